@@ -1,0 +1,9 @@
+/* CRC-32C (Castagnoli, RFC 3720 B.4): SSE 4.2 / ARMv8 instruction where the CPU has it, tables elsewhere. */
+#pragma once
+
+#include <eventbox/base/defs.h>
+
+/** crc32c() - continue from @crc (0 to begin) over @size bytes */
+uint32_t crc32c(uint32_t crc, const void *data, size_t size);
+/** crc32c_portable() - the table version, for tests and CPUs without the instruction */
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size);

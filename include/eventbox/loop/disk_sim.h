@@ -1,0 +1,34 @@
+/*
+ * The simulated disk: files in memory with two states each, what the process sees and what is
+ * durable. Writes, truncations, creations, renames and unlinks are pending until a sync of the file,
+ * its folder or the whole disk covers them. A cut decides by seed for each pending change: kept,
+ * dropped or, for writes, torn at a 512-byte sector; in any order between syncs.
+ *
+ * Every call passes one counter. disk_sim_cut_at() ends the world at call N: that call and all
+ * later ones return -ENODEV and change nothing. disk_sim_fail_at() makes call N alone fail.
+ */
+#pragma once
+
+#include <eventbox/loop/disk.h>
+
+int disk_sim_new(uint64_t seed, struct disk **ret_disk);
+/** disk_sim_calls() - calls so far */
+uint64_t disk_sim_calls(struct disk *disk);
+/** disk_sim_cut_at() - power is cut in the middle of call @call (0: never) */
+void disk_sim_cut_at(struct disk *disk, uint64_t call);
+bool disk_sim_is_cut(struct disk *disk);
+/** disk_sim_fail_at() - call @call returns @error (negative errno or a DISK_E_ code) after doing part of its work by seed */
+void disk_sim_fail_at(struct disk *disk, uint64_t call, int error);
+/** disk_sim_limit() - DISK_E_FULL beyond @bytes of file content (0: no limit) */
+void disk_sim_limit(struct disk *disk, uint64_t bytes);
+/**
+ * disk_sim_reboot() - a new disk with what survived, chosen by @seed; the old one is freed. May be
+ * called without a cut: a crash of the process then keeps everything that was written.
+ */
+int disk_sim_reboot(struct disk *disk, uint64_t seed, bool power_cut, struct disk **ret_disk);
+/** disk_sim_digest() - hash of all durable content, to count distinct crash states */
+uint64_t disk_sim_digest(struct disk *disk);
+/** disk_sim_corrupt() - flip bits of durable content: @size bytes at @offset of @path are replaced by seed */
+int disk_sim_corrupt(struct disk *disk, const char *path, uint64_t offset, size_t size, uint64_t seed);
+/** disk_sim_last_site() - file:line-independent name of the last call, e.g. "pwritev journal/00000000"; for coverage of call sites */
+const char *disk_sim_last_call(struct disk *disk);

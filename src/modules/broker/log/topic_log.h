@@ -1,0 +1,251 @@
+/*
+ * The topic log: topics, partitions, their durable order. This header is all that group/, api/ and
+ * module.c of the broker see of log/. Everything here runs on the loop; files are the business of
+ * the threads behind it (DECISIONS: "From journal to segment").
+ *
+ * Promise: an append's done(0) comes after the journal frame with its batches is synced. Readers
+ * see nothing above the high watermark, which is the durable mark.
+ */
+#pragma once
+
+#include "record_batch.h"
+
+#include <eventbox/base/clock.h>
+#include <eventbox/base/hashmap.h>
+#include <eventbox/base/list.h>
+#include <eventbox/base/random.h>
+#include <eventbox/base/uuid.h>
+#include <eventbox/loop/conn.h>
+#include <eventbox/loop/disk.h>
+#include <eventbox/loop/loop.h>
+#include <eventbox/loop/topic.h>
+#include <eventbox/loop/work.h>
+
+struct topic_log;
+
+/* What happened that an operator should know; module.c turns it into log events. */
+enum topic_log_event {
+    TOPIC_LOG_RECOVERED,    /* text: "replayed 12 frames, 3.1 MiB, in 8 ms" */
+    TOPIC_LOG_TORN_TAIL,    /* text names the cut file and bytes */
+    TOPIC_LOG_DAMAGED,      /* text names topic, partition and offset range */
+    TOPIC_LOG_FAILED,       /* a write or sync failed: nothing is acknowledged until a restart */
+    TOPIC_LOG_DISK_LOW, TOPIC_LOG_DISK_FULL, TOPIC_LOG_DISK_AGAIN,
+};
+
+struct topic_log_limits {
+    uint64_t journal_first_bytes; /* size of the first journal file */
+    uint64_t journal_max_bytes;   /* of all journal files together */
+    uint64_t group_max_bytes;     /* of one frame, unless one atomic unit is larger */
+    uint64_t segment_bytes;       /* roll beyond; default of segment.bytes */
+    uint64_t tail_bytes;          /* batches kept in memory for readers, all partitions */
+    uint32_t partitions_max;
+    uint32_t max_message_bytes;   /* of one batch; default of max.message.bytes */
+    uint32_t open_files_max;
+    int64_t checkpoint_ms;
+    uint64_t checkpoint_bytes;
+    int64_t producer_expiry_ms;
+};
+#define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
+    ((struct topic_log_limits){MIB(1), MIB(256), MIB(8), (uint64_t)1 << 30, MIB(8), 20000, 1048588, \
+                               512, 10000, MIB(64), INT64_C(86400000)})
+
+struct topic_log_config {
+    struct loop *loop;
+    struct work_port *work;
+    struct disk *disk; /* rooted at the data folder */
+    struct clock *clock;
+    struct random *random;
+    struct topic_log_limits limits;
+    void (*on_event)(void *userdata, enum topic_log_event event, const char *text);
+    void *userdata;
+};
+
+int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_log);
+/** topic_log_start() - recover and be ready; @done(status) on the loop. Runs off the loop */
+void topic_log_start(struct topic_log *log, void (*done)(void *userdata, int status), void *userdata);
+/** topic_log_stop() - finish queued appends, write segments, checkpoint; afterwards a start replays nothing */
+void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *userdata);
+void topic_log_free(struct topic_log *log); /* stopped, or never started, or simulation abandoned */
+
+/** topic_log_cluster_id() - of the data folder (meta.json of the host); kept here for Metadata */
+bool topic_log_failed(const struct topic_log *log);
+
+/* ---- topics ---- */
+
+struct partition;
+
+struct topic_config {
+    /* -1 or 0: the default of the broker. Grows in later issues; stored by name in the registry. */
+    int64_t retention_ms, retention_bytes, segment_bytes, max_message_bytes, flush_ms;
+    bool compact;
+    bool log_append_time;
+};
+
+struct topic {
+    char name[250];
+    struct uuid id;
+    uint32_t number; /* 32-bit id of the folders, never used again */
+    bool internal;   /* __consumer_offsets and ours: visible, not writable by clients */
+    bool declared;   /* by a module: not to be deleted or widened (error 44) */
+    bool deleted;    /* gone from the maps; freed with the last reference */
+    unsigned refs;
+    int32_t partition_count;
+    struct partition **partitions;
+    struct topic_config config;
+};
+
+struct topic *topic_log_find(struct topic_log *log, struct span name);      /* NULL when absent */
+struct topic *topic_log_find_id(struct topic_log *log, const struct uuid *id);
+/** topic_log_next() - iteration in no order; start with *position = 0 */
+struct topic *topic_log_next(struct topic_log *log, size_t *position);
+struct topic *topic_ref(struct topic *topic);
+void topic_unref(struct topic *topic);
+/** topic_name_valid() - [A-Za-z0-9._-]{1,249}, not . or .. */
+bool topic_name_valid(struct span name);
+
+struct topic_spec {
+    struct span name;
+    int32_t partition_count;
+    bool internal, declared;
+    const struct topic_config_entry *configs; /* ends with a row of zeros; NULL: none */
+};
+
+/* A change of the registry under way; embedded in its owner. */
+struct topic_log_request {
+    struct list link;
+    void (*done)(struct topic_log_request *request, int status); /* after the registry record is durable */
+    struct topic *topic; /* out: created topic, valid during done() */
+};
+
+/**
+ * topic_log_create() - make a topic. It is found, and takes appends, as soon as this returns 0 (its
+ * registry record precedes them in the journal); done() tells when that is durable.
+ * Return: 0; TOPIC_E_EXISTS, TOPIC_E_NAME, BROKER_E_PARTITIONS, BROKER_E_CONFIG, TOPIC_E_FULL, TOPIC_E_FAILED.
+ */
+int topic_log_create(struct topic_log *log, const struct topic_spec *spec, struct topic_log_request *request);
+/** topic_log_delete() - the name is free at once; parked waiters wake; files go after the record is durable */
+int topic_log_delete(struct topic_log *log, struct topic *topic, struct topic_log_request *request);
+
+/* ---- partitions ---- */
+
+struct partition {
+    struct topic *topic;
+    int32_t index;
+    int32_t leader_epoch;
+    int64_t log_start_offset;
+    int64_t log_end_offset;  /* next to be assigned; not all below it is durable */
+    int64_t high_watermark;  /* durable mark */
+    struct list waiters;     /* struct partition_waiter.link */
+};
+
+/** partition_get() - NULL when @index is out of range */
+struct partition *partition_get(struct topic *topic, int32_t index);
+
+/* Wakes when the high watermark has advanced, or the topic is gone, or the log failed. Stays linked until removed. */
+struct partition_waiter {
+    struct list link;
+    void (*wake)(struct partition_waiter *waiter);
+};
+void partition_wait(struct partition *partition, struct partition_waiter *waiter);
+void partition_unwait(struct partition_waiter *waiter); /* harmless when not linked */
+
+/* ---- append ---- */
+
+enum append_class {
+    APPEND_CLIENT,   /* Produce: waits or is refused when journal or memory is used up */
+    APPEND_RESERVED, /* registry, offset commits, relay, in-process consumers: has a share of its own */
+};
+
+struct append_part {
+    struct partition *partition;
+    struct slice batch;      /* one record batch v2; base offset and epoch are written into it by the log, so
+                                the buf must be the append's own; the log takes a reference */
+    int64_t base_offset;     /* out: assigned, or that of the original for an exact duplicate */
+    int64_t log_append_time_ms; /* out: -1 with CreateTime */
+    bool duplicate;          /* out: appended before; done() waits until that is durable */
+};
+
+/* One atomic unit: all parts become durable in one frame, or none. Embedded in its owner, which keeps it until done(). */
+struct append {
+    struct list link;
+    enum append_class class;
+    struct append_part *parts;
+    unsigned part_count;
+    void (*done)(struct append *append, int status); /* 0; TOPIC_E_FAILED: outcome unknown; TOPIC_E_FULL */
+    uint64_t frame_sequence;
+};
+
+/**
+ * topic_log_append() - check (header, CRC, size, producer sequence), assign offsets, queue for the journal
+ * Return: 0, done() follows and never before the return; otherwise nothing was appended and done() does
+ * not follow: BROKER_E_CORRUPT, BROKER_E_SEQUENCE, BROKER_E_EPOCH, BROKER_E_INVALID_RECORD,
+ * TOPIC_E_TOO_LARGE, TOPIC_E_FULL, TOPIC_E_FAILED, TOPIC_E_UNKNOWN (deleted).
+ */
+int topic_log_append(struct topic_log *log, struct append *append);
+
+/** topic_log_producer_id() - a new producer id; ids are reserved in durable blocks and never given out twice */
+int topic_log_producer_id(struct topic_log *log, int64_t *ret_producer_id);
+
+/* ---- read ---- */
+
+struct read_chunk {
+    struct slice slice;     /* with a reference of its own; buf NULL: the file range below */
+    struct conn_file *file; /* with a reference of its own */
+    uint64_t file_offset;
+    size_t size;
+};
+
+enum { READ_CHUNKS_MAX = 64 };
+
+/* One read of one partition; embedded in its owner, which keeps it until done(). */
+struct partition_read {
+    struct partition *partition;
+    int64_t offset;
+    size_t max_bytes;
+    bool min_one_batch; /* return the first batch even when it is larger than max_bytes (KIP-74) */
+    bool memory_only;   /* chunks must be slices (in-process readers, TLS), never file ranges */
+    void (*done)(struct partition_read *read, int status);
+    /* out */
+    struct read_chunk chunks[READ_CHUNKS_MAX];
+    unsigned chunk_count;
+    size_t bytes; /* whole batches; the first contains @offset */
+    void *gate;   /* the log's */
+};
+
+/**
+ * partition_read() - whole batches from the one that contains @offset, up to the high watermark
+ * Return: 0 and the result is there, done() is not called; OP_WAIT, done() follows on the loop (the range
+ * must come from disk); TOPIC_E_OUT_OF_RANGE; BROKER_E_CORRUPT (damaged range); TOPIC_E_UNKNOWN; negative.
+ */
+int partition_read(struct topic_log *log, struct partition_read *read);
+/** partition_read_release() - drop the references of the chunks that were not handed on */
+void partition_read_release(struct partition_read *read);
+
+/* First record with timestamp >= @timestamp_ms, as ListOffsets asks; also the record with the largest timestamp. */
+struct partition_lookup {
+    struct partition *partition;
+    int64_t timestamp_ms; /* -3: the record with the largest timestamp */
+    void (*done)(struct partition_lookup *lookup, int status);
+    int64_t ret_offset;       /* -1: none */
+    int64_t ret_timestamp_ms; /* -1: none */
+    int32_t ret_leader_epoch;
+    void *gate;
+};
+/** partition_lookup() - 0 at once, or OP_WAIT and done() follows */
+int partition_lookup(struct topic_log *log, struct partition_lookup *lookup);
+/** partition_epoch_end() - end offset of the largest epoch <= @epoch (OffsetForLeaderEpoch); -1, -1 when none */
+void partition_epoch_end(struct topic_log *log, struct partition *partition, int32_t epoch,
+                         int32_t *ret_epoch, int64_t *ret_end_offset);
+/** partition_guard() - in-process consumer @name still needs records from @offset on; INT64_MAX removes the guard */
+int partition_guard(struct topic_log *log, struct partition *partition, const char *name, int64_t offset);
+
+/* ---- figures ---- */
+
+struct topic_log_stats {
+    uint64_t frames, frame_bytes, appends, append_bytes, reads_memory, reads_cache, reads_disk;
+    uint64_t sync_ns_total, refused_full, duplicates;
+    uint64_t journal_bytes_in_use, queued_appends, queued_bytes;
+    uint32_t topics, partitions, segments, open_files;
+    int64_t recovery_ms;
+};
+void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_stats);
