@@ -1,0 +1,93 @@
+/*
+ * A module is a descriptor: reading its tables answers "what is this". One exported symbol,
+ * `const struct module NAME_module`, and a row in tbl/modules.h. Modules include
+ * <eventbox/...> and their own folder, nothing else; they know each other through ports and topics.
+ *
+ * Life: the host allocates state_size zeroed bytes, fills the config fields, calls init() (no I/O),
+ * makes the declared topics, starts modules in the order of `requires`, opens the HTTP service when
+ * start() has completed, and stops everything in reverse.
+ */
+#pragma once
+
+#include <eventbox/base/clock.h>
+#include <eventbox/base/random.h>
+#include <eventbox/host/conf.h>
+#include <eventbox/host/log.h>
+#include <eventbox/host/metric.h>
+#include <eventbox/http/client.h>
+#include <eventbox/http/route.h>
+#include <eventbox/loop/disk.h>
+#include <eventbox/loop/loop.h>
+#include <eventbox/loop/topic.h>
+#include <eventbox/loop/work.h>
+#include <eventbox/store/outbox.h>
+#include <eventbox/store/store.h>
+
+enum { MODULE_ABI = 1 };
+
+struct host;
+
+/* What a module may use. Filled before init(); ports that the module does not require may be NULL. */
+struct module_context {
+    struct host *host;
+    struct loop *loop;
+    struct clock *clock;
+    struct random *random;
+    struct work_port *work;
+    struct disk *disk;          /* the data folder */
+    struct store *store;        /* "store" */
+    struct topic_port *topics;  /* "topics"; NULL in the module that provides it */
+    struct logger *log;         /* bound to the module's service name */
+    struct metric *metrics;     /* one for each row of the module's table */
+    const char *cluster_id;     /* 22 characters, of the data folder */
+    const char *data_path;      /* absolute, for messages */
+    bool insecure;              /* listeners off loopback are allowed */
+    int64_t drain_ms;           /* deadline of stop() */
+};
+
+enum module_health_state { MODULE_OK, MODULE_STARTING, MODULE_BEHIND, MODULE_DRAINING, MODULE_FAILED };
+struct module_health {
+    enum module_health_state state;
+    char detail[200]; /* names the part: "consumer of users.events is 1200 records behind" */
+};
+
+/* The HTTP service of a module; its settings `host` and `port` are conf rows of the module. */
+struct module_http {
+    const char *service; /* "user-service" */
+    const char *title;
+    const struct http_route *routes;
+    const struct http_schema *schemas;
+    size_t host_offset, port_offset; /* of the char * and the int64_t in the state; 0, 0: no service */
+};
+
+typedef void (*module_done_fn)(void *userdata, int status);
+
+struct module {
+    unsigned abi; /* MODULE_ABI */
+    const char *name;     /* "users": section of the configuration, prefix of tables */
+    const char *service;  /* "user-service": service of log lines */
+    const char *summary;
+    const char *const *requires; /* names of ports: "store", "topics"; ends with NULL; NULL: none */
+    const char *const *provides;
+    const struct conf_row *conf;
+    const struct metric_row *metrics;
+    const struct topic_declaration *topics;
+    const struct store_migration *migrations;
+    struct module_http http;
+    size_t state_size;
+
+    /* Check the configuration, keep @context; no I/O. @ret_message: one line for the operator. */
+    int (*init)(void *state, const struct module_context *context, const char **ret_message);
+    /* Begin to work; done(userdata, status) once, maybe before the return. @ret_message as above on failure. */
+    void (*start)(void *state, module_done_fn done, void *userdata);
+    /* Finish what is in flight within drain_ms, then done; idempotent; also after a failed start. */
+    void (*stop)(void *state, module_done_fn done, void *userdata);
+    void (*fini)(void *state); /* optional: free what init() took */
+    void (*health)(void *state, struct module_health *ret_health); /* optional */
+    void (*reload)(void *state);  /* optional: reloadable settings have new values */
+    void (*collect)(void *state); /* optional: bring gauges up to date before /metrics is printed */
+    struct topic_port *(*topic_port)(void *state); /* of the module that provides "topics" */
+    struct log_sink *(*log_sink)(void *state);     /* of a module that provides "log_sink" */
+    /* Why start() failed, one line with thing, value and remedy; optional. */
+    const char *(*failure)(void *state);
+};
