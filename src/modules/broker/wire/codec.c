@@ -1,0 +1,207 @@
+#include "codec.h"
+
+#include <eventbox/base/bytes.h>
+#include <eventbox/base/text.h>
+
+#include <errno.h>
+#include <lz4frame.h>
+#include <snappy-c.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum { STEP_BYTES = 64 << 10, ZSTD_WINDOW_LOG_MAX = 26 };
+
+/* Room for the next piece of output: some bytes, or NULL when the limit is reached or memory is out. */
+static char *next_room(struct text *out, size_t limit_bytes, size_t *ret_size) {
+    size_t room = limit_bytes - out->size;
+
+    *ret_size = MIN(room, MAX((size_t)STEP_BYTES, out->size / 2));
+    return *ret_size ? text_reserve(out, *ret_size) : NULL;
+}
+
+static int no_room(const struct text *out) {
+    return err_origin(text_failed(out) ? -ENOMEM : BROKER_E_CORRUPT);
+}
+
+static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)in.data, .avail_in = (uInt)in.size};
+    int status = Z_OK;
+    int r = 0;
+
+    if (inflateInit2(&stream, 15 + 32) != Z_OK) { /* 32: gzip or zlib header */
+        return err_origin(-ENOMEM);
+    }
+    while (r == 0 && (stream.avail_in > 0 || status != Z_STREAM_END)) {
+        size_t room;
+        char *to = next_room(out, limit_bytes, &room);
+
+        if (!to) {
+            r = no_room(out);
+            break;
+        }
+        if (status == Z_STREAM_END) { /* members may follow one another */
+            inflateReset(&stream);
+        }
+        stream.next_out = (Bytef *)to;
+        stream.avail_out = (uInt)room;
+        status = inflate(&stream, Z_NO_FLUSH);
+        out->size += room - stream.avail_out;
+        if (status != Z_OK && status != Z_STREAM_END) {
+            r = err_origin(status == Z_MEM_ERROR ? -ENOMEM : BROKER_E_CORRUPT);
+        }
+    }
+    inflateEnd(&stream);
+    return r;
+}
+
+static int inflate_snappy_block(struct span in, size_t limit_bytes, struct text *out) {
+    size_t size;
+    char *to;
+
+    if (snappy_uncompressed_length(in.data, in.size, &size) != SNAPPY_OK ||
+        size > limit_bytes - out->size || size / 256 > in.size) { /* no block expands so far */
+        return err_origin(BROKER_E_CORRUPT);
+    }
+    to = text_reserve(out, size);
+    if (!to) {
+        return err_origin(-ENOMEM);
+    }
+    if (snappy_uncompress(in.data, in.size, to, &size) != SNAPPY_OK) {
+        return err_origin(BROKER_E_CORRUPT);
+    }
+    out->size += size;
+    return 0;
+}
+
+/* xerial: magic of 8 bytes, version, oldest compatible version, then blocks with a length each. */
+static int inflate_snappy(struct span in, size_t limit_bytes, struct text *out) {
+    static const uint8_t magic[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
+    const uint8_t *data = in.data;
+    size_t at = 16;
+
+    if (in.size < at || memcmp(data, magic, sizeof magic) != 0) {
+        return inflate_snappy_block(in, limit_bytes, out);
+    }
+    while (at < in.size) {
+        uint32_t size;
+        int r;
+
+        if (in.size - at < 4 || (size = get_be32(data + at)) > in.size - at - 4) {
+            return err_origin(BROKER_E_CORRUPT);
+        }
+        r = inflate_snappy_block(span_of(data + at + 4, size), limit_bytes, out);
+        if (r) {
+            return err_trace(r);
+        }
+        at += 4 + (size_t)size;
+    }
+    return 0;
+}
+
+static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
+    const char *data = in.data;
+    LZ4F_dctx *context;
+    size_t at = 0;
+    size_t hint = 1;
+    int r = 0;
+
+    if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION))) {
+        return err_origin(-ENOMEM);
+    }
+    while (r == 0 && hint != 0) {
+        size_t room;
+        size_t taken = in.size - at;
+        char *to = next_room(out, limit_bytes, &room);
+
+        if (!to) {
+            r = no_room(out);
+            break;
+        }
+        hint = LZ4F_decompress(context, to, &room, data + at, &taken, NULL);
+        if (LZ4F_isError(hint) || (taken == 0 && room == 0)) {
+            r = err_origin(BROKER_E_CORRUPT);
+            break;
+        }
+        at += taken;
+        out->size += room;
+        if (hint == 0 && at < in.size) { /* another frame */
+            hint = 1;
+        }
+    }
+    LZ4F_freeDecompressionContext(context);
+    return r;
+}
+
+static int inflate_zstd(struct span in, size_t limit_bytes, struct text *out) {
+    ZSTD_inBuffer from = {in.data, in.size, 0};
+    ZSTD_DCtx *context = ZSTD_createDCtx();
+    size_t hint = 1;
+    int r = 0;
+
+    if (!context) {
+        return err_origin(-ENOMEM);
+    }
+    /* The peer chooses the window, which is memory. */
+    ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
+    while (r == 0 && (from.pos < from.size || hint != 0)) {
+        size_t before = from.pos;
+        ZSTD_outBuffer to = {0};
+
+        to.dst = next_room(out, limit_bytes, &to.size);
+        if (!to.dst) {
+            r = no_room(out);
+            break;
+        }
+        hint = ZSTD_decompressStream(context, &to, &from);
+        if (ZSTD_isError(hint) || (from.pos == before && to.pos == 0)) {
+            r = err_origin(BROKER_E_CORRUPT);
+            break;
+        }
+        out->size += to.pos;
+    }
+    ZSTD_freeDCtx(context);
+    return r;
+}
+
+int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
+                  struct buf **ret_buf) {
+    struct text out;
+    struct buf *buf;
+    int r;
+
+    text_init(&out);
+    switch (codec) {
+    case RECORD_CODEC_NONE:
+        if (in.size > limit_bytes) {
+            return err_origin(BROKER_E_CORRUPT);
+        }
+        text_append(&out, in.data, in.size);
+        r = 0;
+        break;
+    case RECORD_CODEC_GZIP:
+        r = inflate_gzip(in, limit_bytes, &out);
+        break;
+    case RECORD_CODEC_SNAPPY:
+        r = inflate_snappy(in, limit_bytes, &out);
+        break;
+    case RECORD_CODEC_LZ4:
+        r = inflate_lz4(in, limit_bytes, &out);
+        break;
+    case RECORD_CODEC_ZSTD:
+        r = inflate_zstd(in, limit_bytes, &out);
+        break;
+    default:
+        r = err_origin(BROKER_E_CORRUPT);
+        break;
+    }
+    if (r == 0) {
+        buf = out.size || text_failed(&out) ? text_steal_buf(&out) : buf_new(0);
+        if (buf) {
+            *ret_buf = buf;
+            return 0;
+        }
+        r = err_origin(-ENOMEM);
+    }
+    text_deinit(&out);
+    return r;
+}

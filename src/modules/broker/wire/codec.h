@@ -1,0 +1,29 @@
+/*
+ * The codecs of record batches: the one door to zlib, liblz4, libsnappy and libzstd. Batches are
+ * stored and served as they came; we inflate only where our own code reads records (lookups by
+ * timestamp, in-process consumers), so there is no compressor here.
+ */
+#pragma once
+
+#include <eventbox/base/buf.h>
+#include <eventbox/base/error.h>
+
+enum record_codec {
+    RECORD_CODEC_NONE = 0,
+    RECORD_CODEC_GZIP = 1,
+    RECORD_CODEC_SNAPPY = 2, /* with xerial's framing (Java) or raw (librdkafka) */
+    RECORD_CODEC_LZ4 = 3,    /* frame format */
+    RECORD_CODEC_ZSTD = 4,
+};
+
+/* No batch of ours or of a client inflates beyond this: a bound for what a peer can make us take. */
+enum { CODEC_INFLATED_MAX_BYTES = 64 << 20 };
+
+/**
+ * codec_inflate() - decompress @in
+ * @limit_bytes: the output never becomes larger; memory grows with what comes out
+ *
+ * Return: 0 with a new buf; BROKER_E_CORRUPT for damaged input, an unknown codec or one that
+ *         inflates beyond the limit; -ENOMEM. Thread: any.
+ */
+int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes, struct buf **ret_buf);

@@ -1,0 +1,145 @@
+/*
+ * What a handler of a Kafka API sees: one decoded request and one way to answer. api/ reads and
+ * writes connections and calls the handlers; handlers (api/, group/) know nothing of connections.
+ *
+ * A folder with handlers offers a table of struct kafka_handler; the module gives the tables to
+ * api/, and what they list is what ApiVersions advertises and what is dispatched.
+ *
+ * Life of a request: it exists from the call of handle() until kafka_respond() or its sisters,
+ * exactly one of which is called once, in handle() or any time later on the loop. A handler may
+ * park a request for as long as it likes; later requests of the same connection may be handled
+ * meanwhile, and their answers wait behind it. When the peer goes away, on_gone() is called if set,
+ * and the request still exists: an answer to it is dropped. Everything in @arena and the spans of
+ * @body die with the request: copy what must live longer.
+ */
+#pragma once
+
+#include "codec_walk.h"
+
+#include <eventbox/base/list.h>
+
+struct kafka_request {
+    const struct kafka_api *api;
+    int16_t version;
+    int32_t correlation_id;
+    struct span client_id; /* data NULL: null */
+    const char *peer_host; /* "127.0.0.1"; lives as long as the request */
+    const void *body;      /* struct NAME_request of kafka_messages.h, decoded */
+    struct arena *arena;   /* for the response body; freed with the request */
+    void *userdata;        /* of the handler's table */
+    bool internal;         /* came in by the internal listener (9093) */
+    bool gone;             /* the peer has left; answers are dropped */
+
+    /* The handler's own while the request is parked. */
+    struct list link;
+    void *parked;
+    void (*on_gone)(struct kafka_request *request);
+
+    const struct kafka_request_ops *ops; /* of api/, or of a test */
+};
+
+struct kafka_request_ops {
+    int (*respond)(struct kafka_request *request, const void *body);
+    void (*respond_none)(struct kafka_request *request);
+    void (*close)(struct kafka_request *request, const char *reason);
+};
+
+/**
+ * kafka_respond() - encode @body (struct NAME_response) at the request's version, send it in turn
+ * The request must not be touched afterwards. Bodies come from KAFKA_NEW() or kafka_init(), so that
+ * every field that the handler does not set has its default.
+ * Return: 0; negative when it could not be encoded, and the connection is closed. Handlers may ignore it.
+ */
+static inline int kafka_respond(struct kafka_request *request, const void *body) {
+    return request->ops->respond(request, body);
+}
+/** kafka_respond_none() - done without an answer (Produce with acks=0) */
+static inline void kafka_respond_none(struct kafka_request *request) {
+    request->ops->respond_none(request);
+}
+/** kafka_request_close() - close the connection instead of an answer (out of memory for one); @reason is logged */
+static inline void kafka_request_close(struct kafka_request *request, const char *reason) {
+    request->ops->close(request, reason);
+}
+
+/* One row of a handler table. */
+struct kafka_handler {
+    int16_t key;
+    int16_t version_first; /* advertised */
+    int16_t version_last;
+    int16_t served_first; /* below it error 35 is answered (Produce: research/kafka.md G3); 0: as advertised */
+    void (*handle)(struct kafka_request *request);
+};
+
+/* A table ends by count. @userdata becomes kafka_request.userdata. */
+struct kafka_handlers {
+    const struct kafka_handler *rows;
+    size_t count;
+    void *userdata;
+};
+
+/* The protocol's error codes that handlers answer; those of tbl/errors.h come by error_row_get(). */
+enum kafka_error {
+    KAFKA_UNKNOWN_SERVER_ERROR = -1,
+    KAFKA_NONE = 0,
+    KAFKA_OFFSET_OUT_OF_RANGE = 1,
+    KAFKA_CORRUPT_MESSAGE = 2,
+    KAFKA_UNKNOWN_TOPIC_OR_PARTITION = 3,
+    KAFKA_INVALID_FETCH_SIZE = 4,
+    KAFKA_LEADER_NOT_AVAILABLE = 5,
+    KAFKA_NOT_LEADER_OR_FOLLOWER = 6,
+    KAFKA_REQUEST_TIMED_OUT = 7,
+    KAFKA_MESSAGE_TOO_LARGE = 10,
+    KAFKA_OFFSET_METADATA_TOO_LARGE = 12,
+    KAFKA_COORDINATOR_LOAD_IN_PROGRESS = 14,
+    KAFKA_COORDINATOR_NOT_AVAILABLE = 15,
+    KAFKA_NOT_COORDINATOR = 16,
+    KAFKA_INVALID_TOPIC_EXCEPTION = 17,
+    KAFKA_INVALID_REQUIRED_ACKS = 21,
+    KAFKA_ILLEGAL_GENERATION = 22,
+    KAFKA_INCONSISTENT_GROUP_PROTOCOL = 23,
+    KAFKA_INVALID_GROUP_ID = 24,
+    KAFKA_UNKNOWN_MEMBER_ID = 25,
+    KAFKA_INVALID_SESSION_TIMEOUT = 26,
+    KAFKA_REBALANCE_IN_PROGRESS = 27,
+    KAFKA_TOPIC_AUTHORIZATION_FAILED = 29,
+    KAFKA_CLUSTER_AUTHORIZATION_FAILED = 31,
+    KAFKA_INVALID_TIMESTAMP = 32,
+    KAFKA_UNSUPPORTED_VERSION = 35,
+    KAFKA_TOPIC_ALREADY_EXISTS = 36,
+    KAFKA_INVALID_PARTITIONS = 37,
+    KAFKA_INVALID_REPLICATION_FACTOR = 38,
+    KAFKA_INVALID_REPLICA_ASSIGNMENT = 39,
+    KAFKA_INVALID_CONFIG = 40,
+    KAFKA_NOT_CONTROLLER = 41,
+    KAFKA_INVALID_REQUEST = 42,
+    KAFKA_UNSUPPORTED_FOR_MESSAGE_FORMAT = 43,
+    KAFKA_POLICY_VIOLATION = 44,
+    KAFKA_OUT_OF_ORDER_SEQUENCE_NUMBER = 45,
+    KAFKA_DUPLICATE_SEQUENCE_NUMBER = 46,
+    KAFKA_INVALID_PRODUCER_EPOCH = 47,
+    KAFKA_INVALID_TXN_STATE = 48,
+    KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53,
+    KAFKA_STORAGE_ERROR = 56,
+    KAFKA_UNKNOWN_PRODUCER_ID = 59,
+    KAFKA_NON_EMPTY_GROUP = 68,
+    KAFKA_GROUP_ID_NOT_FOUND = 69,
+    KAFKA_FETCH_SESSION_ID_NOT_FOUND = 70,
+    KAFKA_INVALID_FETCH_SESSION_EPOCH = 71,
+    KAFKA_FENCED_LEADER_EPOCH = 74,
+    KAFKA_UNKNOWN_LEADER_EPOCH = 75,
+    KAFKA_UNSUPPORTED_COMPRESSION_TYPE = 76,
+    KAFKA_MEMBER_ID_REQUIRED = 79,
+    KAFKA_GROUP_MAX_SIZE_REACHED = 81,
+    KAFKA_FENCED_INSTANCE_ID = 82,
+    KAFKA_GROUP_SUBSCRIBED_TO_TOPIC = 86,
+    KAFKA_INVALID_RECORD = 87,
+    KAFKA_UNSTABLE_OFFSET_COMMIT = 88,
+    KAFKA_THROTTLING_QUOTA_EXCEEDED = 89,
+    KAFKA_UNKNOWN_TOPIC_ID = 100,
+};
+
+/** kafka_error_of() - the Kafka code for a return value of either sign */
+static inline int16_t kafka_error_of(int code) {
+    return code == 0 ? 0 : (int16_t)error_row_get(code)->kafka_code;
+}
