@@ -1,4 +1,5 @@
-/* Error codes of the Kafka protocol (protocol guide, "Error Codes"), by their own names. */
+/* Error codes of the Kafka protocol (protocol guide, "Error Codes"), by their own names.
+ * Those of tbl/errors.h come by kafka_error_of() in handler.h. */
 #pragma once
 
 enum kafka_error {
@@ -26,6 +27,7 @@ enum kafka_error {
     KAFKA_INVALID_SESSION_TIMEOUT = 26,
     KAFKA_REBALANCE_IN_PROGRESS = 27,
     KAFKA_TOPIC_AUTHORIZATION_FAILED = 29,
+    KAFKA_CLUSTER_AUTHORIZATION_FAILED = 31,
     KAFKA_INVALID_TIMESTAMP = 32,
     KAFKA_UNSUPPORTED_VERSION = 35,
     KAFKA_TOPIC_ALREADY_EXISTS = 36,
@@ -33,6 +35,7 @@ enum kafka_error {
     KAFKA_INVALID_REPLICATION_FACTOR = 38,
     KAFKA_INVALID_REPLICA_ASSIGNMENT = 39,
     KAFKA_INVALID_CONFIG = 40,
+    KAFKA_NOT_CONTROLLER = 41,
     KAFKA_INVALID_REQUEST = 42,
     KAFKA_UNSUPPORTED_FOR_MESSAGE_FORMAT = 43,
     KAFKA_POLICY_VIOLATION = 44,
@@ -57,6 +60,8 @@ enum kafka_error {
     KAFKA_FENCED_INSTANCE_ID = 82,
     KAFKA_GROUP_SUBSCRIBED_TO_TOPIC = 86,
     KAFKA_INVALID_RECORD = 87,
+    KAFKA_UNSTABLE_OFFSET_COMMIT = 88,
+    KAFKA_THROTTLING_QUOTA_EXCEEDED = 89,
     KAFKA_UNKNOWN_TOPIC_ID = 100,
     KAFKA_INCONSISTENT_TOPIC_ID = 103,
 };
