@@ -51,7 +51,7 @@ static size_t ascii_prefix(const uint8_t *in, size_t size) {
     return i;
 }
 
-bool utf8_valid(const void *data, size_t size) {
+size_t utf8_prefix(const void *data, size_t size) {
     const uint8_t *in = data;
     size_t bad;
 
@@ -63,11 +63,15 @@ bool utf8_valid(const void *data, size_t size) {
         }
         length = sequence(in + i, size - i, &bad);
         if (length == 0) {
-            return false;
+            return i;
         }
         i += length;
     }
-    return true;
+    return size;
+}
+
+bool utf8_valid(const void *data, size_t size) {
+    return utf8_prefix(data, size) == size;
 }
 
 size_t utf8_count(const void *data, size_t size) {

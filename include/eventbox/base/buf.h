@@ -13,10 +13,12 @@ struct buf {
     size_t size;     /* bytes in use; the owner may shrink it before publication */
     size_t capacity; /* bytes behind data */
     unsigned refs;   /* atomic */
-    void (*release)(struct buf *buf); /* frees foreign memory; NULL: allocated with the header */
+    /* Frees the bytes and the struct itself after the last unref; NULL: both are one block. */
+    void (*release)(struct buf *buf);
 };
 
-/** buf_new() - @capacity uninitialized bytes, one reference, size = capacity; NULL without memory */
+/** buf_new() - @capacity uninitialized bytes, one reference, size = capacity; NULL without memory
+ */
 struct buf *buf_new(size_t capacity);
 /** buf_copy() - as buf_new(), filled from @data */
 struct buf *buf_copy(const void *data, size_t size);

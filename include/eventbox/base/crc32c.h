@@ -1,4 +1,5 @@
-/* CRC-32C (Castagnoli, RFC 3720 B.4): SSE 4.2 / ARMv8 instruction where the CPU has it, tables elsewhere. */
+/* CRC-32C (Castagnoli, RFC 3720 B.4): SSE 4.2 / ARMv8 instruction where the CPU has it, tables
+ * elsewhere. */
 #pragma once
 
 #include <eventbox/base/defs.h>

@@ -14,7 +14,8 @@ uint64_t random_u64(struct random *random);
 /** random_below() - uniform in [0, limit); limit > 0 */
 uint64_t random_below(struct random *random, uint64_t limit);
 
-/** random_system() - the kernel's generator; static, any thread; never fails (aborts if the kernel does) */
+/** random_system() - the kernel's generator; static, any thread; never fails (aborts if the kernel
+ * does) */
 struct random *random_system(void);
 
 struct random_seeded {

@@ -24,9 +24,11 @@ void text_append_str(struct text *text, const char *str);
 void text_append_char(struct text *text, char c);
 void text_append_int(struct text *text, int64_t value);
 void text_printf(struct text *text, const char *format, ...) _printf_(2, 3);
-/** text_reserve() - pointer to @size writable bytes behind the end; NULL on failure; add to size after */
+/** text_reserve() - pointer to @size writable bytes behind the end; NULL on failure; add to size
+ * after */
 char *text_reserve(struct text *text, size_t size);
-/** text_steal_buf() - the content as a buf without copying; the text is empty afterwards; NULL on failure */
+/** text_steal_buf() - the content as a buf without copying; the text is empty afterwards; NULL on
+ * failure */
 struct buf *text_steal_buf(struct text *text);
 
 static inline bool text_failed(const struct text *text) {

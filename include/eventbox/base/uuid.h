@@ -15,5 +15,6 @@ void uuid_v7(struct random *random, struct clock *clock, struct uuid *ret_uuid);
 bool uuid_is_zero(const struct uuid *uuid);
 void uuid_format(const struct uuid *uuid, char out[UUID_TEXT_SIZE]);
 bool uuid_parse(const char *text, struct uuid *ret_uuid);
-/** uuid_format_base64() - 22 characters of base64url, Kafka's way of writing topic and cluster ids */
+/** uuid_format_base64() - 22 characters of base64url, Kafka's way of writing topic and cluster ids
+ */
 void uuid_format_base64(const struct uuid *uuid, char out[UUID_BASE64_SIZE]);

@@ -11,7 +11,8 @@ size_t varint_put_i64(uint8_t *out, int64_t value);
 size_t varint_size_u64(uint64_t value);
 size_t varint_size_i64(int64_t value);
 
-/* Decoders return the bytes read, 0 when @size ends too early or the value has more than 64 bits (32 for _u32/_i32). */
+/* Decoders return the bytes read, 0 when @size ends too early or the value has more than 64 bits
+ * (32 for _u32/_i32). */
 size_t varint_get_u64(const uint8_t *in, size_t size, uint64_t *ret_value);
 size_t varint_get_i64(const uint8_t *in, size_t size, int64_t *ret_value);
 size_t varint_get_u32(const uint8_t *in, size_t size, uint32_t *ret_value);
