@@ -11,7 +11,8 @@
 
 enum { STEP_BYTES = 64 << 10, ZSTD_WINDOW_LOG_MAX = 26 };
 
-/* Room for the next piece of output: some bytes, or NULL when the limit is reached or memory is out. */
+/* Room for the next piece of output: some bytes, or NULL when the limit is reached or memory is
+ * out. */
 static char *next_room(struct text *out, size_t limit_bytes, size_t *ret_size) {
     size_t room = limit_bytes - out->size;
 

@@ -80,8 +80,7 @@ void record_batch_assign(uint8_t *batch, int64_t base_offset, int32_t leader_epo
 }
 
 void record_batch_set_append_time(uint8_t *batch, size_t total_bytes, int64_t timestamp_ms) {
-    put_be16(batch + AT_ATTRIBUTES,
-             get_be16(batch + AT_ATTRIBUTES) | RECORD_BATCH_LOG_APPEND_TIME);
+    put_be16(batch + AT_ATTRIBUTES, get_be16(batch + AT_ATTRIBUTES) | RECORD_BATCH_LOG_APPEND_TIME);
     put_be64(batch + AT_MAX_TIMESTAMP, (uint64_t)timestamp_ms);
     put_be32(batch + AT_CRC, crc32c(0, batch + AT_ATTRIBUTES, total_bytes - AT_ATTRIBUTES));
 }
@@ -171,8 +170,10 @@ int record_iterator_next(struct record_iterator *it, struct record *ret_record) 
         return err_origin(BROKER_E_CORRUPT);
     }
     after = (size_t)(in.at - data) + (size_t)size;
-    in = (struct cursor){in.at + 1, (size_t)size - 1, false}; /* the attributes have no bits in use */
-    record.timestamp_ms = (int64_t)((uint64_t)it->batch.base_timestamp_ms + (uint64_t)take_i64(&in));
+    in = (struct cursor){in.at + 1, (size_t)size - 1,
+                         false}; /* the attributes have no bits in use */
+    record.timestamp_ms =
+        (int64_t)((uint64_t)it->batch.base_timestamp_ms + (uint64_t)take_i64(&in));
     record.offset = (int64_t)((uint64_t)it->batch.base_offset + (uint64_t)take_i32(&in));
     record.key = take_bytes(&in);
     record.value = take_bytes(&in);
