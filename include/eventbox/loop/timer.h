@@ -8,6 +8,7 @@
 
 struct timer {
     int64_t due_ns;
+    uint64_t order;    /* of the starts: equal times fire in this order */
     size_t heap_index; /* 1-based; 0: not running */
     struct loop *loop;
     void (*fire)(struct timer *timer);

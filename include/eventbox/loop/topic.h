@@ -47,7 +47,10 @@ struct topic_message {
     size_t header_count;
 };
 
-struct topic_subscription;
+/* Every subscription begins with this member, whatever port made it. */
+struct topic_subscription {
+    struct topic_port *port;
+};
 
 struct topic_subscription_config {
     const char *topic;

@@ -20,7 +20,7 @@ struct worker;
 struct work {
     struct list link;
     void (*run)(struct work *work);  /* on the worker's thread; unused when the worker has run_batch */
-    void (*done)(struct work *work); /* on the loop, exactly once; NULL: fire and forget */
+    void (*done)(struct work *work); /* on the loop, exactly once; NULL: fire and forget, run() may free it */
     int64_t submitted_ns;            /* loop time, for the wait metric */
 };
 
@@ -61,7 +61,8 @@ int worker_submit(struct worker *worker, struct work *work);
 void worker_complete(struct worker *worker, struct work *work);
 /**
  * worker_stop() - refuse new jobs, let the queued ones run and their done() be called, join the
- * threads, then call @on_stopped on the loop and free the worker. Idempotent.
+ * threads, then call @on_stopped on the loop and free the worker. Idempotent: a second call does
+ * nothing. In simulation the queued jobs still wait for work_sim_step().
  */
 void worker_stop(struct worker *worker, void (*on_stopped)(void *userdata), void *userdata);
 void worker_stats(const struct worker *worker, struct worker_stats *ret_stats);
@@ -70,5 +71,5 @@ void worker_stats(const struct worker *worker, struct worker_stats *ret_stats);
 struct work_port *work_port_sim_new(struct random *random);
 /** work_sim_step() - run one batch of one worker with waiting jobs; false when none waits */
 bool work_sim_step(struct work_port *port);
-/** work_sim_abandon() - a crash: drop all queued jobs and workers without calling anything, free the port */
+/** work_sim_abandon() - a crash: drop all queued jobs and workers without calling anything, free the port. Before loop_free() */
 void work_sim_abandon(struct work_port *port);
