@@ -7,6 +7,7 @@
  */
 #include <eventbox/base/json.h>
 #include <eventbox/base/utf8.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,7 @@ void json_write_int(struct text *out, const char *name, int64_t value) {
 }
 
 void json_write_double(struct text *out, const char *name, double value) {
+    int precision = fabs(value) < DBL_MIN ? 1 : 15; /* a subnormal has fewer digits */
     char digits[40];
 
     begin(out, name);
@@ -109,8 +111,7 @@ void json_write_double(struct text *out, const char *name, double value) {
         text_printf(out, "%.1f", value);
         return;
     }
-    for (int precision = 15; precision <= 17;
-         precision++) { /* the shortest that reads back equal */
+    for (; precision <= 17; precision++) { /* the shortest that reads back equal */
         snprintf(digits, sizeof digits, "%.*g", precision, value);
         if (strtod(digits, NULL) == value) {
             break;

@@ -1,0 +1,85 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs the four above */
+#include <cmocka.h>
+#include <eventbox/base/buf.h>
+#include <pthread.h>
+
+static void test_buf_copy__holds_the_bytes(void **state) {
+    struct buf *buf = buf_copy("hello", 5);
+
+    assert_int_equal(buf->size, 5);
+    assert_int_equal(buf->capacity, 5);
+    assert_memory_equal(buf->data, "hello", 5);
+    buf_unref(buf);
+    buf = buf_copy(NULL, 0);
+    assert_int_equal(buf->size, 0);
+    buf_unref(buf);
+}
+
+static void test_buf_new__refuses_sizes_that_overflow(void **state) {
+    assert_null(buf_new(SIZE_MAX - 3));
+}
+
+static unsigned released;
+
+static void count_release(struct buf *buf) {
+    released++;
+}
+
+static void test_buf_unref__releases_foreign_memory_once(void **state) {
+    struct buf buf = {.refs = 1, .release = count_release};
+
+    released = 0;
+    assert_ptr_equal(buf_ref(&buf), &buf);
+    buf_unref(&buf);
+    assert_int_equal(released, 0);
+    buf_unref(&buf);
+    assert_int_equal(released, 1);
+    buf_unref(NULL);
+}
+
+static void *ref_and_unref(void *arg) {
+    struct buf *buf = arg;
+    for (int i = 0; i < 20000; i++) {
+        buf_ref(buf);
+        buf_unref(buf);
+    }
+    return NULL;
+}
+
+static void test_buf_ref__counts_across_threads(void **state) {
+    struct buf *buf = buf_new(1);
+    pthread_t threads[3];
+
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, ref_and_unref, buf), 0);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(buf->refs, 1);
+    buf_unref(buf);
+}
+
+static void test_slice_of__points_into_the_buf(void **state) {
+    struct buf *buf = buf_copy("hello", 5);
+    struct slice slice = slice_of(buf, 1, 3);
+
+    assert_memory_equal(slice.data, "ell", 3);
+    assert_int_equal(slice.size, 3);
+    buf_unref(buf);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buf_copy__holds_the_bytes),
+        cmocka_unit_test(test_buf_new__refuses_sizes_that_overflow),
+        cmocka_unit_test(test_buf_unref__releases_foreign_memory_once),
+        cmocka_unit_test(test_buf_ref__counts_across_threads),
+        cmocka_unit_test(test_slice_of__points_into_the_buf),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
