@@ -1,0 +1,203 @@
+/*
+ * Loading: __consumer_offsets is read from its start to the high watermark, partition by partition,
+ * and the last record of each key wins. A group that was Stable is Stable again with its members,
+ * each of which has a full session timeout to send its next heartbeat, so members go on without a
+ * rebalance after a restart.
+ */
+#include "coordinator_private.h"
+
+#include <eventbox/loop/op.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct load {
+    struct coordinator *coordinator;
+    struct topic *topic;
+    int32_t partition;
+    int64_t offset;
+    bool abandoned; /* the coordinator is gone; free at the next chance */
+    bool reading;
+    struct partition_read read;
+    struct loop_task task;
+};
+
+enum { LOAD_READ_BYTES = 1 << 20 };
+
+/* ---- applying records ---- */
+
+static void restore_members(struct group *group, const struct offset_record_group *record) {
+    struct span rest = record->members;
+    struct offset_record_member member;
+    for (int32_t i = 0; i < record->member_count && offset_record_member_next(&rest, &member) == 1; i++) {
+        struct group_protocol protocol = {record->protocol, member.subscription};
+        struct group_join join = {
+            .member_id = member.member_id,
+            .instance_id = member.instance_id,
+            .client_id = member.client_id,
+            .client_host = member.client_host,
+            .protocol_type = record->protocol_type,
+            .session_timeout_ms = member.session_timeout_ms,
+            .rebalance_timeout_ms = member.rebalance_timeout_ms,
+            .protocols = &protocol,
+            .protocol_count = record->protocol.data ? 1 : 0,
+        };
+        group_restore_member(group, &join, member.assignment);
+    }
+}
+
+static void restore_group(struct coordinator *coordinator, struct span id, const struct offset_record_group *record) {
+    struct group_entry *entry;
+    if (group_entry_get(coordinator, id, &entry) != KAFKA_NONE) {
+        return;
+    }
+    struct group *group = entry->group;
+    while (!list_empty(&group->members)) { /* an older record of this group */
+        group_forget_member(group, list_entry(group->members.next, struct group_member, link));
+    }
+    free(group->protocol);
+    free(group->leader);
+    group->protocol = record->protocol.data ? strndup(record->protocol.data, record->protocol.size) : NULL;
+    group->leader = record->leader.data ? strndup(record->leader.data, record->leader.size) : NULL;
+    group->generation = record->generation;
+    restore_members(group, record);
+    group->state = group->member_count > 0 ? GROUP_STABLE : GROUP_EMPTY;
+    group->state_since_ms = record->state_since_ms;
+}
+
+static void apply_record(struct coordinator *coordinator, const struct record *record) {
+    struct offset_record_key key;
+    if (!record->key.data || offset_record_get_key(record->key, &key) != 0) {
+        return; /* a form of a newer version: nothing of ours */
+    }
+    struct group_entry *entry = group_entry_find(coordinator, key.group);
+    struct committed_offset committed;
+    struct offset_record_group group;
+    if (key.kind == OFFSET_RECORD_GROUP) {
+        if (!record->value.data) {
+            if (entry && entry->group->member_count == 0) {
+                group_entry_remove(entry);
+            }
+        } else if (offset_record_get_group(record->value, &group) == 0) {
+            restore_group(coordinator, key.group, &group);
+        }
+    } else if (!record->value.data) {
+        if (entry) {
+            offset_entry_remove(entry, key.topic, key.partition);
+        }
+    } else if (offset_record_get_commit(record->value, &committed) == 0 &&
+               group_entry_get(coordinator, key.group, &entry) == KAFKA_NONE) {
+        (void)offset_entry_put(entry, key.topic, key.partition, &committed);
+    }
+}
+
+static int apply_batches(struct load *load, struct span bytes) {
+    while (bytes.size > 0) {
+        struct record_iterator it;
+        struct record record;
+        int r = record_iterator_init(&it, bytes);
+        if (r != 0) {
+            return err_trace(r);
+        }
+        while ((r = record_iterator_next(&it, &record)) == 1) {
+            apply_record(load->coordinator, &record);
+        }
+        load->offset = it.batch.base_offset + it.batch.last_offset_delta + 1;
+        bytes = span_of((const uint8_t *)bytes.data + it.batch.total_bytes, bytes.size - it.batch.total_bytes);
+        record_iterator_deinit(&it);
+        if (r != 0) {
+            return err_trace(r);
+        }
+    }
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static void load_end(struct load *load, int status) {
+    struct coordinator *coordinator = load->coordinator;
+    if (!load->abandoned) {
+        coordinator->load = NULL;
+        coordinator->load_failed = status != 0;
+    }
+    topic_unref(load->topic);
+    free(load);
+}
+
+/* One partition at a time, one read at a time; true when the next may start. */
+static int load_apply(struct load *load) {
+    int r = 0;
+    for (unsigned i = 0; i < load->read.chunk_count && r == 0; i++) {
+        r = apply_batches(load, span_of(load->read.chunks[i].slice.data, load->read.chunks[i].slice.size));
+    }
+    partition_read_release(&load->read);
+    return r;
+}
+
+static void load_next(struct loop_task *task);
+
+static void on_read(struct partition_read *read, int status) {
+    struct load *load = container_of(read, struct load, read);
+    load->reading = false;
+    if (status == 0 && !load->abandoned) {
+        status = load_apply(load);
+    } else {
+        partition_read_release(read);
+    }
+    if (status != 0 || load->abandoned) {
+        load_end(load, status);
+    } else {
+        load_next(&load->task);
+    }
+}
+
+static void load_next(struct loop_task *task) {
+    struct load *load = container_of(task, struct load, task);
+    while (load->partition < load->topic->partition_count) {
+        struct partition *partition = partition_get(load->topic, load->partition);
+        load->offset = MAX(load->offset, partition->log_start_offset);
+        if (load->offset >= partition->high_watermark) {
+            load->partition++;
+            load->offset = 0;
+            continue;
+        }
+        load->read = (struct partition_read){.partition = partition, .offset = load->offset,
+                                             .max_bytes = LOAD_READ_BYTES, .min_one_batch = true,
+                                             .memory_only = true, .done = on_read};
+        int r = partition_read(load->coordinator->config.log, &load->read);
+        if (r == OP_WAIT) {
+            load->reading = true;
+            return;
+        }
+        r = r == 0 ? load_apply(load) : r;
+        if (r != 0) {
+            load_end(load, r);
+            return;
+        }
+    }
+    load_end(load, 0);
+}
+
+void load_start(struct coordinator *coordinator) {
+    struct load *load = calloc(1, sizeof *load);
+    if (!load) {
+        coordinator->load_failed = true;
+        return;
+    }
+    load->coordinator = coordinator;
+    load->topic = topic_ref(topic_log_find(coordinator->config.log, SPAN_LITERAL("__consumer_offsets")));
+    load->task.run = load_next;
+    coordinator->load = load;
+    load_next(&load->task);
+}
+
+void load_abandon(struct coordinator *coordinator) {
+    struct load *load = coordinator->load;
+    if (!load) {
+        return;
+    }
+    load->abandoned = true;
+    coordinator->load = NULL;
+    if (!load->reading) {
+        load_end(load, 0);
+    }
+}
