@@ -173,13 +173,19 @@ void group_write_add(struct group_write *write, struct text *key, struct text *v
     }
 }
 
+void group_write_discard(struct group_write *write) {
+    if (write) {
+        record_batch_builder_deinit(&write->builder);
+        free(write);
+    }
+}
+
 static void group_write_end(struct group_write *write, int status) {
     struct group_entry *entry = write->entry;
     if (write->done) {
         write->done(write, status);
     }
-    record_batch_builder_deinit(&write->builder);
-    free(write);
+    group_write_discard(write);
     entry->writes--;
     if (entry->deleted && entry->writes == 0) {
         group_entry_free(entry);

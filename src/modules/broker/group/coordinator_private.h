@@ -66,6 +66,9 @@ void group_write_add(struct group_write *write, struct text *key, struct text *v
 /** group_write_submit() - append; done() follows exactly once, maybe before the return when it cannot be queued */
 void group_write_submit(struct group_write *write, void (*done)(struct group_write *write, int status));
 
+/** group_write_discard() - drop a write that was not submitted; accepts NULL */
+void group_write_discard(struct group_write *write);
+
 /** coordinator_check() - may group requests be served now, is the id valid? */
 enum kafka_error coordinator_check(struct coordinator *coordinator, struct span group_id);
 
