@@ -56,7 +56,8 @@ static size_t offset_key(struct span topic, int32_t partition, uint8_t *out) {
     return topic.size + 5;
 }
 
-struct offset_entry *offset_entry_find(struct group_entry *group, struct span topic, int32_t partition) {
+struct offset_entry *offset_entry_find(struct group_entry *group, struct span topic,
+                                       int32_t partition) {
     uint8_t key[300];
     if (topic.size > 249) {
         return NULL;
@@ -119,7 +120,8 @@ struct group_entry *group_entry_find(struct coordinator *coordinator, struct spa
     return hashmap_find(&coordinator->groups, id);
 }
 
-enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id, struct group_entry **ret_entry) {
+enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id,
+                                 struct group_entry **ret_entry) {
     struct group_entry *entry = group_entry_find(coordinator, id);
     if (entry) {
         *ret_entry = entry;
@@ -130,9 +132,10 @@ enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     entry->coordinator = coordinator;
-    hashmap_init(&entry->offsets, random_u64(coordinator->config.random), random_u64(coordinator->config.random));
-    if (group_new(coordinator->config.loop, coordinator->config.random, &coordinator->config.limits, &group_hooks,
-                  entry, id, &entry->group) != 0 ||
+    hashmap_init(&entry->offsets, random_u64(coordinator->config.random),
+                 random_u64(coordinator->config.random));
+    if (group_new(coordinator->config.loop, coordinator->config.random, &coordinator->config.limits,
+                  &group_hooks, entry, id, &entry->group) != 0 ||
         hashmap_put(&coordinator->groups, span_text(entry->group->id), entry, NULL) != 0) {
         group_entry_free(entry);
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
@@ -166,7 +169,8 @@ struct group_write *group_write_new(struct group_entry *entry) {
 
 void group_write_add(struct group_write *write, struct text *key, struct text *value) {
     int64_t now_ms = clock_wall_ms(loop_clock(write->entry->coordinator->config.loop));
-    record_batch_builder_add(&write->builder, now_ms, text_span(key), value ? text_span(value) : SPAN_NULL, NULL, 0);
+    record_batch_builder_add(&write->builder, now_ms, text_span(key),
+                             value ? text_span(value) : SPAN_NULL, NULL, 0);
     text_clear(key);
     if (value) {
         text_clear(value);
@@ -220,7 +224,8 @@ static int group_write_append(struct group_write *write) {
     return err_trace(r);
 }
 
-void group_write_submit(struct group_write *write, void (*done)(struct group_write *write, int status)) {
+void group_write_submit(struct group_write *write,
+                        void (*done)(struct group_write *write, int status)) {
     write->done = done;
     write->entry->writes++;
     int r = group_write_append(write);
@@ -306,7 +311,8 @@ enum kafka_error coordinator_check(struct coordinator *coordinator, struct span 
 }
 
 struct kafka_handlers coordinator_handlers(struct coordinator *coordinator) {
-    return (struct kafka_handlers){coordinator_handler_rows, coordinator_handler_count, coordinator};
+    return (struct kafka_handlers){coordinator_handler_rows, coordinator_handler_count,
+                                   coordinator};
 }
 
 /* The offset that an in-process commit carries from its append to its map. */
@@ -320,15 +326,15 @@ struct mirror {
 static void on_mirrored(struct group_write *write, int status) {
     struct mirror *mirror = write->userdata;
     if (status == 0 && !write->entry->deleted) {
-        status = offset_entry_put(write->entry, span_of(mirror->topic, mirror->topic_size), mirror->partition,
-                                  &mirror->committed);
+        status = offset_entry_put(write->entry, span_of(mirror->topic, mirror->topic_size),
+                                  mirror->partition, &mirror->committed);
         write->entry->coordinator->stats.commits += status == 0;
     }
     free(mirror);
 }
 
-int coordinator_commit(struct coordinator *coordinator, struct span group, struct span topic, int32_t partition,
-                       int64_t offset) {
+int coordinator_commit(struct coordinator *coordinator, struct span group, struct span topic,
+                       int32_t partition, int64_t offset) {
     struct group_entry *entry;
     if (coordinator_check(coordinator, group) != KAFKA_NONE ||
         group_entry_get(coordinator, group, &entry) != KAFKA_NONE) {
@@ -340,8 +346,8 @@ int coordinator_commit(struct coordinator *coordinator, struct span group, struc
         free(mirror);
         return err_origin(-ENOMEM);
     }
-    mirror->committed = (struct committed_offset){offset, -1, clock_wall_ms(loop_clock(coordinator->config.loop)),
-                                                  span_of("", 0)};
+    mirror->committed = (struct committed_offset){
+        offset, -1, clock_wall_ms(loop_clock(coordinator->config.loop)), span_of("", 0)};
     mirror->partition = partition;
     mirror->topic_size = topic.size;
     memcpy(mirror->topic, topic.data, topic.size);
@@ -372,7 +378,8 @@ void coordinator_drop_topic(struct coordinator *coordinator, struct span topic) 
                 continue;
             }
             if (write || (write = group_write_new(entry))) {
-                offset_record_put_commit_key(&key, span_text(entry->group->id), topic, offset->partition);
+                offset_record_put_commit_key(&key, span_text(entry->group->id), topic,
+                                             offset->partition);
                 group_write_add(write, &key, NULL);
             }
             hashmap_remove(&entry->offsets, span_of(offset->key, offset->key_size));

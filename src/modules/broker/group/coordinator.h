@@ -36,16 +36,19 @@ struct coordinator_stats {
 int coordinator_new(const struct coordinator_config *config, struct coordinator **ret_coordinator);
 /** coordinator_start() - begin to load; returns at once */
 void coordinator_start(struct coordinator *coordinator);
-/** coordinator_free() - parked requests are answered; appends under way must have ended (the log is stopped) */
+/** coordinator_free() - parked requests are answered; appends under way must have ended (the log is
+ * stopped) */
 void coordinator_free(struct coordinator *coordinator);
 /** coordinator_handlers() - JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch,
  *  DescribeGroups, ListGroups, DeleteGroups, OffsetDelete; for api/ */
 struct kafka_handlers coordinator_handlers(struct coordinator *coordinator);
-/** coordinator_prepare() - make __consumer_offsets if it is not there (FindCoordinator does so). Return 0 or as topic_log_create() */
+/** coordinator_prepare() - make __consumer_offsets if it is not there (FindCoordinator does so).
+ * Return 0 or as topic_log_create() */
 int coordinator_prepare(struct coordinator *coordinator);
-/** coordinator_commit() - mirror an in-process consumer's position; best effort, errors are returned and harmless */
-int coordinator_commit(struct coordinator *coordinator, struct span group, struct span topic, int32_t partition,
-                       int64_t offset);
+/** coordinator_commit() - mirror an in-process consumer's position; best effort, errors are
+ * returned and harmless */
+int coordinator_commit(struct coordinator *coordinator, struct span group, struct span topic,
+                       int32_t partition, int64_t offset);
 /** coordinator_drop_topic() - a topic was deleted: forget its committed offsets, durably */
 void coordinator_drop_topic(struct coordinator *coordinator, struct span topic);
 void coordinator_stats(const struct coordinator *coordinator, struct coordinator_stats *ret_stats);

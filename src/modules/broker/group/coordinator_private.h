@@ -41,13 +41,15 @@ struct coordinator {
 /** group_entry_find() - NULL when absent */
 struct group_entry *group_entry_find(struct coordinator *coordinator, struct span id);
 /** group_entry_get() - find or make. KAFKA_NONE, or what to answer */
-enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id, struct group_entry **ret_entry);
+enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id,
+                                 struct group_entry **ret_entry);
 /** group_entry_remove() - out of the map; freed when its last write has ended */
 void group_entry_remove(struct group_entry *entry);
 
 int offset_entry_put(struct group_entry *group, struct span topic, int32_t partition,
                      const struct committed_offset *committed);
-struct offset_entry *offset_entry_find(struct group_entry *group, struct span topic, int32_t partition);
+struct offset_entry *offset_entry_find(struct group_entry *group, struct span topic,
+                                       int32_t partition);
 void offset_entry_remove(struct group_entry *group, struct span topic, int32_t partition);
 
 /* A batch of records about one group on its way to disk. */
@@ -63,8 +65,10 @@ struct group_write {
 struct group_write *group_write_new(struct group_entry *entry);
 /** group_write_add() - a record; @value.data NULL: tombstone. The texts are cleared by this call */
 void group_write_add(struct group_write *write, struct text *key, struct text *value);
-/** group_write_submit() - append; done() follows exactly once, maybe before the return when it cannot be queued */
-void group_write_submit(struct group_write *write, void (*done)(struct group_write *write, int status));
+/** group_write_submit() - append; done() follows exactly once, maybe before the return when it
+ * cannot be queued */
+void group_write_submit(struct group_write *write,
+                        void (*done)(struct group_write *write, int status));
 
 /** group_write_discard() - drop a write that was not submitted; accepts NULL */
 void group_write_discard(struct group_write *write);

@@ -10,7 +10,8 @@
 #include <string.h>
 
 const char *group_state_name(enum group_state state) {
-    static const char *const names[] = {"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"};
+    static const char *const names[] = {"Empty", "PreparingRebalance", "CompletingRebalance",
+                                        "Stable", "Dead"};
     return names[state];
 }
 
@@ -19,7 +20,8 @@ static char *span_to_str(struct span span) {
 }
 
 int group_new(struct loop *loop, struct random *random, const struct group_limits *limits,
-              const struct group_hooks *hooks, void *owner, struct span id, struct group **ret_group) {
+              const struct group_hooks *hooks, void *owner, struct span id,
+              struct group **ret_group) {
     struct group *group = calloc(1, sizeof *group);
     if (!group || !(group->id = span_to_str(id))) {
         free(group);
@@ -104,13 +106,15 @@ static char *member_id_new(struct group *group, struct span prefix) {
     char *id = NULL;
     uuid_v4(group->random, &uuid);
     uuid_format(&uuid, text);
-    if (asprintf(&id, "%.*s-%s", (int)prefix.size, prefix.data ? (const char *)prefix.data : "", text) < 0) {
+    if (asprintf(&id, "%.*s-%s", (int)prefix.size, prefix.data ? (const char *)prefix.data : "",
+                 text) < 0) {
         return NULL;
     }
     return id;
 }
 
-void group_pending_add(struct group *group, const struct group_join *join, struct group_call *call) {
+void group_pending_add(struct group *group, const struct group_join *join,
+                       struct group_call *call) {
     char *id = member_id_new(group, join->client_id);
     struct pending_member *pending = id ? calloc(1, sizeof *pending + strlen(id) + 1) : NULL;
     if (!pending) {
@@ -204,7 +208,8 @@ bool group_member_update(struct group_member *member, const struct group_join *j
     return true;
 }
 
-struct group_member *group_member_add(struct group *group, const struct group_join *join, struct span member_id) {
+struct group_member *group_member_add(struct group *group, const struct group_join *join,
+                                      struct span member_id) {
     struct group_member *member = calloc(1, sizeof *member);
     if (!member) {
         return NULL;
@@ -216,7 +221,8 @@ struct group_member *group_member_add(struct group *group, const struct group_jo
                             ? span_to_str(member_id)
                             : member_id_new(group, is_static ? join->instance_id : join->client_id);
     member->instance_id = is_static ? span_to_str(join->instance_id) : NULL;
-    if (!member->member_id || (is_static && !member->instance_id) || !group_member_update(member, join)) {
+    if (!member->member_id || (is_static && !member->instance_id) ||
+        !group_member_update(member, join)) {
         member_free(member);
         return NULL;
     }
@@ -241,7 +247,8 @@ void group_member_remove(struct group *group, struct group_member *member) {
         free(group->leader);
         group->leader = NULL;
         if (!list_empty(&group->members)) {
-            group->leader = strdup(list_entry(group->members.next, struct group_member, link)->member_id);
+            group->leader =
+                strdup(list_entry(group->members.next, struct group_member, link)->member_id);
         }
     }
     member_free(member);
@@ -268,8 +275,8 @@ struct group_member *group_member_find_static(struct group *group, struct span i
 }
 
 /* KIP-345: an instance id names its member; another member id with it has been replaced. */
-enum kafka_error group_member_check(struct group *group, struct span member_id, struct span instance_id,
-                                    struct group_member **ret_member) {
+enum kafka_error group_member_check(struct group *group, struct span member_id,
+                                    struct span instance_id, struct group_member **ret_member) {
     if (group->state == GROUP_DEAD) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
@@ -299,10 +306,12 @@ struct span group_member_metadata(const struct group_member *member) {
 }
 
 struct span group_member_assignment(const struct group_member *member) {
-    return member->assignment ? span_of(member->assignment->data, member->assignment->size) : span_of("", 0);
+    return member->assignment ? span_of(member->assignment->data, member->assignment->size)
+                              : span_of("", 0);
 }
 
-struct group_member *group_restore_member(struct group *group, const struct group_join *join, struct span assignment) {
+struct group_member *group_restore_member(struct group *group, const struct group_join *join,
+                                          struct span assignment) {
     struct group_member *member = group_member_add(group, join, join->member_id);
     if (!member) {
         return NULL;
@@ -320,8 +329,8 @@ void group_forget_member(struct group *group, struct group_member *member) {
 
 /* ---- requests that only look ---- */
 
-enum kafka_error group_handle_heartbeat(struct group *group, struct span member_id, struct span instance_id,
-                                        int32_t generation) {
+enum kafka_error group_handle_heartbeat(struct group *group, struct span member_id,
+                                        struct span instance_id, int32_t generation) {
     struct group_member *member;
     enum kafka_error error = group_member_check(group, member_id, instance_id, &member);
     if (error != KAFKA_NONE) {
@@ -334,8 +343,8 @@ enum kafka_error group_handle_heartbeat(struct group *group, struct span member_
     return group->state == GROUP_PREPARING_REBALANCE ? KAFKA_REBALANCE_IN_PROGRESS : KAFKA_NONE;
 }
 
-enum kafka_error group_check_commit(struct group *group, struct span member_id, struct span instance_id,
-                                    int32_t generation) {
+enum kafka_error group_check_commit(struct group *group, struct span member_id,
+                                    struct span instance_id, int32_t generation) {
     if (group->state == GROUP_DEAD) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
@@ -355,7 +364,8 @@ enum kafka_error group_check_commit(struct group *group, struct span member_id, 
     return group->state == GROUP_COMPLETING_REBALANCE ? KAFKA_REBALANCE_IN_PROGRESS : KAFKA_NONE;
 }
 
-enum kafka_error group_handle_leave(struct group *group, struct span member_id, struct span instance_id) {
+enum kafka_error group_handle_leave(struct group *group, struct span member_id,
+                                    struct span instance_id) {
     struct group_member *member = NULL;
     if (group->state == GROUP_DEAD) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;

@@ -5,8 +5,8 @@
  * (parked until answered), and what must be durable goes through the one hook `persist`. All of it
  * runs on the loop; a group has one owner, so no request ever sees half a rebalance.
  *
- *   Empty --join--> PreparingRebalance --all joined--> CompletingRebalance --leader synced, durable--> Stable
- *   any --join, leave or expiry that changes the membership--> PreparingRebalance
+ *   Empty --join--> PreparingRebalance --all joined--> CompletingRebalance --leader synced,
+ * durable--> Stable any --join, leave or expiry that changes the membership--> PreparingRebalance
  *   PreparingRebalance --nobody left--> Empty        any --deleted--> Dead
  *
  * Source: research/kafka.md 2, G40 to G47; KIP-62, KIP-345 (static members), KIP-394 (member id
@@ -46,7 +46,8 @@ struct group_member;
 struct group_call {
     struct group *group;         /* where it is parked; NULL: nowhere */
     struct group_member *member; /* in an answer without error */
-    const char *member_id;       /* in an answer to a join: the id to tell the client; valid during answer() */
+    const char
+        *member_id; /* in an answer to a join: the id to tell the client; valid during answer() */
     void (*answer)(struct group_call *call, enum kafka_error error);
 };
 
@@ -96,7 +97,8 @@ struct group_member {
 };
 
 struct group_hooks {
-    /* Make the present generation durable, then call group_persisted() with @ticket (0: nobody waits). */
+    /* Make the present generation durable, then call group_persisted() with @ticket (0: nobody
+     * waits). */
     void (*persist)(struct group *group, uint64_t ticket);
     /* The group has reached a new state; for metrics and the log. Optional. */
     void (*on_state)(struct group *group, enum group_state state);
@@ -124,30 +126,36 @@ struct group {
 };
 
 int group_new(struct loop *loop, struct random *random, const struct group_limits *limits,
-              const struct group_hooks *hooks, void *owner, struct span id, struct group **ret_group);
+              const struct group_hooks *hooks, void *owner, struct span id,
+              struct group **ret_group);
 /** group_free() - answers what is parked with COORDINATOR_NOT_AVAILABLE; accepts NULL */
 void group_free(struct group *group);
 
 /* The protocol's requests. Joins and syncs answer through @call, maybe before the return. */
 void group_handle_join(struct group *group, const struct group_join *join, struct group_call *call);
 void group_handle_sync(struct group *group, const struct group_sync *sync, struct group_call *call);
-enum kafka_error group_handle_heartbeat(struct group *group, struct span member_id, struct span instance_id,
-                                        int32_t generation);
-enum kafka_error group_handle_leave(struct group *group, struct span member_id, struct span instance_id);
+enum kafka_error group_handle_heartbeat(struct group *group, struct span member_id,
+                                        struct span instance_id, int32_t generation);
+enum kafka_error group_handle_leave(struct group *group, struct span member_id,
+                                    struct span instance_id);
 /** group_check_commit() - may this member commit offsets now (G43)? Counts as a heartbeat */
-enum kafka_error group_check_commit(struct group *group, struct span member_id, struct span instance_id,
-                                    int32_t generation);
-/** group_cancel_call() - the peer of a parked call is gone; the member stays until its session ends */
+enum kafka_error group_check_commit(struct group *group, struct span member_id,
+                                    struct span instance_id, int32_t generation);
+/** group_cancel_call() - the peer of a parked call is gone; the member stays until its session ends
+ */
 void group_cancel_call(struct group_call *call);
 /** group_persisted() - the write that persist() began has ended; @status 0 when it is durable */
 void group_persisted(struct group *group, uint64_t ticket, int status);
 /** group_mark_dead() - Dead: members and parked calls get UNKNOWN_MEMBER_ID */
 void group_mark_dead(struct group *group);
 
-/** group_restore_member() - after a restart: a member as it was, with a full session timeout to be heard of */
-struct group_member *group_restore_member(struct group *group, const struct group_join *join, struct span assignment);
+/** group_restore_member() - after a restart: a member as it was, with a full session timeout to be
+ * heard of */
+struct group_member *group_restore_member(struct group *group, const struct group_join *join,
+                                          struct span assignment);
 
-/** group_forget_member() - take a member out without a rebalance, for a later record of the same group while loading */
+/** group_forget_member() - take a member out without a rebalance, for a later record of the same
+ * group while loading */
 void group_forget_member(struct group *group, struct group_member *member);
 
 struct group_member *group_member_find(struct group *group, struct span member_id);

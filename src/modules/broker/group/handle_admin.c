@@ -2,22 +2,18 @@
 #include "handlers.h"
 
 const struct kafka_handler coordinator_handler_rows[] = {
-    {8, 2, 10, 0, handle_offset_commit},
-    {9, 1, 10, 0, handle_offset_fetch},
-    {11, 0, 9, 0, handle_join_group},
-    {12, 0, 4, 0, handle_heartbeat},
-    {13, 0, 5, 0, handle_leave_group},
-    {14, 0, 5, 0, handle_sync_group},
-    {15, 0, 6, 0, handle_describe_groups},
-    {16, 0, 5, 0, handle_list_groups},
-    {42, 0, 2, 0, handle_delete_groups},
-    {47, 0, 0, 0, handle_offset_delete},
+    {8, 2, 10, 0, handle_offset_commit},   {9, 1, 10, 0, handle_offset_fetch},
+    {11, 0, 9, 0, handle_join_group},      {12, 0, 4, 0, handle_heartbeat},
+    {13, 0, 5, 0, handle_leave_group},     {14, 0, 5, 0, handle_sync_group},
+    {15, 0, 6, 0, handle_describe_groups}, {16, 0, 5, 0, handle_list_groups},
+    {42, 0, 2, 0, handle_delete_groups},   {47, 0, 0, 0, handle_offset_delete},
 };
 const size_t coordinator_handler_count = ARRAY_SIZE(coordinator_handler_rows);
 
 /* ---- DescribeGroups ---- */
 
-static int describe_members(struct arena *arena, const struct group *group, struct describe_groups_response_group *row) {
+static int describe_members(struct arena *arena, const struct group *group,
+                            struct describe_groups_response_group *row) {
     bool settled = group->state == GROUP_STABLE;
     row->members = KAFKA_NEW(arena, describe_groups_response_member, group->member_count);
     row->members_count = 0;
@@ -38,7 +34,8 @@ static int describe_members(struct arena *arena, const struct group *group, stru
     return 0;
 }
 
-static int describe_group(struct kafka_request *request, struct span id, struct describe_groups_response_group *row) {
+static int describe_group(struct kafka_request *request, struct span id,
+                          struct describe_groups_response_group *row) {
     struct coordinator *coordinator = request->userdata;
     struct group_entry *entry = group_entry_find(coordinator, id);
     row->group_id = id;
@@ -53,24 +50,27 @@ static int describe_group(struct kafka_request *request, struct span id, struct 
         row->group_state = SPAN_LITERAL("Dead");
         if (request->version >= 6) {
             row->error_code = KAFKA_GROUP_ID_NOT_FOUND;
-            row->error_message = span_text(arena_printf(request->arena, "Group %.*s not found.", (int)id.size,
-                                                        (const char *)id.data));
+            row->error_message = span_text(arena_printf(request->arena, "Group %.*s not found.",
+                                                        (int)id.size, (const char *)id.data));
         }
         return 0;
     }
     const struct group *group = entry->group;
     row->group_state = span_text(group_state_name(group->state));
     row->protocol_type = span_text(group->protocol_type ? group->protocol_type : "");
-    row->protocol_data = span_text(group->state == GROUP_STABLE && group->protocol ? group->protocol : "");
+    row->protocol_data =
+        span_text(group->state == GROUP_STABLE && group->protocol ? group->protocol : "");
     return describe_members(request->arena, group, row);
 }
 
 void handle_describe_groups(struct kafka_request *request) {
     const struct describe_groups_request *body = request->body;
-    struct describe_groups_response *answer = KAFKA_NEW(request->arena, describe_groups_response, 1);
+    struct describe_groups_response *answer =
+        KAFKA_NEW(request->arena, describe_groups_response, 1);
     int32_t count = MAX(body->groups_count, 0);
     int r = -ENOMEM;
-    if (answer && (answer->groups = KAFKA_NEW(request->arena, describe_groups_response_group, count))) {
+    if (answer &&
+        (answer->groups = KAFKA_NEW(request->arena, describe_groups_response_group, count))) {
         answer->groups_count = count;
         r = 0;
         for (int32_t g = 0; g < count && r == 0; g++) {
@@ -88,7 +88,8 @@ void handle_describe_groups(struct kafka_request *request) {
 
 static bool filter_has(const struct span *filter, int32_t count, const char *name) {
     for (int32_t i = 0; i < count; i++) {
-        if (filter[i].size == strlen(name) && strncasecmp(filter[i].data, name, filter[i].size) == 0) {
+        if (filter[i].size == strlen(name) &&
+            strncasecmp(filter[i].data, name, filter[i].size) == 0) {
             return true;
         }
     }
@@ -99,8 +100,8 @@ void handle_list_groups(struct kafka_request *request) {
     const struct list_groups_request *body = request->body;
     struct coordinator *coordinator = request->userdata;
     struct list_groups_response *answer = KAFKA_NEW(request->arena, list_groups_response, 1);
-    if (!answer ||
-        !(answer->groups = KAFKA_NEW(request->arena, list_groups_response_group, coordinator->groups.count))) {
+    if (!answer || !(answer->groups = KAFKA_NEW(request->arena, list_groups_response_group,
+                                                coordinator->groups.count))) {
         kafka_request_close(request, "out of memory");
         return;
     }
@@ -116,7 +117,8 @@ void handle_list_groups(struct kafka_request *request) {
         }
         struct list_groups_response_group *row = &answer->groups[answer->groups_count++];
         row->group_id = span_text(entry->group->id);
-        row->protocol_type = span_text(entry->group->protocol_type ? entry->group->protocol_type : "");
+        row->protocol_type =
+            span_text(entry->group->protocol_type ? entry->group->protocol_type : "");
         row->group_state = span_text(state);
         row->group_type = SPAN_LITERAL("classic");
     }
@@ -147,7 +149,8 @@ static void on_group_deleted(struct group_write *write, int status) {
     if (status != 0) {
         one->result->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
     } else if (write->entry->group->member_count > 0) {
-        one->result->error_code = KAFKA_NON_EMPTY_GROUP; /* somebody joined meanwhile: its next record revives it */
+        one->result->error_code =
+            KAFKA_NON_EMPTY_GROUP; /* somebody joined meanwhile: its next record revives it */
     } else if (!write->entry->deleted) {
         group_entry_remove(write->entry); /* freed after this write has ended */
     }
@@ -168,7 +171,8 @@ static void delete_one(struct group_deletion *deletion, struct group_entry *entr
     size_t position = 0;
     struct offset_entry *offset;
     while ((offset = hashmap_next(&entry->offsets, &position))) {
-        offset_record_put_commit_key(&key, span_text(entry->group->id), offset_entry_topic(offset), offset->partition);
+        offset_record_put_commit_key(&key, span_text(entry->group->id), offset_entry_topic(offset),
+                                     offset->partition);
         group_write_add(write, &key, NULL);
     }
     offset_record_put_group_key(&key, span_text(entry->group->id));

@@ -1,4 +1,5 @@
-/* JoinGroup, SyncGroup, Heartbeat, LeaveGroup: from the generated messages to the state machine and back. */
+/* JoinGroup, SyncGroup, Heartbeat, LeaveGroup: from the generated messages to the state machine and
+ * back. */
 #include "handlers.h"
 
 #include <limits.h>
@@ -16,7 +17,8 @@ static void on_gone(struct kafka_request *request) {
     kafka_respond_none(request);
 }
 
-static struct parked *park(struct kafka_request *request, void (*answer)(struct group_call *, enum kafka_error)) {
+static struct parked *park(struct kafka_request *request,
+                           void (*answer)(struct group_call *, enum kafka_error)) {
     struct parked *parked = arena_alloc(request->arena, sizeof *parked);
     if (!parked) {
         kafka_request_close(request, "out of memory");
@@ -35,7 +37,8 @@ static struct span dup(struct arena *arena, struct span span) {
     return span.data ? span_of(arena_dup(arena, span.data, span.size), span.size) : SPAN_NULL;
 }
 
-static void fill_members(struct join_group_response *answer, struct arena *arena, const struct group *group) {
+static void fill_members(struct join_group_response *answer, struct arena *arena,
+                         const struct group *group) {
     answer->members = KAFKA_NEW(arena, join_group_response_member, group->member_count);
     if (!answer->members) {
         return;
@@ -50,12 +53,13 @@ static void fill_members(struct join_group_response *answer, struct arena *arena
 }
 
 /*
- * A leader that came back under its instance id while nothing changed must not assign anew: JoinGroup 9
- * can say so (KIP-814), before it the leader is told that somebody else leads.
+ * A leader that came back under its instance id while nothing changed must not assign anew:
+ * JoinGroup 9 can say so (KIP-814), before it the leader is told that somebody else leads.
  */
 static void fill_leader(struct join_group_response *answer, struct kafka_request *request,
                         const struct group *group, const struct group_member *member) {
-    bool leads = group->leader && span_equal(span_text(group->leader), span_text(member->member_id));
+    bool leads =
+        group->leader && span_equal(span_text(group->leader), span_text(member->member_id));
     answer->leader = span_text(group->leader);
     if (leads && group->state == GROUP_STABLE) {
         if (request->version >= 9) {
@@ -111,7 +115,8 @@ void handle_join_group(struct kafka_request *request) {
         return;
     }
     enum kafka_error error = coordinator_check(coordinator, body->group_id);
-    if (error == KAFKA_NONE && body->member_id.size > 0 && !group_entry_find(coordinator, body->group_id)) {
+    if (error == KAFKA_NONE && body->member_id.size > 0 &&
+        !group_entry_find(coordinator, body->group_id)) {
         error = KAFKA_UNKNOWN_MEMBER_ID;
     }
     if (error == KAFKA_NONE) {
@@ -128,7 +133,8 @@ void handle_join_group(struct kafka_request *request) {
         return;
     }
     for (int32_t i = 0; i < body->protocols_count; i++) {
-        protocols[i] = (struct group_protocol){body->protocols[i].name, body->protocols[i].metadata};
+        protocols[i] =
+            (struct group_protocol){body->protocols[i].name, body->protocols[i].metadata};
     }
     struct group_join join = {
         .member_id = body->member_id,
@@ -137,7 +143,8 @@ void handle_join_group(struct kafka_request *request) {
         .client_host = span_text(host),
         .protocol_type = body->protocol_type,
         .session_timeout_ms = body->session_timeout_ms,
-        .rebalance_timeout_ms = request->version >= 1 ? body->rebalance_timeout_ms : body->session_timeout_ms,
+        .rebalance_timeout_ms =
+            request->version >= 1 ? body->rebalance_timeout_ms : body->session_timeout_ms,
         .require_member_id = request->version >= 4,
         .protocols = protocols,
         .protocol_count = (size_t)MAX(body->protocols_count, 0),
@@ -176,7 +183,8 @@ void handle_sync_group(struct kafka_request *request) {
     enum kafka_error error = coordinator_check(coordinator, body->group_id);
     struct group_entry *entry = group_entry_find(coordinator, body->group_id);
     size_t count = (size_t)MAX(body->assignments_count, 0);
-    struct group_assignment *assignments = arena_alloc(request->arena, sizeof *assignments * MAX(count, 1));
+    struct group_assignment *assignments =
+        arena_alloc(request->arena, sizeof *assignments * MAX(count, 1));
     if (error == KAFKA_NONE && !entry) {
         error = KAFKA_UNKNOWN_MEMBER_ID;
     }
@@ -188,7 +196,8 @@ void handle_sync_group(struct kafka_request *request) {
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        assignments[i] = (struct group_assignment){body->assignments[i].member_id, body->assignments[i].assignment};
+        assignments[i] = (struct group_assignment){body->assignments[i].member_id,
+                                                   body->assignments[i].assignment};
     }
     struct group_sync sync = {
         .member_id = body->member_id,
@@ -217,9 +226,10 @@ void handle_heartbeat(struct kafka_request *request) {
     if (answer->error_code == KAFKA_COORDINATOR_LOAD_IN_PROGRESS) {
         answer->error_code = KAFKA_NONE; /* as Kafka does: the member goes on while groups load */
     } else if (answer->error_code == KAFKA_NONE) {
-        answer->error_code = entry ? group_handle_heartbeat(entry->group, body->member_id, body->group_instance_id,
-                                                            body->generation_id)
-                                   : KAFKA_UNKNOWN_MEMBER_ID;
+        answer->error_code =
+            entry ? group_handle_heartbeat(entry->group, body->member_id, body->group_instance_id,
+                                           body->generation_id)
+                  : KAFKA_UNKNOWN_MEMBER_ID;
     }
     kafka_respond(request, answer);
 }
@@ -230,7 +240,8 @@ void handle_leave_group(struct kafka_request *request) {
     struct leave_group_response *answer = KAFKA_NEW(request->arena, leave_group_response, 1);
     struct group_entry *entry = group_entry_find(coordinator, body->group_id);
     int32_t count = request->version >= 3 ? MAX(body->members_count, 0) : 0;
-    if (!answer || !(answer->members = KAFKA_NEW(request->arena, leave_group_response_member, count))) {
+    if (!answer ||
+        !(answer->members = KAFKA_NEW(request->arena, leave_group_response_member, count))) {
         kafka_request_close(request, "out of memory");
         return;
     }
@@ -246,7 +257,8 @@ void handle_leave_group(struct kafka_request *request) {
         answer->members[i].group_instance_id = leaving->group_instance_id;
         if (answer->error_code == KAFKA_NONE) {
             answer->members[i].error_code =
-                entry ? group_handle_leave(entry->group, leaving->member_id, leaving->group_instance_id)
+                entry ? group_handle_leave(entry->group, leaving->member_id,
+                                           leaving->group_instance_id)
                       : KAFKA_UNKNOWN_MEMBER_ID;
         }
     }

@@ -32,11 +32,13 @@ static void on_committed(struct group_write *write, int status) {
             if (topic->partitions[p].error_code != KAFKA_NONE) {
                 continue;
             }
-            struct committed_offset committed = committed_of(commit, &body->topics[t].partitions[p]);
+            struct committed_offset committed =
+                committed_of(commit, &body->topics[t].partitions[p]);
             if (status != 0) {
                 topic->partitions[p].error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
             } else if (!write->entry->deleted) {
-                status = offset_entry_put(write->entry, topic->name, topic->partitions[p].partition_index, &committed);
+                status = offset_entry_put(write->entry, topic->name,
+                                          topic->partitions[p].partition_index, &committed);
                 write->entry->coordinator->stats.commits++;
             }
         }
@@ -46,20 +48,23 @@ static void on_committed(struct group_write *write, int status) {
 
 /* What one partition of a commit is answered before anything is written. */
 static enum kafka_error check_partition(const struct coordinator *coordinator, struct topic *topic,
-                                        const struct offset_commit_request_partition *asked, bool by_id) {
+                                        const struct offset_commit_request_partition *asked,
+                                        bool by_id) {
     if (!topic) {
         return by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }
     if (!partition_get(topic, asked->partition_index)) {
         return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     }
-    return asked->committed_metadata.size > coordinator->config.metadata_bytes_max ? KAFKA_OFFSET_METADATA_TOO_LARGE
-                                                                                    : KAFKA_NONE;
+    return asked->committed_metadata.size > coordinator->config.metadata_bytes_max
+               ? KAFKA_OFFSET_METADATA_TOO_LARGE
+               : KAFKA_NONE;
 }
 
-/* Lays out the answer and, where the commit is good, adds its record. Returns the number of records, -1 without memory. */
-static int fill_topic(struct commit *commit, struct coordinator *coordinator, enum kafka_error error, int32_t index,
-                      struct group_write *write) {
+/* Lays out the answer and, where the commit is good, adds its record. Returns the number of
+ * records, -1 without memory. */
+static int fill_topic(struct commit *commit, struct coordinator *coordinator,
+                      enum kafka_error error, int32_t index, struct group_write *write) {
     const struct offset_commit_request *body = commit->request->body;
     const struct offset_commit_request_topic *asked = &body->topics[index];
     struct offset_commit_response_topic *row = &commit->answer->topics[index];
@@ -69,10 +74,12 @@ static int fill_topic(struct commit *commit, struct coordinator *coordinator, en
     struct text key, value;
     int records = 0;
     row->topic_id = asked->topic_id;
-    row->name = by_id && topic ? span_of(arena_dup(commit->request->arena, topic->name, strlen(topic->name)),
-                                         strlen(topic->name))
-                               : asked->name;
-    row->partitions = KAFKA_NEW(commit->request->arena, offset_commit_response_partition, asked->partitions_count);
+    row->name = by_id && topic
+                    ? span_of(arena_dup(commit->request->arena, topic->name, strlen(topic->name)),
+                              strlen(topic->name))
+                    : asked->name;
+    row->partitions = KAFKA_NEW(commit->request->arena, offset_commit_response_partition,
+                                asked->partitions_count);
     if (!row->partitions) {
         return -1;
     }
@@ -97,13 +104,15 @@ static int fill_topic(struct commit *commit, struct coordinator *coordinator, en
     return records;
 }
 
-static enum kafka_error commit_check(struct coordinator *coordinator, const struct offset_commit_request *body,
+static enum kafka_error commit_check(struct coordinator *coordinator,
+                                     const struct offset_commit_request *body,
                                      struct group_entry **ret_entry) {
     enum kafka_error error = coordinator_check(coordinator, body->group_id);
     if (error != KAFKA_NONE) {
         return error;
     }
-    if (!group_entry_find(coordinator, body->group_id) && body->generation_id_or_member_epoch >= 0) {
+    if (!group_entry_find(coordinator, body->group_id) &&
+        body->generation_id_or_member_epoch >= 0) {
         return KAFKA_ILLEGAL_GENERATION;
     }
     error = group_entry_get(coordinator, body->group_id, ret_entry);
@@ -164,12 +173,15 @@ static void fetch_one(struct group_entry *entry, struct span topic, int32_t part
 static int compare_offsets(const void *a, const void *b) {
     const struct offset_entry *left = *(struct offset_entry *const *)a;
     const struct offset_entry *right = *(struct offset_entry *const *)b;
-    int order = strcmp((const char *)left->key, (const char *)right->key); /* a zero byte ends the topic */
-    return order ? order : (left->partition > right->partition) - (left->partition < right->partition);
+    int order =
+        strcmp((const char *)left->key, (const char *)right->key); /* a zero byte ends the topic */
+    return order ? order
+                 : (left->partition > right->partition) - (left->partition < right->partition);
 }
 
 /* Null topics: everything that the group has committed, one row for each topic. */
-static int fetch_all(struct arena *arena, struct group_entry *entry, struct offset_fetch_response_group *row) {
+static int fetch_all(struct arena *arena, struct group_entry *entry,
+                     struct offset_fetch_response_group *row) {
     size_t count = entry ? entry->offsets.count : 0;
     struct offset_entry **sorted = arena_alloc(arena, sizeof(void *) * MAX(count, (size_t)1));
     row->topics = KAFKA_NEW(arena, offset_fetch_response_group_topic, count);
@@ -190,7 +202,8 @@ static int fetch_all(struct arena *arena, struct group_entry *entry, struct offs
     }
     for (size_t i = 0; i < filled; i++) {
         struct span topic = offset_entry_topic(sorted[i]);
-        struct offset_fetch_response_group_topic *last = row->topics_count ? &row->topics[row->topics_count - 1] : NULL;
+        struct offset_fetch_response_group_topic *last =
+            row->topics_count ? &row->topics[row->topics_count - 1] : NULL;
         if (!last || !span_equal(last->name, topic)) {
             last = &row->topics[row->topics_count++];
             last->name = topic;
@@ -202,7 +215,8 @@ static int fetch_all(struct arena *arena, struct group_entry *entry, struct offs
     return 0;
 }
 
-static void name_or_id(struct coordinator *coordinator, struct offset_fetch_response_group_topic *row, bool by_id) {
+static void name_or_id(struct coordinator *coordinator,
+                       struct offset_fetch_response_group_topic *row, bool by_id) {
     struct topic *topic = by_id ? topic_log_find_id(coordinator->config.log, &row->topic_id)
                                 : topic_log_find(coordinator->config.log, row->name);
     if (by_id) {
@@ -212,7 +226,8 @@ static void name_or_id(struct coordinator *coordinator, struct offset_fetch_resp
     }
 }
 
-static int fetch_group(struct kafka_request *request, const struct offset_fetch_request_group *asked,
+static int fetch_group(struct kafka_request *request,
+                       const struct offset_fetch_request_group *asked,
                        struct offset_fetch_response_group *row) {
     struct coordinator *coordinator = request->userdata;
     struct group_entry *entry = group_entry_find(coordinator, asked->group_id);
@@ -262,7 +277,8 @@ static int fetch_group(struct kafka_request *request, const struct offset_fetch_
 /* Versions below 8 ask for one group, with the same rows one level higher. */
 static int fetch_single(struct kafka_request *request, struct offset_fetch_response *answer) {
     const struct offset_fetch_request *body = request->body;
-    struct offset_fetch_request_group asked = {.group_id = body->group_id, .topics_count = body->topics_count};
+    struct offset_fetch_request_group asked = {.group_id = body->group_id,
+                                               .topics_count = body->topics_count};
     struct offset_fetch_response_group row = {0};
     int32_t count = MAX(body->topics_count, 0);
     asked.topics = KAFKA_NEW(request->arena, offset_fetch_request_group_topic, count);
@@ -286,7 +302,8 @@ static int fetch_single(struct kafka_request *request, struct offset_fetch_respo
         struct offset_fetch_response_topic *to = &answer->topics[t];
         to->name = from->name;
         to->partitions_count = from->partitions_count;
-        to->partitions = KAFKA_NEW(request->arena, offset_fetch_response_partition, from->partitions_count);
+        to->partitions =
+            KAFKA_NEW(request->arena, offset_fetch_response_partition, from->partitions_count);
         for (int32_t p = 0; to->partitions && p < from->partitions_count; p++) {
             to->partitions[p].partition_index = from->partitions[p].partition_index;
             to->partitions[p].committed_offset = from->partitions[p].committed_offset;
@@ -325,7 +342,8 @@ void handle_offset_fetch(struct kafka_request *request) {
 
 /* ---- OffsetDelete ---- */
 
-/* Whether a member's subscription (consumer protocol: int16 version, array of topic names, ...) names @topic. */
+/* Whether a member's subscription (consumer protocol: int16 version, array of topic names, ...)
+ * names @topic. */
 static bool subscription_names(struct span subscription, struct span topic) {
     const uint8_t *at = subscription.data;
     size_t left = subscription.size;
@@ -374,21 +392,24 @@ static void on_deleted(struct group_write *write, int status) {
             if (status != 0 && topic->partitions[p].error_code == KAFKA_NONE) {
                 topic->partitions[p].error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
             } else if (topic->partitions[p].error_code == KAFKA_NONE && !write->entry->deleted) {
-                offset_entry_remove(write->entry, topic->name, topic->partitions[p].partition_index);
+                offset_entry_remove(write->entry, topic->name,
+                                    topic->partitions[p].partition_index);
             }
         }
     }
     kafka_respond(deletion->request, deletion->answer);
 }
 
-static int delete_topic(struct kafka_request *request, struct group_entry *entry, struct group_write *write,
-                        const struct offset_delete_request_topic *asked, struct offset_delete_response_topic *row) {
+static int delete_topic(struct kafka_request *request, struct group_entry *entry,
+                        struct group_write *write, const struct offset_delete_request_topic *asked,
+                        struct offset_delete_response_topic *row) {
     bool subscribed = group_subscribes(entry->group, asked->name);
     struct text key;
     int records = 0;
     row->name = asked->name;
     row->partitions_count = MAX(asked->partitions_count, 0);
-    row->partitions = KAFKA_NEW(request->arena, offset_delete_response_partition, row->partitions_count);
+    row->partitions =
+        KAFKA_NEW(request->arena, offset_delete_response_partition, row->partitions_count);
     text_init(&key);
     for (int32_t p = 0; row->partitions && p < row->partitions_count; p++) {
         row->partitions[p].partition_index = asked->partitions[p].partition_index;
@@ -412,7 +433,8 @@ void handle_offset_delete(struct kafka_request *request) {
     struct offset_deletion *deletion = arena_alloc(request->arena, sizeof *deletion);
     struct offset_delete_response *answer = KAFKA_NEW(request->arena, offset_delete_response, 1);
     int32_t count = MAX(body->topics_count, 0);
-    if (!deletion || !answer || !(answer->topics = KAFKA_NEW(request->arena, offset_delete_response_topic, count))) {
+    if (!deletion || !answer ||
+        !(answer->topics = KAFKA_NEW(request->arena, offset_delete_response_topic, count))) {
         kafka_request_close(request, "out of memory");
         return;
     }

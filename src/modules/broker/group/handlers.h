@@ -1,4 +1,5 @@
-/* Handlers of the group APIs; rows in handle_admin.c. Each takes a decoded request and answers it once. */
+/* Handlers of the group APIs; rows in handle_admin.c. Each takes a decoded request and answers it
+ * once. */
 #pragma once
 
 #include "coordinator_private.h"

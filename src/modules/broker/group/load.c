@@ -28,7 +28,8 @@ enum { LOAD_READ_BYTES = 1 << 20 };
 static void restore_members(struct group *group, const struct offset_record_group *record) {
     struct span rest = record->members;
     struct offset_record_member member;
-    for (int32_t i = 0; i < record->member_count && offset_record_member_next(&rest, &member) == 1; i++) {
+    for (int32_t i = 0; i < record->member_count && offset_record_member_next(&rest, &member) == 1;
+         i++) {
         struct group_protocol protocol = {record->protocol, member.subscription};
         struct group_join join = {
             .member_id = member.member_id,
@@ -45,7 +46,8 @@ static void restore_members(struct group *group, const struct offset_record_grou
     }
 }
 
-static void restore_group(struct coordinator *coordinator, struct span id, const struct offset_record_group *record) {
+static void restore_group(struct coordinator *coordinator, struct span id,
+                          const struct offset_record_group *record) {
     struct group_entry *entry;
     if (group_entry_get(coordinator, id, &entry) != KAFKA_NONE) {
         return;
@@ -56,7 +58,8 @@ static void restore_group(struct coordinator *coordinator, struct span id, const
     }
     free(group->protocol);
     free(group->leader);
-    group->protocol = record->protocol.data ? strndup(record->protocol.data, record->protocol.size) : NULL;
+    group->protocol =
+        record->protocol.data ? strndup(record->protocol.data, record->protocol.size) : NULL;
     group->leader = record->leader.data ? strndup(record->leader.data, record->leader.size) : NULL;
     group->generation = record->generation;
     restore_members(group, record);
@@ -102,7 +105,8 @@ static int apply_batches(struct load *load, struct span bytes) {
             apply_record(load->coordinator, &record);
         }
         load->offset = it.batch.base_offset + it.batch.last_offset_delta + 1;
-        bytes = span_of((const uint8_t *)bytes.data + it.batch.total_bytes, bytes.size - it.batch.total_bytes);
+        bytes = span_of((const uint8_t *)bytes.data + it.batch.total_bytes,
+                        bytes.size - it.batch.total_bytes);
         record_iterator_deinit(&it);
         if (r != 0) {
             return err_trace(r);
@@ -127,7 +131,8 @@ static void load_end(struct load *load, int status) {
 static int load_apply(struct load *load) {
     int r = 0;
     for (unsigned i = 0; i < load->read.chunk_count && r == 0; i++) {
-        r = apply_batches(load, span_of(load->read.chunks[i].slice.data, load->read.chunks[i].slice.size));
+        r = apply_batches(
+            load, span_of(load->read.chunks[i].slice.data, load->read.chunks[i].slice.size));
     }
     partition_read_release(&load->read);
     return r;
@@ -160,9 +165,12 @@ static void load_next(struct loop_task *task) {
             load->offset = 0;
             continue;
         }
-        load->read = (struct partition_read){.partition = partition, .offset = load->offset,
-                                             .max_bytes = LOAD_READ_BYTES, .min_one_batch = true,
-                                             .memory_only = true, .done = on_read};
+        load->read = (struct partition_read){.partition = partition,
+                                             .offset = load->offset,
+                                             .max_bytes = LOAD_READ_BYTES,
+                                             .min_one_batch = true,
+                                             .memory_only = true,
+                                             .done = on_read};
         int r = partition_read(load->coordinator->config.log, &load->read);
         if (r == OP_WAIT) {
             load->reading = true;
@@ -184,7 +192,8 @@ void load_start(struct coordinator *coordinator) {
         return;
     }
     load->coordinator = coordinator;
-    load->topic = topic_ref(topic_log_find(coordinator->config.log, SPAN_LITERAL("__consumer_offsets")));
+    load->topic =
+        topic_ref(topic_log_find(coordinator->config.log, SPAN_LITERAL("__consumer_offsets")));
     load->task.run = load_next;
     coordinator->load = load;
     load_next(&load->task);

@@ -96,9 +96,15 @@ static int reader_end(const struct reader *reader) {
 /* ---- offset commit: key (int16 1, group, topic, int32 partition),
  *      value (int16 3, int64 offset, int32 leader epoch, metadata, int64 commit time) ---- */
 
-enum { COMMIT_KEY_VERSION = 1, GROUP_KEY_VERSION = 2, COMMIT_VALUE_VERSION = 3, GROUP_VALUE_VERSION = 3 };
+enum {
+    COMMIT_KEY_VERSION = 1,
+    GROUP_KEY_VERSION = 2,
+    COMMIT_VALUE_VERSION = 3,
+    GROUP_VALUE_VERSION = 3
+};
 
-void offset_record_put_commit_key(struct text *out, struct span group, struct span topic, int32_t partition) {
+void offset_record_put_commit_key(struct text *out, struct span group, struct span topic,
+                                  int32_t partition) {
     put_i16(out, COMMIT_KEY_VERSION);
     put_string(out, group);
     put_string(out, topic);
@@ -129,8 +135,8 @@ int offset_record_get_commit(struct span value, struct committed_offset *ret_com
     return reader_end(&reader);
 }
 
-/* ---- group: key (int16 2, group), value (int16 3, protocol type, int32 generation, protocol, leader,
- *      int64 state time, array of members) ---- */
+/* ---- group: key (int16 2, group), value (int16 3, protocol type, int32 generation, protocol,
+ * leader, int64 state time, array of members) ---- */
 
 void offset_record_put_group_key(struct text *out, struct span group) {
     put_i16(out, GROUP_KEY_VERSION);

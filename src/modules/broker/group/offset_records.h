@@ -41,7 +41,8 @@ struct offset_record_member {
     struct span subscription, assignment;
 };
 
-void offset_record_put_commit_key(struct text *out, struct span group, struct span topic, int32_t partition);
+void offset_record_put_commit_key(struct text *out, struct span group, struct span topic,
+                                  int32_t partition);
 void offset_record_put_commit_value(struct text *out, const struct committed_offset *committed);
 void offset_record_put_group_key(struct text *out, struct span group);
 void offset_record_put_group_value(struct text *out, const struct group *group);

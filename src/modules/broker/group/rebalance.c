@@ -26,7 +26,8 @@ static bool member_supports(const struct group_member *member, struct span proto
     return false;
 }
 
-static bool all_support(const struct group *group, struct span protocol, const struct group_member *but) {
+static bool all_support(const struct group *group, struct span protocol,
+                        const struct group_member *but) {
     list_for_each(link, &group->members) {
         const struct group_member *member = list_entry(link, struct group_member, link);
         if (member != but && !member_supports(member, protocol)) {
@@ -37,11 +38,13 @@ static bool all_support(const struct group *group, struct span protocol, const s
 }
 
 /* A join fits when its type is the group's and some protocol of it is known to all others. */
-static bool join_fits(const struct group *group, const struct group_join *join, const struct group_member *self) {
+static bool join_fits(const struct group *group, const struct group_join *join,
+                      const struct group_member *self) {
     if (group->member_count == (self ? 1U : 0U)) {
         return true;
     }
-    if (!group->protocol_type || !span_equal(span_text(group->protocol_type), join->protocol_type)) {
+    if (!group->protocol_type ||
+        !span_equal(span_text(group->protocol_type), join->protocol_type)) {
         return false;
     }
     for (size_t i = 0; i < join->protocol_count; i++) {
@@ -61,7 +64,8 @@ static struct span member_vote(const struct group *group, const struct group_mem
     return SPAN_NULL;
 }
 
-/* Each member votes for the first of its protocols that all support; the first name with most votes wins. */
+/* Each member votes for the first of its protocols that all support; the first name with most votes
+ * wins. */
 static struct span group_vote(const struct group *group) {
     struct span winner = SPAN_NULL;
     unsigned winner_votes = 0;
@@ -69,7 +73,8 @@ static struct span group_vote(const struct group *group) {
         struct span candidate = member_vote(group, list_entry(link, struct group_member, link));
         unsigned votes = 0;
         list_for_each(other, &group->members) {
-            votes += span_equal(candidate, member_vote(group, list_entry(other, struct group_member, link)));
+            votes += span_equal(candidate,
+                                member_vote(group, list_entry(other, struct group_member, link)));
         }
         if (votes > winner_votes) {
             winner = candidate;
@@ -152,7 +157,8 @@ static void complete_join(struct group *group) {
     list_for_each(link, &group->members) {
         struct group_member *member = list_entry(link, struct group_member, link);
         joined = !joined && member->awaiting_join ? member : joined;
-        leader_joined |= member->awaiting_join && group->leader && strcmp(group->leader, member->member_id) == 0;
+        leader_joined |=
+            member->awaiting_join && group->leader && strcmp(group->leader, member->member_id) == 0;
     }
     if (!joined) { /* only static members that are away: their sessions decide */
         timer_start_ms(&group->rebalance, rebalance_timeout_ms(group));
@@ -198,7 +204,8 @@ void group_membership_changed(struct group *group) {
     }
 }
 
-/* The barrier's end: those who have not joined are out; a leader that never synced takes its turn's members along. */
+/* The barrier's end: those who have not joined are out; a leader that never synced takes its turn's
+ * members along. */
 void group_on_rebalance_timer(struct timer *timer) {
     struct group *group = container_of(timer, struct group, rebalance);
     if (group->state == GROUP_PREPARING_REBALANCE) {
@@ -233,7 +240,8 @@ static void join_answer_now(struct group_member *member, struct group_call *call
     group_answer(&parked, member, KAFKA_NONE);
 }
 
-static void join_refuse(struct group_call *call, const struct group_join *join, enum kafka_error error) {
+static void join_refuse(struct group_call *call, const struct group_join *join,
+                        enum kafka_error error) {
     char id[256];
     size_t size = MIN(join->member_id.size, sizeof id - 1);
     if (size > 0) {
@@ -245,7 +253,8 @@ static void join_refuse(struct group_call *call, const struct group_join *join, 
     call->answer(call, error);
 }
 
-static void join_rebalance(struct group *group, struct group_member *member, struct group_call *call) {
+static void join_rebalance(struct group *group, struct group_member *member,
+                           struct group_call *call) {
     join_park(member, call);
     if (group->state == GROUP_PREPARING_REBALANCE) {
         group_try_complete_join(group);
@@ -290,12 +299,12 @@ static bool is_leader(const struct group_member *member) {
 }
 
 /*
- * A static member came back under its instance id (KIP-345): it gets a new member id, the old one is
- * fenced. In Stable with unchanged metadata nothing else changes; during CompletingRebalance it
+ * A static member came back under its instance id (KIP-345): it gets a new member id, the old one
+ * is fenced. In Stable with unchanged metadata nothing else changes; during CompletingRebalance it
  * must rebalance (KAFKA-9801).
  */
-static void join_replace_static(struct group *group, struct group_member *member, const struct group_join *join,
-                                struct group_call *call) {
+static void join_replace_static(struct group *group, struct group_member *member,
+                                const struct group_join *join, struct group_call *call) {
     bool was_leader = is_leader(member);
     bool unchanged = same_protocols(member, join);
     struct group_member *replacement;
@@ -322,8 +331,8 @@ static void join_replace_static(struct group *group, struct group_member *member
     }
 }
 
-static void join_again(struct group *group, struct group_member *member, const struct group_join *join,
-                       struct group_call *call) {
+static void join_again(struct group *group, struct group_member *member,
+                       const struct group_join *join, struct group_call *call) {
     bool unchanged = same_protocols(member, join);
     if (!join_fits(group, join, member)) {
         join_refuse(call, join, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
@@ -342,7 +351,8 @@ static void join_again(struct group *group, struct group_member *member, const s
     }
 }
 
-void group_handle_join(struct group *group, const struct group_join *join, struct group_call *call) {
+void group_handle_join(struct group *group, const struct group_join *join,
+                       struct group_call *call) {
     call->group = NULL;
     call->member = NULL;
     struct group_member *member = NULL;
@@ -353,8 +363,10 @@ void group_handle_join(struct group *group, const struct group_join *join, struc
         join_refuse(call, join, KAFKA_INVALID_SESSION_TIMEOUT);
     } else if (join->protocol_count == 0 || join->protocol_type.size == 0) {
         join_refuse(call, join, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
-    } else if (join->instance_id.data && (member = group_member_find_static(group, join->instance_id))) {
-        if (join->member_id.size > 0 && !span_equal(span_text(member->member_id), join->member_id)) {
+    } else if (join->instance_id.data &&
+               (member = group_member_find_static(group, join->instance_id))) {
+        if (join->member_id.size > 0 &&
+            !span_equal(span_text(member->member_id), join->member_id)) {
             join_refuse(call, join, KAFKA_FENCED_INSTANCE_ID);
         } else if (join->member_id.size > 0) {
             join_again(group, member, join, call);
@@ -382,16 +394,20 @@ void group_handle_join(struct group *group, const struct group_join *join, struc
 
 /* ---- SyncGroup ---- */
 
-static enum kafka_error sync_check(struct group *group, const struct group_sync *sync, struct group_member **ret_member) {
-    enum kafka_error error = group_member_check(group, sync->member_id, sync->instance_id, ret_member);
+static enum kafka_error sync_check(struct group *group, const struct group_sync *sync,
+                                   struct group_member **ret_member) {
+    enum kafka_error error =
+        group_member_check(group, sync->member_id, sync->instance_id, ret_member);
     if (error != KAFKA_NONE) {
         return error;
     }
     if (sync->generation != group->generation) {
         return KAFKA_ILLEGAL_GENERATION;
     }
-    if ((sync->protocol_type.data && !span_equal(sync->protocol_type, span_text(group->protocol_type))) ||
-        (sync->protocol_name.data && !span_equal(sync->protocol_name, span_text(group->protocol)))) {
+    if ((sync->protocol_type.data &&
+         !span_equal(sync->protocol_type, span_text(group->protocol_type))) ||
+        (sync->protocol_name.data &&
+         !span_equal(sync->protocol_name, span_text(group->protocol)))) {
         return KAFKA_INCONSISTENT_GROUP_PROTOCOL;
     }
     switch (group->state) {
@@ -422,7 +438,8 @@ static void assignments_set(struct group *group, const struct group_sync *sync) 
     }
 }
 
-void group_handle_sync(struct group *group, const struct group_sync *sync, struct group_call *call) {
+void group_handle_sync(struct group *group, const struct group_sync *sync,
+                       struct group_call *call) {
     static uint64_t tickets;
     struct group_member *member = NULL;
     enum kafka_error error = sync_check(group, sync, &member);
@@ -450,7 +467,8 @@ void group_handle_sync(struct group *group, const struct group_sync *sync, struc
 }
 
 void group_persisted(struct group *group, uint64_t ticket, int status) {
-    if (ticket == 0 || ticket != group->persist_ticket || group->state != GROUP_COMPLETING_REBALANCE) {
+    if (ticket == 0 || ticket != group->persist_ticket ||
+        group->state != GROUP_COMPLETING_REBALANCE) {
         return;
     }
     group->persist_ticket = 0;
