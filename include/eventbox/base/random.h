@@ -22,4 +22,6 @@ struct random_seeded {
     struct random random;
     uint64_t state[4];
 };
+/** random_seeded_init() - the same @seed gives the same bytes, on every machine of one byte order
+ */
 void random_seeded_init(struct random_seeded *seeded, uint64_t seed);

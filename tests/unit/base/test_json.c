@@ -58,6 +58,8 @@ static void test_json_parse__refuses_as_python_does(void **state) {
         {"[1", 2, "Expecting ',' delimiter"},
         {"[1 2]", 3, "Expecting ',' delimiter"},
         {"[1}", 2, "Expecting ',' delimiter"},
+        {"[[]1]", 3, "Expecting ',' delimiter"},
+        {"[{}{}]", 3, "Expecting ',' delimiter"},
         {"[[1]", 4, "Expecting ',' delimiter"},
         {"{\"a\":1} x", 8, "Extra data"},
         {"{}{}", 2, "Extra data"},

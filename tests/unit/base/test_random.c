@@ -59,6 +59,7 @@ static void test_random_system__gives_no_bytes_twice(void **state) {
 
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
         values[i] = random_u64(random_system());
+        assert_true((uint32_t)values[i] != 0 && values[i] >> 32 != 0); /* what is wiped is gone */
         for (size_t k = 0; k < i; k++) {
             assert_true(values[k] != values[i]);
         }
