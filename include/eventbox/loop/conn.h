@@ -10,7 +10,8 @@
  * gets nothing more done. on_drained() says that the queue is empty again.
  *
  * Closing is one path: conn_close(), a peer's end, an error or a deadline lead to exactly one
- * on_close(), after which the connection is freed by itself. Thread: loop.
+ * on_close(), after which the connection is freed by itself. A peer that has ended gets what was
+ * queued before, and on_close() follows. Thread: loop.
  */
 #pragma once
 
@@ -36,7 +37,7 @@ struct conn_config {
     int64_t write_stall_ms;   /* close when unsent bytes make no progress for so long; 0: 30 s */
 };
 
-/** conn_new() - take over @fd (accepted, non-blocking; TCP_NODELAY is set) */
+/** conn_new() - take over @fd (accepted, non-blocking; TCP_NODELAY is set). On failure @fd stays the caller's */
 int conn_new(struct loop *loop, int fd, const struct conn_config *config, const struct conn_events *events,
              void *userdata, struct conn **ret_conn);
 /** conn_connect() - resolve (libuv's pool) and connect within @timeout_ms; on_connect() or on_close() follows */
@@ -53,9 +54,13 @@ void conn_write_copy(struct conn *conn, const void *data, size_t size);
 void conn_write_file(struct conn *conn, struct conn_file *file, uint64_t offset, size_t size);
 size_t conn_unsent_bytes(const struct conn *conn);
 
-/** conn_close() - at once; conn_close_after_write() - when the queue is sent, reading stops now */
+/**
+ * conn_close() - at once; conn_close_after_write() - when the queue is sent, reading stops now.
+ * on_close() comes at the end of a turn, never from inside these calls; nothing else is called before it.
+ */
 void conn_close(struct conn *conn);
 void conn_close_after_write(struct conn *conn);
+/** conn_pause_reading() - no on_bytes() until resumed; the peer's end is still noticed once nothing unread is before it */
 void conn_pause_reading(struct conn *conn);
 void conn_resume_reading(struct conn *conn);
 /** conn_set_deadline() - close with CONN_E_TIMEOUT in @delay_ms unless set again; 0 removes it */

@@ -6,7 +6,9 @@
 struct listener;
 
 struct listener_config {
-    const char *host; /* numeric address or name that resolves without DNS ("localhost": 127.0.0.1 and ::1) */
+    /* Numeric address or "localhost" (127.0.0.1 and ::1). Other names are left to the system's
+     * resolver, which may block: only at the start, for names of /etc/hosts. */
+    const char *host;
     uint16_t port;    /* 0: the kernel chooses */
     unsigned backlog;
 };

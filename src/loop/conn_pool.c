@@ -1,5 +1,0 @@
-#include "loop_internal.h"
-
-void conn_pool_deinit(struct conn_pool *pool) {
-    (void)pool;
-}
