@@ -18,7 +18,10 @@ enum body_flags {
     BODY_BYTES = 8,  /* min and max count bytes, not code points */
 };
 
-/* Fields of the target struct, by type. BODY_ENUM gives the index in choices as an int. */
+/*
+ * Fields of the target struct, by type. BODY_ENUM gives the index in choices as an int. present: the
+ * peer sent the member, or its default was applied. An email's domain is stored in lower case.
+ */
 struct body_string {
     const char *data; /* zero-terminated copy in the request's arena; no zero byte inside */
     size_t size;
@@ -46,9 +49,9 @@ struct body_row {
     enum body_type type;
     size_t offset;  /* of the body_string, body_int (also BOOL, ENUM) or body_object in the target struct */
     unsigned flags;
-    int64_t min, max; /* length or value; max 0: none for lengths; both 0: none for values */
+    int64_t min, max; /* length or value; max 0: none for lengths; both 0: none for values, max below min: no upper one */
     const char *const *choices; /* BODY_ENUM; ends with NULL */
-    const char *default_json;   /* also written to OpenAPI; applied when absent; NULL: none */
+    const char *default_json;   /* a literal without escapes; also written to OpenAPI; applied when absent; NULL: none */
     /* Optional further check of a present, typed value; returns a message for a pydantic value_error, or NULL. */
     const char *(*check)(const struct body_row *row, const void *field);
     const char *doc;
