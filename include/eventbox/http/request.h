@@ -52,4 +52,11 @@ void http_respond_empty(struct http_request *request, int status);
 void http_respond_error(struct http_request *request, int code);
 /** http_respond_detail() - the same with another text for people */
 void http_respond_detail(struct http_request *request, int code, const char *detail);
+/**
+ * http_request_errors() - items of this request's 422 answer; a handler that finds more wrong than its
+ * rows can say adds them by body_error_add(), then answers with http_respond_validation()
+ */
+struct body_errors;
+struct body_errors *http_request_errors(struct http_request *request);
+void http_respond_validation(struct http_request *request);
 bool http_request_answered(struct http_request *request);

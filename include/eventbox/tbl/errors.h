@@ -40,6 +40,7 @@ ERROR(HTTP_E_TIMEOUT,           408, -1, true,  "request_timeout",      "The req
 ERROR(HTTP_E_TOO_LARGE,         413, -1, false, "body_too_large",       "The body is too large")
 ERROR(HTTP_E_URI_TOO_LONG,      414, -1, false, "uri_too_long",         "The target is too long")
 ERROR(HTTP_E_MEDIA_TYPE,        415, -1, false, "unsupported_media_type","The content type or encoding is not supported")
+ERROR(HTTP_E_EXPECTATION,       417, -1, false, "expectation_failed",   "The expectation cannot be met")
 ERROR(HTTP_E_HEAD_TOO_LARGE,    431, -1, false, "head_too_large",       "The header fields are too large")
 ERROR(HTTP_E_VALIDATION,        422, -1, false, "validation",           "The request is not valid")
 ERROR(HTTP_E_UNAUTHORIZED,      401, -1, false, "unauthorized",         "Not authenticated")
