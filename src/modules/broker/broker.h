@@ -1,0 +1,37 @@
+/* The state of the broker module: its settings and its parts. Private to this folder. */
+#pragma once
+
+#include "coordinator.h"
+#include "kafka_server.h"
+#include "topic_port.h"
+
+#include <eventbox/host/module.h>
+
+/* Filled by the host from the rows in module.c. */
+struct broker_settings {
+    char *host;
+    int64_t external_port, internal_port;
+    char *external_advertised_host, *internal_advertised_host;
+    int64_t external_advertised_port, internal_advertised_port;
+    bool auto_create_topics;
+    int64_t default_partitions, connections_max, request_max_bytes, memory_bytes;
+    int64_t journal_max_bytes, segment_bytes, message_max_bytes, partitions_max, open_files_max;
+    int64_t producer_expiry_ms;
+    int64_t rebalance_delay_ms, session_min_ms, session_max_ms, members_max, groups_max;
+};
+
+struct broker_module {
+    struct broker_settings settings;
+    struct module_context context;
+    struct topic_log *log;
+    struct coordinator *coordinator;
+    struct broker_topics *topics;
+    struct kafka_server *server;
+    struct kafka_handlers group_handlers;
+    bool log_started, started, draining;
+    module_done_fn done; /* of the start or stop under way */
+    void *done_userdata;
+    char message[300]; /* why init or start failed */
+};
+
+extern const struct module broker_module;

@@ -1,0 +1,607 @@
+/*
+ * The broker: topic log, consumer groups and the Kafka protocol on two listeners. It provides the
+ * port "topics" to the other modules.
+ *
+ * Start: recover the topic log (off the loop), make coordinator and topic port, open the listeners;
+ * groups load while clients connect. Stop: the listeners first, then the log with a checkpoint.
+ */
+#include "broker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- tables ---- */
+
+#define ROW(field) offsetof(struct broker_module, settings.field)
+
+static const struct conf_row conf_rows[] = {
+    {.name = "host",
+     .type = CONF_STRING,
+     .offset = ROW(host),
+     .default_text = "localhost",
+     .doc = "Address of both listeners. Off loopback it needs insecure = yes."},
+    {.name = "external_port",
+     .type = CONF_INT,
+     .offset = ROW(external_port),
+     .default_text = "9092",
+     .max = 65535,
+     .doc = "Port of the listener `external`. 0 lets the kernel choose."},
+    {.name = "internal_port",
+     .type = CONF_INT,
+     .offset = ROW(internal_port),
+     .default_text = "9093",
+     .max = 65535,
+     .doc = "Port of the listener `internal`. 0 lets the kernel choose."},
+    {.name = "external_advertised_host",
+     .type = CONF_STRING,
+     .offset = ROW(external_advertised_host),
+     .default_text = "",
+     .doc = "Host that clients of `external` are told. Empty: the address they reached."},
+    {.name = "external_advertised_port",
+     .type = CONF_INT,
+     .offset = ROW(external_advertised_port),
+     .default_text = "0",
+     .max = 65535,
+     .doc = "Port that clients of `external` are told. 0: the port they reached."},
+    {.name = "internal_advertised_host",
+     .type = CONF_STRING,
+     .offset = ROW(internal_advertised_host),
+     .default_text = "",
+     .doc = "Host that clients of `internal` are told. Empty: the address they reached."},
+    {.name = "internal_advertised_port",
+     .type = CONF_INT,
+     .offset = ROW(internal_advertised_port),
+     .default_text = "0",
+     .max = 65535,
+     .doc = "Port that clients of `internal` are told. 0: the port they reached."},
+    {.name = "auto_create_topics",
+     .type = CONF_BOOL,
+     .offset = ROW(auto_create_topics),
+     .default_text = "yes",
+     .doc =
+         "Make a topic when a client that allows it asks for metadata of one that does not exist."},
+    {.name = "default_partitions",
+     .type = CONF_INT,
+     .offset = ROW(default_partitions),
+     .default_text = "4",
+     .min = 1,
+     .max = 10000,
+     .unit = "partitions",
+     .doc = "Partitions of a topic that is made on first use."},
+    {.name = "connections_max",
+     .type = CONF_INT,
+     .offset = ROW(connections_max),
+     .default_text = "20000",
+     .min = 1,
+     .max = 1000000,
+     .unit = "connections",
+     .doc = "Kafka connections at once; more are closed at once."},
+    {.name = "request_max",
+     .type = CONF_SIZE,
+     .offset = ROW(request_max_bytes),
+     .default_text = "100MiB",
+     .min = 65536,
+     .max = 1 << 30,
+     .unit = "bytes",
+     .doc = "Largest Kafka request."},
+    {.name = "memory",
+     .type = CONF_SIZE,
+     .offset = ROW(memory_bytes),
+     .default_text = "24MiB",
+     .min = 4 << 20,
+     .max = INT64_C(1) << 40,
+     .unit = "bytes",
+     .doc = "Memory of large requests and of the log's tail together; a third is the tail's."},
+    {.name = "journal_max",
+     .type = CONF_SIZE,
+     .offset = ROW(journal_max_bytes),
+     .default_text = "256MiB",
+     .min = 8 << 20,
+     .max = INT64_C(1) << 36,
+     .unit = "bytes",
+     .doc = "All journal files together; bounds the time of a start after a crash."},
+    {.name = "segment",
+     .type = CONF_SIZE,
+     .offset = ROW(segment_bytes),
+     .default_text = "1GiB",
+     .min = 1 << 20,
+     .max = INT64_C(2147483647),
+     .unit = "bytes",
+     .doc = "Default of segment.bytes."},
+    {.name = "message_max",
+     .type = CONF_SIZE,
+     .offset = ROW(message_max_bytes),
+     .default_text = "1048588",
+     .min = 1024,
+     .max = 1 << 30,
+     .unit = "bytes",
+     .doc = "Default of max.message.bytes: the largest record batch."},
+    {.name = "partitions_max",
+     .type = CONF_INT,
+     .offset = ROW(partitions_max),
+     .default_text = "20000",
+     .min = 100,
+     .max = 1000000,
+     .unit = "partitions",
+     .doc = "Partitions of all topics together."},
+    {.name = "open_files_max",
+     .type = CONF_INT,
+     .offset = ROW(open_files_max),
+     .default_text = "512",
+     .min = 16,
+     .max = 100000,
+     .unit = "files",
+     .doc = "Segment files that are open at once."},
+    {.name = "producer_expiry",
+     .type = CONF_DURATION,
+     .offset = ROW(producer_expiry_ms),
+     .default_text = "1d",
+     .min = 1000,
+     .max = INT64_C(31536000000),
+     .unit = "ms",
+     .doc = "Idempotent producers are forgotten after so long."},
+    {.name = "group_initial_rebalance_delay",
+     .type = CONF_DURATION,
+     .offset = ROW(rebalance_delay_ms),
+     .default_text = "0ms",
+     .max = 60000,
+     .unit = "ms",
+     .doc = "How long the first join of an empty group waits for more."},
+    {.name = "group_min_session_timeout",
+     .type = CONF_DURATION,
+     .offset = ROW(session_min_ms),
+     .default_text = "6s",
+     .min = 1,
+     .max = 86400000,
+     .unit = "ms",
+     .doc = "Shortest session timeout that a member may ask for."},
+    {.name = "group_max_session_timeout",
+     .type = CONF_DURATION,
+     .offset = ROW(session_max_ms),
+     .default_text = "30m",
+     .min = 1000,
+     .max = 86400000,
+     .unit = "ms",
+     .doc = "Longest session timeout that a member may ask for."},
+    {.name = "group_members_max",
+     .type = CONF_INT,
+     .offset = ROW(members_max),
+     .default_text = "500",
+     .min = 1,
+     .max = 100000,
+     .unit = "members",
+     .doc = "Members of one group."},
+    {.name = "groups_max",
+     .type = CONF_INT,
+     .offset = ROW(groups_max),
+     .default_text = "1000",
+     .min = 1,
+     .max = 1000000,
+     .unit = "groups",
+     .doc = "Consumer groups that are remembered."},
+    {0},
+};
+
+static const char *const provides[] = {"topics", NULL};
+
+enum broker_metric {
+    BROKER_M_REQUESTS,
+    BROKER_M_BYTES_IN,
+    BROKER_M_BYTES_OUT,
+    BROKER_M_CONNECTIONS,
+    BROKER_M_CONNECTIONS_REFUSED,
+    BROKER_M_BAD_PEERS,
+    BROKER_M_FETCHES_PARKED,
+    BROKER_M_REQUEST_MEMORY,
+    BROKER_M_TOPICS,
+    BROKER_M_PARTITIONS,
+    BROKER_M_SEGMENTS,
+    BROKER_M_APPENDS,
+    BROKER_M_APPEND_BYTES,
+    BROKER_M_FRAMES,
+    BROKER_M_FRAME_BYTES,
+    BROKER_M_SYNC_SECONDS,
+    BROKER_M_JOURNAL_BYTES,
+    BROKER_M_QUEUED_BYTES,
+    BROKER_M_REFUSED,
+    BROKER_M_DUPLICATES,
+    BROKER_M_READS_MEMORY,
+    BROKER_M_READS_CACHE,
+    BROKER_M_READS_DISK,
+    BROKER_M_RECOVERY,
+    BROKER_M_GROUPS,
+    BROKER_M_COMMITS,
+    BROKER_M_REBALANCES,
+};
+
+static const struct metric_row metric_rows[] = {
+    [BROKER_M_REQUESTS] = {"eventbox_kafka_requests_total", METRIC_COUNTER, NULL, "Kafka requests"},
+    [BROKER_M_BYTES_IN] = {"eventbox_kafka_bytes_in_total", METRIC_COUNTER, NULL,
+                           "Bytes received from Kafka clients"},
+    [BROKER_M_BYTES_OUT] = {"eventbox_kafka_bytes_out_total", METRIC_COUNTER, NULL,
+                            "Bytes sent to Kafka clients"},
+    [BROKER_M_CONNECTIONS] = {"eventbox_kafka_connections", METRIC_GAUGE, NULL,
+                              "Kafka connections now"},
+    [BROKER_M_CONNECTIONS_REFUSED] = {"eventbox_kafka_connections_refused_total", METRIC_COUNTER,
+                                      NULL, "Kafka connections beyond the limit"},
+    [BROKER_M_BAD_PEERS] = {"eventbox_kafka_bad_peers_total", METRIC_COUNTER, NULL,
+                            "Connections closed for bytes that are no Kafka request"},
+    [BROKER_M_FETCHES_PARKED] = {"eventbox_kafka_fetches_parked", METRIC_GAUGE, NULL,
+                                 "Fetch requests waiting for data"},
+    [BROKER_M_REQUEST_MEMORY] = {"eventbox_kafka_request_memory_bytes", METRIC_GAUGE, NULL,
+                                 "Memory of large requests in flight, bytes"},
+    [BROKER_M_TOPICS] = {"eventbox_log_topics", METRIC_GAUGE, NULL, "Topics"},
+    [BROKER_M_PARTITIONS] = {"eventbox_log_partitions", METRIC_GAUGE, NULL, "Partitions"},
+    [BROKER_M_SEGMENTS] = {"eventbox_log_segments", METRIC_GAUGE, NULL, "Segments"},
+    [BROKER_M_APPENDS] = {"eventbox_log_appends_total", METRIC_COUNTER, NULL,
+                          "Record batches appended"},
+    [BROKER_M_APPEND_BYTES] = {"eventbox_log_append_bytes_total", METRIC_COUNTER, NULL,
+                               "Bytes of record batches appended"},
+    [BROKER_M_FRAMES] = {"eventbox_log_frames_total", METRIC_COUNTER, NULL,
+                         "Journal frames, one sync each"},
+    [BROKER_M_FRAME_BYTES] = {"eventbox_log_frame_bytes_total", METRIC_COUNTER, NULL,
+                              "Bytes of journal frames"},
+    [BROKER_M_SYNC_SECONDS] = {"eventbox_log_sync_milliseconds_total", METRIC_COUNTER, NULL,
+                               "Time of journal writes with their sync, ms"},
+    [BROKER_M_JOURNAL_BYTES] = {"eventbox_log_journal_bytes", METRIC_GAUGE, NULL,
+                                "Journal in use, bytes"},
+    [BROKER_M_QUEUED_BYTES] = {"eventbox_log_queued_bytes", METRIC_GAUGE, NULL,
+                               "Appends waiting for the journal, bytes"},
+    [BROKER_M_REFUSED] = {"eventbox_log_refused_total", METRIC_COUNTER, NULL,
+                          "Appends refused because something was full"},
+    [BROKER_M_DUPLICATES] = {"eventbox_log_duplicates_total", METRIC_COUNTER, NULL,
+                             "Batches of idempotent producers that were there already"},
+    [BROKER_M_READS_MEMORY] = {"eventbox_log_reads_total", METRIC_COUNTER, "source=\"memory\"",
+                               "Reads by source"},
+    [BROKER_M_READS_CACHE] = {"eventbox_log_reads_total", METRIC_COUNTER, "source=\"page_cache\"",
+                              "Reads by source"},
+    [BROKER_M_READS_DISK] = {"eventbox_log_reads_total", METRIC_COUNTER, "source=\"disk\"",
+                             "Reads by source"},
+    [BROKER_M_RECOVERY] = {"eventbox_log_recovery_milliseconds", METRIC_GAUGE, NULL,
+                           "Recovery at the last start, ms"},
+    [BROKER_M_GROUPS] = {"eventbox_groups", METRIC_GAUGE, NULL, "Consumer groups"},
+    [BROKER_M_COMMITS] = {"eventbox_group_commits_total", METRIC_COUNTER, NULL,
+                          "Offsets committed"},
+    [BROKER_M_REBALANCES] = {"eventbox_group_rebalances_total", METRIC_COUNTER, NULL,
+                             "Rebalances begun"},
+    {0},
+};
+
+/* ---- events of the parts, as log lines ---- */
+
+static void on_log_event(void *userdata, enum topic_log_event event, const char *text) {
+    static const enum log_event lines[] = {
+        [TOPIC_LOG_RECOVERED] = LOG_BROKER_RECOVERED, [TOPIC_LOG_TORN_TAIL] = LOG_BROKER_TORN_TAIL,
+        [TOPIC_LOG_DAMAGED] = LOG_BROKER_DAMAGED,     [TOPIC_LOG_FAILED] = LOG_BROKER_FAILED,
+        [TOPIC_LOG_DISK_LOW] = LOG_BROKER_DISK,       [TOPIC_LOG_DISK_FULL] = LOG_BROKER_DISK,
+        [TOPIC_LOG_DISK_AGAIN] = LOG_BROKER_DISK,
+    };
+    struct broker_module *broker = userdata;
+    log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("what", text));
+}
+
+static void on_server_event(void *userdata, enum kafka_server_event event, const char *peer,
+                            const char *text) {
+    static const enum log_event lines[] = {
+        [KAFKA_SERVER_BAD_PEER] = LOG_BROKER_BAD_PEER,
+        [KAFKA_SERVER_TOPIC_CREATED] = LOG_BROKER_TOPIC_CREATED,
+        [KAFKA_SERVER_TOPIC_DELETED] = LOG_BROKER_TOPIC_DELETED,
+    };
+    struct broker_module *broker = userdata;
+    log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("peer", peer ? peer : ""),
+             LOG_TEXT("what", text));
+}
+
+static void on_group(void *userdata, const struct group *group) {
+    struct broker_module *broker = userdata;
+    log_emit(broker->context.log, LOG_BROKER_GROUP, NULL, LOG_TEXT("group", group->id),
+             LOG_TEXT("state", group_state_name(group->state)),
+             LOG_INT("generation", group->generation), LOG_INT("members", group->member_count));
+}
+
+static int on_prepare_coordinator(void *userdata) {
+    struct broker_module *broker = userdata;
+    return err_trace(coordinator_prepare(broker->coordinator));
+}
+
+static void on_topic_deleted(void *userdata, struct span topic) {
+    struct broker_module *broker = userdata;
+    coordinator_drop_topic(broker->coordinator, topic);
+}
+
+/* ---- life ---- */
+
+static int broker_init(void *state, const struct module_context *context,
+                       const char **ret_message) {
+    struct broker_module *broker = state;
+    broker->context = *context;
+    if (!context->insecure && !listener_is_loopback(broker->settings.host)) {
+        snprintf(broker->message, sizeof broker->message,
+                 "broker.host = %s is not a loopback address: listeners off loopback have neither "
+                 "TLS nor authentication "
+                 "yet; set insecure = yes to open it all the same",
+                 broker->settings.host);
+        *ret_message = broker->message;
+        return err_origin(CONF_E_VALUE);
+    }
+    return 0;
+}
+
+static int start_parts(struct broker_module *broker) {
+    const struct module_context *context = &broker->context;
+    const struct broker_settings *settings = &broker->settings;
+    struct coordinator_config groups = {
+        .loop = context->loop,
+        .random = context->random,
+        .log = broker->log,
+        .limits = {.session_min_ms = settings->session_min_ms,
+                   .session_max_ms = settings->session_max_ms,
+                   .initial_rebalance_delay_ms = settings->rebalance_delay_ms,
+                   .members_max = (unsigned)settings->members_max,
+                   .groups_max = (unsigned)settings->groups_max},
+        .offsets_partitions = 50,
+        .metadata_bytes_max = 4096,
+        .on_group = on_group,
+        .userdata = broker,
+    };
+    int r = coordinator_new(&groups, &broker->coordinator);
+    if (r == 0) {
+        r = broker_topics_new(context->loop, context->random, broker->log, broker->coordinator,
+                              &broker->topics);
+    }
+    if (r != 0) {
+        return err_trace(r);
+    }
+    broker->group_handlers = coordinator_handlers(broker->coordinator);
+    struct kafka_server_config config = {
+        .loop = context->loop,
+        .clock = context->clock,
+        .log = broker->log,
+        .limits = KAFKA_LIMITS_DEFAULT,
+        .cluster_id = context->cluster_id,
+        .node_id = 0,
+        .auto_create_topics = settings->auto_create_topics,
+        .default_partitions = (int32_t)settings->default_partitions,
+        .handlers = &broker->group_handlers,
+        .handlers_count = 1,
+        .prepare_coordinator = on_prepare_coordinator,
+        .topic_deleted = on_topic_deleted,
+        .group_userdata = broker,
+        .on_event = on_server_event,
+        .userdata = broker,
+    };
+    config.limits.request_max_bytes = (size_t)settings->request_max_bytes;
+    config.limits.memory_bytes = (size_t)settings->memory_bytes * 2 / 3;
+    config.limits.connections_max = (unsigned)settings->connections_max;
+    return err_trace(kafka_server_new(&config, &broker->server));
+}
+
+static int listen_one(struct broker_module *broker, const char *setting, int64_t port,
+                      const char *advertised_host, int64_t advertised_port, bool internal) {
+    struct kafka_listener_config config = {
+        .host = broker->settings.host,
+        .port = (uint16_t)port,
+        .advertised_host = advertised_host,
+        .advertised_port = (uint16_t)advertised_port,
+        .internal = internal,
+    };
+    int r = kafka_server_listen(broker->server, &config);
+    if (r == -EADDRINUSE) {
+        snprintf(broker->message, sizeof broker->message,
+                 "port %d (broker.%s) is in use on %s: stop what listens there, or set broker.%s "
+                 "to a free port",
+                 (int)port, setting, config.host, setting);
+    } else if (r != 0) {
+        snprintf(broker->message, sizeof broker->message,
+                 "cannot listen on %s port %d (broker.host, broker.%s): %s; choose an address of "
+                 "this machine",
+                 config.host, (int)port, setting, err_text(r));
+    }
+    return r;
+}
+
+static void finish_start(struct broker_module *broker, int status) {
+    module_done_fn done = broker->done;
+    broker->done = NULL;
+    broker->started = status == 0;
+    done(broker->done_userdata, status);
+}
+
+static void on_log_started(void *userdata, int status) {
+    struct broker_module *broker = userdata;
+    const struct broker_settings *settings = &broker->settings;
+    if (status != 0) {
+        snprintf(broker->message, sizeof broker->message,
+                 "the topic log in %s could not be opened: %s; nothing was changed, restore the "
+                 "folder or free its disk",
+                 broker->context.data_path, err_text(status));
+        finish_start(broker, status);
+        return;
+    }
+    broker->log_started = true;
+    status = start_parts(broker);
+    if (status == 0) {
+        coordinator_start(broker->coordinator);
+        status = listen_one(broker, "external_port", settings->external_port,
+                            settings->external_advertised_host, settings->external_advertised_port,
+                            false);
+    }
+    if (status == 0) {
+        status = listen_one(broker, "internal_port", settings->internal_port,
+                            settings->internal_advertised_host, settings->internal_advertised_port,
+                            true);
+    }
+    if (status == 0) {
+        log_emit(broker->context.log, LOG_BROKER_READY, NULL,
+                 LOG_INT("external_port", kafka_server_port(broker->server, 0)),
+                 LOG_INT("internal_port", kafka_server_port(broker->server, 1)));
+    }
+    finish_start(broker, status);
+}
+
+static void broker_start(void *state, module_done_fn done, void *userdata) {
+    struct broker_module *broker = state;
+    const struct module_context *context = &broker->context;
+    struct topic_log_config config = {
+        .loop = context->loop,
+        .work = context->work,
+        .disk = context->disk,
+        .clock = context->clock,
+        .random = context->random,
+        .limits = TOPIC_LOG_LIMITS_DEFAULT,
+        .on_event = on_log_event,
+        .userdata = broker,
+    };
+    config.limits.journal_max_bytes = (uint64_t)broker->settings.journal_max_bytes;
+    config.limits.segment_bytes = (uint64_t)broker->settings.segment_bytes;
+    config.limits.tail_bytes = (uint64_t)broker->settings.memory_bytes / 3;
+    config.limits.partitions_max = (uint32_t)broker->settings.partitions_max;
+    config.limits.max_message_bytes = (uint32_t)broker->settings.message_max_bytes;
+    config.limits.open_files_max = (uint32_t)broker->settings.open_files_max;
+    config.limits.producer_expiry_ms = broker->settings.producer_expiry_ms;
+    broker->done = done;
+    broker->done_userdata = userdata;
+    int r = topic_log_new(&config, &broker->log);
+    if (r != 0) {
+        on_log_started(broker, r);
+        return;
+    }
+    topic_log_start(broker->log, on_log_started, broker);
+}
+
+static void on_log_stopped(void *userdata) {
+    struct broker_module *broker = userdata;
+    broker->log_started = false;
+    broker->done(broker->done_userdata, 0);
+}
+
+static void on_server_stopped(void *userdata) {
+    struct broker_module *broker = userdata;
+    if (broker->log_started) {
+        topic_log_stop(broker->log, on_log_stopped, broker);
+    } else {
+        broker->done(broker->done_userdata, 0);
+    }
+}
+
+static void broker_stop(void *state, module_done_fn done, void *userdata) {
+    struct broker_module *broker = state;
+    broker->draining = true;
+    broker->done = done;
+    broker->done_userdata = userdata;
+    if (broker->server) {
+        kafka_server_stop(broker->server, broker->context.drain_ms, on_server_stopped, broker);
+    } else {
+        on_server_stopped(broker);
+    }
+}
+
+static void broker_fini(void *state) {
+    struct broker_module *broker = state;
+    kafka_server_free(broker->server);
+    broker_topics_free(broker->topics);
+    coordinator_free(broker->coordinator);
+    if (broker->log) {
+        topic_log_free(broker->log);
+    }
+}
+
+/* ---- what the host asks ---- */
+
+static void broker_health(void *state, struct module_health *ret_health) {
+    struct broker_module *broker = state;
+    struct coordinator_stats groups = {0};
+    *ret_health = (struct module_health){.state = MODULE_OK};
+    if (broker->coordinator) {
+        coordinator_stats(broker->coordinator, &groups);
+    }
+    if (broker->draining) {
+        ret_health->state = MODULE_DRAINING;
+    } else if (broker->log && topic_log_failed(broker->log)) {
+        ret_health->state = MODULE_FAILED;
+        snprintf(ret_health->detail, sizeof ret_health->detail,
+                 "the topic log has failed: reads go on, nothing is acknowledged until a restart");
+    } else if (!broker->started) {
+        ret_health->state = MODULE_STARTING;
+        snprintf(ret_health->detail, sizeof ret_health->detail, "the topic log is recovering");
+    } else if (groups.loading) {
+        ret_health->state = MODULE_STARTING;
+        snprintf(ret_health->detail, sizeof ret_health->detail, "consumer groups are loading");
+    }
+}
+
+static void collect_log(struct broker_module *broker, struct metric *metrics) {
+    struct topic_log_stats stats;
+    topic_log_stats(broker->log, &stats);
+    metric_set(&metrics[BROKER_M_TOPICS], stats.topics);
+    metric_set(&metrics[BROKER_M_PARTITIONS], stats.partitions);
+    metric_set(&metrics[BROKER_M_SEGMENTS], stats.segments);
+    metric_set(&metrics[BROKER_M_APPENDS], (int64_t)stats.appends);
+    metric_set(&metrics[BROKER_M_APPEND_BYTES], (int64_t)stats.append_bytes);
+    metric_set(&metrics[BROKER_M_FRAMES], (int64_t)stats.frames);
+    metric_set(&metrics[BROKER_M_FRAME_BYTES], (int64_t)stats.frame_bytes);
+    metric_set(&metrics[BROKER_M_SYNC_SECONDS], (int64_t)stats.sync_ns_total / NS_PER_MS);
+    metric_set(&metrics[BROKER_M_JOURNAL_BYTES], (int64_t)stats.journal_bytes_in_use);
+    metric_set(&metrics[BROKER_M_QUEUED_BYTES], (int64_t)stats.queued_bytes);
+    metric_set(&metrics[BROKER_M_REFUSED], (int64_t)stats.refused_full);
+    metric_set(&metrics[BROKER_M_DUPLICATES], (int64_t)stats.duplicates);
+    metric_set(&metrics[BROKER_M_READS_MEMORY], (int64_t)stats.reads_memory);
+    metric_set(&metrics[BROKER_M_READS_CACHE], (int64_t)stats.reads_cache);
+    metric_set(&metrics[BROKER_M_READS_DISK], (int64_t)stats.reads_disk);
+    metric_set(&metrics[BROKER_M_RECOVERY], stats.recovery_ms);
+}
+
+static void broker_collect(void *state) {
+    struct broker_module *broker = state;
+    struct metric *metrics = broker->context.metrics;
+    if (!broker->started) {
+        return;
+    }
+    struct kafka_server_stats server;
+    struct coordinator_stats groups;
+    kafka_server_stats(broker->server, &server);
+    coordinator_stats(broker->coordinator, &groups);
+    collect_log(broker, metrics);
+    metric_set(&metrics[BROKER_M_REQUESTS], (int64_t)server.requests_total);
+    metric_set(&metrics[BROKER_M_BYTES_IN], (int64_t)server.bytes_in);
+    metric_set(&metrics[BROKER_M_BYTES_OUT], (int64_t)server.bytes_out);
+    metric_set(&metrics[BROKER_M_CONNECTIONS], server.connections);
+    metric_set(&metrics[BROKER_M_CONNECTIONS_REFUSED], (int64_t)server.connections_refused);
+    metric_set(&metrics[BROKER_M_BAD_PEERS], (int64_t)server.bad_peers);
+    metric_set(&metrics[BROKER_M_FETCHES_PARKED], server.fetches_parked);
+    metric_set(&metrics[BROKER_M_REQUEST_MEMORY], (int64_t)server.reserved_bytes);
+    metric_set(&metrics[BROKER_M_GROUPS], groups.groups);
+    metric_set(&metrics[BROKER_M_COMMITS], (int64_t)groups.commits);
+    metric_set(&metrics[BROKER_M_REBALANCES], (int64_t)groups.rebalances);
+}
+
+static struct topic_port *broker_topic_port(void *state) {
+    struct broker_module *broker = state;
+    return broker_topics_port(broker->topics);
+}
+
+static const char *broker_failure(void *state) {
+    struct broker_module *broker = state;
+    return broker->message[0] ? broker->message : NULL;
+}
+
+const struct module broker_module = {
+    .abi = MODULE_ABI,
+    .name = "broker",
+    .service = "broker",
+    .summary = "append-only topic log, spoken to in the Kafka protocol",
+    .provides = provides,
+    .conf = conf_rows,
+    .metrics = metric_rows,
+    .state_size = sizeof(struct broker_module),
+    .init = broker_init,
+    .start = broker_start,
+    .stop = broker_stop,
+    .fini = broker_fini,
+    .health = broker_health,
+    .collect = broker_collect,
+    .topic_port = broker_topic_port,
+    .failure = broker_failure,
+};
