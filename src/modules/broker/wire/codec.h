@@ -16,7 +16,8 @@ enum record_codec {
     RECORD_CODEC_ZSTD = 4,
 };
 
-/* No batch of ours or of a client inflates beyond this: a bound for what a peer can make us take. */
+/* No batch of ours or of a client inflates beyond this: a bound for what a peer can make us take.
+ */
 enum { CODEC_INFLATED_MAX_BYTES = 64 << 20 };
 
 /**
@@ -26,4 +27,5 @@ enum { CODEC_INFLATED_MAX_BYTES = 64 << 20 };
  * Return: 0 with a new buf; BROKER_E_CORRUPT for damaged input, an unknown codec or one that
  *         inflates beyond the limit; -ENOMEM. Thread: any.
  */
-int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes, struct buf **ret_buf);
+int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
+                  struct buf **ret_buf);

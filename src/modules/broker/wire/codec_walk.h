@@ -1,6 +1,6 @@
 /*
- * One walker for every Kafka message. scripts/gen_kafka.py turns schema/ into C structs and into the
- * field tables below; kafka_decode() and kafka_encode() walk a table beside a struct, for any
+ * One walker for every Kafka message. scripts/gen_kafka.py turns schema/ into C structs and into
+ * the field tables below; kafka_decode() and kafka_encode() walk a table beside a struct, for any
  * version, flexible or not.
  *
  * How a schema type looks in C:
@@ -89,8 +89,8 @@ struct kafka_field {
     struct kafka_versions nullable;
     struct kafka_versions tagged;
     const struct kafka_struct *of; /* KAFKA_STRUCT */
-    int64_t number;                /* default; 1 for a string, bytes or array that is null by default */
-    const char *text;              /* default of a string; NULL: empty */
+    int64_t number;   /* default; 1 for a string, bytes or array that is null by default */
+    const char *text; /* default of a string; NULL: empty */
 };
 
 struct kafka_struct {
@@ -125,14 +125,16 @@ void *kafka_new(struct arena *arena, const struct kafka_struct *type, size_t cou
  * @body:     type->size bytes, overwritten
  * @ret_size: bytes of @in that were read; may be NULL
  *
- * Return: 0; BROKER_E_MALFORMED when the bytes are not such a message; -ENOMEM past the arena's limit.
+ * Return: 0; BROKER_E_MALFORMED when the bytes are not such a message; -ENOMEM past the arena's
+ * limit.
  */
 int kafka_decode(const struct kafka_struct *type, int16_t version, bool flexible, struct span in,
                  struct arena *arena, void *body, size_t *ret_size);
 /**
  * kafka_encode() - append one struct to @out
- * Null in a version that does not allow it is written as empty; tagged fields only when not at their default.
- * Return: 0; TOPIC_E_TOO_LARGE for a string beyond 32,767 bytes or more than 2 GiB; -ENOMEM.
+ * Null in a version that does not allow it is written as empty; tagged fields only when not at
+ * their default. Return: 0; TOPIC_E_TOO_LARGE for a string beyond 32,767 bytes or more than 2 GiB;
+ * -ENOMEM.
  */
 int kafka_encode(const struct kafka_struct *type, int16_t version, bool flexible, const void *body,
                  struct kafka_encoded *out);

@@ -2,8 +2,8 @@
  * Record batch v2 (magic 2), the handwritten exception of the wire layer: header fields in place,
  * checks on produce, an iterator over records, a builder for our own records.
  *
- * Source: Kafka protocol guide, "Record Batch"; research/kafka.md 3.1. Offsets of the 61-byte header:
- * baseOffset 0, batchLength 8, partitionLeaderEpoch 12, magic 16, crc 17, attributes 21,
+ * Source: Kafka protocol guide, "Record Batch"; research/kafka.md 3.1. Offsets of the 61-byte
+ * header: baseOffset 0, batchLength 8, partitionLeaderEpoch 12, magic 16, crc 17, attributes 21,
  * lastOffsetDelta 23, baseTimestamp 27, maxTimestamp 35, producerId 43, producerEpoch 51,
  * baseSequence 53, recordCount 57, records 61.
  */
@@ -40,7 +40,8 @@ struct record_batch {
 
 /**
  * record_batch_parse() - read the header of the batch at the start of @data
- * Return: 0; BROKER_E_CORRUPT for a wrong magic, a length below the header or beyond @data, counts that contradict.
+ * Return: 0; BROKER_E_CORRUPT for a wrong magic, a length below the header or beyond @data, counts
+ * that contradict.
  */
 int record_batch_parse(struct span data, struct record_batch *ret_batch);
 /** record_batch_check_crc() - true when the CRC-32C over attributes..end matches */
@@ -62,7 +63,8 @@ struct record {
     int32_t header_count;
 };
 
-/* Iterates over the records of a batch; compressed ones are inflated first (codec.h, with limits). */
+/* Iterates over the records of a batch; compressed ones are inflated first (codec.h, with limits).
+ */
 struct record_iterator {
     struct record_batch batch;
     struct span records; /* plain */
@@ -74,8 +76,10 @@ int record_iterator_init(struct record_iterator *it, struct span batch);
 /** record_iterator_next() - 1 with *ret_record, 0 at the end, BROKER_E_CORRUPT */
 int record_iterator_next(struct record_iterator *it, struct record *ret_record);
 void record_iterator_deinit(struct record_iterator *it);
-/** record_header_next() - 1 with *ret_header, 0 at the end, BROKER_E_CORRUPT; *position starts at 0 */
-int record_header_next(const struct record *record, size_t *position, struct record_header *ret_header);
+/** record_header_next() - 1 with *ret_header, 0 at the end, BROKER_E_CORRUPT; *position starts at 0
+ */
+int record_header_next(const struct record *record, size_t *position,
+                       struct record_header *ret_header);
 
 /* Builds one uncompressed batch of our own records. */
 struct record_batch_builder {
@@ -84,8 +88,10 @@ struct record_batch_builder {
     int64_t base_timestamp_ms, max_timestamp_ms;
 };
 void record_batch_builder_init(struct record_batch_builder *builder);
-void record_batch_builder_add(struct record_batch_builder *builder, int64_t timestamp_ms, struct span key,
-                              struct span value, const struct record_header *headers, size_t header_count);
-/** record_batch_builder_finish() - the batch with base offset 0 and no producer; NULL without memory; builder is empty afterwards */
+void record_batch_builder_add(struct record_batch_builder *builder, int64_t timestamp_ms,
+                              struct span key, struct span value,
+                              const struct record_header *headers, size_t header_count);
+/** record_batch_builder_finish() - the batch with base offset 0 and no producer; NULL without
+ * memory; builder is empty afterwards */
 struct buf *record_batch_builder_finish(struct record_batch_builder *builder, int16_t attributes);
 void record_batch_builder_deinit(struct record_batch_builder *builder);
