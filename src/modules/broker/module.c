@@ -8,6 +8,7 @@
 #include "broker.h"
 
 #include <errno.h>
+#include <eventbox/loop/listener.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
