@@ -44,3 +44,18 @@ def forward():
     server = ForwardServer()
     yield server
     server.stop()
+
+
+def _skippable():
+    lines = (pathlib.Path(__file__).parent / "skips.txt").read_text().splitlines()
+    return {line.split("\t")[0] for line in lines if line.strip() and not line.startswith("#")}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A skip that tests/skips.txt does not name is a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and item.originalname not in _skippable() and item.name not in _skippable():
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} skipped, but tests/skips.txt does not name it"
