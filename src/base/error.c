@@ -60,11 +60,8 @@ static void push(const char *file, int line, int code, int folded_from, bool ori
     };
 }
 
-int err_push_(const char *file, int line, int code, bool origin) {
-    if (code != 0) {
-        push(file, line, code, 0, origin);
-    }
-    return code;
+void err_push_(const char *file, int line, int code, bool origin) {
+    push(file, line, code, 0, origin);
 }
 
 int err_fold_(const char *file, int line, int code) {
@@ -72,7 +69,7 @@ int err_fold_(const char *file, int line, int code) {
         push(file, line, -EPROTO, code, ring.count == 0 || frame_at(ring.count - 1)->code != code);
         return -EPROTO;
     }
-    return err_push_(file, line, code, false);
+    return err_noted_(file, line, code, false);
 }
 
 const char *err_text(int code) {

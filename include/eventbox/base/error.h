@@ -36,12 +36,20 @@ struct error_row {
 /** error_row_get() - the row of a positive code; for negative ones the row of ERROR_INTERNAL */
 const struct error_row *error_row_get(int code);
 
-#define err_origin(code) err_push_(__FILE__, __LINE__, (code), true)
-#define err_trace(code)  err_push_(__FILE__, __LINE__, (code), false)
+#define err_origin(code) err_noted_(__FILE__, __LINE__, (code), true)
+#define err_trace(code)  err_noted_(__FILE__, __LINE__, (code), false)
 #define err_fold(code)   err_fold_(__FILE__, __LINE__, (code))
 
-int err_push_(const char *file, int line, int code, bool origin);
+void err_push_(const char *file, int line, int code, bool origin);
 int err_fold_(const char *file, int line, int code);
+
+/* Inline, so that the compiler sees that a failure stays one, and success costs a comparison. */
+static inline int err_noted_(const char *file, int line, int code, bool origin) {
+    if (unlikely(code != 0)) {
+        err_push_(file, line, code, origin);
+    }
+    return code;
+}
 
 /** err_text() - "no space left on device" or the text of a row; static storage of the thread */
 const char *err_text(int code);
