@@ -5,7 +5,8 @@
  *
  * Life: the host allocates state_size zeroed bytes, fills the config fields, calls init() (no I/O),
  * makes the declared topics, starts modules in the order of `requires`, opens the HTTP service when
- * start() has completed, and stops everything in reverse.
+ * start() has completed, and stops everything in reverse. A module that requires nothing starts
+ * before the database is open and the topics are made, so that slow starts overlap.
  */
 #pragma once
 
@@ -86,8 +87,11 @@ struct module {
     void (*health)(void *state, struct module_health *ret_health); /* optional */
     void (*reload)(void *state);  /* optional: reloadable settings have new values */
     void (*collect)(void *state); /* optional: bring gauges up to date before /metrics is printed */
-    struct topic_port *(*topic_port)(void *state); /* of the module that provides "topics" */
-    struct log_sink *(*log_sink)(void *state);     /* of a module that provides "log_sink" */
+    struct topic_port *(*topic_port)(void *state); /* of the module that provides "topics"; valid from init() on */
+    struct log_sink *(*log_sink)(void *state);     /* of a module that provides "log_sink"; from init() until stop() is done */
     /* Why start() failed, one line with thing, value and remedy; optional. */
     const char *(*failure)(void *state);
+    /* Optional: lines "label\ttext\n" for the start-up screen: addresses, how mail leaves. Lines with
+     * the label "try" are commands to try next. Called after start(). */
+    void (*describe)(void *state, struct text *out);
 };
