@@ -1,0 +1,98 @@
+"""Signals, draining, and what survives kill -9."""
+import json
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from support.server import request, wait_for
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_signal__drains_and_exits_0(eventbox, name):
+    answers = []
+
+    def register():
+        try:
+            answers.append(eventbox.register("inflight").status)
+        except OSError:
+            answers.append(None)
+    thread = threading.Thread(target=register)
+    thread.start()
+    time.sleep(0.01)
+    eventbox.process.send_signal(getattr(signal, name))
+    assert eventbox.process.wait(30) == 0
+    thread.join()
+    eventbox.start()
+    users = eventbox.user_service("GET", "/users/").json
+    assert len(users) == 1 or answers != [201]
+
+
+def test_second_signal__ends_at_once(make_eventbox):
+    server = make_eventbox().start()
+    with socket.create_connection(("127.0.0.1", server.users)) as held:
+        held.sendall(b"POST /users/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+        time.sleep(0.1)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+        server.process.wait(5)
+    server.start()
+
+
+def test_sighup__reloads_the_log_level(make_eventbox, tmp_path):
+    conf = tmp_path / "c"
+    conf.write_text("[eventbox]\nlog_level = info\n")
+    server = make_eventbox(args=["--conf", str(conf)]).start()
+    server.user_service("GET", "/users/")
+    assert not [line for line in server.log_lines() if line["action"] == "http_request"]
+    conf.write_text("[eventbox]\nlog_level = debug\n")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: [line for line in server.log_lines() if line["action"] == "reloaded"], what="the reload")
+    server.user_service("GET", "/users/")
+    wait_for(lambda: [line for line in server.log_lines() if line["action"] == "http_request"], what="debug lines")
+    conf.write_text("[eventbox]\nlog_level = loud\n")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: [line for line in server.log_lines() if line["action"] == "reload_failed"], what="the refusal")
+    assert server.user_service("GET", "/healthz").status == 200
+
+
+def test_readyz__names_the_draining_part(make_eventbox):
+    server = make_eventbox().start()
+    assert request(server.users, "GET", "/readyz").json["status"] in ("ok", "ready")
+
+
+def test_kill__users_records_offsets_and_mails_are_there(eventbox):
+    for i in range(10):
+        assert eventbox.register(f"keep{i}").status == 201
+    eventbox.kcat("-P", "-t", "kept", "-p", "0", stdin="\n".join(f"r{i}" for i in range(100)) + "\n")
+    wait_for(lambda: len([n for n in eventbox.notifications("?limit=100") if n["deliveries"][0]["state"] == "sent"]) == 10,
+             what="ten mails")
+    for _ in range(3):
+        eventbox.kill()
+        eventbox.start()
+        assert len(eventbox.user_service("GET", "/users/").json) == 10
+        assert eventbox.consume("kept", "%s\n").split() == [f"r{i}" for i in range(100)]
+        assert len(eventbox.consume("notification").splitlines()) == 10
+        assert len(eventbox.notifications("?limit=100")) == 10
+
+
+def test_kill__group_goes_on_where_it_was(eventbox):
+    eventbox.kcat("-P", "-t", "work", "-p", "0", stdin="\n".join(f"r{i}" for i in range(10)) + "\n")
+    first = eventbox.kcat("-G", "g1", "-c", "4", "-q", "-f", "%s\n", "-X", "auto.offset.reset=earliest", "work")
+    assert first.split() == ["r0", "r1", "r2", "r3"]
+    eventbox.kill()
+    eventbox.start()
+    rest = eventbox.kcat("-G", "g1", "-c", "6", "-q", "-f", "%s\n", "-X", "auto.offset.reset=earliest", "work", timeout=60)
+    assert rest.split() == [f"r{i}" for i in range(4, 10)]
+
+
+def test_clean_stop__next_start_replays_nothing(eventbox):
+    eventbox.register("x")
+    assert eventbox.stop() == 0
+    before = len(eventbox.log_lines())
+    eventbox.start()
+    recovered = [line for line in eventbox.log_lines()[before:] if line["action"] == "log_recovered"]
+    assert not recovered or "replayed 0" in json.dumps(recovered)
