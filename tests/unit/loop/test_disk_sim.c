@@ -220,6 +220,19 @@ static void test_disk_sim_rename__may_be_lost_but_never_halved(void **state) {
     assert_true(before > 20 && after > 20);
 }
 
+static void test_disk_sim_rename__builds_on_the_one_before(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        fresh();
+        put("a", "x", true);
+        assert_int_equal(disk_sync_dir(disk, "."), 0);
+        assert_int_equal(disk_rename(disk, "a", "b"), 0);
+        assert_int_equal(disk_rename(disk, "b", "c"), 0);
+        reboot(seed, true);
+        assert_int_equal((get("a") != NULL) + (get("b") != NULL) + (get("c") != NULL), 1);
+    }
+}
+
 static void test_disk_sim_sync_dir__makes_renames_durable_across_folders(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
@@ -447,6 +460,7 @@ int main(void) {
         T(test_disk_sim__keeps_drops_or_tears_unsynced_writes),
         T(test_disk_sim__writes_may_survive_in_any_order),
         T(test_disk_sim_rename__may_be_lost_but_never_halved),
+        T(test_disk_sim_rename__builds_on_the_one_before),
         T(test_disk_sim_sync_dir__makes_renames_durable_across_folders),
         T(test_disk_sim__dsync_writes_are_durable_at_once),
         T(test_disk_sim_reboot__of_the_process_keeps_everything),
