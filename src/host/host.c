@@ -26,6 +26,7 @@ enum {
     EXIT_START = 2,
     DRAIN_GRACE_MS = 2000, /* beyond drain_ms, for closing what drained in the last moment */
     FLUSH_MS_MAX = 5000,
+    SIGNAL_ECHO_MS = 25,
 };
 
 int host_fail(struct host *host, int code, const char *format, ...) {
@@ -431,12 +432,17 @@ static void on_signal(void *userdata, int signum) {
         }
         return;
     }
+    int64_t now_ns = clock_mono_ns(host->clock);
     if (host->phase == HOST_DRAINING || host->stop_wanted) {
-        _exit(128 + signum); /* the second one: at once */
+        /* timeout(1) and others signal the process and its group: no second wish of anybody. */
+        if (now_ns - host->stop_wanted_ns > SIGNAL_ECHO_MS * NS_PER_MS) {
+            _exit(128 + signum); /* the second one: at once */
+        }
+        return;
     }
-    if (host->phase == HOST_STARTING) {
-        host->stop_wanted = true;
-    } else {
+    host->stop_wanted = true;
+    host->stop_wanted_ns = now_ns;
+    if (host->phase == HOST_READY) {
         drain(host);
     }
 }

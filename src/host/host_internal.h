@@ -93,7 +93,8 @@ struct host {
     int pending_status;
     size_t next_module;
     int64_t drain_end_ns;
-    bool stop_wanted; /* a signal came while starting */
+    bool stop_wanted; /* a signal came; while starting it waits for the end of the start */
+    int64_t stop_wanted_ns;
     struct timer drain_timer;
     struct loop_signal *signals[HOST_SIGNALS];
 };
