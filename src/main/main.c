@@ -1,15 +1,25 @@
-/* The binary: its table of modules, handed to the command line. */
+/*
+ * The binary: its table of modules, handed to the command line. A build with -DEXTRA_MODULE=name has
+ * one module more: tests/module does so with the example.
+ */
 #include <eventbox/host/module.h>
 
 #include "cli.h"
 
-#define MODULE(name) extern const struct module name##_module;
+#define MODULE_OF(name) MODULE(name)
+#define MODULE(name)    extern const struct module name##_module;
 #include MODULES_TABLE
+#ifdef EXTRA_MODULE
+MODULE_OF(EXTRA_MODULE)
+#endif
 #undef MODULE
 
 static const struct module *const modules[] = {
 #define MODULE(name) &name##_module,
 #include MODULES_TABLE
+#ifdef EXTRA_MODULE
+    MODULE_OF(EXTRA_MODULE)
+#endif
 #undef MODULE
 };
 
