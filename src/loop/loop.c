@@ -50,12 +50,12 @@ void loop_post(struct loop *loop, struct loop_task *task) {
     bool wake = false;
     pthread_mutex_lock(&loop->mutex);
     if (!list_linked(&task->link)) {
-        wake = list_empty(&loop->posted);
+        /* The loop's own thread looks at the list before it sleeps. */
+        wake = list_empty(&loop->posted) && !pthread_equal(pthread_self(), loop->thread);
         list_push_back(&loop->posted, &task->link);
     }
     pthread_mutex_unlock(&loop->mutex);
-    /* The loop's own thread looks at the list before it sleeps. */
-    if (wake && !loop->simulated && !pthread_equal(pthread_self(), loop->thread)) {
+    if (wake && !loop->simulated) {
         uv_async_send(&loop->async);
     }
 }
@@ -97,6 +97,14 @@ static void run_deferred(struct loop *loop) {
             task->run(task);
         }
     }
+}
+
+/* Whoever runs the loop is its thread from now on. */
+static void enter_thread(struct loop *loop) {
+    pthread_mutex_lock(&loop->mutex);
+    loop->thread = pthread_self();
+    pthread_mutex_unlock(&loop->mutex);
+    loop->now_valid = false;
 }
 
 static bool has_tasks(struct loop *loop) {
@@ -247,7 +255,7 @@ void loop_free(struct loop *loop) {
         return;
     }
     if (!loop->simulated) {
-        loop->thread = pthread_self();
+        enter_thread(loop);
         for (int round = 0; round < DRAIN_ROUNDS && has_tasks(loop); round++) {
             drain(loop);
         }
@@ -255,7 +263,9 @@ void loop_free(struct loop *loop) {
         uv_close((uv_handle_t *)&loop->prepare, NULL);
         uv_close((uv_handle_t *)&loop->idle, NULL);
         uv_close((uv_handle_t *)&loop->uv_timer, NULL);
-        uv_run(&loop->uv, UV_RUN_DEFAULT);
+        while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) {
+            /* a loop_stop() between two turns ends the next run before it begins */
+        }
         drain(loop);
         int r = uv_loop_close(&loop->uv);
         assert(r == 0);
@@ -266,8 +276,7 @@ void loop_free(struct loop *loop) {
 
 void loop_run(struct loop *loop) {
     loop->stopped = false;
-    loop->thread = pthread_self();
-    loop->now_valid = false;
+    enter_thread(loop);
     do {
         if (loop->simulated) {
             if (!loop_step(loop)) {
@@ -296,8 +305,7 @@ void loop_stop(struct loop *loop) {
 
 bool loop_step(struct loop *loop) {
     uint64_t ran_before = loop->ran_count;
-    loop->thread = pthread_self();
-    loop->now_valid = false;
+    enter_thread(loop);
     if (loop->simulated) {
         run_posted(loop);
         timers_run(loop);

@@ -29,14 +29,14 @@ struct loop {
     struct clock *clock;
     bool simulated;
     bool stopped;
-    pthread_t thread;
 
     int64_t now_ns;
     bool now_valid;
 
     struct list deferred; /* loop thread only */
     struct list deferring;
-    pthread_mutex_t mutex; /* guards the two lists below and the links on them */
+    pthread_mutex_t mutex; /* guards the two lists below, the links on them, thread */
+    pthread_t thread;
     struct list posted;
     struct list running;
 
