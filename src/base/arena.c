@@ -26,6 +26,28 @@ void arena_deinit(struct arena *arena) {
     arena_init(arena, arena->limit_bytes);
 }
 
+void arena_reset(struct arena *arena) {
+    struct arena_chunk *kept = NULL;
+    struct arena_chunk *chunk = arena->chunks;
+
+    while (chunk) {
+        struct arena_chunk *next = chunk->next;
+        if (!kept && chunk->size == CHUNK_BYTES_FIRST - sizeof *chunk) {
+            kept = chunk;
+        } else {
+            free(chunk);
+        }
+        chunk = next;
+    }
+    arena_init(arena, arena->limit_bytes);
+    if (kept) {
+        kept->next = NULL;
+        kept->used = 0;
+        arena->chunks = kept;
+        arena->chunk_bytes = CHUNK_BYTES_FIRST * 2;
+    }
+}
+
 /* The new chunk becomes the current one, unless it exists for one large block only. */
 static struct arena_chunk *add_chunk(struct arena *arena, size_t size) {
     size_t payload =

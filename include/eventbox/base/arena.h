@@ -21,6 +21,8 @@ struct arena {
 void arena_init(struct arena *arena, size_t limit_bytes);
 /** arena_deinit() - frees everything; accepts a zeroed arena; the arena may be used again */
 void arena_deinit(struct arena *arena);
+/** arena_reset() - empty again, keeping one small chunk, so that a reused arena costs no malloc */
+void arena_reset(struct arena *arena);
 
 /** arena_alloc() - zeroed memory aligned for any type; NULL past the limit or without memory */
 void *arena_alloc(struct arena *arena, size_t size);

@@ -25,6 +25,9 @@ struct kafka_request {
     int32_t correlation_id;
     struct span client_id; /* data NULL: null */
     const char *peer_host; /* "127.0.0.1"; lives as long as the request */
+    /* Where this client is told to connect: as reached, unless the listener's setting says otherwise. */
+    const char *advertised_host;
+    int32_t advertised_port;
     const void *body;      /* struct NAME_request of kafka_messages.h, decoded */
     struct arena *arena;   /* for the response body; freed with the request */
     void *userdata;        /* of the handler's table */
@@ -36,6 +39,10 @@ struct kafka_request {
     void *parked;
     void (*on_gone)(struct kafka_request *request);
 
+    /* Optional: the answer was handed to the connection or dropped; @arena dies after it. */
+    void (*on_free)(struct kafka_request *request);
+
+    struct buf *frame; /* holds the spans of @body; record batches may be kept by a reference */
     const struct kafka_request_ops *ops; /* of api/, or of a test */
 };
 

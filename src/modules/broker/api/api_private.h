@@ -1,0 +1,184 @@
+/*
+ * What the files of api/ share. A request walks: connection.c (a frame is complete) -> dispatch.c
+ * (header, version, decode) -> handle_*.c -> kafka_respond() -> connection.c (in turn, to the peer).
+ */
+#pragma once
+
+#include "kafka_messages.h"
+#include "kafka_server.h"
+
+#include <eventbox/base/text.h>
+#include <eventbox/loop/conn.h>
+#include <eventbox/loop/listener.h>
+#include <eventbox/loop/timer.h>
+
+enum {
+    API_KEYS_MAX = 128,
+    API_LISTENERS_MAX = 4,
+    REQUEST_POOL_MAX = 256, /* idle request objects kept */
+};
+
+/* What handlers of this folder get as userdata. Tests make one without a server. */
+struct broker {
+    struct loop *loop;
+    struct clock *clock;
+    struct topic_log *log;
+    const char *cluster_id;
+    int32_t node_id;
+    bool auto_create_topics;
+    int32_t default_partitions;
+    size_t fetch_max_bytes;
+    const struct kafka_server_config *config; /* callbacks; fields may be NULL */
+    const struct kafka_handler *(*find_api)(void *server, int16_t key);
+    void *server;
+    struct list fetches; /* parked: struct fetch.link */
+    unsigned fetch_count;
+    bool draining;
+};
+
+extern const struct kafka_handler broker_handlers[];
+extern const size_t broker_handlers_count;
+
+/* ---- handlers; rows in api_table.c ---- */
+void handle_api_versions(struct kafka_request *request);
+void handle_metadata(struct kafka_request *request);
+void handle_produce(struct kafka_request *request);
+void handle_fetch(struct kafka_request *request);
+void handle_list_offsets(struct kafka_request *request);
+void handle_offset_for_leader_epoch(struct kafka_request *request);
+void handle_init_producer_id(struct kafka_request *request);
+void handle_find_coordinator(struct kafka_request *request);
+void handle_create_topics(struct kafka_request *request);
+void handle_delete_topics(struct kafka_request *request);
+void handle_describe_configs(struct kafka_request *request);
+void handle_describe_cluster(struct kafka_request *request);
+
+/** fetch_drain() - answer every parked fetch now */
+void fetch_drain(struct broker *broker);
+
+/* ---- shared by handlers ---- */
+
+/* Every handler that cannot build its answer ends here. */
+static inline void out_of_memory(struct kafka_request *request) {
+    kafka_request_close(request, "out of memory for the answer");
+}
+/** broker_event() - tell the module; no-op without a callback */
+void broker_event(const struct broker *broker, enum kafka_server_event event,
+                  const struct kafka_request *request, const char *format, ...) _printf_(4, 5);
+/** topic_name_reserved() - ours: not made by clients */
+bool topic_name_reserved(struct span name);
+/** topic_name_collides() - a topic exists that differs in . and _ only (metrics cannot tell them apart) */
+bool topic_name_collides(struct topic_log *log, struct span name);
+/** leader_epoch_check() - error code for current_leader_epoch of a client, 0 when it is right or -1 */
+int16_t leader_epoch_check(const struct partition *partition, int32_t epoch);
+/** topic_config_rows() - the configs of @topic as DescribeConfigs shows them; see configs.c */
+struct topic_config_row {
+    const char *name;
+    struct span value;
+    bool is_set;      /* differs from the broker's default: source 1, else 5 */
+    int8_t type;      /* Kafka's ConfigType */
+    const char *documentation;
+};
+int topic_config_rows(struct arena *arena, const struct topic *topic, struct topic_config_row **ret_rows,
+                      int32_t *ret_count);
+
+/* ---- requests ---- */
+
+struct kafka_conn;
+
+/* Batches of one partition on their way out: what struct kafka_records.foreign points to. */
+struct fetch_chunks {
+    unsigned count; /* 0 once they were handed to the connection */
+    struct read_chunk chunks[];
+};
+/** fetch_chunks_drop() - the references of chunks that were not handed on; accepts NULL */
+void fetch_chunks_drop(struct fetch_chunks *chunks);
+
+/* One request with its place in the order of its connection. */
+struct api_request {
+    struct kafka_request public;
+    struct list order; /* in kafka_conn.requests */
+    struct kafka_conn *conn;
+    struct arena arena;
+    size_t frame_bytes; /* counted on the connection */
+    size_t reserved;    /* of the server's account */
+    bool exempt;        /* holds the server's exemption */
+    bool answered;      /* respond was called; waits for its turn */
+    bool silent;        /* without an answer */
+    bool respond_failed;
+    struct kafka_encoded encoded; /* while it waits for its turn */
+};
+
+static inline struct api_request *api_request_of(struct kafka_request *request) {
+    return container_of(request, struct api_request, public);
+}
+
+struct kafka_listener {
+    struct kafka_server *server;
+    struct listener *listener;
+    char *advertised_host; /* NULL: as reached */
+    uint16_t advertised_port;
+    bool internal;
+};
+
+/* What serves one API key. */
+struct api_entry {
+    const struct kafka_api *api;
+    const struct kafka_handler *handler;
+    void *userdata;
+};
+
+struct kafka_server {
+    struct kafka_server_config config;
+    struct kafka_limits limits;
+    struct broker broker;
+    struct api_entry entries[API_KEYS_MAX];
+    struct kafka_listener *listeners[API_LISTENERS_MAX];
+    unsigned listener_count;
+
+    struct list connections; /* struct kafka_conn.link */
+    struct list starved;     /* struct kafka_conn.starved_link, oldest first */
+    bool exemption_taken;
+    size_t reserved_bytes;
+
+    struct list pool; /* struct api_request.order */
+    unsigned pool_count;
+    struct kafka_encoded encoded; /* for answers that leave at once */
+
+    struct kafka_server_stats stats;
+    bool stopping;
+    struct timer drain_timer;
+    struct loop_task stopped_task;
+    bool stopped_posted;
+    void (*on_stopped)(void *userdata);
+    void *on_stopped_userdata;
+};
+
+/* ---- server.c ---- */
+struct api_request *api_request_new(struct kafka_server *server);
+void api_request_free(struct kafka_server *server, struct api_request *request);
+/** server_reserve() - take @bytes from the account; *exempt is set when that is beyond it */
+bool server_reserve(struct kafka_server *server, size_t bytes, bool *exempt);
+void server_release(struct kafka_server *server, size_t bytes, bool exempt);
+void server_check_stopped(struct kafka_server *server);
+void server_bad_peer(struct kafka_server *server, struct conn *conn, const char *format, ...)
+    _printf_(3, 4);
+
+/* ---- connection.c ---- */
+int kafka_conn_accept(struct kafka_listener *listener, int fd);
+/** kafka_conn_feed() - memory was released: go on reading. Return false when it is not enough */
+bool kafka_conn_feed(struct kafka_conn *conn);
+struct kafka_conn *kafka_conn_of_starved(struct list *link);
+/** kafka_conn_drain_all() - close each as soon as nothing is in flight; kafka_conn_abort_all() - now */
+void kafka_conn_drain_all(struct kafka_server *server);
+void kafka_conn_abort_all(struct kafka_server *server);
+
+/* ---- dispatch.c ---- */
+/**
+ * dispatch_frame() - decode the request in @frame and call its handler
+ * Return: 0, and the handler answers @request; -EPROTO when the connection must be closed: @ret_reason
+ *         says what was wrong (static until the next call), the request is still the caller's.
+ */
+int dispatch_frame(struct kafka_server *server, struct api_request *request, const char **ret_reason);
+/** what_speaks() - what a peer whose first bytes are no Kafka frame seems to speak; NULL: no idea */
+const char *what_speaks(const uint8_t *bytes, size_t size);

@@ -1,0 +1,659 @@
+/*
+ * One Kafka connection.
+ *
+ * Receiving. A frame is a length of four bytes and that many bytes. Small frames are taken from the
+ * loop's scratch buffer, several at a time, each copied into a buf of its own, which the request
+ * keeps and whose record batches the log keeps without another copy. What is left of an incomplete
+ * small frame waits in `held`. A larger frame gets its buf as soon as its length is known and is
+ * received straight into it; its memory is taken from the server's account in steps, as it arrives.
+ *
+ * Answering. Requests stand in `requests` in the order of arrival. An answer leaves when all before
+ * it have left (clients match answers by order); one that is ready too early waits, encoded.
+ *
+ * Closing. on_close() ends the connection; the struct lives until its last request is answered.
+ */
+#include "api_private.h"
+
+#include <eventbox/base/bytes.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    FRAME_SMALL_BYTES = 16 << 10, /* incomplete frames up to this wait in `held` */
+    FRAME_FIRST_BYTES =
+        1 << 20, /* first capacity of a large frame's buf; then four times as much */
+    RESERVE_STEP_BYTES = 256 << 10,
+    COPY_MAX_BYTES = 16 << 10, /* answers up to this are copied into the connection's queue */
+    HEADER_BYTES = 4,
+    HOST_SIZE = 64,
+};
+
+struct kafka_conn {
+    struct conn *conn; /* NULL once closed */
+    struct kafka_server *server;
+    struct kafka_listener *listener;
+    struct list link;
+
+    struct list requests; /* struct api_request.order */
+    unsigned request_count;
+    size_t inflight_bytes;
+
+    uint8_t *held; /* an incomplete frame, or frames beyond the limits in flight */
+    size_t held_size;
+
+    struct buf *large; /* the frame being received, NULL between large frames */
+    size_t large_size;
+    size_t large_got;
+    size_t reserved;
+    bool exempt;
+    struct list starved_link; /* in server.starved while waiting for memory */
+    bool starved;
+
+    bool busy;    /* inside process(): it will look at the limits again itself */
+    bool paused;  /* too much in flight */
+    bool closing; /* nothing more is read or written */
+    bool draining;
+    bool has_deadline;
+    struct loop_task resume_task;
+    bool resume_posted;
+
+    char peer_host[HOST_SIZE];
+    char local_host[HOST_SIZE];
+};
+
+static int respond(struct kafka_request *public, const void *body);
+static void respond_none(struct kafka_request *public);
+static void close_request(struct kafka_request *public, const char *reason);
+
+static const struct kafka_request_ops request_ops = {respond, respond_none, close_request};
+
+/* ---- closing ---- */
+
+static void free_if_done(struct kafka_conn *c) {
+    struct kafka_server *server = c->server;
+
+    if (c->conn || c->busy || c->resume_posted || !list_empty(&c->requests)) {
+        return;
+    }
+    free(c->held);
+    free(c);
+    server_check_stopped(server);
+}
+
+static void close_soon(struct kafka_conn *c) {
+    if (!c->closing && c->conn) {
+        c->closing = true;
+        conn_close_after_write(c->conn);
+    }
+}
+
+static void drop_large(struct kafka_conn *c) {
+    struct kafka_server *server = c->server;
+    size_t reserved = c->reserved;
+    bool exempt = c->exempt;
+
+    buf_unref(c->large);
+    c->large = NULL;
+    c->reserved = 0;
+    c->exempt = false;
+    if (c->starved) {
+        c->starved = false;
+        list_remove(&c->starved_link);
+        server->stats.connections_starved--;
+    }
+    if (reserved || exempt) {
+        server_release(server, reserved, exempt);
+    }
+}
+
+static void finish_request(struct kafka_conn *c, struct api_request *request) {
+    list_remove(&request->order);
+    c->request_count--;
+    c->inflight_bytes -= request->frame_bytes;
+    api_request_free(c->server, request);
+}
+
+/* Handlers that park requests hear that nobody waits for them any more; they may answer at once. */
+static void tell_gone(struct kafka_conn *c) {
+    bool again = true;
+
+    list_for_each_safe(link, &c->requests) {
+        struct api_request *request = list_entry(link, struct api_request, order);
+
+        request->public.gone = true;
+        if (request->answered) {
+            finish_request(c, request);
+        }
+    }
+    while (again) {
+        again = false;
+        list_for_each(link, &c->requests) {
+            struct api_request *request = list_entry(link, struct api_request, order);
+            void (*on_gone)(struct kafka_request *) = request->public.on_gone;
+
+            if (on_gone) {
+                request->public.on_gone = NULL;
+                on_gone(&request->public); /* may free this request and others */
+                again = true;
+                break;
+            }
+        }
+    }
+}
+
+static void on_close(struct conn *conn, int reason) {
+    struct kafka_conn *c = conn_userdata(conn);
+    bool busy = c->busy;
+
+    c->conn = NULL;
+    c->closing = true;
+    list_remove(&c->link);
+    c->server->stats.connections--;
+    if (reason == CONN_E_TIMEOUT && (c->large || c->held_size)) {
+        server_bad_peer(c->server, conn, "a request did not arrive in full: no progress for %d s",
+                        (int)(c->server->limits.progress_ms / 1000));
+    }
+    drop_large(c);
+    c->busy = true;
+    tell_gone(c);
+    c->busy = busy;
+    server_check_stopped(c->server);
+    free_if_done(c);
+}
+
+/* ---- answering ---- */
+
+static void write_chunks(struct kafka_conn *c, struct fetch_chunks *chunks) {
+    for (unsigned i = 0; i < chunks->count; i++) {
+        struct read_chunk *chunk = &chunks->chunks[i];
+
+        if (chunk->slice.buf) {
+            conn_write(c->conn, chunk->slice);
+        } else {
+            conn_write_file(c->conn, chunk->file, chunk->file_offset, chunk->size);
+        }
+    }
+    chunks->count = 0; /* the references are the connection's now */
+}
+
+static void write_encoded(struct kafka_conn *c, struct kafka_encoded *encoded) {
+    const char *data = encoded->text.data;
+    size_t size = encoded->text.size;
+    size_t from = 0;
+
+    c->server->stats.bytes_out += size + encoded->foreign_bytes;
+    for (size_t i = 0; i < encoded->splice_count; i++) {
+        const struct kafka_splice *splice = &encoded->splices[i];
+
+        conn_write_copy(c->conn, data + from, splice->at - from);
+        write_chunks(c, (struct fetch_chunks *)(uintptr_t)splice->foreign);
+        from = splice->at;
+    }
+    if (size - from <= COPY_MAX_BYTES) {
+        conn_write_copy(c->conn, data + from, size - from);
+    } else {
+        struct buf *buf = text_steal_buf(&encoded->text);
+
+        if (buf) {
+            conn_write(c->conn, slice_of(buf, from, size - from));
+        } else {
+            close_soon(c);
+        }
+    }
+}
+
+/* Length, correlation id and, in flexible versions, an empty list of tags (never for ApiVersions,
+ * G1). */
+static int encode_answer(const struct kafka_request *public, const void *body,
+                         struct kafka_encoded *encoded) {
+    enum { API_VERSIONS_KEY = 18 };
+    bool flexible = public->version >= public->api->flexible_first;
+    size_t header = HEADER_BYTES + 4 + (flexible && public->api->key != API_VERSIONS_KEY ? 1 : 0);
+    char *start = text_reserve(&encoded->text, header);
+    int r;
+
+    if (!start) {
+        return err_origin(-ENOMEM);
+    }
+    memset(start, 0, header);
+    encoded->text.size += header;
+    r = kafka_encode(public->api->response, public->version, flexible, body, encoded);
+    if (r) {
+        return err_trace(r);
+    }
+    put_be32(encoded->text.data,
+             (uint32_t)(encoded->text.size + encoded->foreign_bytes - HEADER_BYTES));
+    put_be32(encoded->text.data + HEADER_BYTES, (uint32_t) public->correlation_id);
+    return 0;
+}
+
+static bool over_limits(const struct kafka_conn *c) {
+    return c->request_count >= c->server->limits.connection_requests ||
+           (c->inflight_bytes >= c->server->limits.connection_bytes && c->request_count > 0);
+}
+
+/* Answers have left: read on where too much was in flight, close where everything was to end. */
+static void after_answers(struct kafka_conn *c) {
+    if (c->draining && c->request_count == 0) {
+        close_soon(c);
+    } else if (c->paused && !c->busy && !c->resume_posted && !over_limits(c)) {
+        c->resume_posted = true;
+        loop_defer(c->server->config.loop, &c->resume_task);
+    }
+}
+
+static void send_ready(struct kafka_conn *c) {
+    while (!list_empty(&c->requests)) {
+        struct api_request *first = list_entry(c->requests.next, struct api_request, order);
+
+        if (!first->answered) {
+            break;
+        }
+        if (!first->silent && !c->closing) {
+            write_encoded(c, &first->encoded);
+        }
+        finish_request(c, first);
+    }
+    after_answers(c);
+}
+
+static int respond(struct kafka_request *public, const void *body) {
+    struct api_request *request = api_request_of(public);
+    struct kafka_conn *c = request->conn;
+    bool first = c->requests.next == &request->order;
+    struct kafka_encoded *encoded = first ? &c->server->encoded : &request->encoded;
+    int r;
+
+    if (c->closing) {
+        finish_request(c, request);
+        free_if_done(c);
+        return 0;
+    }
+    kafka_encoded_clear(encoded);
+    r = encode_answer(public, body, encoded);
+    if (r) {
+        close_request(public, "the answer could not be encoded");
+        return r < 0 ? r : -EPROTO;
+    }
+    if (!first) {
+        request->answered = true;
+        return 0;
+    }
+    write_encoded(c, encoded);
+    finish_request(c, request);
+    send_ready(c);
+    return 0;
+}
+
+static void respond_none(struct kafka_request *public) {
+    struct api_request *request = api_request_of(public);
+    struct kafka_conn *c = request->conn;
+
+    if (c->closing) {
+        finish_request(c, request);
+        free_if_done(c);
+        return;
+    }
+    request->answered = request->silent = true;
+    send_ready(c);
+}
+
+static void close_request(struct kafka_request *public, const char *reason) {
+    struct api_request *request = api_request_of(public);
+    struct kafka_conn *c = request->conn;
+
+    if (!c->closing && c->conn) {
+        server_bad_peer(c->server, c->conn, "%s: %s", public->api->name, reason);
+        close_soon(c);
+    }
+    finish_request(c, request);
+    free_if_done(c);
+}
+
+/* ---- receiving ---- */
+
+/* @frame is taken over. */
+static void start_request(struct kafka_conn *c, struct buf *frame) {
+    struct api_request *request = api_request_new(c->server);
+    const struct kafka_listener *listener = c->listener;
+    const char *reason = NULL;
+
+    if (!request) {
+        buf_unref(frame);
+        close_soon(c);
+        return;
+    }
+    c->server->stats.requests_total++;
+    request->conn = c;
+    request->frame_bytes = frame->size;
+    request->reserved = c->reserved;
+    request->exempt = c->exempt;
+    c->reserved = 0;
+    c->exempt = false;
+    request->public.frame = frame;
+    request->public.ops = &request_ops;
+    request->public.internal = listener->internal;
+    request->public.peer_host = c->peer_host;
+    request->public.advertised_host =
+        listener->advertised_host ? listener->advertised_host : c->local_host;
+    request->public.advertised_port =
+        listener->advertised_port ? listener->advertised_port : conn_local_port(c->conn);
+    list_push_back(&c->requests, &request->order);
+    c->request_count++;
+    c->inflight_bytes += request->frame_bytes;
+    if (dispatch_frame(c->server, request, &reason)) {
+        server_bad_peer(c->server, c->conn, "%s", reason);
+        finish_request(c, request);
+        close_soon(c);
+    }
+}
+
+static void set_deadline(struct kafka_conn *c, bool on) {
+    if (c->conn && (on || c->has_deadline)) {
+        c->has_deadline = on;
+        conn_set_deadline(c->conn, on ? c->server->limits.progress_ms : 0);
+    }
+}
+
+/* Memory for the next bytes of the large frame: false when the account is used up. */
+static bool reserve_step(struct kafka_conn *c) {
+    size_t wanted = MIN(c->large_size, c->large_got + RESERVE_STEP_BYTES);
+
+    if (c->large_size < c->server->limits.admission_bytes || wanted <= c->reserved) {
+        return true;
+    }
+    if (!server_reserve(c->server, wanted - c->reserved, &c->exempt)) {
+        return false;
+    }
+    c->reserved = wanted;
+    return true;
+}
+
+static void go_hungry(struct kafka_conn *c) {
+    c->starved = true;
+    list_push_back(&c->server->starved, &c->starved_link);
+    c->server->stats.connections_starved++;
+    set_deadline(c, false); /* it is not the peer who makes no progress */
+    conn_pause_reading(c->conn);
+}
+
+bool kafka_conn_feed(struct kafka_conn *c) {
+    if (!reserve_step(c)) {
+        return false;
+    }
+    c->starved = false;
+    list_remove(&c->starved_link);
+    c->server->stats.connections_starved--;
+    set_deadline(c, true);
+    conn_resume_reading(c->conn);
+    return true;
+}
+
+struct kafka_conn *kafka_conn_of_starved(struct list *link) {
+    return list_entry(link, struct kafka_conn, starved_link);
+}
+
+/* The buf grows with what has arrived, not with what was announced. */
+static bool grow_large(struct kafka_conn *c) {
+    struct buf *grown;
+
+    if (c->large_got < c->large->capacity) {
+        return true;
+    }
+    grown = buf_new(MIN(c->large_size, c->large->capacity * 4));
+    if (!grown) {
+        return false;
+    }
+    memcpy(grown->data, c->large->data, c->large_got);
+    buf_unref(c->large);
+    c->large = grown;
+    return true;
+}
+
+static void begin_large(struct kafka_conn *c, size_t size, const uint8_t *data, size_t got) {
+    c->large = buf_new(MIN(size, (size_t)FRAME_FIRST_BYTES));
+    if (!c->large) {
+        close_soon(c);
+        return;
+    }
+    memcpy(c->large->data, data, got);
+    c->large_size = size;
+    c->large_got = got;
+    set_deadline(c, true);
+    if (!reserve_step(c)) {
+        go_hungry(c);
+    }
+}
+
+static void refuse_frame(struct kafka_conn *c, const uint8_t *bytes, size_t size, uint32_t length) {
+    static const char http_answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+                                      "Connection: close\r\n\r\n"
+                                      "This port speaks the Kafka protocol, not HTTP.\n";
+    const char *name = what_speaks(bytes, size);
+
+    if (name) {
+        server_bad_peer(c->server, c->conn,
+                        "the peer seems to speak %s; this port speaks the Kafka protocol", name);
+    } else {
+        server_bad_peer(c->server, c->conn, "a frame of %u bytes was announced (limit %zu)", length,
+                        c->server->limits.request_max_bytes);
+    }
+    if (name && strcmp(name, "HTTP") == 0) {
+        conn_write_copy(c->conn, http_answer, sizeof http_answer - 1);
+    }
+    close_soon(c);
+}
+
+static void hold(struct kafka_conn *c, const uint8_t *data, size_t size) {
+    if (size == 0) {
+        set_deadline(c, false);
+        return;
+    }
+    c->held = malloc(size);
+    if (!c->held) {
+        close_soon(c);
+        return;
+    }
+    memcpy(c->held, data, size);
+    c->held_size = size;
+    if (!c->paused && !c->has_deadline) {
+        set_deadline(c, true);
+    }
+}
+
+static void pause_reading(struct kafka_conn *c) {
+    if (!c->paused) {
+        c->paused = true;
+        set_deadline(c, false);
+        conn_pause_reading(c->conn);
+    }
+}
+
+/* Takes all whole frames of @data; keeps the rest. */
+static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
+    size_t at = 0;
+
+    c->busy = true;
+    while (!c->closing && size - at >= HEADER_BYTES) {
+        uint32_t length = get_be32(data + at);
+        size_t have = size - at - HEADER_BYTES;
+        struct buf *frame;
+
+        if (length > c->server->limits.request_max_bytes || length == 0) {
+            refuse_frame(c, data + at, size - at, length);
+            break;
+        }
+        if (over_limits(c)) {
+            pause_reading(c);
+            break;
+        }
+        if (have < length && length > FRAME_SMALL_BYTES) {
+            begin_large(c, length, data + at + HEADER_BYTES, have);
+            at = size;
+            break;
+        }
+        if (have < length) {
+            break;
+        }
+        frame = buf_copy(data + at + HEADER_BYTES, length);
+        if (!frame) {
+            close_soon(c);
+            break;
+        }
+        at += HEADER_BYTES + (size_t)length;
+        start_request(c, frame);
+    }
+    if (!c->closing && !c->large) {
+        hold(c, data + at, size - at);
+    }
+    c->busy = false;
+}
+
+static void on_resume(struct loop_task *task) {
+    struct kafka_conn *c = container_of(task, struct kafka_conn, resume_task);
+    uint8_t *data = c->held;
+    size_t size = c->held_size;
+
+    c->resume_posted = false;
+    if (!c->closing && c->paused) {
+        c->paused = false;
+        c->held = NULL;
+        c->held_size = 0;
+        process(c, data, size);
+        free(data);
+        if (!c->closing && !c->paused && !c->starved) {
+            conn_resume_reading(c->conn);
+        }
+    }
+    free_if_done(c);
+}
+
+static void *on_space(struct conn *conn, size_t *ret_size) {
+    struct kafka_conn *c = conn_userdata(conn);
+    size_t scratch_size;
+    uint8_t *scratch;
+
+    if (c->large) {
+        size_t until =
+            c->large_size < c->server->limits.admission_bytes ? c->large_size : c->reserved;
+        if (!grow_large(c)) {
+            return NULL;
+        }
+        *ret_size = MIN(until, c->large->capacity) - c->large_got;
+        return c->large->data + c->large_got;
+    }
+    scratch = loop_scratch(c->server->config.loop, &scratch_size);
+    if (c->held_size) {
+        memcpy(scratch, c->held, c->held_size);
+    }
+    *ret_size = scratch_size - c->held_size;
+    return scratch + c->held_size;
+}
+
+static void on_large_bytes(struct kafka_conn *c, size_t size) {
+    struct buf *frame = c->large;
+
+    c->large_got += size;
+    if (c->large_got < c->large_size) {
+        if (reserve_step(c)) {
+            set_deadline(c, true);
+        } else {
+            go_hungry(c);
+        }
+        return;
+    }
+    set_deadline(c, false);
+    frame->size = c->large_size;
+    c->large = NULL;
+    c->busy = true;
+    start_request(c, frame);
+    c->busy = false;
+}
+
+static int on_bytes(struct conn *conn, size_t size) {
+    struct kafka_conn *c = conn_userdata(conn);
+    size_t scratch_size;
+
+    c->server->stats.bytes_in += size;
+    if (c->closing) {
+        return 0;
+    }
+    if (c->large) {
+        on_large_bytes(c, size);
+    } else {
+        size_t total = c->held_size + size;
+
+        free(c->held);
+        c->held = NULL;
+        c->held_size = 0;
+        process(c, loop_scratch(c->server->config.loop, &scratch_size), total);
+    }
+    if (!c->closing && c->draining && c->request_count == 0) {
+        close_soon(c);
+    }
+    free_if_done(c);
+    return 0;
+}
+
+/* ---- life ---- */
+
+int kafka_conn_accept(struct kafka_listener *listener, int fd) {
+    static const struct conn_events events = {
+        .on_space = on_space, .on_bytes = on_bytes, .on_close = on_close};
+    struct kafka_server *server = listener->server;
+    struct conn_config config = {.idle_ms = server->limits.idle_ms};
+    struct kafka_conn *c;
+    int r;
+
+    if (server->stopping || server->stats.connections >= server->limits.connections_max) {
+        server->stats.connections_refused++;
+        return CONN_E_CLOSED;
+    }
+    c = calloc(1, sizeof *c);
+    if (!c) {
+        return err_origin(-ENOMEM);
+    }
+    c->server = server;
+    c->listener = listener;
+    list_init(&c->requests);
+    c->resume_task.run = on_resume;
+    r = conn_new(server->config.loop, fd, &config, &events, c, &c->conn);
+    if (r) {
+        free(c);
+        return err_trace(r);
+    }
+    snprintf(c->local_host, sizeof c->local_host, "%s", conn_local_host(c->conn));
+    snprintf(c->peer_host, sizeof c->peer_host, "%s", conn_peer_address(c->conn));
+    if (strrchr(c->peer_host, ':')) { /* host alone, without brackets */
+        *strrchr(c->peer_host, ':') = '\0';
+        if (c->peer_host[0] == '[') {
+            size_t length = strlen(c->peer_host);
+
+            memmove(c->peer_host, c->peer_host + 1, length - 2);
+            c->peer_host[length - 2] = '\0';
+        }
+    }
+    list_push_back(&server->connections, &c->link);
+    server->stats.connections++;
+    server->stats.connections_total++;
+    return 0;
+}
+
+void kafka_conn_drain_all(struct kafka_server *server) {
+    list_for_each_safe(link, &server->connections) {
+        struct kafka_conn *c = list_entry(link, struct kafka_conn, link);
+
+        c->draining = true;
+        if (c->request_count == 0) {
+            close_soon(c);
+        }
+    }
+}
+
+void kafka_conn_abort_all(struct kafka_server *server) {
+    list_for_each_safe(link, &server->connections) {
+        conn_close(list_entry(link, struct kafka_conn, link)->conn);
+    }
+}

@@ -1,0 +1,177 @@
+/* ApiVersions, DescribeCluster, FindCoordinator, InitProducerId: what this one node is. */
+#include "api_private.h"
+
+enum {
+    KEY_TYPE_GROUP = 0,
+    KEY_TYPE_TRANSACTION = 1,
+    ENDPOINT_BROKERS = 1,
+    /* Bits of the operations that nobody is denied: 1 << Kafka's AclOperation. */
+    CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
+};
+
+/* ---- ApiVersions ---- */
+
+/* Letters and digits with dots and dashes inside (KIP-511). */
+static bool software_name_valid(struct span name) {
+    const char *text = name.data;
+
+    for (size_t i = 0; i < name.size; i++) {
+        bool alphanumeric =
+            (text[i] >= '0' && text[i] <= '9') || ((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z');
+        bool inside = i > 0 && i + 1 < name.size;
+
+        if (!alphanumeric && !(inside && (text[i] == '.' || text[i] == '-'))) {
+            return false;
+        }
+    }
+    return name.size > 0;
+}
+
+void handle_api_versions(struct kafka_request *request) {
+    const struct broker *broker = request->userdata;
+    const struct api_versions_request *body = request->body;
+    struct api_versions_response *answer = KAFKA_NEW(request->arena, api_versions_response, 1);
+    struct api_versions_response_api_version *rows =
+        KAFKA_NEW(request->arena, api_versions_response_api_version, API_KEYS_MAX);
+
+    if (!answer || !rows) {
+        out_of_memory(request);
+        return;
+    }
+    if (!body) { /* a version that we do not know (G2): the table in version 0 */
+        answer->error_code = KAFKA_UNSUPPORTED_VERSION;
+    } else if (request->version >= 3 && (!software_name_valid(body->client_software_name) ||
+                                         !software_name_valid(body->client_software_version))) {
+        answer->error_code = KAFKA_INVALID_REQUEST;
+        kafka_respond(request, answer);
+        return;
+    }
+    answer->api_keys = rows;
+    for (int16_t key = 0; key < API_KEYS_MAX; key++) {
+        const struct kafka_handler *handler = broker->find_api(broker->server, key);
+
+        if (handler) {
+            rows[answer->api_keys_count++] = (struct api_versions_response_api_version){
+                key, handler->version_first, handler->version_last};
+        }
+    }
+    kafka_respond(request, answer);
+}
+
+/* ---- DescribeCluster ---- */
+
+void handle_describe_cluster(struct kafka_request *request) {
+    const struct broker *broker = request->userdata;
+    const struct describe_cluster_request *body = request->body;
+    struct describe_cluster_response *answer =
+        KAFKA_NEW(request->arena, describe_cluster_response, 1);
+    struct describe_cluster_response_broker *self =
+        KAFKA_NEW(request->arena, describe_cluster_response_broker, 1);
+
+    if (!answer || !self) {
+        out_of_memory(request);
+        return;
+    }
+    answer->endpoint_type = body->endpoint_type;
+    if (body->endpoint_type != ENDPOINT_BROKERS) {
+        answer->error_code = KAFKA_INVALID_REQUEST;
+        answer->error_message = SPAN_LITERAL("This listener knows brokers only, not controllers.");
+        kafka_respond(request, answer);
+        return;
+    }
+    answer->cluster_id = span_text(broker->cluster_id);
+    answer->controller_id = broker->node_id;
+    self->broker_id = broker->node_id;
+    self->host = span_text(request->advertised_host);
+    self->port = request->advertised_port;
+    answer->brokers = self;
+    answer->brokers_count = 1;
+    if (body->include_cluster_authorized_operations) {
+        answer->cluster_authorized_operations = CLUSTER_OPERATIONS;
+    }
+    kafka_respond(request, answer);
+}
+
+/* ---- FindCoordinator ---- */
+
+/*
+ * Transactions are not served: 53 is the one code that every client takes as final at once, where
+ * others retry until a timeout that tells nobody anything.
+ */
+static int16_t coordinator_error(struct broker *broker, int8_t key_type, struct span *ret_message) {
+    *ret_message = SPAN_NULL;
+    if (key_type == KEY_TYPE_TRANSACTION) {
+        *ret_message = SPAN_LITERAL("Transactions are not served by this broker.");
+        return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    }
+    if (key_type != KEY_TYPE_GROUP) {
+        *ret_message = SPAN_LITERAL("This broker coordinates consumer groups only.");
+        return KAFKA_INVALID_REQUEST;
+    }
+    if (broker->config && broker->config->prepare_coordinator &&
+        broker->config->prepare_coordinator(broker->config->group_userdata)) {
+        *ret_message = SPAN_LITERAL("The topic of the offsets cannot be made now.");
+        return KAFKA_COORDINATOR_NOT_AVAILABLE;
+    }
+    return 0;
+}
+
+void handle_find_coordinator(struct kafka_request *request) {
+    struct broker *broker = request->userdata;
+    const struct find_coordinator_request *body = request->body;
+    struct find_coordinator_response *answer =
+        KAFKA_NEW(request->arena, find_coordinator_response, 1);
+    struct find_coordinator_response_coordinator *rows =
+        KAFKA_NEW(request->arena, find_coordinator_response_coordinator,
+                  MAX(body->coordinator_keys_count, 1));
+    struct span message;
+    int16_t error = coordinator_error(broker, body->key_type, &message);
+
+    if (!answer || !rows) {
+        out_of_memory(request);
+        return;
+    }
+    answer->error_code = error;
+    answer->error_message = message;
+    answer->node_id = error ? -1 : broker->node_id;
+    answer->host = span_text(error ? "" : request->advertised_host);
+    answer->port = error ? -1 : request->advertised_port;
+    answer->coordinators = rows;
+    for (int32_t i = 0; i < body->coordinator_keys_count; i++) {
+        rows[i].key = body->coordinator_keys[i];
+        rows[i].node_id = answer->node_id;
+        rows[i].host = answer->host;
+        rows[i].port = answer->port;
+        rows[i].error_code = error;
+        rows[i].error_message = message;
+        answer->coordinators_count++;
+    }
+    kafka_respond(request, answer);
+}
+
+/* ---- InitProducerId ---- */
+
+void handle_init_producer_id(struct kafka_request *request) {
+    const struct broker *broker = request->userdata;
+    const struct init_producer_id_request *body = request->body;
+    struct init_producer_id_response *answer =
+        KAFKA_NEW(request->arena, init_producer_id_response, 1);
+    int64_t producer_id;
+
+    if (!answer) {
+        out_of_memory(request);
+        return;
+    }
+    answer->producer_epoch = -1;
+    if (body->transactional_id.data) {
+        answer->error_code = body->transactional_id.size
+                                 ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                                 : KAFKA_INVALID_REQUEST;
+    } else if (topic_log_producer_id(broker->log, &producer_id)) {
+        answer->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS; /* the next block is on its way */
+    } else {
+        answer->producer_id = producer_id;
+        answer->producer_epoch = 0;
+    }
+    kafka_respond(request, answer);
+}

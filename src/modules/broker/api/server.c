@@ -1,0 +1,280 @@
+#include "api_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int add_handlers(struct kafka_server *server, const struct kafka_handlers *handlers) {
+    for (size_t i = 0; i < handlers->count; i++) {
+        const struct kafka_handler *row = &handlers->rows[i];
+        const struct kafka_api *api = kafka_api_find(row->key);
+
+        if (!api || row->key >= API_KEYS_MAX || server->entries[row->key].handler ||
+            row->version_first < api->versions.first || row->version_last > api->versions.last) {
+            return err_origin(-EINVAL); /* a table that contradicts the schemas is a bug */
+        }
+        server->entries[row->key] = (struct api_entry){api, row, handlers->userdata};
+    }
+    return 0;
+}
+
+static const struct kafka_handler *find_api(void *userdata, int16_t key) {
+    const struct kafka_server *server = userdata;
+
+    return key >= 0 && key < API_KEYS_MAX ? server->entries[key].handler : NULL;
+}
+
+const struct kafka_handler *kafka_server_api(const struct kafka_server *server, int16_t key) {
+    return key >= 0 && key < API_KEYS_MAX ? server->entries[key].handler : NULL;
+}
+
+static void on_drain_deadline(struct timer *timer) {
+    kafka_conn_abort_all(container_of(timer, struct kafka_server, drain_timer));
+}
+
+static void on_stopped_task(struct loop_task *task) {
+    struct kafka_server *server = container_of(task, struct kafka_server, stopped_task);
+
+    server->on_stopped(server->on_stopped_userdata);
+}
+
+int kafka_server_new(const struct kafka_server_config *config, struct kafka_server **ret_server) {
+    struct kafka_server *server = calloc(1, sizeof *server);
+    int r;
+
+    if (!server) {
+        return err_origin(-ENOMEM);
+    }
+    server->config = *config;
+    server->limits = config->limits;
+    list_init(&server->connections);
+    list_init(&server->starved);
+    list_init(&server->pool);
+    kafka_encoded_init(&server->encoded);
+    timer_init(&server->drain_timer, config->loop, on_drain_deadline);
+    server->stopped_task.run = on_stopped_task;
+    server->broker = (struct broker){
+        .loop = config->loop,
+        .clock = config->clock,
+        .log = config->log,
+        .cluster_id = config->cluster_id,
+        .node_id = config->node_id,
+        .auto_create_topics = config->auto_create_topics,
+        .default_partitions = config->default_partitions,
+        .fetch_max_bytes = config->limits.fetch_max_bytes,
+        .config = &server->config,
+        .find_api = find_api,
+        .server = server,
+    };
+    list_init(&server->broker.fetches);
+
+    r = add_handlers(
+        server, &(struct kafka_handlers){broker_handlers, broker_handlers_count, &server->broker});
+    for (size_t i = 0; r == 0 && i < config->handlers_count; i++) {
+        r = add_handlers(server, &config->handlers[i]);
+    }
+    if (r) {
+        kafka_server_free(server);
+        return err_trace(r);
+    }
+    *ret_server = server;
+    return 0;
+}
+
+/* ---- listeners ---- */
+
+static int on_accept(void *userdata, int fd) {
+    return kafka_conn_accept(userdata, fd);
+}
+
+int kafka_server_listen(struct kafka_server *server, const struct kafka_listener_config *config) {
+    struct listener_config where = {config->host, config->port, 1024};
+    struct kafka_listener *listener;
+    int r;
+
+    if (server->listener_count == API_LISTENERS_MAX) {
+        return err_origin(-EINVAL);
+    }
+    listener = calloc(1, sizeof *listener);
+    if (!listener) {
+        return err_origin(-ENOMEM);
+    }
+    listener->server = server;
+    listener->internal = config->internal;
+    listener->advertised_port = config->advertised_port;
+    if (config->advertised_host && *config->advertised_host) {
+        listener->advertised_host = strdup(config->advertised_host);
+        if (!listener->advertised_host) {
+            free(listener);
+            return err_origin(-ENOMEM);
+        }
+    }
+    r = listener_open(server->config.loop, &where, on_accept, listener, &listener->listener);
+    if (r) {
+        free(listener->advertised_host);
+        free(listener);
+        return err_trace(r);
+    }
+    server->listeners[server->listener_count++] = listener;
+    return 0;
+}
+
+uint16_t kafka_server_port(const struct kafka_server *server, unsigned index) {
+    return index < server->listener_count && server->listeners[index]->listener
+               ? listener_port(server->listeners[index]->listener)
+               : 0;
+}
+
+/* ---- stop ---- */
+
+/* The answer to kafka_server_stop() comes when nobody needs the server any more. */
+void server_check_stopped(struct kafka_server *server) {
+    if (server->stopping && !server->stopped_posted && server->stats.connections == 0 &&
+        server->stats.requests_in_flight == 0) {
+        server->stopped_posted = true;
+        timer_stop(&server->drain_timer);
+        loop_defer(server->config.loop, &server->stopped_task);
+    }
+}
+
+void kafka_server_stop(struct kafka_server *server, int64_t drain_ms, void (*done)(void *userdata),
+                       void *userdata) {
+    server->on_stopped = done;
+    server->on_stopped_userdata = userdata;
+    server->stopping = true;
+    server->broker.draining = true;
+    for (unsigned i = 0; i < server->listener_count; i++) {
+        listener_close(server->listeners[i]->listener);
+        server->listeners[i]->listener = NULL;
+    }
+    fetch_drain(&server->broker);
+    kafka_conn_drain_all(server);
+    timer_start_ms(&server->drain_timer, drain_ms);
+    server_check_stopped(server);
+}
+
+void kafka_server_free(struct kafka_server *server) {
+    struct list *link;
+
+    if (!server) {
+        return;
+    }
+    while ((link = list_pop_front(&server->pool))) {
+        struct api_request *request = list_entry(link, struct api_request, order);
+
+        arena_deinit(&request->arena);
+        free(request);
+    }
+    for (unsigned i = 0; i < server->listener_count; i++) {
+        if (server->listeners[i]->listener) {
+            listener_close(server->listeners[i]->listener);
+        }
+        free(server->listeners[i]->advertised_host);
+        free(server->listeners[i]);
+    }
+    kafka_encoded_deinit(&server->encoded);
+    free(server);
+}
+
+void kafka_server_stats(const struct kafka_server *server, struct kafka_server_stats *ret_stats) {
+    *ret_stats = server->stats;
+    ret_stats->reserved_bytes = server->reserved_bytes;
+    ret_stats->fetches_parked = server->broker.fetch_count;
+}
+
+/* ---- requests and their memory ---- */
+
+struct api_request *api_request_new(struct kafka_server *server) {
+    struct list *link = list_pop_front(&server->pool);
+    struct api_request *request;
+
+    if (link) {
+        server->pool_count--;
+        request = list_entry(link, struct api_request, order);
+    } else {
+        request = calloc(1, sizeof *request);
+        if (!request) {
+            return NULL;
+        }
+        arena_init(&request->arena, server->limits.arena_max_bytes);
+    }
+    request->public.arena = &request->arena;
+    server->stats.requests_in_flight++;
+    return request;
+}
+
+void api_request_free(struct kafka_server *server, struct api_request *request) {
+    struct arena arena;
+
+    if (request->public.on_free) {
+        request->public.on_free(&request->public);
+    }
+    kafka_encoded_deinit(&request->encoded);
+    buf_unref(request->public.frame);
+    if (request->reserved || request->exempt) {
+        server_release(server, request->reserved, request->exempt);
+    }
+    server->stats.requests_in_flight--;
+    if (server->pool_count < REQUEST_POOL_MAX) {
+        arena_reset(&request->arena);
+        arena = request->arena;
+        *request = (struct api_request){.arena = arena};
+        list_push_front(&server->pool, &request->order);
+        server->pool_count++;
+    } else {
+        arena_deinit(&request->arena);
+        free(request);
+    }
+    server_check_stopped(server);
+}
+
+bool server_reserve(struct kafka_server *server, size_t bytes, bool *exempt) {
+    if (server->reserved_bytes + bytes > server->limits.memory_bytes && !*exempt) {
+        if (server->exemption_taken) {
+            return false;
+        }
+        server->exemption_taken = *exempt = true;
+    }
+    server->reserved_bytes += bytes;
+    return true;
+}
+
+/* Who waited longest goes on first; who does not get enough keeps its place. */
+void server_release(struct kafka_server *server, size_t bytes, bool exempt) {
+    server->reserved_bytes -= bytes;
+    if (exempt) {
+        server->exemption_taken = false;
+    }
+    while (!list_empty(&server->starved) &&
+           kafka_conn_feed(kafka_conn_of_starved(server->starved.next))) {
+    }
+}
+
+/* ---- events ---- */
+
+void server_bad_peer(struct kafka_server *server, struct conn *conn, const char *format, ...) {
+    char text[300];
+    va_list args;
+
+    server->stats.bad_peers++;
+    if (server->config.on_event) {
+        va_start(args, format);
+        vsnprintf(text, sizeof text, format, args);
+        va_end(args);
+        server->config.on_event(server->config.userdata, KAFKA_SERVER_BAD_PEER,
+                                conn_peer_address(conn), text);
+    }
+}
+
+void broker_event(const struct broker *broker, enum kafka_server_event event,
+                  const struct kafka_request *request, const char *format, ...) {
+    char text[400];
+    va_list args;
+
+    if (broker->config && broker->config->on_event) {
+        va_start(args, format);
+        vsnprintf(text, sizeof text, format, args);
+        va_end(args);
+        broker->config->on_event(broker->config->userdata, event, request->peer_host, text);
+    }
+}
