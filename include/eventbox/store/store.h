@@ -29,7 +29,8 @@ struct store_stmt;
 /* Numbered, forward only, run once, recorded with a checksum. A change of a released one is refused. */
 struct store_migration {
     int number; /* 1, 2, ... within the module; 0 ends a table */
-    const char *sql; /* one or more statements in the common subset of SQLite and PostgreSQL */
+    const char *sql; /* one or more statements in the common subset of SQLite and PostgreSQL, and
+                        INTEGER PRIMARY KEY AUTOINCREMENT for ids that are never given out twice */
 };
 struct store_migration_set {
     const char *module;
@@ -41,12 +42,12 @@ struct store_config {
     struct work_port *work;
     struct random *random;
     struct clock *clock;
-    const char *url; /* "sqlite:///./x.db", "sqlite:////abs/x.db"; relative to the working directory */
+    const char *url; /* "sqlite:///./x.db", "sqlite:////abs/x.db" or a plain path; relative to the working directory */
     const struct store_migration_set *migrations;
     size_t migration_count;
-    unsigned write_queue_max, read_queue_max;
-    unsigned reader_threads;
-    int64_t outbox_rows_max; /* store_outbox_add() refuses beyond: 1,000,000 */
+    unsigned write_queue_max, read_queue_max; /* jobs not yet done; 0: 4,096 */
+    unsigned reader_threads;                  /* 0: 2 */
+    int64_t outbox_rows_max;                  /* outbox_add() refuses beyond; 0: 1,000,000 */
 };
 
 /**
@@ -67,14 +68,18 @@ struct store_job {
     int (*body)(struct store_tx *tx, struct store_job *job);
     void (*done)(struct store_job *job, int status); /* on the loop, exactly once */
     int status;
+    struct store *store;   /* private */
+    bool write, added_outbox; /* private */
 };
 
 /**
  * store_write() - queue a write transaction
  * Return: 0, done() follows: 0 durable; what the body returned (rolled back); STORE_E_UNKNOWN_OUTCOME
- * (commit failed); STORE_E_FULL. STORE_E_BUSY: nothing was queued.
+ * (commit failed; the store has failed until a restart); STORE_E_FULL (rolled back); STORE_E_FAILED.
+ * Nothing was queued: STORE_E_BUSY, STORE_E_FAILED, WORK_E_STOPPED after store_close().
  */
 int store_write(struct store *store, struct store_job *job);
+/** store_read() - as above, on a snapshot taken after this call; writing fails. Goes on in a failed store */
 int store_read(struct store *store, struct store_job *job);
 
 /* The same inside an operation: @body gets the op; its result resumes the op (positive codes fail it). */
@@ -98,12 +103,13 @@ int op_wait_store_read(struct op *op, struct store *store, struct store_op_job *
  */
 int store_prepare(struct store_tx *tx, const char *sql, struct store_stmt **ret_stmt);
 void store_bind_int(struct store_stmt *stmt, int parameter, int64_t value); /* 1-based */
-void store_bind_text(struct store_stmt *stmt, int parameter, struct span value); /* data NULL: NULL; borrowed until the step */
+/* data NULL: NULL; borrowed until the statement is at its end, prepared again, or the body returns */
+void store_bind_text(struct store_stmt *stmt, int parameter, struct span value);
 void store_bind_blob(struct store_stmt *stmt, int parameter, struct span value);
 void store_bind_null(struct store_stmt *stmt, int parameter);
 
 enum { STORE_ROW = 1 };
-/** store_step() - STORE_ROW, 0 at the end, STORE_E_UNIQUE, STORE_E_FULL, negative */
+/** store_step() - STORE_ROW, 0 at the end (bind and step again), STORE_E_UNIQUE, STORE_E_FULL, negative */
 int store_step(struct store_stmt *stmt);
 int64_t store_column_int(struct store_stmt *stmt, int column); /* 0-based */
 bool store_column_is_null(struct store_stmt *stmt, int column);
@@ -120,5 +126,6 @@ struct store_stats {
     unsigned write_queued, read_queued;
     int64_t outbox_rows; /* waiting for the relay */
     bool failed;         /* the database cannot be written until a restart */
+    char last_error[160]; /* the engine's words for the last unexpected failure */
 };
 void store_stats(const struct store *store, struct store_stats *ret_stats);

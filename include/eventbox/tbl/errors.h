@@ -53,6 +53,7 @@ ERROR(STORE_E_UNIQUE,           409, -1, false, "conflict",             "A row w
 ERROR(STORE_E_BUSY,             503, -1, true,  "store_busy",           "Too many writes are waiting, try again later")
 ERROR(STORE_E_UNKNOWN_OUTCOME,  503, -1, true,  "store_outcome_unknown","The write may or may not have happened; read before you repeat it")
 ERROR(STORE_E_FULL,             507, -1, true,  "store_full",           "No space is left for the database")
+ERROR(STORE_E_FAILED,           503, -1, true,  "store_failed",         "The database has failed; nothing is written until a restart")
 ERROR(STORE_E_FOREIGN,          500, -1, false, "store_foreign",        "The database file is not eventbox's; it was left untouched")
 ERROR(STORE_E_NEWER,            500, -1, false, "store_newer",          "The database was written by a newer eventbox")
 ERROR(STORE_E_OUTBOX_FULL,      503, -1, true,  "outbox_full",          "Too many events wait to be published, try again later")
