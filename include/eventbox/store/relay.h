@@ -29,7 +29,15 @@ struct relay_stats {
     bool failed;
 };
 
-/** relay_start() - read the cursor, raise AUTOINCREMENTs if it leads the outbox, then run; @started once */
+/*
+ * Every record leaves with the header `eventbox-origin: <store uuid>`, by which notify knows its own
+ * copies, and with `traceparent` when the row has a trace.
+ */
+
+/**
+ * relay_start() - read the cursor, raise the outbox's AUTOINCREMENT if it leads the outbox, then run
+ * @started: once, after the return; with a status other than 0 the relay has freed itself
+ */
 int relay_start(const struct relay_config *config, void (*started)(void *userdata, int status), void *userdata,
                 struct relay **ret_relay);
 /** relay_drain() - stop when the outbox is empty or after @deadline_ms, then @drained and free */
