@@ -327,7 +327,7 @@ static int broker_init(void *state, const struct module_context *context,
         *ret_message = broker->message;
         return err_origin(CONF_E_VALUE);
     }
-    return 0;
+    return err_trace(broker_topics_new(context->loop, &broker->topics));
 }
 
 static int start_parts(struct broker_module *broker) {
@@ -348,13 +348,10 @@ static int start_parts(struct broker_module *broker) {
         .userdata = broker,
     };
     int r = coordinator_new(&groups, &broker->coordinator);
-    if (r == 0) {
-        r = broker_topics_new(context->loop, context->random, broker->log, broker->coordinator,
-                              &broker->topics);
-    }
     if (r != 0) {
         return err_trace(r);
     }
+    broker_topics_attach(broker->topics, broker->log, broker->coordinator);
     broker->group_handlers = coordinator_handlers(broker->coordinator);
     struct kafka_server_config config = {
         .loop = context->loop,

@@ -251,15 +251,20 @@ static const struct topic_port_ops port_ops = {
     .commit = port_commit,
 };
 
-int broker_topics_new(struct loop *loop, struct random *random, struct topic_log *log,
-                      struct coordinator *coordinator, struct broker_topics **ret_topics) {
+int broker_topics_new(struct loop *loop, struct broker_topics **ret_topics) {
     struct broker_topics *topics = calloc(1, sizeof *topics);
     if (!topics) {
         return err_origin(-ENOMEM);
     }
-    *topics = (struct broker_topics){{&port_ops}, loop, log, coordinator};
+    *topics = (struct broker_topics){.port = {&port_ops}, .loop = loop};
     *ret_topics = topics;
     return 0;
+}
+
+void broker_topics_attach(struct broker_topics *topics, struct topic_log *log,
+                          struct coordinator *coordinator) {
+    topics->log = log;
+    topics->coordinator = coordinator;
 }
 
 void broker_topics_free(struct broker_topics *topics) {

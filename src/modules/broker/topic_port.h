@@ -12,8 +12,11 @@
 
 struct broker_topics;
 
-int broker_topics_new(struct loop *loop, struct random *random, struct topic_log *log,
-                      struct coordinator *coordinator, struct broker_topics **ret_topics);
+int broker_topics_new(struct loop *loop, struct broker_topics **ret_topics);
+/** broker_topics_attach() - the log and the coordinator, once they are there; before it nobody uses
+ * the port */
+void broker_topics_attach(struct broker_topics *topics, struct topic_log *log,
+                          struct coordinator *coordinator);
 void broker_topics_free(
     struct broker_topics *topics); /* every subscription has ended; accepts NULL */
 struct topic_port *broker_topics_port(struct broker_topics *topics);
