@@ -124,7 +124,8 @@ static void handle_drain(struct http_request *request) {
 
 static void handle_parked(struct http_request *request) {
     struct rig *rig = http_request_userdata(request);
-    rig->parked = request;
+    assert_true(rig->parked_count < ARRAY_SIZE(rig->parked));
+    rig->parked[rig->parked_count++] = request;
 }
 
 static void handle_large(struct http_request *request) {
@@ -145,11 +146,17 @@ static void handle_busy(struct http_request *request) {
     http_respond_error(request, USERS_E_BUSY);
 }
 
+static void cancel_wait(struct op *op) {
+    struct http_op *http_op = container_of(op, struct http_op, op);
+    ((struct rig *)http_request_userdata(http_op->request))->cancels++;
+    op_resume(op, 0);
+}
+
 static int step_wait(struct op *op) {
     struct http_op *http_op = container_of(op, struct http_op, op);
     struct rig *rig = http_request_userdata(http_op->request);
-    rig->parked_op = http_op;
-    return op_wait(op, NULL);
+    rig->operation = http_op;
+    return op_wait(op, cancel_wait);
 }
 
 static int step_respond(struct op *op) {
@@ -206,7 +213,7 @@ static const struct http_route routes[] = {
 
 static void on_answer(void *userdata, struct http_request *request, int status,
                       int64_t duration_ns) {
-    struct rig *rig = http_request_userdata(request) ? userdata : userdata;
+    struct rig *rig = userdata;
     rig->answers++;
     rig->last_status = status;
 }
@@ -218,6 +225,9 @@ static void on_reject(void *userdata, const char *peer, int code) {
 }
 
 static struct http_service service;
+
+static void on_tick(struct timer *timer) {
+}
 
 void rig_start(struct rig *rig, const struct http_limits *limits) {
     *rig = (struct rig){.limits = limits ? *limits : HTTP_LIMITS_DEFAULT};
@@ -232,6 +242,7 @@ void rig_start(struct rig *rig, const struct http_limits *limits) {
                                     .on_answer = on_answer,
                                     .on_reject = on_reject};
     assert_int_equal(loop_new(&rig->clock.clock, &rig->loop), 0);
+    timer_init(&rig->tick, rig->loop, on_tick);
     struct listener_config listen = {"127.0.0.1", 0, 16};
     assert_int_equal(http_server_open(rig->loop, &rig->random.random, &service, &listen,
                                       &rig->limits, &rig->server),
@@ -248,12 +259,22 @@ void rig_settle(struct rig *rig) {
     }
 }
 
+void rig_advance(struct rig *rig, int64_t ms) {
+    clock_manual_advance(&rig->clock, ms * NS_PER_MS);
+    /* libuv was told to wait in real time; a timer that is due now wakes it, and all others with
+     * it. */
+    timer_start(&rig->tick, 0);
+    while (timer_running(&rig->tick)) {
+        loop_step(rig->loop);
+    }
+    rig_settle(rig);
+}
+
 void rig_stop(struct rig *rig) {
     http_server_stop(rig->server, 1000, on_stopped, rig);
     rig_settle(rig);
     if (!rig->stopped) {
-        clock_manual_advance(&rig->clock, 5 * NS_PER_SEC);
-        rig_settle(rig);
+        rig_advance(rig, 5000);
     }
     assert_true(rig->stopped);
     loop_free(rig->loop);

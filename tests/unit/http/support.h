@@ -19,10 +19,13 @@ struct rig {
     struct loop *loop;
     struct http_server *server;
     struct http_limits limits;
+    struct timer tick;
     bool stopped;
-    struct http_request *parked; /* the last request that came to /parked */
-    struct http_op *parked_op;   /* the last one of /operation */
-    int answers;                 /* on_answer calls */
+    struct http_request *parked[32]; /* requests that came to /parked */
+    unsigned parked_count;
+    struct http_op *operation; /* the last one of /operation */
+    int cancels;               /* of operations */
+    int answers;               /* on_answer calls */
     int last_status;
     int rejects;
     int last_reject;
@@ -38,6 +41,9 @@ void rig_start(struct rig *rig, const struct http_limits *limits);
 void rig_stop(struct rig *rig); /* also checks that nothing is left */
 /** rig_settle() - turn the loop until nothing happens any more */
 void rig_settle(struct rig *rig);
+
+/** rig_advance() - turn the clock, run what is due */
+void rig_advance(struct rig *rig, int64_t ms);
 
 void peer_open(struct rig *rig, struct peer *peer);
 void peer_close(struct rig *rig, struct peer *peer);
