@@ -35,6 +35,7 @@ LOG_EVENT(LOG_NOTIFY_IN_DOUBT,     LOG_LEVEL_ERROR, "notification_in_doubt", "th
 LOG_EVENT(LOG_NOTIFY_CONFIG,       LOG_LEVEL_ERROR, "provider_config",     "the provider refuses our settings")
 LOG_EVENT(LOG_NOTIFY_FOREIGN,      LOG_LEVEL_INFO,  "foreign_event",       "record of another program kept in the local mailbox")
 LOG_EVENT(LOG_NOTIFY_POISON,       LOG_LEVEL_ERROR, "poison_event",        "record could not be understood and was set aside")
+LOG_EVENT(LOG_NOTIFY_ERROR,        LOG_LEVEL_ERROR, "notification_error",  "request failed")
 
 /* broker */
 LOG_EVENT(LOG_BROKER_READY,        LOG_LEVEL_INFO,  "broker_ready",        "topic log is open")

@@ -10,7 +10,7 @@ static int step_validate(struct op *op) {
     struct span full_name = fields_trim(span_of(fields->full_name.data, fields->full_name.size));
     create->wanted = (struct user){
         .username = span_of(fields->username.data, fields->username.size),
-        .email = fields_email(span_of(fields->email.data, fields->email.size), create->email),
+        .email = span_of(fields->email.data, fields->email.size),
         .full_name = full_name.size ? full_name : SPAN_NULL,
         .role = (enum user_role)fields->role.value,
         .has_age = fields->age.present && !fields->age.null,

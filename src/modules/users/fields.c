@@ -205,26 +205,11 @@ const struct body_row login_schema_rows[] = {
     {0},
 };
 
-/* The shape of FastAPI with pydantic 2, never with the value itself. */
+/* Never with the value itself. */
 void fields_respond_invalid(struct http_request *request, const char *field, const char *type,
                             const char *message) {
-    struct text json;
-    text_init(&json);
-    json_write_object(&json, NULL);
-    json_write_array(&json, "detail");
-    json_write_object(&json, NULL);
-    json_write_string(&json, "type", span_text(type));
-    json_write_array(&json, "loc");
-    json_write_string(&json, NULL, SPAN_LITERAL("body"));
-    json_write_string(&json, NULL, span_text(field));
-    json_write_array_end(&json);
-    json_write_string(&json, "msg", span_text(message));
-    json_write_null(&json, "input");
-    json_write_object_end(&json);
-    json_write_array_end(&json);
-    json_write_object_end(&json);
-    http_respond_header(request, "X-Error-Code", error_row_get(HTTP_E_VALIDATION)->slug);
-    http_respond_json(request, error_row_get(HTTP_E_VALIDATION)->http_status, &json);
+    body_error_add(http_request_errors(request), "body", field, type, message, NULL, SPAN_NULL);
+    http_respond_validation(request);
 }
 
 struct span fields_trim(struct span text) {
@@ -238,15 +223,6 @@ struct span fields_trim(struct span text) {
         size--;
     }
     return span_of(data, size);
-}
-
-struct span fields_email(struct span email, char out[USER_EMAIL_BYTES]) {
-    const char *at = memchr(email.data, '@', email.size);
-    size_t local_size = at ? (size_t)(at - (const char *)email.data) : email.size;
-    struct span all = span_of(out, MIN(email.size, (size_t)USER_EMAIL_BYTES));
-    user_key(span_of(email.data, all.size), out);
-    memcpy(out, email.data, MIN(local_size, all.size));
-    return all;
 }
 
 const char *fields_password_problem(struct span password, struct span username, struct span email) {

@@ -9,7 +9,7 @@ static void on_finish(struct op *op, int status) {
     struct users_op *base = users_op_of(op);
     struct users *users = base->users;
     int http_status = status ? error_row_get(status)->http_status : 0;
-    if (status && status != OP_E_CANCELED && (http_status >= 500 || users->debug)) {
+    if (http_status >= 500) {
         log_emit(users->context.log, LOG_USERS_ERROR, http_request_trace(base->http.request),
                  LOG_TEXT("operation", op->name), LOG_TEXT("error", err_text(status)),
                  LOG_INT("status", http_status));

@@ -32,7 +32,7 @@ static struct user apply(struct update *update, const struct user *before) {
         after.username = span_of(fields->username.data, fields->username.size);
     }
     if (given(fields->email.present, fields->email.null)) {
-        after.email = fields_email(span_of(fields->email.data, fields->email.size), update->email);
+        after.email = span_of(fields->email.data, fields->email.size);
     }
     if (given(fields->role.present, fields->role.null)) {
         after.role = (enum user_role)fields->role.value;

@@ -28,7 +28,6 @@ struct users {
     /* settings */
     char *host;
     int64_t port;
-    bool debug;
     int notification_kinds;
     int64_t hash_threads; /* 0: one for each core */
     int64_t hash_queue_max;
@@ -112,8 +111,6 @@ void fields_respond_invalid(struct http_request *request, const char *field, con
                             const char *message);
 /** fields_trim() - without spaces at both ends */
 struct span fields_trim(struct span text);
-/** fields_email() - as it is stored: the domain in lower case */
-struct span fields_email(struct span email, char out[USER_EMAIL_BYTES]);
 /** fields_password_problem() - message when the password is too similar to a name; NULL: good */
 const char *fields_password_problem(struct span password, struct span username, struct span email);
 
@@ -247,7 +244,6 @@ struct create {
     struct event event;
     uint8_t salt[PASSWORD_SALT_BYTES];
     char phc[PASSWORD_PHC_SIZE];
-    char email[USER_EMAIL_BYTES];
     struct user wanted; /* borrows from the request */
     struct user_copy saved;
 };
@@ -263,7 +259,6 @@ struct update {
     struct event event;
     uint8_t salt[PASSWORD_SALT_BYTES];
     char phc[PASSWORD_PHC_SIZE];
-    char email[USER_EMAIL_BYTES];
     bool similar; /* the new password resembles a name */
     bool changed;
     struct user_copy before, saved;

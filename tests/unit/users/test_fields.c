@@ -70,12 +70,6 @@ static void test_fields_trim__removes_spaces_at_both_ends(void **state) {
     assert_int_equal(fields_trim(SPAN_LITERAL("   ")).size, 0);
 }
 
-static void test_fields_email__lowers_the_domain_only(void **state) {
-    char out[USER_EMAIL_BYTES];
-    assert_true(span_equal(fields_email(SPAN_LITERAL("John.Doe@Example.COM"), out),
-                           SPAN_LITERAL("John.Doe@example.com")));
-}
-
 static void test_fields_password_problem__names_what_it_resembles(void **state) {
     struct span name = SPAN_LITERAL("john_doe"), email = SPAN_LITERAL("jdoe77@example.com");
     assert_null(fields_password_problem(SPAN_LITERAL("SecurePass123"), name, email));
@@ -92,7 +86,6 @@ int main(void) {
         cmocka_unit_test(test_rows__password_is_secret_and_counts_bytes),
         cmocka_unit_test(test_rows__only_create_has_defaults),
         cmocka_unit_test(test_fields_trim__removes_spaces_at_both_ends),
-        cmocka_unit_test(test_fields_email__lowers_the_domain_only),
         cmocka_unit_test(test_fields_password_problem__names_what_it_resembles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
