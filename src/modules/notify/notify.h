@@ -300,6 +300,8 @@ extern const struct body_row notification_create_rows[], notification_path_rows[
 extern const struct op_step create_steps[], get_steps[], list_steps[];
 void handle_providers(struct http_request *request);
 
+enum { RECIPIENT_BYTES_MAX = 4096 }; /* of the longest kind, a device's token */
+
 /** recipient_problem() - message when @recipient is none of @channel; NULL: good. Pure */
 const char *recipient_problem(enum channel channel, struct span recipient);
 

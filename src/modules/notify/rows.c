@@ -3,12 +3,6 @@
 
 #include <errno.h>
 
-const char *const channel_names[] = {"email", "sms", "push", NULL};
-const char *const delivery_state_names[] = {"queued", "sending",  "sent", "retrying",
-                                            "failed", "in_doubt", "dead", NULL};
-const char *const outcome_class_names[] = {"accepted",  "permanent",       "transient",
-                                           "throttled", "provider_config", "ambiguous"};
-
 static int insert_notification(struct store_tx *tx, const struct notification_new *notification,
                                int64_t *ret_id) {
     char traceparent[TRACE_PARENT_SIZE] = "";
