@@ -198,6 +198,7 @@ static void create_topic(struct changes *changes, int32_t index,
     int r;
 
     row->name = wanted->name;
+    row->error_message = SPAN_NULL;
     error = check_name(changes->request, body, index, &message);
     error =
         error ? error : count_partitions(changes->request, wanted, &spec.partition_count, &message);

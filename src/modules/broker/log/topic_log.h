@@ -25,11 +25,13 @@ struct topic_log;
 
 /* What happened that an operator should know; module.c turns it into log events. */
 enum topic_log_event {
-    TOPIC_LOG_RECOVERED,    /* text: "replayed 12 frames, 3.1 MiB, in 8 ms" */
-    TOPIC_LOG_TORN_TAIL,    /* text names the cut file and bytes */
-    TOPIC_LOG_DAMAGED,      /* text names topic, partition and offset range */
-    TOPIC_LOG_FAILED,       /* a write or sync failed: nothing is acknowledged until a restart */
-    TOPIC_LOG_DISK_LOW, TOPIC_LOG_DISK_FULL, TOPIC_LOG_DISK_AGAIN,
+    TOPIC_LOG_RECOVERED, /* text: "replayed 12 frames, 3.1 MiB, in 8 ms" */
+    TOPIC_LOG_TORN_TAIL, /* text names the cut file and bytes */
+    TOPIC_LOG_DAMAGED,   /* text names topic, partition and offset range */
+    TOPIC_LOG_FAILED,    /* a write or sync failed: nothing is acknowledged until a restart */
+    TOPIC_LOG_DISK_LOW,
+    TOPIC_LOG_DISK_FULL,
+    TOPIC_LOG_DISK_AGAIN,
 };
 
 struct topic_log_limits {
@@ -39,15 +41,15 @@ struct topic_log_limits {
     uint64_t segment_bytes;       /* roll beyond; default of segment.bytes */
     uint64_t tail_bytes;          /* batches kept in memory for readers, all partitions */
     uint32_t partitions_max;
-    uint32_t max_message_bytes;   /* of one batch; default of max.message.bytes */
+    uint32_t max_message_bytes; /* of one batch; default of max.message.bytes */
     uint32_t open_files_max;
     int64_t checkpoint_ms;
     uint64_t checkpoint_bytes;
     int64_t producer_expiry_ms;
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
-    ((struct topic_log_limits){MIB(1), MIB(256), MIB(8), (uint64_t)1 << 30, MIB(8), 20000, 1048588, \
-                               512, 10000, MIB(64), INT64_C(86400000)})
+    ((struct topic_log_limits){MIB(1), MIB(256), MIB(8), (uint64_t)1 << 30, MIB(8), 20000,         \
+                               1048588, 512, 10000, MIB(64), INT64_C(86400000)})
 
 struct topic_log_config {
     struct loop *loop;
@@ -62,8 +64,10 @@ struct topic_log_config {
 
 int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_log);
 /** topic_log_start() - recover and be ready; @done(status) on the loop. Runs off the loop */
-void topic_log_start(struct topic_log *log, void (*done)(void *userdata, int status), void *userdata);
-/** topic_log_stop() - finish queued appends, write segments, checkpoint; afterwards a start replays nothing */
+void topic_log_start(struct topic_log *log, void (*done)(void *userdata, int status),
+                     void *userdata);
+/** topic_log_stop() - finish queued appends, write segments, checkpoint; afterwards a start replays
+ * nothing */
 void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *userdata);
 void topic_log_free(struct topic_log *log); /* stopped, or never started, or simulation abandoned */
 
@@ -94,7 +98,7 @@ struct topic {
     struct topic_config config;
 };
 
-struct topic *topic_log_find(struct topic_log *log, struct span name);      /* NULL when absent */
+struct topic *topic_log_find(struct topic_log *log, struct span name); /* NULL when absent */
 struct topic *topic_log_find_id(struct topic_log *log, const struct uuid *id);
 /** topic_log_next() - iteration in no order; start with *position = 0 */
 struct topic *topic_log_next(struct topic_log *log, size_t *position);
@@ -113,17 +117,21 @@ struct topic_spec {
 /* A change of the registry under way; embedded in its owner. */
 struct topic_log_request {
     struct list link;
-    void (*done)(struct topic_log_request *request, int status); /* after the registry record is durable */
-    struct topic *topic; /* out: created topic, valid during done() */
+    void (*done)(struct topic_log_request *request,
+                 int status); /* after the registry record is durable */
+    struct topic *topic;      /* out: created topic, valid during done() */
 };
 
 /**
  * topic_log_create() - make a topic. It is found, and takes appends, as soon as this returns 0 (its
  * registry record precedes them in the journal); done() tells when that is durable.
- * Return: 0; TOPIC_E_EXISTS, TOPIC_E_NAME, BROKER_E_PARTITIONS, BROKER_E_CONFIG, TOPIC_E_FULL, TOPIC_E_FAILED.
+ * Return: 0; TOPIC_E_EXISTS, TOPIC_E_NAME, BROKER_E_PARTITIONS, BROKER_E_CONFIG, TOPIC_E_FULL,
+ * TOPIC_E_FAILED.
  */
-int topic_log_create(struct topic_log *log, const struct topic_spec *spec, struct topic_log_request *request);
-/** topic_log_delete() - the name is free at once; parked waiters wake; files go after the record is durable */
+int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
+                     struct topic_log_request *request);
+/** topic_log_delete() - the name is free at once; parked waiters wake; files go after the record is
+ * durable */
 int topic_log_delete(struct topic_log *log, struct topic *topic, struct topic_log_request *request);
 
 /* ---- partitions ---- */
@@ -133,15 +141,16 @@ struct partition {
     int32_t index;
     int32_t leader_epoch;
     int64_t log_start_offset;
-    int64_t log_end_offset;  /* next to be assigned; not all below it is durable */
-    int64_t high_watermark;  /* durable mark */
-    struct list waiters;     /* struct partition_waiter.link */
+    int64_t log_end_offset; /* next to be assigned; not all below it is durable */
+    int64_t high_watermark; /* durable mark */
+    struct list waiters;    /* struct partition_waiter.link */
 };
 
 /** partition_get() - NULL when @index is out of range */
 struct partition *partition_get(struct topic *topic, int32_t index);
 
-/* Wakes when the high watermark has advanced, or the topic is gone, or the log failed. Stays linked until removed. */
+/* Wakes when the high watermark has advanced, or the topic is gone, or the log failed. Stays linked
+ * until removed. */
 struct partition_waiter {
     struct list link;
     void (*wake)(struct partition_waiter *waiter);
@@ -153,37 +162,44 @@ void partition_unwait(struct partition_waiter *waiter); /* harmless when not lin
 
 enum append_class {
     APPEND_CLIENT,   /* Produce: waits or is refused when journal or memory is used up */
-    APPEND_RESERVED, /* registry, offset commits, relay, in-process consumers: has a share of its own */
+    APPEND_RESERVED, /* registry, offset commits, relay, in-process consumers: has a share of its
+                        own */
 };
 
 struct append_part {
     struct partition *partition;
-    struct slice batch;      /* one record batch v2; base offset and epoch are written into it by the log, so
-                                the buf must be the append's own; the log takes a reference */
-    int64_t base_offset;     /* out: assigned, or that of the original for an exact duplicate */
+    struct slice batch;  /* one record batch v2; base offset and epoch are written into it by the
+                            log, so  the buf must be the append's own; the log takes a reference */
+    int64_t base_offset; /* out: assigned, or that of the original for an exact duplicate */
     int64_t log_append_time_ms; /* out: -1 with CreateTime */
-    bool duplicate;          /* out: appended before; done() waits until that is durable */
+    bool duplicate;             /* out: appended before; done() waits until that is durable */
 };
 
-/* One atomic unit: all parts become durable in one frame, or none. Embedded in its owner, which keeps it until done(). */
+/* One atomic unit: all parts become durable in one frame, or none. Embedded in its owner, which
+ * keeps it until done(). */
 struct append {
     struct list link;
     enum append_class class;
     struct append_part *parts;
     unsigned part_count;
-    void (*done)(struct append *append, int status); /* 0; TOPIC_E_FAILED: outcome unknown; TOPIC_E_FULL */
+    /* 0; TOPIC_E_FAILED: outcome unknown; for a client append that had to wait for room also what
+     * topic_log_append() would have returned: nothing was appended then. */
+    void (*done)(struct append *append, int status);
     uint64_t frame_sequence;
 };
 
 /**
- * topic_log_append() - check (header, CRC, size, producer sequence), assign offsets, queue for the journal
- * Return: 0, done() follows and never before the return; otherwise nothing was appended and done() does
- * not follow: BROKER_E_CORRUPT, BROKER_E_SEQUENCE, BROKER_E_EPOCH, BROKER_E_INVALID_RECORD,
- * TOPIC_E_TOO_LARGE, TOPIC_E_FULL, TOPIC_E_FAILED, TOPIC_E_UNKNOWN (deleted).
+ * topic_log_append() - check (header, CRC, size, producer sequence), assign offsets, queue for the
+ * journal A client append waits, unchecked and without offsets, while journal or memory is used up;
+ * its parts are filled in by the time of done(). Return: 0, done() follows and never before the
+ * return; otherwise nothing was appended and done() does not follow: BROKER_E_CORRUPT,
+ * BROKER_E_SEQUENCE, BROKER_E_EPOCH, BROKER_E_INVALID_RECORD, TOPIC_E_TOO_LARGE, TOPIC_E_FULL,
+ * TOPIC_E_FAILED, TOPIC_E_UNKNOWN (deleted).
  */
 int topic_log_append(struct topic_log *log, struct append *append);
 
-/** topic_log_producer_id() - a new producer id; ids are reserved in durable blocks and never given out twice */
+/** topic_log_producer_id() - a new producer id; ids are reserved in durable blocks and never given
+ * out twice */
 int topic_log_producer_id(struct topic_log *log, int64_t *ret_producer_id);
 
 /* ---- read ---- */
@@ -214,14 +230,16 @@ struct partition_read {
 
 /**
  * partition_read() - whole batches from the one that contains @offset, up to the high watermark
- * Return: 0 and the result is there, done() is not called; OP_WAIT, done() follows on the loop (the range
- * must come from disk); TOPIC_E_OUT_OF_RANGE; BROKER_E_CORRUPT (damaged range); TOPIC_E_UNKNOWN; negative.
+ * Return: 0 and the result is there, done() is not called; OP_WAIT, done() follows on the loop (the
+ * range must come from disk); TOPIC_E_OUT_OF_RANGE; BROKER_E_CORRUPT (damaged range);
+ * TOPIC_E_UNKNOWN; negative.
  */
 int partition_read(struct topic_log *log, struct partition_read *read);
 /** partition_read_release() - drop the references of the chunks that were not handed on */
 void partition_read_release(struct partition_read *read);
 
-/* First record with timestamp >= @timestamp_ms, as ListOffsets asks; also the record with the largest timestamp. */
+/* First record with timestamp >= @timestamp_ms, as ListOffsets asks; also the record with the
+ * largest timestamp. */
 struct partition_lookup {
     struct partition *partition;
     int64_t timestamp_ms; /* -3: the record with the largest timestamp */
@@ -233,11 +251,14 @@ struct partition_lookup {
 };
 /** partition_lookup() - 0 at once, or OP_WAIT and done() follows */
 int partition_lookup(struct topic_log *log, struct partition_lookup *lookup);
-/** partition_epoch_end() - end offset of the largest epoch <= @epoch (OffsetForLeaderEpoch); -1, -1 when none */
+/** partition_epoch_end() - end offset of the largest epoch <= @epoch (OffsetForLeaderEpoch); -1, -1
+ * when none */
 void partition_epoch_end(struct topic_log *log, struct partition *partition, int32_t epoch,
                          int32_t *ret_epoch, int64_t *ret_end_offset);
-/** partition_guard() - in-process consumer @name still needs records from @offset on; INT64_MAX removes the guard */
-int partition_guard(struct topic_log *log, struct partition *partition, const char *name, int64_t offset);
+/** partition_guard() - in-process consumer @name still needs records from @offset on; INT64_MAX
+ * removes the guard */
+int partition_guard(struct topic_log *log, struct partition *partition, const char *name,
+                    int64_t offset);
 
 /* ---- figures ---- */
 

@@ -1,0 +1,8 @@
+/* Is a range of a file in the page cache? Asked on the loop before sendfile, so that it never waits
+ * for the disk. */
+#pragma once
+
+#include <eventbox/base/defs.h>
+
+/** range_cached() - true when all of it is, and false when not or when nobody can tell */
+bool range_cached(int fd, uint64_t offset, size_t size);

@@ -1,0 +1,100 @@
+/*
+ * The journal: frames in preallocated, recycled files.
+ *
+ * One frame is one group of appends, written by one write on a 4 KiB boundary and durable as a
+ * whole or not at all. Little-endian:
+ *
+ *   frame header, 64 bytes                        entry, 40 bytes
+ *    0 u32 magic "EBJF"                            0 u32 topic number
+ *    4 u16 version                                 4 i32 partition
+ *    6 u16 zero                                    8 i64 segment base offset
+ *    8 16  journal uuid                           16 u64 position in the segment
+ *   24 u64 sequence                               24 i64 base offset
+ *   32 u64 synced through                         32 u32 body offset of the batch
+ *   40 u32 entry count                            36 u32 bytes of the batch
+ *   44 u32 body bytes
+ *   48 u32 CRC-32C of the body
+ *   52 u32 CRC-32C of bytes 0..51
+ *   56 u64 zero
+ *
+ * The body is the entries and the batches after them; zeros fill the last 4 KiB. Files have no
+ * header of their own: sequences, not names, give the order of frames across files. A recycled file
+ * still holds old frames behind the new ones; their sequences are at or below the checkpoint's.
+ *
+ * A file gets its name only when all of it is zeros on disk: it is prepared as journal/new and
+ * renamed. So a name never stands for a half-made file.
+ */
+#pragma once
+
+#include <eventbox/base/uuid.h>
+#include <eventbox/loop/disk.h>
+
+enum {
+    FRAME_ALIGN = DISK_ALIGN,
+    FRAME_HEADER_BYTES = 64,
+    FRAME_ENTRY_BYTES = 40,
+    FRAME_VERSION = 1,
+    JOURNAL_NAME_SIZE = 32,
+};
+
+struct frame_header {
+    struct uuid journal;
+    uint64_t sequence;
+    uint64_t synced_through;
+    uint32_t entry_count;
+    uint32_t body_bytes;
+    uint32_t body_crc;
+};
+
+struct frame_entry {
+    uint32_t topic;
+    int32_t partition;
+    int64_t segment_base;
+    uint64_t position;
+    int64_t base_offset;
+    uint32_t body_offset;
+    uint32_t bytes;
+};
+
+/** frame_bytes() - what a frame occupies in the file */
+static inline uint64_t frame_bytes(uint64_t entry_count, uint64_t batch_bytes) {
+    uint64_t bytes = FRAME_HEADER_BYTES + entry_count * FRAME_ENTRY_BYTES + batch_bytes;
+    return (bytes + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
+}
+
+void frame_header_write(uint8_t *out, const struct frame_header *header);
+/** frame_header_read() - false unless magic, version, header CRC and @journal match (NULL: any
+ * journal) */
+bool frame_header_read(const uint8_t *in, const struct uuid *journal,
+                       struct frame_header *ret_header);
+/** frame_body_valid() - whether @body matches its CRC and its entries stay inside */
+bool frame_body_valid(const struct frame_header *header, const uint8_t *body);
+void frame_entry_write(uint8_t *out, const struct frame_entry *entry);
+void frame_entry_read(const uint8_t *in, struct frame_entry *ret_entry);
+
+enum journal_state {
+    JOURNAL_SPARE,   /* free: zeros, or frames that two checkpoints cover */
+    JOURNAL_CURRENT, /* the log writer has it, now or next */
+    JOURNAL_FULL,    /* needed by a restart until the older checkpoint covers last_sequence */
+};
+
+/* One file. The loop owns all but @file and @synced, which are the log writer's while CURRENT. */
+struct journal_file {
+    uint32_t id;
+    enum journal_state state;
+    uint64_t size;
+    uint64_t used;          /* end of the last durable frame of this round */
+    uint64_t last_sequence; /* of the last durable frame in it; 0: none */
+    struct disk_file *file;
+    bool buffered; /* O_DIRECT was refused: fdatasync after each write */
+};
+
+void journal_name(uint32_t id, char out[JOURNAL_NAME_SIZE]);
+/** journal_open() - for the log writer: past the page cache where the file system can */
+int journal_open(struct disk *disk, struct journal_file *file);
+/** journal_prepare() - make file @file->id of @file->size zeros, durable, and open it. Thread:
+ * segment writer */
+int journal_prepare(struct disk *disk, struct journal_file *file);
+/** journal_write() - write one frame at @position and make it durable */
+int journal_write(struct journal_file *file, const void *frame, uint64_t bytes, uint64_t position);
+void journal_close(struct journal_file *file);

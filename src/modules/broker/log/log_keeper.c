@@ -1,0 +1,478 @@
+/*
+ * What keeps the journal short: checkpoints, recycling, removal of deleted topics.
+ *
+ * A checkpoint at frame N in three steps:
+ *   1. the loop encodes its state between two frames: exactly as of N;
+ *   2. every batch of frames up to N goes to its segment (flushes are forced and counted);
+ *   3. the keeper's thread syncs those segments and their folders, then writes and syncs the
+ *      checkpoint over the older of the two.
+ * A journal file is free again when the older of the two valid checkpoints covers its last frame;
+ * the same holds for the files of a deleted topic. So whatever survives a crash, one checkpoint is
+ * valid, and all frames behind it are there.
+ */
+#include "log_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- journal files ---- */
+
+static bool is_free(const struct topic_log *log, const struct journal_file *file) {
+    return file->state == JOURNAL_SPARE ||
+           (file->state == JOURNAL_FULL && file->last_sequence <= log->older_sequence);
+}
+
+static uint64_t total_bytes(const struct topic_log *log) {
+    uint64_t total = 0;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        total += log->files[i]->size;
+    }
+    return total;
+}
+
+uint64_t journal_room(const struct topic_log *log) {
+    uint64_t room = 0, total = total_bytes(log);
+    for (unsigned i = 0; i < log->file_count; i++) {
+        const struct journal_file *file = log->files[i];
+        if (file == log->current) {
+            room += file->size - file->used;
+        } else if (file->state == JOURNAL_CURRENT || is_free(log, file)) {
+            room += file->size;
+        }
+    }
+    return room +
+           (log->limits.journal_max_bytes > total ? log->limits.journal_max_bytes - total : 0);
+}
+
+struct prepare_job {
+    struct log_job job;
+    struct journal_file *file;
+    struct journal_file *remove[JOURNAL_FILES_MAX]; /* too small: they make room */
+    unsigned remove_count;
+    int status;
+};
+
+static void prepare_destroy(struct log_job *base) {
+    struct prepare_job *job = container_of(base, struct prepare_job, job);
+    for (unsigned i = 0; i < job->remove_count; i++) {
+        journal_close(job->remove[i]);
+        free(job->remove[i]);
+    }
+    if (job->file) {
+        journal_close(job->file);
+        free(job->file);
+    }
+    free(job);
+}
+
+static void prepare_run(struct work *work) {
+    struct prepare_job *job = container_of(work, struct prepare_job, job.work);
+    job->status = 0;
+    for (unsigned i = 0; i < job->remove_count && job->status == 0; i++) {
+        char name[JOURNAL_NAME_SIZE];
+        journal_name(job->remove[i]->id, name);
+        job->status = disk_unlink(job->job.log->disk, name);
+    }
+    if (job->status == 0) {
+        job->status = journal_prepare(job->job.log->disk, job->file);
+    }
+}
+
+static void prepare_done(struct work *work) {
+    struct prepare_job *job = container_of(work, struct prepare_job, job.work);
+    struct topic_log *log = job->job.log;
+    log->preparing = false;
+    if (job->status == 0) {
+        job->file->state = JOURNAL_SPARE;
+        log->files[log->file_count++] = job->file;
+        job->file = NULL;
+    } else if (job->status == DISK_E_FULL) {
+        topic_log_report(log, TOPIC_LOG_DISK_LOW, "no space for another journal file");
+    } else {
+        topic_log_fail(log, "preparing a journal file", job->status);
+    }
+    log_job_finish(&job->job);
+    if (!log->failed) {
+        journal_maintain(log);
+        append_admit_soon(log);
+    }
+    log_stop_continue(log);
+}
+
+/* Starts making a file of at least @needed bytes; small free ones go when they are in the way. */
+static void prepare_file(struct topic_log *log, uint64_t needed) {
+    uint64_t largest = 0, total = total_bytes(log), max = log->limits.journal_max_bytes;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        largest = MAX(largest, log->files[i]->size);
+    }
+    uint64_t size = MIN(largest * 4, max / 8);
+    size = MAX(size, log->limits.journal_first_bytes);
+    size = (MAX(size, needed) + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
+    struct prepare_job *job = calloc(1, sizeof *job);
+    struct journal_file *file = calloc(1, sizeof *file);
+    if (!job || !file) {
+        free(job);
+        free(file);
+        return;
+    }
+    job->file = file;
+    log_job_init(log, &job->job, prepare_done, prepare_destroy);
+    job->job.work.run = prepare_run;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        struct journal_file *other = log->files[i];
+        bool in_the_way = total + size > max || log->file_count >= JOURNAL_FILES_MAX;
+        if (in_the_way && other != log->current && is_free(log, other) && other->size < needed) {
+            total -= other->size;
+            job->remove[job->remove_count++] = other;
+        } else {
+            log->files[kept++] = other;
+        }
+    }
+    log->file_count = kept;
+    if (total + size > max && total < max) {
+        size = MAX(MAX(needed, log->limits.journal_first_bytes), (max - total) & ~(uint64_t)4095);
+    }
+    if (total + size > max || log->file_count >= JOURNAL_FILES_MAX) {
+        /* Not now: a checkpoint frees files first. Those taken out so far are put back. */
+        while (job->remove_count > 0) {
+            log->files[log->file_count++] = job->remove[--job->remove_count];
+        }
+        log_job_finish(&job->job);
+        return;
+    }
+    file->id = log->next_file_id++;
+    file->size = size;
+    log->preparing = true;
+    if (log_job_submit(&job->job, log->segment_worker)) {
+        log->preparing = false; /* the tick tries again */
+    }
+}
+
+void journal_maintain(struct topic_log *log) {
+    if (log->failed || log->state == LOG_STOPPED) {
+        return;
+    }
+    uint64_t needed = MAX(log->needed_file_bytes, (uint64_t)FRAME_ALIGN);
+    uint64_t left = log->current ? log->current->size - log->current->used : 0;
+    struct journal_file *best = NULL;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        struct journal_file *file = log->files[i];
+        if (file->state == JOURNAL_CURRENT && file != log->current && file->size >= needed) {
+            return; /* the log writer has one to go on with */
+        }
+        if (is_free(log, file) && file->size >= needed && (!best || file->size > best->size)) {
+            best = file;
+        }
+    }
+    if (log->current && left >= log->current->size / 2 && left >= needed) {
+        return;
+    }
+    if (best) {
+        best->state = JOURNAL_CURRENT;
+        if (log_writer_send(log, WRITER_FILE, best)) {
+            best->state = JOURNAL_SPARE;
+        }
+    } else if (!log->preparing) {
+        prepare_file(log, needed);
+    }
+}
+
+/* ---- checkpoints ---- */
+
+struct keeper_job {
+    struct log_job job;
+    struct segment_file **files;
+    uint32_t file_count;
+    bool syncfs;
+    unsigned slot;
+    bool final;
+    int status;
+};
+
+static void keeper_destroy(struct log_job *base) {
+    struct keeper_job *job = container_of(base, struct keeper_job, job);
+    for (uint32_t i = 0; i < job->file_count; i++) {
+        segment_file_unref(job->files[i]);
+    }
+    free(job->files);
+    free(job);
+}
+
+static int sync_segments(struct keeper_job *job) {
+    struct disk *disk = job->job.log->disk;
+    if (job->syncfs) {
+        int r = disk_syncfs(disk);
+        return r == DISK_E_FULL ? -ENOSPC : r;
+    }
+    for (uint32_t i = 0; i < job->file_count; i++) {
+        int r = segment_file_sync(disk, job->files[i]);
+        if (r) {
+            return err_trace(r);
+        }
+    }
+    return 0;
+}
+
+static void keeper_run(struct work *work) {
+    struct keeper_job *job = container_of(work, struct keeper_job, job.work);
+    struct topic_log *log = job->job.log;
+    job->status = sync_segments(job);
+    for (uint32_t i = 0; i < job->file_count; i++) {
+        segment_file_unref(job->files[i]);
+    }
+    job->file_count = 0; /* synced: should the disk be full now, only what follows is repeated */
+    job->syncfs = false;
+    if (job->status == 0) {
+        job->status =
+            checkpoint_write(log->disk, job->slot, &log->journal_uuid, log->checkpoint.sequence,
+                             text_span(&log->checkpoint.snapshot));
+    }
+    if (job->status == 0 && job->final) {
+        job->status = clean_marker_write(log->disk, &log->journal_uuid, log->checkpoint.sequence);
+    }
+}
+
+static void keeper_done(struct work *work) {
+    struct keeper_job *job = container_of(work, struct keeper_job, job.work);
+    struct topic_log *log = job->job.log;
+    struct checkpoint_state *checkpoint = &log->checkpoint;
+    checkpoint->submitted = false;
+    if (job->status == DISK_E_FULL && !log->failed) {
+        topic_log_report(log, TOPIC_LOG_DISK_FULL, "the checkpoint waits for space");
+        checkpoint->again = &job->job;
+        return;
+    }
+    if (job->status == 0) {
+        log->older_sequence = log->newest_sequence;
+        log->newest_sequence = checkpoint->sequence;
+        log->next_slot ^= 1;
+        log->clean = job->final;
+    } else {
+        topic_log_fail(log, "a checkpoint", job->status);
+    }
+    checkpoint->under_way = false;
+    text_deinit(&checkpoint->snapshot);
+    text_init(&checkpoint->snapshot);
+    log_job_finish(&job->job);
+    if (!log->failed) {
+        journal_maintain(log);
+        removals_maybe(log);
+        checkpoint_maybe(log);
+        append_admit_soon(log);
+    }
+    log_stop_continue(log);
+}
+
+static void submit_keeper(struct topic_log *log) {
+    struct keeper_job *job = calloc(1, sizeof *job);
+    if (!job) {
+        return; /* the tick tries again */
+    }
+    job->files = log->unsynced;
+    job->file_count = log->unsynced_count;
+    job->syncfs = log->need_syncfs;
+    job->slot = log->next_slot;
+    job->final = log->checkpoint.final;
+    for (uint32_t i = 0; i < job->file_count; i++) {
+        job->files[i]->unsynced = false; /* what is written from now on needs another sync */
+    }
+    log->unsynced = NULL;
+    log->unsynced_count = log->unsynced_capacity = 0;
+    log->need_syncfs = false;
+    log_job_init(log, &job->job, keeper_done, keeper_destroy);
+    job->job.work.run = keeper_run;
+    log->checkpoint.submitted = true;
+    if (log_job_submit(&job->job, log->keeper_worker)) {
+        log->checkpoint.submitted = false;
+        log->need_syncfs = true;
+    }
+}
+
+void checkpoint_go_on(struct topic_log *log) {
+    struct checkpoint_state *checkpoint = &log->checkpoint;
+    if (log->failed || !checkpoint->under_way || checkpoint->submitted) {
+        return;
+    }
+    if (checkpoint->again) {
+        struct log_job *job = checkpoint->again;
+        checkpoint->again = NULL;
+        checkpoint->submitted = true;
+        if (log_job_submit(job, log->keeper_worker)) {
+            checkpoint->submitted = false;
+        }
+        return;
+    }
+    if (checkpoint->batches_left == 0) {
+        submit_keeper(log);
+    }
+}
+
+void checkpoint_written(struct topic_log *log, const struct tail_batch *batch) {
+    struct checkpoint_state *checkpoint = &log->checkpoint;
+    if (checkpoint->under_way && !checkpoint->submitted && !checkpoint->again &&
+        batch->sequence <= checkpoint->sequence && checkpoint->batches_left > 0) {
+        checkpoint->batches_left--;
+    }
+}
+
+void checkpoint_begin(struct topic_log *log, bool final) {
+    struct checkpoint_state *checkpoint = &log->checkpoint;
+    text_clear(&checkpoint->snapshot);
+    int r = checkpoint_encode(log, &checkpoint->snapshot);
+    if (r) {
+        text_deinit(&checkpoint->snapshot); /* without memory now; later perhaps */
+        text_init(&checkpoint->snapshot);
+        return;
+    }
+    checkpoint->under_way = true;
+    checkpoint->final = final;
+    checkpoint->sequence = log->durable_sequence;
+    checkpoint->batches_left = log->unwritten_count;
+    log->checkpoint_ns = loop_now_ns(log->loop);
+    log->bytes_since_checkpoint = 0;
+    tail_flush(log, true);
+    checkpoint_go_on(log);
+}
+
+void checkpoint_maybe(struct topic_log *log) {
+    if (log->failed || log->state != LOG_READY || log->checkpoint.under_way || log->mid_frame) {
+        return;
+    }
+    bool newer = log->durable_sequence > log->newest_sequence;
+    bool older = log->durable_sequence > log->older_sequence;
+    int64_t age_ms = (loop_now_ns(log->loop) - log->checkpoint_ns) / NS_PER_MS;
+    bool removal = log->removal_count > 0 && !log->removals[0].under_way;
+    bool due = (newer && log->bytes_since_checkpoint >= log->limits.checkpoint_bytes) ||
+               ((newer || (removal && older)) && age_ms >= log->limits.checkpoint_ms);
+    /* A journal that fills up needs two checkpoints, however new they are. */
+    bool pressed = older && journal_room(log) < log->limits.journal_max_bytes / 2;
+    if (due || pressed) {
+        checkpoint_begin(log, false);
+    }
+}
+
+/* ---- removal of deleted topics ---- */
+
+struct removal_job {
+    struct log_job job;
+    uint32_t number;
+    int32_t partition_count;
+    int status;
+};
+
+static void removal_destroy(struct log_job *base) {
+    free(container_of(base, struct removal_job, job));
+}
+
+struct names {
+    char (*names)[SEGMENT_NAME_SIZE];
+    unsigned count;
+};
+enum { NAMES_AT_ONCE = 64 };
+
+static int collect_name(void *userdata, const char *name, bool is_dir) {
+    struct names *names = userdata;
+    if (is_dir || strlen(name) >= SEGMENT_NAME_SIZE / 2) {
+        return 0;
+    }
+    strcpy(names->names[names->count++], name);
+    return names->count == NAMES_AT_ONCE ? 1 : 0;
+}
+
+static int remove_folder(struct disk *disk, const char *folder) {
+    char collected[NAMES_AT_ONCE][SEGMENT_NAME_SIZE];
+    for (;;) {
+        struct names names = {collected, 0};
+        int r = disk_list(disk, folder, collect_name, &names);
+        if (r == DISK_E_NOT_FOUND) {
+            return 0;
+        }
+        if (r != 0 && r != 1) {
+            return err_trace(r);
+        }
+        if (names.count == 0) {
+            break;
+        }
+        for (unsigned i = 0; i < names.count; i++) {
+            char path[2 * SEGMENT_NAME_SIZE];
+            int length = snprintf(path, sizeof path, "%s/%s", folder, collected[i]);
+            r = length < (int)sizeof path ? disk_unlink(disk, path) : -ENAMETOOLONG;
+            if (r && r != DISK_E_NOT_FOUND) {
+                return err_trace(r);
+            }
+        }
+    }
+    int r = disk_rmdir(disk, folder);
+    return r == DISK_E_NOT_FOUND ? 0 : r;
+}
+
+/* Descriptors that the caches still hold would keep the space. */
+static void forget_run(struct work *work) {
+    struct removal_job *job = container_of(work, struct removal_job, job.work);
+    segment_writer_forget(job->job.log->segments, job->number, -1);
+}
+
+static void forget_done(struct work *work) {
+    struct removal_job *job = container_of(work, struct removal_job, job.work);
+    log_job_finish(&job->job);
+}
+
+static void forget_topic(struct topic_log *log, uint32_t number) {
+    reader_forget_topic(log, number);
+    struct removal_job *job = calloc(1, sizeof *job);
+    if (job) {
+        job->number = number;
+        log_job_init(log, &job->job, forget_done, removal_destroy);
+        job->job.work.run = forget_run;
+        (void)log_job_submit(&job->job, log->segment_worker);
+    }
+}
+
+static void removal_run(struct work *work) {
+    struct removal_job *job = container_of(work, struct removal_job, job.work);
+    job->status = 0;
+    for (int32_t i = 0; i < job->partition_count && job->status == 0; i++) {
+        char folder[SEGMENT_NAME_SIZE];
+        segment_folder(job->number, i, folder);
+        job->status = remove_folder(job->job.log->disk, folder);
+    }
+}
+
+static void removal_done(struct work *work) {
+    struct removal_job *job = container_of(work, struct removal_job, job.work);
+    struct topic_log *log = job->job.log;
+    for (uint32_t i = 0; i < log->removal_count; i++) {
+        if (log->removals[i].number == job->number && job->status == 0) {
+            log->removals[i] = log->removals[--log->removal_count];
+            break;
+        }
+    }
+    forget_topic(log, job->number);
+    /* A failed unlink loses nothing: the list is in the checkpoint, the next start tries again. */
+    log_job_finish(&job->job);
+    log_stop_continue(log);
+}
+
+void removals_maybe(struct topic_log *log) {
+    for (uint32_t i = 0; i < log->removal_count; i++) {
+        struct pending_removal *removal = &log->removals[i];
+        if (removal->under_way || removal->sequence > log->older_sequence) {
+            continue;
+        }
+        struct removal_job *job = calloc(1, sizeof *job);
+        if (!job) {
+            return;
+        }
+        job->number = removal->number;
+        job->partition_count = removal->partition_count;
+        log_job_init(log, &job->job, removal_done, removal_destroy);
+        job->job.work.run = removal_run;
+        removal->under_way = true;
+        if (log_job_submit(&job->job, log->cleaner_worker)) {
+            removal->under_way = false;
+            return;
+        }
+    }
+}

@@ -1,0 +1,424 @@
+/*
+ * What the files of the topic log share: its state on the loop, and the messages between the loop
+ * and its threads. Who may touch a field stands beside it; without a word it is the loop's.
+ *
+ *   log writer      frames, positions, rolling             log_writer.c
+ *   segment writer  segment files, next journal file       segment_writer.c
+ *   log keeper      checkpoints, segment syncs             log_keeper.c, checkpoint.c
+ *   log cleaner     unlinks of deleted topics              log_keeper.c
+ *   log readers     what must come from disk (two)         reader.c, lookup.c
+ *
+ * Before recovery is done one job of the keeper owns everything (recovery.c).
+ */
+#pragma once
+
+#include "journal.h"
+#include "producer_state.h"
+#include "segment.h"
+#include "topic_log.h"
+
+#include <eventbox/base/bytes.h>
+#include <eventbox/base/error.h>
+#include <eventbox/base/text.h>
+#include <eventbox/loop/timer.h>
+
+#define REGISTRY_TOPIC "__eventbox_registry"
+
+enum {
+    FLUSH_PARTITION_BYTES = 256 << 10, /* a partition's batches go to its segment beyond this, */
+    FLUSH_INTERVAL_MS = 1000,          /* or this late */
+    SUBMIT_BYTES = 1 << 20,            /* of appends in one message to the log writer */
+    PRODUCER_BLOCK = 1000,             /* producer ids reserved at once */
+    PRODUCER_SWEEP_MS = 600000,
+    JOURNAL_FILES_MAX = 64,
+};
+
+struct log_writer;
+struct recovery;
+struct segment_writer;
+struct segment_view;
+
+/* One segment as the loop knows it. */
+struct log_segment {
+    int64_t base_offset;
+    uint64_t bytes;         /* durable in journal or segment */
+    uint64_t written_bytes; /* in the segment file, hence readable there */
+    int64_t max_timestamp_ms;
+};
+
+struct epoch_start {
+    int32_t epoch;
+    int64_t start_offset;
+};
+
+struct offset_range {
+    int64_t from, to; /* to is exclusive */
+};
+
+struct guard {
+    struct list link;
+    int64_t offset;
+    char name[];
+};
+
+enum batch_state { BATCH_QUEUED, BATCH_DURABLE, BATCH_FLUSHING, BATCH_WRITTEN };
+
+/* One batch from append to the moment when memory no longer holds it. */
+struct tail_batch {
+    struct list age_link; /* in log->tail, oldest durable first */
+    struct tail_batch *next_in_unit;
+    struct log_partition *partition;
+    struct slice batch; /* with a reference */
+    int64_t base_offset;
+    int32_t last_offset_delta;
+    uint8_t state;
+    int64_t max_timestamp_ms;
+    uint64_t roll_bytes; /* in: segment.bytes of the topic */
+    /* out, by the log writer */
+    int64_t segment_base;
+    uint64_t position;
+    uint64_t sequence;
+};
+
+static inline int64_t tail_batch_end(const struct tail_batch *batch) {
+    return batch->base_offset + batch->last_offset_delta + 1;
+}
+
+/* Memory that a batch is counted with. */
+static inline size_t tail_batch_cost(const struct tail_batch *batch) {
+    return batch->batch.size + sizeof(struct tail_batch) + 128;
+}
+
+struct log_partition {
+    struct partition public; /* first */
+    struct log_topic *topic;
+    /* The log writer's once recovery is done: where the next batch goes. base -1: no segment yet.
+     */
+    int64_t writer_base;
+    uint64_t writer_position;
+
+    struct log_segment *segments;
+    uint32_t segment_count, segment_capacity;
+    uint32_t epoch_count, damage_count;
+    struct epoch_start *epochs; /* empty while only epoch 0 ever was */
+    struct offset_range *damage;
+    struct producers *producers;
+    struct list guards;
+
+    /* Batches in memory, oldest first: written, being flushed, durable, queued. A ring. */
+    struct tail_batch **tail;
+    uint32_t tail_head, tail_count, tail_capacity;
+    uint32_t tail_written, tail_flushing, tail_durable;
+    uint64_t unflushed_bytes; /* durable, not yet handed to the segment writer */
+    int64_t dirty_since_ns;
+    struct list dirty_link;    /* in log->dirty while tail_durable > 0 */
+    struct list advanced_link; /* its high watermark moved in this frame */
+    uint64_t proven_sequence;  /* recovery's: the last frame that named it after a lost one */
+};
+
+struct log_topic {
+    struct topic public; /* first */
+    struct list link;    /* in log->topics_all */
+    struct topic_log *log;
+    bool created_durable, deleted_durable;
+    struct log_partition *storage; /* all partitions in one allocation */
+};
+
+static inline struct log_partition *log_partition_of(struct partition *partition) {
+    return container_of(partition, struct log_partition, public);
+}
+static inline struct log_topic *log_topic_of(struct topic *topic) {
+    return container_of(topic, struct log_topic, public);
+}
+
+/* A job in flight; the log knows all, so that an abandoned simulation can free them. */
+struct log_job {
+    struct work work;
+    struct list link; /* in log->jobs */
+    struct topic_log *log;
+    void (*destroy)(struct log_job *job);
+};
+
+/* One append on its way through the journal. */
+struct append_unit {
+    struct list link;
+    struct append *append;
+    struct tail_batch *first, *last;
+    uint32_t entry_count;
+    uint64_t bytes;
+};
+
+/* A message to the log writer. */
+enum writer_kind { WRITER_SUBMIT, WRITER_FILE, WRITER_TRIM, WRITER_FAIL };
+struct writer_job {
+    struct log_job job;
+    enum writer_kind kind;
+    struct list held; /* the writer's */
+    /* WRITER_FILE: the writer may roll into it. */
+    struct journal_file *file;
+    /* WRITER_SUBMIT */
+    struct list units; /* struct append_unit.link */
+    uint32_t entry_count;
+    uint64_t bytes;
+    uint64_t cost; /* memory counted as queued */
+    /* out */
+    int status;
+    bool last_of_frame;
+    uint64_t sequence;
+    struct journal_file *ret_file; /* that holds the frame; NULL without a frame */
+    uint64_t file_end;
+    uint64_t frame_bytes; /* on the last of the frame */
+    int64_t sync_ns;
+};
+
+/* Files of a deleted topic that wait for the checkpoint that allows their removal. */
+struct pending_removal {
+    uint32_t number;
+    int32_t partition_count;
+    uint64_t sequence; /* of the frame that deleted the topic */
+    bool under_way;
+};
+
+struct checkpoint_state {
+    bool under_way;
+    bool final;           /* at a clean stop */
+    struct text snapshot; /* encoded at the frame */
+    uint64_t sequence;
+    uint64_t batches_left; /* of frames up to sequence, not yet in their segments */
+    bool submitted;
+    struct log_job *again; /* the disk was full: the tick submits it again */
+};
+
+struct topic_log {
+    struct topic_log_config config;
+    struct topic_log_limits limits;
+    struct loop *loop;
+    struct disk *disk;
+
+    enum {
+        LOG_NEW,
+        LOG_STARTING,
+        LOG_READY,
+        LOG_STOPPING,
+        LOG_STOPPED,
+    } state;
+    bool failed;
+    bool disk_full;
+    char failure[160];
+
+    void (*on_started)(void *userdata, int status);
+    void *on_started_userdata;
+    void (*on_stopped)(void *userdata);
+    void *on_stopped_userdata;
+    unsigned workers_running;
+
+    struct worker *writer_worker, *segment_worker, *keeper_worker, *cleaner_worker, *reader_worker;
+    struct log_writer *writer;
+    struct segment_writer *segments;
+    struct list jobs;
+    struct recovery *recovery; /* with what it has to tell, until the loop told it */
+
+    /* registry */
+    struct hashmap by_name, by_id, by_number;
+    struct list topics_all; /* also those whose deletion is not yet durable */
+    struct log_topic *registry;
+    struct list changes; /* registry records under way */
+    uint32_t next_number;
+    uint32_t partition_total;
+    /* Ids below durable_end may be given out by this run; a record for reserved_end may be under
+     * way. */
+    int64_t producer_next, producer_durable_end, producer_reserved_end;
+    struct pending_removal *removals;
+    uint32_t removal_count, removal_capacity;
+
+    /* appends */
+    struct list pending; /* struct append_unit, not yet submitted */
+    uint64_t pending_cost;
+    struct list throttled; /* struct append.link: wait for memory or journal */
+    uint64_t throttled_bytes;
+    struct loop_task flush_task, admit_task;
+    bool flush_deferred, admit_deferred;
+    uint32_t submits_in_flight;
+    uint64_t queued_cost; /* pending and submitted */
+    struct list advanced; /* struct log_partition.advanced_link */
+    uint64_t durable_sequence;
+    bool mid_frame; /* submits of a frame came, its last one not yet: no checkpoint now */
+
+    /* memory */
+    struct list tail; /* struct tail_batch.age_link, durable or written */
+    uint64_t tail_cost;
+    struct list dirty;
+    uint64_t unflushed_bytes; /* durable, not handed over */
+    uint64_t unwritten_cost;  /* durable, not in a segment */
+    uint64_t unwritten_count;
+    struct log_job *flush_job; /* one at a time */
+    bool flush_again;          /* the disk was full: same job with the next tick */
+
+    /* journal */
+    struct uuid journal_uuid;
+    struct journal_file *files[JOURNAL_FILES_MAX];
+    unsigned file_count;
+    uint32_t next_file_id;
+    struct journal_file *current; /* that holds the last durable frame */
+    uint64_t needed_file_bytes;   /* the largest single message that must fit a file */
+    bool preparing;
+    unsigned writer_spares; /* files handed to the writer and not yet entered */
+
+    /* checkpoints */
+    struct checkpoint_state checkpoint;
+    uint64_t newest_sequence, older_sequence; /* of the two valid ones */
+    unsigned next_slot;
+    int64_t checkpoint_ns; /* when the last one was begun */
+    uint64_t bytes_since_checkpoint;
+    struct segment_file **unsynced;
+    uint32_t unsynced_count, unsynced_capacity;
+    bool need_syncfs;
+    bool clean; /* the marker of a clean stop was written */
+
+    /* reading */
+    struct hashmap views;
+    struct list views_lru;
+    unsigned view_count;
+    bool rebuilding;
+
+    struct timer tick;
+    int64_t sweep_due_ns, last_activity_ns, stopping_since_ns;
+    bool trimmed;
+    struct topic_log_stats stats;
+};
+
+/* ---- topic_log.c ---- */
+void topic_log_fail(struct topic_log *log, const char *what, int code);
+void topic_log_report(struct topic_log *log, enum topic_log_event event, const char *format, ...)
+    _printf_(3, 4);
+void log_job_init(struct topic_log *log, struct log_job *job, void (*done)(struct work *work),
+                  void (*destroy)(struct log_job *job));
+/** log_job_submit() - queue @job on @worker. A refusal is a bug of a bound or the end: the job is
+ * destroyed */
+int log_job_submit(struct log_job *job, struct worker *worker);
+void log_job_finish(struct log_job *job); /* unlinks and destroys */
+void log_stop_continue(struct topic_log *log);
+void log_tick_soon(struct topic_log *log); /* something happened that the tick must follow up */
+/** log_writer_send() - a message without appends to the log writer */
+int log_writer_send(struct topic_log *log, enum writer_kind kind, struct journal_file *file);
+
+/* ---- append.c ---- */
+void append_init(struct topic_log *log);
+void append_deinit(struct topic_log *log);
+void append_flush_soon(struct topic_log *log);
+void append_admit_soon(struct topic_log *log);
+void append_fail_waiting(struct topic_log *log, int status);
+void append_unit_free(struct append_unit *unit);
+
+/* ---- tail.c ---- */
+int tail_push(struct log_partition *partition, struct tail_batch *batch);
+struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index);
+/** tail_find() - index of the first batch in memory that ends behind @offset; tail_count when none
+ */
+uint32_t tail_find(const struct log_partition *partition, int64_t offset);
+/** tail_durable() - @batch has become durable: advance the high watermark and the segments */
+int tail_durable(struct topic_log *log, struct tail_batch *batch);
+void tail_evict(struct topic_log *log);
+/** tail_drop_topic() - forget what memory holds of a topic whose deletion is durable */
+void tail_drop_topic(struct topic_log *log, struct log_topic *topic);
+void tail_free(struct log_partition *partition);
+/** tail_flush() - hand what is due to the segment writer; @all: everything */
+void tail_flush(struct topic_log *log, bool all);
+void tail_flush_again(struct topic_log *log); /* after a full disk */
+
+/* ---- partition.c ---- */
+int partition_segment_at(struct log_partition *partition, int64_t base_offset,
+                         struct log_segment **ret_segment);
+/** partition_segment_index() - of the segment that would hold @offset; -1 when none */
+int partition_segment_index(const struct log_partition *partition, int64_t offset);
+int partition_epoch_raise(struct log_partition *partition, int64_t start_offset);
+int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to);
+void partition_wake(struct log_partition *partition);
+
+/* ---- bytes of our own records ---- */
+
+/* Reads from the front; at the first lack of bytes everything sticks at zeros. */
+struct fields {
+    const uint8_t *at, *end;
+    bool failed;
+};
+static inline struct fields fields_of(struct span bytes) {
+    return (struct fields){bytes.data, (const uint8_t *)bytes.data + bytes.size, false};
+}
+/** fields_take() - @size bytes; zeros (for sizes up to 16) once bytes lack */
+const uint8_t *fields_take(struct fields *in, size_t size);
+/** fields_get() - a little-endian number of @bytes bytes */
+uint64_t fields_get(struct fields *in, size_t bytes);
+void fields_put(struct text *out, uint64_t value, size_t bytes);
+
+/* ---- registry.c ---- */
+void registry_topic_encode(struct text *out, const struct topic *topic);
+int registry_topic_decode(struct topic_log *log, struct fields *fields,
+                          struct log_topic **ret_topic);
+int registry_init(struct topic_log *log);
+void registry_deinit(struct topic_log *log);
+struct log_topic *topic_new(struct topic_log *log, struct span name, const struct uuid *id,
+                            uint32_t number, int32_t partition_count);
+void topic_free(struct log_topic *topic);
+int registry_insert(struct topic_log *log, struct log_topic *topic);
+void registry_remove(struct topic_log *log,
+                     struct log_topic *topic); /* from the maps by name and id */
+struct log_topic *registry_by_number(struct topic_log *log, uint32_t number);
+int registry_add_removal(struct topic_log *log, const struct log_topic *topic, uint64_t sequence);
+/** registry_apply() - apply one record batch of the registry in replay. Thread: recovery */
+int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence);
+int registry_reserve_producers(struct topic_log *log,
+                               void (*done)(struct topic_log *log, int status));
+int registry_config_set(struct topic_config *config, struct span name, struct span value);
+void registry_config_encode(struct text *text, const struct topic_config *config);
+
+/* ---- log_writer.c ---- */
+int log_writer_new(struct topic_log *log, struct log_writer **ret_writer);
+/** log_writer_resume() - where the next frame goes. Before the first job */
+void log_writer_resume(struct log_writer *writer, const struct uuid *journal, uint64_t sequence,
+                       struct journal_file *current, uint64_t position);
+void log_writer_free(struct log_writer *writer);
+void log_writer_run(void *userdata, struct list *works); /* run_batch of the worker */
+
+/* ---- log_keeper.c ---- */
+void journal_maintain(struct topic_log *log);
+/** journal_room() - bytes that the journal can still take without a checkpoint */
+uint64_t journal_room(const struct topic_log *log);
+void checkpoint_maybe(struct topic_log *log);
+void checkpoint_begin(struct topic_log *log, bool final);
+void checkpoint_written(struct topic_log *log, const struct tail_batch *batch);
+void checkpoint_go_on(struct topic_log *log);
+void removals_maybe(struct topic_log *log);
+
+/* ---- checkpoint.c ---- */
+struct checkpoint_header {
+    struct uuid journal;
+    uint64_t sequence;
+    uint64_t body_bytes;
+    uint32_t body_crc;
+};
+/** checkpoint_encode() - the durable state of the loop, which stands exactly at
+ * @log->durable_sequence */
+int checkpoint_encode(struct topic_log *log, struct text *out);
+/** checkpoint_decode() - into an empty log. Thread: recovery */
+int checkpoint_decode(struct topic_log *log, struct span body, uint32_t *ret_file_id,
+                      uint64_t *ret_position);
+int checkpoint_write(struct disk *disk, unsigned slot, const struct uuid *journal,
+                     uint64_t sequence, struct span body);
+/** checkpoint_read() - BROKER_E_CORRUPT when it is not valid; DISK_E_NOT_FOUND */
+int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *ret_header,
+                    struct text *ret_body);
+/** clean_marker_write() - @sequence 0 takes it back */
+int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t sequence);
+int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *ret_sequence);
+
+/* ---- recovery.c ---- */
+/** recovery_run() - bring memory and files to one state. Thread: keeper, before anything else runs
+ */
+int recovery_run(struct topic_log *log);
+/** recovery_tell() - call on_event for what recovery found; frees @log->recovery */
+void recovery_tell(struct topic_log *log);
+
+/* ---- reader.c ---- */
+void reader_forget_topic(struct topic_log *log, uint32_t number);
+void reader_deinit(struct topic_log *log);

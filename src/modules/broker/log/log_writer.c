@@ -1,0 +1,302 @@
+/*
+ * The log writer: everything that has queued up becomes one frame, one write, one sync.
+ *
+ * Messages come in order. Submits wait in @held until a frame takes them; a frame takes whole
+ * submits, as many as group_max_bytes and the rest of the file (or of the next one) allow, so the
+ * loop sees a frame complete when it has seen its last submit. Positions are given when the frame
+ * is built, after its place is certain.
+ *
+ * Without a file that has room the submits stay held until the loop sends one (WRITER_FILE). A full
+ * disk holds the built frame; the loop's tick sends WRITER_TRIM, and the same bytes are written
+ * again at the same place. Any other failure fails every submit from then on.
+ */
+#include "log_private.h"
+
+#include <errno.h>
+#include <eventbox/base/bytes.h>
+#include <eventbox/base/crc32c.h>
+#include <stdlib.h>
+
+enum {
+    BUFFER_MIN_BYTES = 64 << 10,
+    BUFFER_KEEP_BYTES = 1 << 20, /* what an idle writer keeps at most */
+};
+
+struct log_writer {
+    struct topic_log *log; /* for clock and worker only */
+    struct uuid journal;
+    uint64_t group_max_bytes;
+    uint64_t sequence; /* of the last durable frame */
+    struct journal_file *current;
+    uint64_t position;
+    struct journal_file *spares[JOURNAL_FILES_MAX];
+    unsigned spare_count;
+    struct list held; /* struct writer_job.held */
+    uint8_t *buffer;
+    size_t capacity;
+    /* A built frame that waits for disk space. */
+    uint64_t built_bytes;
+    unsigned built_jobs;
+    int failed;
+};
+
+int log_writer_new(struct topic_log *log, struct log_writer **ret_writer) {
+    struct log_writer *writer = calloc(1, sizeof *writer);
+    if (!writer) {
+        return err_origin(-ENOMEM);
+    }
+    writer->log = log;
+    writer->group_max_bytes = log->limits.group_max_bytes;
+    list_init(&writer->held);
+    *ret_writer = writer;
+    return 0;
+}
+
+void log_writer_resume(struct log_writer *writer, const struct uuid *journal, uint64_t sequence,
+                       struct journal_file *current, uint64_t position) {
+    writer->journal = *journal;
+    writer->sequence = sequence;
+    writer->current = current;
+    writer->position = position;
+}
+
+void log_writer_free(struct log_writer *writer) {
+    if (writer) {
+        free(writer->buffer);
+        free(writer);
+    }
+}
+
+static void complete(struct log_writer *writer, struct writer_job *job, int status) {
+    list_remove(&job->held);
+    job->status = status;
+    worker_complete(writer->log->writer_worker, &job->job.work);
+}
+
+static int reserve_buffer(struct log_writer *writer, uint64_t bytes) {
+    if (bytes <= writer->capacity) {
+        return 0;
+    }
+    size_t capacity = writer->capacity ? writer->capacity : BUFFER_MIN_BYTES;
+    while (capacity < bytes) {
+        capacity *= 2;
+    }
+    void *grown = aligned_alloc(FRAME_ALIGN, capacity);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    free(writer->buffer);
+    writer->buffer = grown;
+    writer->capacity = capacity;
+    return 0;
+}
+
+static void trim_buffer(struct log_writer *writer) {
+    if (writer->capacity > BUFFER_KEEP_BYTES && writer->built_bytes == 0) {
+        free(writer->buffer);
+        writer->buffer = NULL;
+        writer->capacity = 0;
+    }
+}
+
+/* Room for at least @bytes: in the current file, else in the first spare that fits. */
+static uint64_t find_room(struct log_writer *writer, uint64_t bytes, unsigned *ret_spare) {
+    if (writer->current && writer->current->size - writer->position >= bytes) {
+        *ret_spare = JOURNAL_FILES_MAX;
+        return writer->current->size - writer->position;
+    }
+    for (unsigned i = 0; i < writer->spare_count; i++) {
+        if (writer->spares[i]->size >= bytes) {
+            *ret_spare = i;
+            return writer->spares[i]->size;
+        }
+    }
+    return 0;
+}
+
+/* Where a batch goes in its partition: rolls beyond segment.bytes. */
+static void place(struct tail_batch *batch) {
+    struct log_partition *partition = batch->partition;
+    bool roll = partition->writer_base < 0;
+    if (!roll && partition->writer_position > 0) {
+        uint64_t end = partition->writer_position + batch->batch.size;
+        int64_t last = tail_batch_end(batch) - 1 - partition->writer_base;
+        roll = end > batch->roll_bytes || end > UINT32_MAX || last > INT32_MAX;
+    }
+    if (roll) {
+        partition->writer_base = batch->base_offset;
+        partition->writer_position = 0;
+    }
+    batch->segment_base = partition->writer_base;
+    batch->position = partition->writer_position;
+    partition->writer_position += batch->batch.size;
+}
+
+/* Builds one frame of the first @jobs held submits into the buffer. */
+static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count, uint64_t bytes) {
+    uint8_t *body = writer->buffer + FRAME_HEADER_BYTES;
+    uint32_t at = entry_count * FRAME_ENTRY_BYTES;
+    uint8_t *entry_at = body;
+    struct list *link = writer->held.next;
+    for (unsigned n = 0; n < jobs; n++, link = link->next) {
+        struct writer_job *job = list_entry(link, struct writer_job, held);
+        list_for_each(unit_link, &job->units) {
+            struct append_unit *unit = list_entry(unit_link, struct append_unit, link);
+            for (struct tail_batch *b = unit->first; b; b = b->next_in_unit) {
+                place(b);
+                b->sequence = writer->sequence + 1;
+                struct frame_entry entry = {
+                    .topic = b->partition->topic->public.number,
+                    .partition = b->partition->public.index,
+                    .segment_base = b->segment_base,
+                    .position = b->position,
+                    .base_offset = b->base_offset,
+                    .body_offset = at,
+                    .bytes = (uint32_t)b->batch.size,
+                };
+                frame_entry_write(entry_at, &entry);
+                entry_at += FRAME_ENTRY_BYTES;
+                memcpy(body + at, b->batch.data, b->batch.size);
+                at += (uint32_t)b->batch.size;
+            }
+        }
+    }
+    struct frame_header header = {
+        .journal = writer->journal,
+        .sequence = writer->sequence + 1,
+        .synced_through = writer->sequence,
+        .entry_count = entry_count,
+        .body_bytes = at,
+        .body_crc = crc32c(0, body, at),
+    };
+    frame_header_write(writer->buffer, &header);
+    memset(body + at, 0, (size_t)(bytes - FRAME_HEADER_BYTES - at));
+    writer->built_bytes = bytes;
+    writer->built_jobs = jobs;
+}
+
+/* Chooses what the next frame takes and builds it. False: nothing can be written now. */
+static bool take_group(struct log_writer *writer) {
+    struct writer_job *first = list_entry(writer->held.next, struct writer_job, held);
+    unsigned spare;
+    uint64_t room = find_room(writer, frame_bytes(first->entry_count, first->bytes), &spare);
+    if (room == 0) {
+        return false;
+    }
+    uint64_t limit =
+        MAX(MIN(room, writer->group_max_bytes), frame_bytes(first->entry_count, first->bytes));
+    unsigned jobs = 0;
+    uint32_t entries = 0;
+    uint64_t batch_bytes = 0;
+    list_for_each(link, &writer->held) {
+        struct writer_job *job = list_entry(link, struct writer_job, held);
+        uint64_t with = frame_bytes(entries + job->entry_count, batch_bytes + job->bytes);
+        if (with > limit) {
+            break;
+        }
+        entries += job->entry_count;
+        batch_bytes += job->bytes;
+        jobs++;
+    }
+    uint64_t bytes = frame_bytes(entries, batch_bytes);
+    if (reserve_buffer(writer, bytes)) {
+        writer->failed = -ENOMEM;
+        return false;
+    }
+    if (spare < JOURNAL_FILES_MAX) {
+        writer->current = writer->spares[spare];
+        writer->position = 0;
+        writer->spare_count--;
+        memmove(writer->spares + spare, writer->spares + spare + 1,
+                (writer->spare_count - spare) * sizeof writer->spares[0]);
+    }
+    build(writer, jobs, entries, bytes);
+    return true;
+}
+
+/* Writes the built frame. False: it waits for disk space, or the log has failed. */
+static bool write_built(struct log_writer *writer) {
+    struct clock *clock = writer->log->config.clock;
+    int64_t begin = clock_mono_ns(clock);
+    int r = journal_write(writer->current, writer->buffer, writer->built_bytes, writer->position);
+    if (r == DISK_E_FULL) {
+        return false;
+    }
+    if (r) {
+        writer->failed = r < 0 ? r : -EIO;
+        return false;
+    }
+    int64_t took = clock_mono_ns(clock) - begin;
+    writer->sequence++;
+    writer->position += writer->built_bytes;
+    uint64_t bytes = writer->built_bytes;
+    writer->built_bytes = 0;
+    for (unsigned n = writer->built_jobs; n > 0; n--) {
+        struct writer_job *job = list_entry(writer->held.next, struct writer_job, held);
+        job->sequence = writer->sequence;
+        job->last_of_frame = n == 1;
+        job->ret_file = writer->current;
+        job->file_end = writer->position;
+        job->frame_bytes = n == 1 ? bytes : 0;
+        job->sync_ns = n == 1 ? took : 0;
+        complete(writer, job, 0);
+    }
+    return true;
+}
+
+/* Submits of duplicates alone need no frame: what they wait for is durable already. */
+static bool complete_empty(struct log_writer *writer) {
+    struct writer_job *job = list_entry(writer->held.next, struct writer_job, held);
+    if (job->entry_count > 0) {
+        return false;
+    }
+    job->sequence = writer->sequence;
+    job->last_of_frame = true;
+    complete(writer, job, 0);
+    return true;
+}
+
+static void write_held(struct log_writer *writer) {
+    while (!writer->failed && !list_empty(&writer->held)) {
+        if (writer->built_bytes == 0 && complete_empty(writer)) {
+            continue;
+        }
+        if (writer->built_bytes == 0 && !take_group(writer)) {
+            break;
+        }
+        if (!write_built(writer)) {
+            break;
+        }
+    }
+    if (writer->failed) {
+        while (!list_empty(&writer->held)) {
+            complete(writer, list_entry(writer->held.next, struct writer_job, held),
+                     writer->failed);
+        }
+    }
+}
+
+void log_writer_run(void *userdata, struct list *works) {
+    struct topic_log *log = userdata;
+    struct log_writer *writer = log->writer;
+    list_for_each_safe(link, works) {
+        struct work *work = list_entry(link, struct work, link);
+        struct writer_job *job = container_of(work, struct writer_job, job.work);
+        switch (job->kind) {
+        case WRITER_SUBMIT:
+            list_remove(link);
+            list_push_back(&writer->held, &job->held);
+            break;
+        case WRITER_FILE:
+            writer->spares[writer->spare_count++] = job->file;
+            break;
+        case WRITER_TRIM:
+            trim_buffer(writer);
+            break;
+        case WRITER_FAIL:
+            writer->failed = writer->failed ? writer->failed : -ECANCELED;
+            break;
+        }
+    }
+    write_held(writer);
+}

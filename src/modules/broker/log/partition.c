@@ -1,0 +1,152 @@
+/* Small rules of one partition: its segments, epochs, damage, waiters and guards. */
+#include "log_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct partition *partition_get(struct topic *topic, int32_t index) {
+    return index >= 0 && index < topic->partition_count ? topic->partitions[index] : NULL;
+}
+
+int partition_segment_at(struct log_partition *partition, int64_t base_offset,
+                         struct log_segment **ret_segment) {
+    uint32_t count = partition->segment_count;
+    while (count > 0 && partition->segments[count - 1].base_offset > base_offset) {
+        count--;
+    }
+    if (count > 0 && partition->segments[count - 1].base_offset == base_offset) {
+        *ret_segment = &partition->segments[count - 1];
+        return 0;
+    }
+    if (partition->segment_count == partition->segment_capacity) {
+        uint32_t capacity = partition->segment_capacity ? partition->segment_capacity * 2 : 1;
+        void *grown = realloc(partition->segments, capacity * sizeof *partition->segments);
+        if (!grown) {
+            return err_origin(-ENOMEM);
+        }
+        partition->segments = grown;
+        partition->segment_capacity = capacity;
+    }
+    struct log_segment *segment = &partition->segments[count];
+    memmove(segment + 1, segment, (partition->segment_count - count) * sizeof *segment);
+    *segment = (struct log_segment){.base_offset = base_offset, .max_timestamp_ms = -1};
+    partition->segment_count++;
+    *ret_segment = segment;
+    return 0;
+}
+
+int partition_segment_index(const struct log_partition *partition, int64_t offset) {
+    int low = 0, high = (int)partition->segment_count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (partition->segments[middle].base_offset <= offset) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low - 1;
+}
+
+int partition_epoch_raise(struct log_partition *partition, int64_t start_offset) {
+    uint32_t count = partition->epoch_count;
+    uint32_t grown_count = count ? count + 1 : 2;
+    struct epoch_start *grown = realloc(partition->epochs, grown_count * sizeof *grown);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    partition->epochs = grown;
+    if (count == 0) {
+        grown[count++] = (struct epoch_start){partition->public.leader_epoch, 0};
+    }
+    partition->public.leader_epoch++;
+    grown[count++] = (struct epoch_start){partition->public.leader_epoch, start_offset};
+    partition->epoch_count = count;
+    return 0;
+}
+
+int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to) {
+    for (uint32_t i = 0; i < partition->damage_count; i++) {
+        if (partition->damage[i].from == from && partition->damage[i].to == to) {
+            return 0;
+        }
+    }
+    struct offset_range *grown =
+        realloc(partition->damage, (partition->damage_count + 1) * sizeof *grown);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    grown[partition->damage_count++] = (struct offset_range){from, to};
+    partition->damage = grown;
+    return 0;
+}
+
+void partition_epoch_end(struct topic_log *log, struct partition *public, int32_t epoch,
+                         int32_t *ret_epoch, int64_t *ret_end_offset) {
+    const struct log_partition *partition = log_partition_of(public);
+    if (epoch >= public->leader_epoch) {
+        *ret_epoch = epoch == public->leader_epoch ? epoch : -1;
+        *ret_end_offset = epoch == public->leader_epoch ? public->high_watermark : -1;
+        return;
+    }
+    *ret_epoch = -1;
+    *ret_end_offset = -1;
+    for (uint32_t i = 0; i + 1 < partition->epoch_count; i++) {
+        if (partition->epochs[i].epoch <= epoch) {
+            *ret_epoch = partition->epochs[i].epoch;
+            *ret_end_offset = partition->epochs[i + 1].start_offset;
+        }
+    }
+}
+
+void partition_wait(struct partition *partition, struct partition_waiter *waiter) {
+    list_push_back(&partition->waiters, &waiter->link);
+}
+
+void partition_unwait(struct partition_waiter *waiter) {
+    list_remove(&waiter->link);
+}
+
+/* Waiters may unlink themselves or each other, or link new ones, while they are called. */
+void partition_wake(struct log_partition *partition) {
+    struct list waking;
+    list_init(&waking);
+    list_splice_back(&waking, &partition->public.waiters);
+    topic_ref(&partition->topic->public);
+    struct list *link;
+    while ((link = list_pop_front(&waking)) != NULL) {
+        list_push_back(&partition->public.waiters, link);
+        struct partition_waiter *waiter = list_entry(link, struct partition_waiter, link);
+        waiter->wake(waiter);
+    }
+    topic_unref(&partition->topic->public);
+}
+
+int partition_guard(struct topic_log *log, struct partition *public, const char *name,
+                    int64_t offset) {
+    struct log_partition *partition = log_partition_of(public);
+    list_for_each(link, &partition->guards) {
+        struct guard *guard = list_entry(link, struct guard, link);
+        if (strcmp(guard->name, name) == 0) {
+            if (offset == INT64_MAX) {
+                list_remove(link);
+                free(guard);
+            } else {
+                guard->offset = offset;
+            }
+            return 0;
+        }
+    }
+    if (offset == INT64_MAX) {
+        return 0;
+    }
+    size_t size = strlen(name) + 1;
+    struct guard *guard = calloc(1, sizeof *guard + size);
+    if (!guard) {
+        return err_origin(-ENOMEM);
+    }
+    memcpy(guard->name, name, size);
+    guard->offset = offset;
+    list_push_back(&partition->guards, &guard->link);
+    return 0;
+}

@@ -1,0 +1,242 @@
+/*
+ * The reader threads' side: find the batch, read it and what follows, check every batch, and tell
+ * the boundaries ahead. Damage ends the read before it; a read that would begin with it is told so.
+ */
+#include "reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { SMALL_BATCH_BYTES = 4096, LONG_WALK_BYTES = 1 << 20 };
+
+/* ---- walking ---- */
+
+int segment_walk_init(struct segment_walk *walk, struct disk_file *file, uint64_t end) {
+    *walk = (struct segment_walk){.file = file, .end = end};
+    walk->buffer = malloc(WALK_BUFFER_BYTES);
+    return walk->buffer ? 0 : err_origin(-ENOMEM);
+}
+
+void segment_walk_deinit(struct segment_walk *walk) {
+    free(walk->buffer);
+}
+
+int segment_walk_header(struct segment_walk *walk, uint64_t position,
+                        struct record_batch *ret_batch) {
+    if (walk->end < position || walk->end - position < RECORD_BATCH_HEADER_BYTES) {
+        return BROKER_E_CORRUPT;
+    }
+    bool inside = position >= walk->buffer_at &&
+                  position + RECORD_BATCH_HEADER_BYTES <= walk->buffer_at + walk->buffer_bytes;
+    if (!inside) {
+        /* Large batches are hopped over; small ones are read many at a time. */
+        size_t want =
+            walk->last_total >= SMALL_BATCH_BYTES ? RECORD_BATCH_HEADER_BYTES : WALK_BUFFER_BYTES;
+        want = MIN(want, walk->end - position);
+        walk->buffer_at = position;
+        int r = disk_pread(walk->file, walk->buffer, want, position, &walk->buffer_bytes);
+        if (r) {
+            walk->buffer_bytes = 0;
+            return err_trace(r);
+        }
+        if (walk->buffer_bytes < RECORD_BATCH_HEADER_BYTES) {
+            return BROKER_E_CORRUPT;
+        }
+    }
+    int r =
+        segment_header(walk->buffer + (position - walk->buffer_at), position, walk->end, ret_batch);
+    walk->last_total = r ? 0 : ret_batch->total_bytes;
+    return r;
+}
+
+/* ---- one read ---- */
+
+static int64_t batch_end(const struct record_batch *batch) {
+    return batch->base_offset + batch->last_offset_delta + 1;
+}
+
+static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position, bool force) {
+    unsigned n = job->waypoint_count;
+    if (n == WAYPOINTS_MAX) {
+        return;
+    }
+    if (n == 0 || force || position - job->waypoints[n - 1].position >= WAYPOINT_STEP_BYTES) {
+        job->waypoints[job->waypoint_count++] = (struct waypoint){offset, position, false};
+    }
+}
+
+/* Finds the first batch that ends behind the offset. */
+static int find_batch(struct read_job *job, struct segment_walk *walk,
+                      struct segment_cursor *ret_cursor) {
+    struct segment_cursor cursor = job->start;
+    bool walked_far = false;
+    if (!job->start_known) {
+        struct segment_target target = {.offset = job->offset};
+        int r = segment_seek(job->job.log->disk, walk->file, &job->id, &target, job->end, &cursor,
+                             &job->index_wrong);
+        if (r) {
+            return r;
+        }
+    }
+    uint64_t begin = cursor.position;
+    unsigned hops = 0;
+    while (cursor.position < job->end) {
+        struct record_batch batch;
+        int r = segment_walk_header(walk, cursor.position, &batch);
+        if (r) {
+            return r;
+        }
+        cursor.offset = batch.base_offset;
+        if (batch_end(&batch) > job->offset) {
+            *ret_cursor = cursor;
+            job->index_wrong |= walked_far;
+            return 0;
+        }
+        cursor.position += batch.total_bytes;
+        walked_far = ++hops > 2 && cursor.position - begin > LONG_WALK_BYTES && !job->start_known;
+    }
+    job->nothing = true;
+    return 0;
+}
+
+/* How many bytes of whole batches from the front of @data are right. */
+static size_t check_batches(struct read_job *job, const uint8_t *data, size_t size,
+                            uint64_t position, int64_t *ret_next) {
+    size_t good = 0;
+    while (size - good >= RECORD_BATCH_HEADER_BYTES) {
+        struct record_batch batch;
+        struct span rest = span_of(data + good, size - good);
+        if (record_batch_parse(rest, &batch) ||
+            !record_batch_check_crc(span_of(rest.data, batch.total_bytes)) ||
+            (good > 0 && batch.base_offset < *ret_next)) {
+            break;
+        }
+        add_waypoint(job, batch.base_offset, position + good, false);
+        good += batch.total_bytes;
+        *ret_next = batch_end(&batch);
+    }
+    return good;
+}
+
+static int read_batches(struct read_job *job, struct segment_walk *walk,
+                        const struct segment_cursor *cursor) {
+    struct record_batch first;
+    int r = segment_walk_header(walk, cursor->position, &first);
+    if (r) {
+        return r;
+    }
+    size_t want = MIN(job->max_bytes, job->end - cursor->position);
+    if (first.total_bytes > want) {
+        if (!job->min_one_batch) {
+            return 0; /* no room even for one: an empty answer */
+        }
+        want = first.total_bytes;
+    }
+    job->buf = buf_new(want);
+    if (!job->buf) {
+        return err_origin(-ENOMEM);
+    }
+    size_t got = 0;
+    r = disk_pread(walk->file, job->buf->data, want, cursor->position, &got);
+    if (r) {
+        return err_trace(r);
+    }
+    int64_t next = first.base_offset;
+    job->bytes = check_batches(job, job->buf->data, got, cursor->position, &next);
+    if (job->bytes == 0) {
+        return BROKER_E_CORRUPT;
+    }
+    uint64_t position = cursor->position + job->bytes;
+    add_waypoint(job, next, position, true);
+    uint64_t limit = MIN(job->end, position + LOOK_AHEAD_BYTES);
+    while (job->look_ahead && position < limit && disk_fd(walk->file) >= 0) {
+        struct record_batch batch;
+        if (segment_walk_header(walk, position, &batch) || batch.base_offset < next) {
+            break;
+        }
+        position += batch.total_bytes;
+        next = batch_end(&batch);
+        add_waypoint(job, next, position, false);
+    }
+    return 0;
+}
+
+static int open_log(struct read_job *job) {
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(&job->id, SEGMENT_LOG, name);
+    int r = disk_open(job->job.log->disk, name, DISK_READ, &job->opened);
+    if (!r) {
+        job->file = job->opened;
+    }
+    return r ? err_trace(r) : 0;
+}
+
+static int read_segment(struct read_job *job) {
+    if (!job->file) {
+        int r = open_log(job);
+        if (r) {
+            return r == DISK_E_NOT_FOUND ? BROKER_E_CORRUPT : r;
+        }
+    }
+    struct segment_walk walk;
+    struct segment_cursor cursor = {0};
+    int r = segment_walk_init(&walk, job->file, job->end);
+    if (!r) {
+        r = find_batch(job, &walk, &cursor);
+    }
+    if (!r && !job->nothing) {
+        r = read_batches(job, &walk, &cursor);
+    }
+    segment_walk_deinit(&walk);
+    return r;
+}
+
+void read_run(struct work *work) {
+    struct read_job *job = container_of(work, struct read_job, job.work);
+    job->status = read_segment(job);
+    if (job->status != 0) {
+        buf_unref(job->buf);
+        job->buf = NULL;
+        job->waypoint_count = 0;
+    }
+}
+
+/* ---- indexes that were wrong ---- */
+
+struct rebuild_job {
+    struct log_job job;
+    struct segment_id id;
+    uint64_t end;
+};
+
+static void rebuild_run(struct work *work) {
+    struct rebuild_job *job = container_of(work, struct rebuild_job, job.work);
+    (void)segment_writer_rebuild(job->job.log->segments, &job->id, job->end); /* only a hint */
+}
+
+static void rebuild_destroy(struct log_job *base) {
+    struct rebuild_job *job = container_of(base, struct rebuild_job, job);
+    job->job.log->rebuilding = false;
+    free(job);
+}
+
+static void rebuild_done(struct work *work) {
+    struct rebuild_job *job = container_of(work, struct rebuild_job, job.work);
+    log_job_finish(&job->job);
+}
+
+void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end) {
+    if (log->rebuilding || log->state != LOG_READY) {
+        return; /* one at a time: the next read of the other one asks again */
+    }
+    struct rebuild_job *job = calloc(1, sizeof *job);
+    if (!job) {
+        return;
+    }
+    job->id = *id;
+    job->end = end;
+    log_job_init(log, &job->job, rebuild_done, rebuild_destroy);
+    job->job.work.run = rebuild_run;
+    log->rebuilding = true;
+    (void)log_job_submit(&job->job, log->segment_worker);
+}

@@ -1,0 +1,76 @@
+/* What reader.c (the loop's side of reading), read_gate.c (the threads' side) and lookup.c share.
+ */
+#pragma once
+
+#include "log_private.h"
+
+#include <eventbox/loop/op.h>
+
+enum {
+    WAYPOINTS_MAX = 256,
+    WAYPOINT_STEP_BYTES = 16 << 10,
+    LOOK_AHEAD_BYTES = 4 << 20,
+};
+
+/* A known batch boundary of a segment. */
+struct waypoint {
+    int64_t offset;
+    uint64_t position;
+    bool single; /* one batch lies between the waypoint before and this one */
+};
+
+/* A segment that is being read: its descriptor and the stretch of boundaries last seen. */
+struct segment_view {
+    struct segment_id id; /* key in log->views */
+    unsigned refs;
+    struct list lru_link;
+    struct disk_file *file;
+    struct conn_file *conn; /* NULL in simulation */
+    unsigned waypoint_count;
+    struct waypoint waypoints[WAYPOINTS_MAX];
+};
+void segment_view_unref(struct segment_view *view);
+void segment_view_adopt(struct segment_view *view, struct disk_file *file);
+
+struct read_job {
+    struct log_job job;
+    struct partition_read *read;
+    struct log_topic *topic;   /* with a reference, as the view */
+    struct segment_view *view; /* the loop's; the threads use @file */
+    struct disk_file *file;    /* the view's, NULL: to be opened */
+    struct segment_id id;
+    uint64_t end;
+    int64_t offset, next_base;
+    size_t max_bytes;
+    bool min_one_batch, look_ahead, start_known;
+    struct segment_cursor start;
+    /* out */
+    int status;
+    struct disk_file *opened;
+    struct buf *buf;
+    size_t begin, bytes;
+    bool nothing; /* the segment has nothing at or behind the offset */
+    bool index_wrong;
+    unsigned waypoint_count;
+    struct waypoint waypoints[WAYPOINTS_MAX];
+};
+void read_run(struct work *work);
+
+/* Walks batch headers of a .log with few reads. */
+struct segment_walk {
+    struct disk_file *file;
+    uint64_t end;
+    uint8_t *buffer; /* WALK_BUFFER_BYTES */
+    uint64_t buffer_at;
+    size_t buffer_bytes;
+    size_t last_total;
+};
+enum { WALK_BUFFER_BYTES = 64 << 10 };
+int segment_walk_init(struct segment_walk *walk, struct disk_file *file, uint64_t end);
+void segment_walk_deinit(struct segment_walk *walk);
+/** segment_walk_header() - of the batch at @position; BROKER_E_CORRUPT when none is there */
+int segment_walk_header(struct segment_walk *walk, uint64_t position,
+                        struct record_batch *ret_batch);
+
+/** segment_rebuild_soon() - have the segment writer make the indexes of a segment anew */
+void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end);

@@ -1,0 +1,522 @@
+/*
+ * Recovery: one state out of checkpoint, journal and segments. Runs as one job before anything
+ * else.
+ *
+ *   1. The newer of the valid checkpoints is loaded: the state as of frame N.
+ *   2. After a clean stop that is all: the marker journal/clean names N and is taken back.
+ *   3. Else every journal file is read past the page cache, by 4 KiB, for frames behind N.
+ *   4. Frames are replayed in order of their sequences: registry records change the topics, batches
+ *      go to their segments at the position that the entry names. Doing it twice changes nothing.
+ *   5. Segments and folders are synced and a checkpoint at the last frame is written. Only then
+ * does anyone see an offset. A cut during all this leads back to step 1.
+ *
+ * A missing frame is damage when a later one was written with synced_through at or beyond it, else
+ * the torn tail, which nobody was told of: it is kept as journal/cut-N. Of a bad frame whose header
+ * is whole every batch is tried by its own CRC, first in the frame, then in its segment: for the
+ * very last frame a batch in a segment proves that the frame was durable. What stays missing is
+ * reported by offsets; where not even the offsets are known, the partition goes on at the next
+ * multiple of 2^32 in a new leader epoch, so that no offset is given out twice.
+ */
+#include "recovery.h"
+#include "log_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SCAN_BYTES = 1 << 20 };
+
+/* ---- files of the journal ---- */
+
+static int add_file(void *userdata, const char *name, bool is_dir) {
+    struct topic_log *log = userdata;
+    char *end;
+    unsigned long id = strtoul(name, &end, 10);
+    if (is_dir || *end || end != name + 8 || log->file_count >= JOURNAL_FILES_MAX) {
+        return 0;
+    }
+    struct journal_file *file = calloc(1, sizeof *file);
+    if (!file) {
+        return -ENOMEM;
+    }
+    file->id = (uint32_t)id;
+    file->state = JOURNAL_FULL;
+    log->files[log->file_count++] = file;
+    log->next_file_id = MAX(log->next_file_id, file->id + 1);
+    return 0;
+}
+
+static int list_journal(struct topic_log *log) {
+    int r = disk_list(log->disk, "journal", add_file, log);
+    if (r == DISK_E_NOT_FOUND) {
+        r = disk_mkdir(log->disk, "journal");
+    }
+    for (unsigned i = 0; i < log->file_count && !r; i++) {
+        struct journal_file *file = log->files[i];
+        r = journal_open(log->disk, file);
+        if (!r) {
+            r = disk_size(file->file, &file->size);
+        }
+        file->size &= ~(uint64_t)(FRAME_ALIGN - 1);
+    }
+    return r ? err_trace(r) : 0;
+}
+
+/* ---- scanning ---- */
+
+static int note_frame(struct recovery *recovery, const struct found_frame *frame) {
+    if (recovery->frame_count == recovery->frame_capacity) {
+        size_t capacity = recovery->frame_capacity ? recovery->frame_capacity * 2 : 64;
+        void *grown = realloc(recovery->frames, capacity * sizeof *recovery->frames);
+        if (!grown) {
+            return err_origin(-ENOMEM);
+        }
+        recovery->frames = grown;
+        recovery->frame_capacity = capacity;
+    }
+    recovery->frames[recovery->frame_count++] = *frame;
+    return 0;
+}
+
+static int reserve(struct recovery *recovery, uint64_t bytes) {
+    if (bytes <= recovery->buffer_bytes) {
+        return 0;
+    }
+    bytes = (bytes + SCAN_BYTES - 1) & ~(uint64_t)(SCAN_BYTES - 1);
+    void *grown = aligned_alloc(DISK_ALIGN, bytes);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    free(recovery->buffer);
+    recovery->buffer = grown;
+    recovery->buffer_bytes = bytes;
+    return 0;
+}
+
+int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes) {
+    uint64_t bytes = frame_bytes(0, frame->header.body_bytes);
+    bytes = MIN(bytes, frame->file->size - frame->position);
+    int r = reserve(recovery, bytes);
+    size_t got = 0;
+    if (!r) {
+        r = disk_pread(frame->file->file, recovery->buffer, bytes, frame->position, &got);
+    }
+    *ret_bytes = got;
+    return r;
+}
+
+/* A header was found: is the rest of the frame whole? */
+static int look_at(struct recovery *recovery, struct found_frame *frame) {
+    uint64_t got = 0;
+    int r = recovery_load(recovery, frame, &got);
+    if (r) {
+        return err_trace(r);
+    }
+    frame->valid = got >= FRAME_HEADER_BYTES + (uint64_t)frame->header.body_bytes &&
+                   frame_body_valid(&frame->header, recovery->buffer + FRAME_HEADER_BYTES);
+    return 0;
+}
+
+static int scan_file(struct recovery *recovery, struct journal_file *file) {
+    uint8_t *chunk = aligned_alloc(DISK_ALIGN, SCAN_BYTES);
+    if (!chunk) {
+        return err_origin(-ENOMEM);
+    }
+    uint64_t position = 0, chunk_at = 0;
+    size_t chunk_bytes = 0;
+    int r = 0;
+    while (!r && position + FRAME_ALIGN <= file->size) {
+        if (position < chunk_at || position + FRAME_ALIGN > chunk_at + chunk_bytes) {
+            chunk_at = position;
+            r = disk_pread(file->file, chunk, MIN((uint64_t)SCAN_BYTES, file->size - position),
+                           position, &chunk_bytes);
+            if (r || chunk_bytes < FRAME_ALIGN) {
+                break;
+            }
+        }
+        struct found_frame frame = {.file = file, .position = position};
+        const struct uuid *journal = recovery->any_journal ? NULL : &recovery->log->journal_uuid;
+        if (!frame_header_read(chunk + (position - chunk_at), journal, &frame.header)) {
+            position += FRAME_ALIGN;
+            continue;
+        }
+        file->last_sequence = MAX(file->last_sequence, frame.header.sequence);
+        if (frame.header.sequence <= recovery->base_sequence) {
+            position += FRAME_ALIGN;
+            continue;
+        }
+        r = look_at(recovery, &frame);
+        if (!r) {
+            r = note_frame(recovery, &frame);
+        }
+        position += frame.valid ? frame_bytes(0, frame.header.body_bytes) : FRAME_ALIGN;
+    }
+    free(chunk);
+    return r ? err_trace(r) : 0;
+}
+
+/* By sequence; of two with the same one the whole one first. */
+static int compare_frames(const void *a, const void *b) {
+    const struct found_frame *left = a, *right = b;
+    if (left->header.sequence != right->header.sequence) {
+        return left->header.sequence < right->header.sequence ? -1 : 1;
+    }
+    return (int)right->valid - (int)left->valid;
+}
+
+static int scan(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        log->files[i]->last_sequence = 0;
+        int r = scan_file(recovery, log->files[i]);
+        if (r) {
+            return r;
+        }
+    }
+    if (recovery->frame_count > 0) {
+        qsort(recovery->frames, recovery->frame_count, sizeof *recovery->frames, compare_frames);
+    }
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        const struct found_frame *frame = &recovery->frames[i];
+        if (frame->valid) {
+            recovery->synced_through = MAX(recovery->synced_through, frame->header.synced_through);
+        }
+    }
+    return 0;
+}
+
+/* ---- what a start needs on disk ---- */
+
+/* Keeps the torn tail: what a person may want to look at is never just overwritten. */
+static int keep_cut(struct recovery *recovery, const struct found_frame *frame) {
+    struct topic_log *log = recovery->log;
+    char name[JOURNAL_NAME_SIZE + 16];
+    uint64_t bytes = 0;
+    int r = recovery_load(recovery, frame, &bytes);
+    if (r) {
+        return err_trace(r);
+    }
+    snprintf(name, sizeof name, "journal/cut-%" PRIu64, frame->header.sequence);
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    r = disk_open(log->disk, name, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &file);
+    if (!r) {
+        r = disk_pwrite(file, recovery->buffer, bytes, 0);
+    }
+    if (!r && (r = disk_sync(file)) == 0) {
+        r = disk_sync_dir(log->disk, "journal");
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    recovery_report(recovery, TOPIC_LOG_TORN_TAIL,
+                    "an unfinished frame of %" PRIu64 " bytes, never acknowledged, was cut off and "
+                    "kept as %s",
+                    bytes, name);
+    return 0;
+}
+
+static int sync_touched(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    int r = 0;
+    if (recovery->need_syncfs) {
+        r = disk_syncfs(log->disk);
+    }
+    for (unsigned i = 0; i < recovery->file_count && !r && !recovery->need_syncfs; i++) {
+        r = segment_file_sync(log->disk, recovery->files[i]);
+    }
+    return r ? err_trace(r) : 0;
+}
+
+int recovery_touched(struct recovery *recovery, struct segment_file *file) {
+    for (unsigned i = recovery->file_count; i-- > 0;) {
+        if (recovery->files[i] == file) {
+            segment_file_unref(file);
+            return 0;
+        }
+    }
+    /* The entry of a file that was there may still not be durable: the crash came before its sync.
+     */
+    file->new_file = file->new_folder = true;
+    if (recovery->file_count == RECOVERY_FILES_MAX) {
+        recovery->need_syncfs = true;
+        segment_file_unref(file);
+        return 0;
+    }
+    recovery->files[recovery->file_count++] = file;
+    return 0;
+}
+
+static int write_checkpoint(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    struct text body;
+    text_init(&body);
+    int r = checkpoint_encode(log, &body);
+    if (!r) {
+        r = checkpoint_write(log->disk, log->next_slot, &log->journal_uuid, log->durable_sequence,
+                             text_span(&body));
+    }
+    text_deinit(&body);
+    if (r) {
+        return err_trace(r);
+    }
+    log->older_sequence = log->newest_sequence;
+    log->newest_sequence = log->durable_sequence;
+    log->next_slot ^= 1;
+    return 0;
+}
+
+static struct journal_file *find_file(struct topic_log *log, uint32_t id) {
+    for (unsigned i = 0; i < log->file_count; i++) {
+        if (log->files[i]->id == id) {
+            return log->files[i];
+        }
+    }
+    return NULL;
+}
+
+static int make_file(struct topic_log *log, struct journal_file **ret_file) {
+    if (log->file_count >= JOURNAL_FILES_MAX) {
+        return err_origin(-EMFILE);
+    }
+    struct journal_file *file = calloc(1, sizeof *file);
+    if (!file) {
+        return err_origin(-ENOMEM);
+    }
+    file->id = log->next_file_id++;
+    file->size = (log->limits.journal_first_bytes + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
+    int r = journal_prepare(log->disk, file);
+    if (r) {
+        free(file);
+        return err_trace(r);
+    }
+    log->files[log->file_count++] = file;
+    *ret_file = file;
+    return 0;
+}
+
+/* The journal goes on behind the last frame; without any, in a file that nothing needs any more. */
+static int choose_current(struct topic_log *log, struct journal_file *current, uint64_t position) {
+    for (unsigned i = 0; i < log->file_count && !current; i++) {
+        if (log->files[i]->last_sequence <= log->older_sequence) {
+            current = log->files[i];
+            position = 0;
+        }
+    }
+    if (!current) {
+        int r = make_file(log, &current);
+        if (r) {
+            return err_trace(r);
+        }
+        position = 0;
+    }
+    current->state = JOURNAL_CURRENT;
+    current->used = position;
+    log->current = current;
+    return 0;
+}
+
+/* ---- the three starts ---- */
+
+static int start_fresh(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    uuid_v4(log->config.random, &log->journal_uuid);
+    int r = choose_current(log, NULL, 0);
+    if (!r) {
+        log->current->last_sequence = 0;
+        r = write_checkpoint(recovery);
+    }
+    return r;
+}
+
+static int start_clean(struct recovery *recovery, struct journal_file *current, uint64_t position) {
+    struct topic_log *log = recovery->log;
+    int r = choose_current(log, current, position);
+    return r ? r : clean_marker_write(log->disk, &log->journal_uuid, 0);
+}
+
+static int sync_journal(struct recovery *recovery) {
+    for (unsigned i = 0; i < recovery->log->file_count; i++) {
+        struct journal_file *file = recovery->log->files[i];
+        if (file->last_sequence > recovery->base_sequence) {
+            int r =
+                disk_sync(file->file); /* a killed process may have left it in a volatile cache */
+            if (r) {
+                return err_trace(r);
+            }
+        }
+    }
+    return 0;
+}
+
+static int start_replaying(struct recovery *recovery, struct journal_file *current,
+                           uint64_t position) {
+    struct topic_log *log = recovery->log;
+    int r = scan(recovery);
+    if (!r) {
+        r = sync_journal(recovery);
+    }
+    if (!r) {
+        r = recovery_replay(recovery);
+    }
+    if (!r && recovery->torn) {
+        r = keep_cut(recovery, recovery->torn);
+    }
+    if (!r) {
+        r = sync_touched(recovery);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    if (recovery->last) {
+        current = recovery->last->file;
+        position = recovery->last->position + frame_bytes(0, recovery->last->header.body_bytes);
+    }
+    log->durable_sequence = recovery->sequence;
+    r = choose_current(log, current, position);
+    if (!r && (log->durable_sequence > log->newest_sequence || recovery->changed)) {
+        r = write_checkpoint(recovery);
+    }
+    return r;
+}
+
+/* Loads both checkpoints; the newer valid one becomes the state. */
+static int load_checkpoints(struct recovery *recovery, struct text *body) {
+    struct topic_log *log = recovery->log;
+    struct checkpoint_header headers[2];
+    struct text bodies[2];
+    int status[2];
+    for (unsigned i = 0; i < 2; i++) {
+        text_init(&bodies[i]);
+        status[i] = checkpoint_read(log->disk, i, &headers[i], &bodies[i]);
+        recovery->checkpoints_seen += status[i] != DISK_E_NOT_FOUND;
+    }
+    int best = -1;
+    for (int i = 0; i < 2; i++) {
+        if (status[i] == 0 && (best < 0 || headers[i].sequence > headers[best].sequence)) {
+            best = i;
+        }
+    }
+    if (best >= 0) {
+        int other = best ^ 1;
+        recovery->have_checkpoint = true;
+        log->journal_uuid = headers[best].journal;
+        log->newest_sequence = headers[best].sequence;
+        log->next_slot = (unsigned)other;
+        bool both = status[other] == 0 && memcmp(&headers[other].journal, &headers[best].journal,
+                                                 sizeof headers[best].journal) == 0;
+        log->older_sequence = both ? headers[other].sequence : 0;
+        *body = bodies[best];
+        text_init(&bodies[best]);
+    }
+    text_deinit(&bodies[0]);
+    text_deinit(&bodies[1]);
+    for (unsigned i = 0; i < 2; i++) {
+        if (status[i] < 0) {
+            return err_trace(status[i]);
+        }
+    }
+    return 0;
+}
+
+static int start_from_checkpoint(struct recovery *recovery, struct span body) {
+    struct topic_log *log = recovery->log;
+    uint32_t file_id;
+    uint64_t position, clean = 0;
+    int r = checkpoint_decode(log, body, &file_id, &position);
+    if (!r) {
+        r = clean_marker_read(log->disk, &log->journal_uuid, &clean);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    recovery->base_sequence = recovery->sequence = log->durable_sequence = log->newest_sequence;
+    struct journal_file *current = find_file(log, file_id);
+    if (current && position > current->size) {
+        current = NULL;
+    }
+    if (clean > 0 && clean == log->newest_sequence && current) {
+        return start_clean(recovery, current, position);
+    }
+    return start_replaying(recovery, current, position);
+}
+
+static bool journal_used(struct recovery *recovery) {
+    recovery->any_journal = true;
+    if (scan(recovery)) {
+        return true;
+    }
+    return recovery->frame_count > 0;
+}
+
+static int run(struct recovery *recovery, struct text *body) {
+    struct topic_log *log = recovery->log;
+    int r = load_checkpoints(recovery, body);
+    if (!r) {
+        r = list_journal(log);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    if (recovery->have_checkpoint) {
+        return start_from_checkpoint(recovery, text_span(body));
+    }
+    if (!journal_used(recovery)) {
+        return start_fresh(recovery); /* or a first start that a crash interrupted */
+    }
+    return recovery_rebuild(recovery);
+}
+
+void recovery_report(struct recovery *recovery, enum topic_log_event event, const char *format,
+                     ...) {
+    if (recovery->report_count == RECOVERY_REPORTS_MAX) {
+        return;
+    }
+    struct recovery_report *report = &recovery->reports[recovery->report_count++];
+    va_list args;
+    va_start(args, format);
+    report->event = event;
+    vsnprintf(report->text, sizeof report->text, format, args);
+    va_end(args);
+}
+
+int recovery_run(struct topic_log *log) {
+    struct recovery *recovery = calloc(1, sizeof *recovery);
+    if (!recovery) {
+        return err_origin(-ENOMEM);
+    }
+    recovery->log = log;
+    struct text body;
+    text_init(&body);
+    int64_t begin_ns = clock_mono_ns(log->config.clock);
+    int r = run(recovery, &body);
+    if (!r) {
+        log_writer_resume(log->writer, &log->journal_uuid, log->durable_sequence, log->current,
+                          log->current->used);
+    }
+    log->stats.recovery_ms = (clock_mono_ns(log->config.clock) - begin_ns) / NS_PER_MS;
+    if (!r && recovery->replayed_frames > 0) {
+        recovery_report(recovery, TOPIC_LOG_RECOVERED,
+                        "replayed %" PRIu64 " frames, %.1f MiB, in %" PRId64 " ms",
+                        recovery->replayed_frames, (double)recovery->replayed_bytes / MIB(1),
+                        log->stats.recovery_ms);
+    }
+    for (unsigned i = 0; i < recovery->file_count; i++) {
+        segment_file_unref(recovery->files[i]);
+    }
+    text_deinit(&body);
+    free(recovery->frames);
+    free(recovery->buffer);
+    log->recovery = recovery; /* its reports are told on the loop */
+    return r;
+}
+
+void recovery_tell(struct topic_log *log) {
+    for (unsigned i = 0; log->recovery && i < log->recovery->report_count; i++) {
+        topic_log_report(log, log->recovery->reports[i].event, "%s",
+                         log->recovery->reports[i].text);
+    }
+    free(log->recovery);
+    log->recovery = NULL;
+}

@@ -1,0 +1,55 @@
+/* What the files of recovery share: recovery.c (order of events), replay.c (frames to state),
+ * rebuild.c. */
+#pragma once
+
+#include "log_private.h"
+
+enum { RECOVERY_REPORTS_MAX = 32, RECOVERY_FILES_MAX = 64 };
+
+struct found_frame {
+    struct frame_header header;
+    struct journal_file *file;
+    uint64_t position;
+    bool valid; /* header and body; else the header alone */
+};
+
+struct recovery_report {
+    enum topic_log_event event;
+    char text[300];
+};
+
+struct recovery {
+    struct topic_log *log;
+    unsigned checkpoints_seen; /* files that are there, valid or not */
+    bool have_checkpoint;
+    bool any_journal;       /* no checkpoint tells the journal's uuid */
+    uint64_t base_sequence; /* of the checkpoint */
+    uint64_t sequence;      /* of the last frame replayed, or counted as lost */
+    uint64_t synced_through;
+    struct found_frame *frames; /* behind the checkpoint, by sequence */
+    size_t frame_count, frame_capacity;
+    const struct found_frame *last; /* the last whole one */
+    const struct found_frame *torn; /* the unfinished one behind it */
+    uint64_t unknown_sequence;      /* the last lost frame whose entries nobody can read; 0: none */
+    bool changed;                   /* something that the checkpoint does not say yet */
+    uint8_t *buffer;
+    uint64_t buffer_bytes;
+    struct segment_file *files[RECOVERY_FILES_MAX]; /* written to */
+    unsigned file_count;
+    bool need_syncfs;
+    uint64_t replayed_frames, replayed_bytes;
+    struct recovery_report reports[RECOVERY_REPORTS_MAX];
+    unsigned report_count;
+};
+
+void recovery_report(struct recovery *recovery, enum topic_log_event event, const char *format, ...)
+    _printf_(3, 4);
+/** recovery_load() - read a frame into @recovery->buffer; *ret_bytes may be less than the frame
+ * says */
+int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes);
+/** recovery_touched() - @file must be synced before the checkpoint; takes over the reference */
+int recovery_touched(struct recovery *recovery, struct segment_file *file);
+/** recovery_replay() - apply the frames found, in order */
+int recovery_replay(struct recovery *recovery);
+/** recovery_rebuild() - no valid checkpoint: read every folder, then replay */
+int recovery_rebuild(struct recovery *recovery);

@@ -1,0 +1,445 @@
+/*
+ * Replay: frames in order of their sequences to topics, partitions and segments.
+ *
+ * Of a frame first the registry records are applied, then the batches, partition by partition. A
+ * batch belongs at the log end of its partition. One before it is there already. One behind it
+ * means that a damaged frame had batches of this partition: they are looked for in the segment,
+ * where they may have been written before the damage, and counted as lost by offsets otherwise.
+ */
+#include "recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { PIECES_AT_ONCE = 256 };
+
+/* One entry of a frame with what is known of its batch. */
+struct replayed {
+    struct frame_entry entry;
+    uint32_t order;
+    const uint8_t *data; /* NULL: lost */
+    struct record_batch batch;
+};
+
+static int compare_replayed(const void *a, const void *b) {
+    const struct replayed *left = a, *right = b;
+    if (left->entry.topic != right->entry.topic) {
+        return left->entry.topic < right->entry.topic ? -1 : 1;
+    }
+    if (left->entry.partition != right->entry.partition) {
+        return left->entry.partition < right->entry.partition ? -1 : 1;
+    }
+    return left->order < right->order ? -1 : 1;
+}
+
+static struct log_partition *find_partition(struct recovery *recovery,
+                                            const struct frame_entry *entry) {
+    struct log_topic *topic = registry_by_number(recovery->log, entry->topic);
+    struct partition *public = topic ? partition_get(&topic->public, entry->partition) : NULL;
+    return public ? log_partition_of(public) : NULL;
+}
+
+/* Takes one batch into the state of its partition; its bytes are, or will be, in the segment. */
+static int take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
+                     const struct record_batch *batch, int64_t now_ms) {
+    struct log_segment *segment;
+    int r = partition_segment_at(partition, segment_base, &segment);
+    if (r) {
+        return err_trace(r);
+    }
+    segment->bytes = segment->written_bytes = position + batch->total_bytes;
+    segment->max_timestamp_ms = MAX(segment->max_timestamp_ms, batch->max_timestamp_ms);
+    partition->writer_base = segment_base;
+    partition->writer_position = segment->bytes;
+    int64_t end = batch->base_offset + batch->last_offset_delta + 1;
+    partition->public.log_end_offset = partition->public.high_watermark = end;
+    if (batch->producer_id >= 0) {
+        struct producer_batch remember = {
+            .base_offset = batch->base_offset,
+            .last_offset_delta = batch->last_offset_delta,
+            .base_sequence = batch->base_sequence,
+            .last_sequence = producer_sequence_last(batch->base_sequence, batch->record_count),
+            .epoch = batch->producer_epoch,
+        };
+        r = producer_push(&partition->producers, batch->producer_id, &remember, end, now_ms);
+    }
+    return r;
+}
+
+/* ---- the segment's copy ---- */
+
+/* Reads the batch at @position of a segment into new memory, whole and right; NULL when it is not
+ * there. */
+static uint8_t *read_segment_batch(struct recovery *recovery, const struct segment_id *id,
+                                   uint64_t position, int64_t base_offset,
+                                   struct record_batch *ret_batch) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    uint64_t size = 0;
+    size_t got = 0;
+    segment_name(id, SEGMENT_LOG, name);
+    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size) ||
+        position >= size || disk_pread(file, header, sizeof header, position, &got) ||
+        got < sizeof header || segment_header(header, position, size, ret_batch) ||
+        ret_batch->base_offset != base_offset) {
+        return NULL;
+    }
+    size_t bytes = ret_batch->total_bytes;
+    uint8_t *data = malloc(bytes);
+    if (!data || disk_pread(file, data, bytes, position, &got) || got < bytes ||
+        record_batch_parse(span_of(data, bytes), ret_batch) ||
+        !record_batch_check_crc(span_of(data, bytes))) {
+        free(data);
+        return NULL;
+    }
+    return data;
+}
+
+/* Batches that a lost frame had and the segment already has: from the log end up to @entry. */
+static int fill_from_segment(struct recovery *recovery, struct log_partition *partition,
+                             const struct frame_entry *until) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index,
+                            partition->writer_base};
+    while (partition->public.log_end_offset < until->base_offset) {
+        uint64_t position = partition->writer_position;
+        if (until->segment_base != partition->writer_base &&
+            partition->public.log_end_offset == until->segment_base) {
+            break;
+        }
+        struct record_batch batch;
+        uint8_t *data = id.base_offset < 0
+                            ? NULL
+                            : read_segment_batch(recovery, &id, position,
+                                                 partition->public.log_end_offset, &batch);
+        if (!data) {
+            /* Perhaps it rolled there. */
+            id.base_offset = partition->public.log_end_offset;
+            position = 0;
+            data = read_segment_batch(recovery, &id, 0, id.base_offset, &batch);
+        }
+        if (!data) {
+            break;
+        }
+        int r = take_over(partition, id.base_offset, position, &batch,
+                          clock_wall_ms(recovery->log->config.clock));
+        free(data);
+        if (r) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* The batches before @until are gone: say which, and go on behind them. */
+static int note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
+    int64_t from = partition->public.log_end_offset;
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
+                    " were in a damaged frame of the journal and are lost",
+                    partition->topic->public.name, partition->public.index, from, until - 1);
+    recovery->changed = true;
+    return partition_damage_add(partition, from, until);
+}
+
+/* ---- one frame ---- */
+
+static int write_pieces(struct recovery *recovery, struct log_partition *partition,
+                        int64_t segment_base, const struct segment_piece *pieces, unsigned count) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index, segment_base};
+    struct segment_file *file;
+    int r = segment_writer_write(recovery->log->segments, &id, pieces, count, &file);
+    return r ? err_trace(r) : recovery_touched(recovery, file);
+}
+
+static int replay_partition(struct recovery *recovery, const struct replayed *items,
+                            unsigned count) {
+    struct log_partition *partition = find_partition(recovery, &items[0].entry);
+    struct segment_piece pieces[PIECES_AT_ONCE];
+    unsigned pending = 0;
+    int64_t segment_base = -1;
+    int64_t now_ms = clock_wall_ms(recovery->log->config.clock);
+    int r = 0;
+    if (!partition) {
+        return 0; /* deleted further on, or its creation was lost */
+    }
+    for (unsigned i = 0; i < count && !r; i++) {
+        const struct replayed *item = &items[i];
+        const struct frame_entry *entry = &item->entry;
+        int64_t end = partition->public.log_end_offset;
+        if (!item->data || item->batch.base_offset + item->batch.last_offset_delta < end) {
+            continue;
+        }
+        if (pending > 0 && (pending == PIECES_AT_ONCE || entry->segment_base != segment_base ||
+                            entry->base_offset != end)) {
+            r = write_pieces(recovery, partition, segment_base, pieces, pending);
+            pending = 0;
+        }
+        if (!r && entry->base_offset > end) {
+            r = fill_from_segment(recovery, partition, entry);
+            if (!r && partition->public.log_end_offset < entry->base_offset) {
+                r = note_lost(recovery, partition, entry->base_offset);
+            }
+        }
+        if (!r) {
+            segment_base = entry->segment_base;
+            pieces[pending++] = (struct segment_piece){
+                .batch = span_of(item->data, entry->bytes),
+                .position = entry->position,
+                .base_offset = entry->base_offset,
+                .max_timestamp_ms = item->batch.max_timestamp_ms,
+            };
+            r = take_over(partition, entry->segment_base, entry->position, &item->batch, now_ms);
+        }
+    }
+    if (!r && pending > 0) {
+        r = write_pieces(recovery, partition, segment_base, pieces, pending);
+    }
+    return r;
+}
+
+/* Whether the bytes at an entry are the batch that it names. */
+static bool batch_holds(struct replayed *item, const uint8_t *data, uint32_t bytes) {
+    struct span span = span_of(data, bytes);
+    return record_batch_parse(span, &item->batch) == 0 && item->batch.total_bytes == bytes &&
+           item->batch.base_offset == item->entry.base_offset && record_batch_check_crc(span);
+}
+
+static int read_entries(struct recovery *recovery, const struct found_frame *frame,
+                        struct replayed *items) {
+    const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
+    for (uint32_t i = 0; i < frame->header.entry_count; i++) {
+        struct replayed *item = &items[i];
+        frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &item->entry);
+        const struct frame_entry *entry = &item->entry;
+        item->order = i;
+        recovery->log->next_number = MAX(recovery->log->next_number, entry->topic + 1);
+        bool inside = entry->body_offset <= frame->header.body_bytes &&
+                      entry->bytes <= frame->header.body_bytes - entry->body_offset;
+        bool holds = inside && batch_holds(item, body + entry->body_offset, entry->bytes);
+        item->data = holds ? body + entry->body_offset : NULL;
+        if (item->data && entry->topic == 0) {
+            int r = registry_apply(recovery->log, span_of(item->data, entry->bytes),
+                                   frame->header.sequence);
+            if (r < 0) {
+                return r;
+            }
+            if (r > 0) {
+                recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                                "a registry record in frame %" PRIu64 " is not readable",
+                                frame->header.sequence);
+            }
+        }
+    }
+    return 0;
+}
+
+static int replay_frame(struct recovery *recovery, const struct found_frame *frame) {
+    uint64_t got = 0;
+    int r = recovery_load(recovery, frame, &got);
+    if (r) {
+        return err_trace(r);
+    }
+    uint32_t count = frame->header.entry_count;
+    struct replayed *items = calloc(MAX(count, 1u), sizeof *items);
+    if (!items) {
+        return err_origin(-ENOMEM);
+    }
+    r = read_entries(recovery, frame, items);
+    if (!r && count > 1) {
+        qsort(items, count, sizeof *items, compare_replayed);
+    }
+    for (uint32_t i = 0; i < count && !r;) {
+        uint32_t n = 1;
+        while (i + n < count && items[i + n].entry.topic == items[i].entry.topic &&
+               items[i + n].entry.partition == items[i].entry.partition) {
+            n++;
+        }
+        r = replay_partition(recovery, &items[i], n);
+        i += n;
+    }
+    free(items);
+    recovery->replayed_frames++;
+    recovery->replayed_bytes += frame_bytes(0, frame->header.body_bytes);
+    return r;
+}
+
+/* ---- bad frames ---- */
+
+/* Whether the segment has one of the batches that the bad last frame names: then it was durable. */
+static bool proven_durable(struct recovery *recovery, const struct found_frame *frame) {
+    uint64_t got = 0;
+    if (recovery_load(recovery, frame, &got)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < frame->header.entry_count; i++) {
+        uint64_t at = FRAME_HEADER_BYTES + (uint64_t)i * FRAME_ENTRY_BYTES;
+        struct frame_entry entry;
+        if (at + FRAME_ENTRY_BYTES > got) {
+            break;
+        }
+        frame_entry_read(recovery->buffer + at, &entry);
+        struct log_partition *partition = find_partition(recovery, &entry);
+        if (!partition || entry.base_offset != partition->public.log_end_offset) {
+            continue;
+        }
+        struct segment_id id = {entry.topic, entry.partition, entry.segment_base};
+        struct record_batch batch;
+        uint8_t *data =
+            read_segment_batch(recovery, &id, entry.position, entry.base_offset, &batch);
+        free(data);
+        if (data) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a bad frame that was durable still gives: from itself, then from the segments. */
+static int salvage(struct recovery *recovery, const struct found_frame *frame) {
+    uint64_t got = 0;
+    int r = recovery_load(recovery, frame, &got);
+    if (r) {
+        return err_trace(r);
+    }
+    uint64_t need = FRAME_HEADER_BYTES + (uint64_t)frame->header.body_bytes;
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "frame %" PRIu64 " of the journal is damaged; its batches are taken one by one",
+                    frame->header.sequence);
+    recovery->changed = true;
+    if (got < need) {
+        recovery->unknown_sequence = frame->header.sequence;
+        return 0;
+    }
+    /* Entries may be damaged too: whatever is not found by them counts as unknown. */
+    uint32_t count = frame->header.entry_count;
+    for (uint32_t i = 0; i < count && !r; i++) {
+        struct frame_entry entry;
+        struct replayed item = {0};
+        const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
+        frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &entry);
+        item.entry = entry;
+        struct log_partition *partition = find_partition(recovery, &entry);
+        bool inside = entry.body_offset <= frame->header.body_bytes &&
+                      entry.bytes <= frame->header.body_bytes - entry.body_offset;
+        if (!partition || entry.base_offset < partition->public.log_end_offset) {
+            recovery->unknown_sequence = frame->header.sequence;
+            continue;
+        }
+        if (inside && batch_holds(&item, body + entry.body_offset, entry.bytes)) {
+            item.data = body + entry.body_offset;
+            if (entry.topic == 0) {
+                (void)registry_apply(recovery->log, span_of(item.data, entry.bytes),
+                                     frame->header.sequence);
+            }
+            r = replay_partition(recovery, &item, 1);
+            continue;
+        }
+        struct segment_id id = {entry.topic, entry.partition, entry.segment_base};
+        uint8_t *data =
+            read_segment_batch(recovery, &id, entry.position, entry.base_offset, &item.batch);
+        if (data) {
+            r = take_over(partition, entry.segment_base, entry.position, &item.batch,
+                          clock_wall_ms(recovery->log->config.clock));
+            if (!r && entry.topic == 0) {
+                (void)registry_apply(recovery->log, span_of(data, item.batch.total_bytes),
+                                     frame->header.sequence);
+            }
+        } else {
+            recovery->unknown_sequence = frame->header.sequence;
+        }
+        free(data);
+    }
+    return r;
+}
+
+/*
+ * After frames were lost that nobody can read: partitions that a later frame names are proven
+ * (their loss, if any, is known by offsets). All others may have lost batches that somebody has
+ * seen.
+ */
+static int raise_unproven(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    unsigned raised = 0;
+    list_for_each(link, &log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; i < topic->public.partition_count; i++) {
+            struct log_partition *partition = &topic->storage[i];
+            if (partition->proven_sequence > recovery->unknown_sequence) {
+                continue;
+            }
+            int64_t next = ((partition->public.log_end_offset >> 32) + 1) << 32;
+            int r = partition_epoch_raise(partition, next);
+            if (r) {
+                return r;
+            }
+            partition->public.log_end_offset = partition->public.high_watermark = next;
+            partition->writer_base = -1;
+            partition->writer_position = 0;
+            raised++;
+        }
+    }
+    recovery->changed = true;
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "frame %" PRIu64
+                    " of the journal is not readable: %u partitions go on in a new "
+                    "leader epoch at the next multiple of 2^32",
+                    recovery->unknown_sequence, raised);
+    return 0;
+}
+
+/* The last frame of the replay stands for every partition that it names. */
+static void note_proven(struct recovery *recovery, const struct found_frame *frame) {
+    const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
+    for (uint32_t i = 0; recovery->unknown_sequence > 0 && i < frame->header.entry_count; i++) {
+        struct frame_entry entry;
+        frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &entry);
+        struct log_partition *partition = find_partition(recovery, &entry);
+        if (partition) {
+            partition->proven_sequence = frame->header.sequence;
+        }
+    }
+}
+
+/* Frames up to @until are missing although later ones know that they were durable. */
+static void note_missing(struct recovery *recovery, uint64_t until) {
+    recovery->unknown_sequence = until;
+    recovery->changed = true;
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "frames %" PRIu64 " to %" PRIu64 " of the journal are missing",
+                    recovery->sequence + 1, until);
+}
+
+int recovery_replay(struct recovery *recovery) {
+    int r = 0;
+    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
+        const struct found_frame *frame = &recovery->frames[i];
+        uint64_t sequence = frame->header.sequence;
+        if (sequence <= recovery->sequence) {
+            continue; /* a second copy */
+        }
+        bool durable = sequence <= recovery->synced_through;
+        if (sequence > recovery->sequence + 1) {
+            if (recovery->sequence + 1 > recovery->synced_through) {
+                break; /* behind the torn tail: nobody was told of it */
+            }
+            note_missing(recovery, sequence - 1);
+        }
+        if (frame->valid) {
+            r = replay_frame(recovery, frame);
+            note_proven(recovery, frame);
+            recovery->last = frame;
+        } else if (durable || proven_durable(recovery, frame)) {
+            r = salvage(recovery, frame);
+        } else {
+            recovery->torn = frame;
+            break;
+        }
+        recovery->sequence = sequence;
+    }
+    if (!r && recovery->unknown_sequence > 0) {
+        r = raise_unproven(recovery);
+    }
+    return r;
+}

@@ -1,0 +1,200 @@
+/* Names of segment files, and finding a place in one by its indexes; the format is in segment.h. */
+#include "segment.h"
+
+#include "record_batch.h"
+
+#include <errno.h>
+#include <eventbox/base/bytes.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void segment_folder(uint32_t topic, int32_t partition, char out[SEGMENT_NAME_SIZE]) {
+    snprintf(out, SEGMENT_NAME_SIZE, "topics/%" PRIu32 "-%" PRId32, topic, partition);
+}
+
+void segment_name(const struct segment_id *id, enum segment_kind kind,
+                  char out[SEGMENT_NAME_SIZE]) {
+    static const char *const endings[] = {"log", "index", "timeindex"};
+    snprintf(out, SEGMENT_NAME_SIZE, "topics/%" PRIu32 "-%" PRId32 "/%020" PRId64 ".%s", id->topic,
+             id->partition, id->base_offset, endings[kind]);
+}
+
+struct segment_file *segment_file_ref(struct segment_file *file) {
+    __atomic_add_fetch(&file->refs, 1, __ATOMIC_RELAXED);
+    return file;
+}
+
+void segment_file_unref(struct segment_file *file) {
+    if (file && __atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        disk_close(file->log);
+        free(file);
+    }
+}
+
+static int sync_folder(struct disk *disk, const char *name) {
+    int r = disk_sync_dir(disk, name);
+    return r == DISK_E_NOT_FOUND ? 0 : r; /* of a topic deleted meanwhile */
+}
+
+int segment_file_sync(struct disk *disk, struct segment_file *file) {
+    bool new_file = __atomic_load_n(&file->new_file, __ATOMIC_ACQUIRE);
+    int r = disk_sync(file->log);
+    if (!r && new_file) {
+        char folder[SEGMENT_NAME_SIZE];
+        segment_folder(file->id.topic, file->id.partition, folder);
+        r = sync_folder(disk, folder);
+        if (!r && file->new_folder) {
+            r = sync_folder(disk, "topics");
+        }
+        if (!r) {
+            __atomic_store_n(&file->new_file, false, __ATOMIC_RELEASE);
+        }
+    }
+    if (r == DISK_E_FULL) {
+        r = -ENOSPC; /* pages are lost: this is a failure, not back pressure */
+    }
+    return r ? err_trace(r) : 0;
+}
+
+int segment_header(const uint8_t *bytes, uint64_t position, uint64_t end,
+                   struct record_batch *ret_batch) {
+    int32_t length = (int32_t)get_be32(bytes + 8);
+    int64_t base_offset = (int64_t)get_be64(bytes);
+    if (bytes[16] != 2 || length < RECORD_BATCH_HEADER_BYTES - RECORD_BATCH_OVERHEAD_BYTES ||
+        base_offset < 0 || end - position < (uint64_t)length + RECORD_BATCH_OVERHEAD_BYTES) {
+        return BROKER_E_CORRUPT;
+    }
+    *ret_batch = (struct record_batch){
+        .base_offset = base_offset,
+        .length = length,
+        .leader_epoch = (int32_t)get_be32(bytes + 12),
+        .attributes = (int16_t)get_be16(bytes + 21),
+        .last_offset_delta = (int32_t)get_be32(bytes + 23),
+        .max_timestamp_ms = (int64_t)get_be64(bytes + 35),
+        .total_bytes = (size_t)length + RECORD_BATCH_OVERHEAD_BYTES,
+    };
+    return ret_batch->last_offset_delta >= 0 ? 0 : BROKER_E_CORRUPT;
+}
+
+/* ---- seeking ---- */
+
+struct index_reader {
+    struct disk_file *index, *timeindex;
+    uint64_t count;
+    int64_t base_offset;
+};
+
+static int open_index(struct disk *disk, const struct segment_id *id, enum segment_kind kind,
+                      size_t entry_bytes, struct disk_file **ret_file, uint64_t *ret_count) {
+    char name[SEGMENT_NAME_SIZE];
+    uint8_t header[INDEX_HEADER_BYTES];
+    uint64_t size = 0;
+    size_t got = 0;
+    segment_name(id, kind, name);
+    int r = disk_open(disk, name, DISK_READ, ret_file);
+    if (r || (r = disk_size(*ret_file, &size)) != 0 ||
+        (r = disk_pread(*ret_file, header, sizeof header, 0, &got)) != 0) {
+        return r;
+    }
+    uint32_t magic = kind == SEGMENT_INDEX ? INDEX_MAGIC : TIMEINDEX_MAGIC;
+    if (got < sizeof header || get_le32(header) != magic || get_le16(header + 4) != INDEX_VERSION) {
+        return BROKER_E_CORRUPT;
+    }
+    *ret_count = (size - sizeof header) / entry_bytes;
+    return 0;
+}
+
+static int read_entry(const struct index_reader *reader, uint64_t n,
+                      struct segment_cursor *ret_cursor, int64_t *ret_timestamp_ms) {
+    uint8_t bytes[TIME_ENTRY_BYTES];
+    size_t got = 0;
+    int r = disk_pread(reader->index, bytes, INDEX_ENTRY_BYTES,
+                       INDEX_HEADER_BYTES + n * INDEX_ENTRY_BYTES, &got);
+    if (r || got < INDEX_ENTRY_BYTES) {
+        return r ? r : BROKER_E_CORRUPT;
+    }
+    ret_cursor->offset = reader->base_offset + get_le32(bytes);
+    ret_cursor->position = get_le32(bytes + 4);
+    if (ret_cursor->position == 0) {
+        return BROKER_E_CORRUPT; /* no entry stands for byte 0: this is a hole */
+    }
+    if (reader->timeindex) {
+        r = disk_pread(reader->timeindex, bytes, TIME_ENTRY_BYTES,
+                       INDEX_HEADER_BYTES + n * TIME_ENTRY_BYTES, &got);
+        if (r || got < TIME_ENTRY_BYTES) {
+            return r ? r : BROKER_E_CORRUPT;
+        }
+        *ret_timestamp_ms = (int64_t)get_le64(bytes);
+    }
+    return 0;
+}
+
+/* The last entry at or before the target; position 0 when there is none. */
+static int search(const struct index_reader *reader, const struct segment_target *target,
+                  uint64_t end, struct segment_cursor *ret_cursor) {
+    uint64_t low = 0, high = reader->count;
+    struct segment_cursor best = {0, reader->base_offset};
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        struct segment_cursor entry;
+        int64_t timestamp_ms = 0;
+        int r = read_entry(reader, middle, &entry, &timestamp_ms);
+        if (r) {
+            return r;
+        }
+        bool before = target->offset >= 0 ? entry.offset <= target->offset
+                                          : timestamp_ms < target->timestamp_ms;
+        if (before && entry.position < end) {
+            best = entry;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *ret_cursor = best;
+    return 0;
+}
+
+/* Whether a batch with the offset that the entry names begins at its position. */
+static bool entry_holds(struct disk_file *log, const struct segment_cursor *cursor, uint64_t end) {
+    uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
+    size_t got = 0;
+    return disk_pread(log, bytes, sizeof bytes, cursor->position, &got) == 0 &&
+           got == sizeof bytes && segment_header(bytes, cursor->position, end, &batch) == 0 &&
+           batch.base_offset == cursor->offset;
+}
+
+int segment_seek(struct disk *disk, struct disk_file *log, const struct segment_id *id,
+                 const struct segment_target *target, uint64_t end,
+                 struct segment_cursor *ret_cursor, bool *ret_wrong) {
+    struct index_reader reader = {.base_offset = id->base_offset};
+    *ret_cursor = (struct segment_cursor){0, id->base_offset};
+    *ret_wrong = false;
+    if (end <= INDEX_STEP_BYTES) {
+        return 0;
+    }
+    uint64_t time_count = UINT64_MAX;
+    int r = open_index(disk, id, SEGMENT_INDEX, INDEX_ENTRY_BYTES, &reader.index, &reader.count);
+    if (!r && target->offset < 0) {
+        r = open_index(disk, id, SEGMENT_TIMEINDEX, TIME_ENTRY_BYTES, &reader.timeindex,
+                       &time_count);
+    }
+    struct segment_cursor cursor = *ret_cursor;
+    if (!r) {
+        reader.count = MIN(reader.count, time_count);
+        r = search(&reader, target, end, &cursor);
+    }
+    disk_close(reader.index);
+    disk_close(reader.timeindex);
+    if (r < 0) {
+        return err_trace(r);
+    }
+    if (r || (cursor.position > 0 && !entry_holds(log, &cursor, end))) {
+        *ret_wrong = true;
+        return 0;
+    }
+    *ret_cursor = cursor;
+    return 0;
+}

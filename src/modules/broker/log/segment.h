@@ -1,0 +1,126 @@
+/*
+ * Files of a partition, in topics/<topic number>-<partition>/, named by the segment's base offset
+ * in 20 digits:
+ *
+ *   .log        Kafka's record batches from byte 0; Kafka's own dump tool reads it
+ *   .index      header, then 8 bytes each: u32 offset less base, u32 position
+ *   .timeindex  header, then 12 bytes each: i64 largest timestamp before, u32 offset less base
+ *
+ * The header of an index is 16 bytes: magic ("EBIX", "EBTX"), u16 version, zeros. Entries stand for
+ * batches at least 4 KiB apart, and for every batch that does not follow the one before it without
+ * a gap. An index is a hint: entries are synced by nobody but the keeper, so what a crash leaves
+ * may be short or zeros. The reader believes an entry only if entries rise and a batch of that
+ * offset begins there; else it walks from an earlier entry, at last from byte 0.
+ *
+ * Gap or rot in a .log: walking stops there with BROKER_E_CORRUPT; the next index entry behind it
+ * is where reading goes on, so the loss is bounded by 4 KiB.
+ */
+#pragma once
+
+#include <eventbox/base/defs.h>
+#include <eventbox/base/span.h>
+#include <eventbox/loop/disk.h>
+
+enum {
+    SEGMENT_NAME_SIZE = 64,
+    INDEX_HEADER_BYTES = 16,
+    INDEX_ENTRY_BYTES = 8,
+    TIME_ENTRY_BYTES = 12,
+    INDEX_STEP_BYTES = 4096,
+    INDEX_MAGIC = 0x58494245,     /* "EBIX" */
+    TIMEINDEX_MAGIC = 0x58544245, /* "EBTX" */
+    INDEX_VERSION = 1,
+};
+
+enum segment_kind { SEGMENT_LOG, SEGMENT_INDEX, SEGMENT_TIMEINDEX };
+
+struct segment_id {
+    uint32_t topic;
+    int32_t partition;
+    int64_t base_offset;
+};
+
+void segment_folder(uint32_t topic, int32_t partition, char out[SEGMENT_NAME_SIZE]);
+void segment_name(const struct segment_id *id, enum segment_kind kind, char out[SEGMENT_NAME_SIZE]);
+
+/* A segment open for writing. Shared by count: the segment writer's cache, and whoever must sync
+ * it. */
+struct segment_file {
+    struct segment_id id;
+    unsigned refs; /* atomic */
+    struct disk_file *log;
+    bool unsynced; /* the loop's: listed for the next checkpoint */
+    /* Its folder entries may not be durable. Set before anyone else sees it, cleared by the keeper.
+     */
+    bool new_file, new_folder;
+    /* The segment writer's. */
+    struct segment_file *lru_next, *lru_prev;
+    uint64_t end;            /* where a batch without gap would follow */
+    uint64_t index_position; /* of the last entry */
+    uint64_t index_bytes, timeindex_bytes;
+    int64_t max_timestamp_ms;
+    bool index_open; /* the four above are known */
+};
+struct segment_file *segment_file_ref(struct segment_file *file);
+void segment_file_unref(struct segment_file *file); /* accepts NULL; the last one closes */
+/** segment_file_sync() - the data, and the folder entries when new. Thread: keeper */
+int segment_file_sync(struct disk *disk, struct segment_file *file);
+
+/* What the segment writer needs to know of one batch. */
+struct segment_piece {
+    struct span batch;
+    uint64_t position;
+    int64_t base_offset;
+    int64_t max_timestamp_ms;
+};
+
+struct segment_writer;
+int segment_writer_new(struct disk *disk, unsigned files_max, struct segment_writer **ret_writer);
+void segment_writer_free(struct segment_writer *writer); /* accepts NULL */
+/**
+ * segment_writer_write() - write batches of one segment at their positions, and index them
+ * @ret_file: with a reference
+ * Thread: segment writer, or recovery. Writing the same again changes nothing.
+ * Return: 0; DISK_E_FULL: nothing is known to be written, try all again; negative.
+ */
+int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
+                         const struct segment_piece *pieces, unsigned count,
+                         struct segment_file **ret_file);
+/** segment_writer_rebuild() - write the index files anew from the first @end bytes of the .log */
+int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id,
+                           uint64_t end);
+/** segment_writer_forget() - close what is open of a partition (all: of a topic when @partition is
+ * -1) */
+void segment_writer_forget(struct segment_writer *writer, uint32_t topic, int32_t partition);
+
+/* ---- reading ---- */
+
+/* A place in a .log where a batch begins. */
+struct segment_cursor {
+    uint64_t position;
+    int64_t offset; /* base offset of that batch */
+};
+
+/* What a seek looks for: the batch that holds an offset, or the first one at or after a timestamp.
+ */
+struct segment_target {
+    int64_t offset; /* -1: by timestamp */
+    int64_t timestamp_ms;
+};
+
+/**
+ * segment_seek() - a batch at or before @target, as near as the index knows
+ * @end: bytes of the .log that count
+ * @ret_wrong: the index is missing or wrong and should be rebuilt; the cursor is right all the same
+ */
+int segment_seek(struct disk *disk, struct disk_file *log, const struct segment_id *id,
+                 const struct segment_target *target, uint64_t end,
+                 struct segment_cursor *ret_cursor, bool *ret_wrong);
+/**
+ * segment_header() - the header of the batch at @position
+ * @bytes: its first RECORD_BATCH_HEADER_BYTES bytes. Return: 0; BROKER_E_CORRUPT when no batch that
+ * ends by @end begins there.
+ */
+struct record_batch;
+int segment_header(const uint8_t *bytes, uint64_t position, uint64_t end,
+                   struct record_batch *ret_batch);

@@ -1,0 +1,259 @@
+#include "log_fixture.h"
+
+#include <errno.h>
+#include <eventbox/base/crc32c.h>
+#include <string.h>
+
+void fixture_init(struct fixture *f, uint64_t seed) {
+    memset(f, 0, sizeof *f);
+    f->seed = seed;
+    f->limits = TOPIC_LOG_LIMITS_DEFAULT;
+    clock_manual_init(&f->clock, INT64_C(1700000000) * NS_PER_SEC);
+    random_seeded_init(&f->random, seed);
+    assert(disk_sim_new(seed, &f->disk) == 0);
+}
+
+static void on_event(void *userdata, enum topic_log_event event, const char *text) {
+    struct fixture *f = userdata;
+    f->events[event]++;
+    snprintf(f->last_event, sizeof f->last_event, "%s", text);
+    if (f->verbose) {
+        fprintf(stderr, "event %d: %s\n", (int)event, text);
+    }
+}
+
+void fixture_open(struct fixture *f) {
+    f->started = f->stopped = false;
+    assert(loop_new_simulated(&f->clock.clock, &f->loop) == 0);
+    f->work = work_port_sim_new(&f->random.random);
+    struct topic_log_config config = {
+        .loop = f->loop,
+        .work = f->work,
+        .disk = f->disk,
+        .clock = &f->clock.clock,
+        .random = &f->random.random,
+        .limits = f->limits,
+        .on_event = on_event,
+        .userdata = f,
+    };
+    assert(topic_log_new(&config, &f->log) == 0);
+}
+
+static void on_started(void *userdata, int status) {
+    struct fixture *f = userdata;
+    f->started = true;
+    f->start_status = status;
+}
+
+int fixture_start(struct fixture *f) {
+    fixture_open(f);
+    topic_log_start(f->log, on_started, f);
+    fixture_until(f, f->started || disk_sim_is_cut(f->disk));
+    return f->started ? f->start_status : -ENODEV;
+}
+
+void fixture_step(struct fixture *f) {
+    bool loop_ran = false, work_ran = false;
+    if (random_below(&f->random.random, 2) == 0) {
+        loop_ran = loop_step(f->loop);
+    } else {
+        work_ran = work_sim_step(f->work);
+    }
+    if (!loop_ran && !work_ran && !loop_step(f->loop) && !work_sim_step(f->work)) {
+        clock_manual_advance(&f->clock, 50 * NS_PER_MS);
+    }
+}
+
+void fixture_run_ms(struct fixture *f, int64_t ms) {
+    int64_t until_ns = f->clock.mono_ns + ms * NS_PER_MS;
+    while (f->clock.mono_ns < until_ns) {
+        fixture_step(f);
+    }
+}
+
+static void on_stopped(void *userdata) {
+    ((struct fixture *)userdata)->stopped = true;
+}
+
+void fixture_stop(struct fixture *f) {
+    topic_log_stop(f->log, on_stopped, f);
+    fixture_until(f, f->stopped || disk_sim_is_cut(f->disk));
+    if (!f->stopped) {
+        return;
+    }
+    topic_log_free(f->log);
+    work_sim_abandon(f->work);
+    loop_free(f->loop);
+    f->log = NULL;
+}
+
+static void abandon(struct fixture *f) {
+    if (f->log) {
+        work_sim_abandon(f->work);
+        topic_log_free(f->log);
+        loop_free(f->loop);
+        f->log = NULL;
+    }
+}
+
+void fixture_crash(struct fixture *f, bool power_cut) {
+    struct disk *next = NULL;
+    abandon(f);
+    f->seed = f->seed * 6364136223846793005u + 1442695040888963407u;
+    assert(disk_sim_reboot(f->disk, f->seed, power_cut, &next) == 0);
+    f->disk = next;
+}
+
+void fixture_deinit(struct fixture *f) {
+    abandon(f);
+    disk_free(f->disk);
+    f->disk = NULL;
+}
+
+/* ---- appends ---- */
+
+struct buf *fixture_batch(const struct batch_spec *spec) {
+    struct record_batch_builder builder;
+    size_t bytes = spec->value_bytes < 8 ? 8 : spec->value_bytes;
+    uint8_t *value = malloc(bytes);
+    record_batch_builder_init(&builder);
+    for (unsigned i = 0; i < spec->records; i++) {
+        memset(value, (int)(spec->tag + i), bytes);
+        uint64_t tag = spec->tag + i;
+        memcpy(value, &tag, sizeof tag);
+        record_batch_builder_add(&builder, spec->timestamp_ms + i, SPAN_NULL, span_of(value, bytes),
+                                 NULL, 0);
+    }
+    free(value);
+    struct buf *buf = record_batch_builder_finish(&builder, 0);
+    record_batch_builder_deinit(&builder);
+    if (spec->producer_id >= 0) {
+        put_be64(buf->data + 43, (uint64_t)spec->producer_id);
+        put_be16(buf->data + 51, (uint16_t)spec->epoch);
+        put_be32(buf->data + 53, (uint32_t)spec->sequence);
+        put_be32(buf->data + 17, crc32c(0, buf->data + 21, buf->size - 21));
+    }
+    return buf;
+}
+
+static void on_append(struct append *append, int status) {
+    struct one *one = container_of(append, struct one, append);
+    one->done = true;
+    one->status = status;
+}
+
+int one_start(struct fixture *f, struct one *one, struct partition *partition,
+              const struct batch_spec *spec) {
+    memset(one, 0, sizeof *one);
+    one->buf = fixture_batch(spec);
+    one->part.partition = partition;
+    one->part.batch = slice_of(one->buf, 0, one->buf->size);
+    one->append.class = APPEND_CLIENT;
+    one->append.parts = &one->part;
+    one->append.part_count = 1;
+    one->append.done = on_append;
+    int r = topic_log_append(f->log, &one->append);
+    if (r) {
+        one->done = true;
+        one->status = r;
+    }
+    return r;
+}
+
+void one_free(struct one *one) {
+    buf_unref(one->buf);
+    one->buf = NULL;
+}
+
+int64_t fixture_append(struct fixture *f, struct partition *partition,
+                       const struct batch_spec *spec) {
+    struct one one;
+    one_start(f, &one, partition, spec);
+    fixture_until(f, one.done || disk_sim_is_cut(f->disk));
+    int64_t offset = one.part.base_offset;
+    assert(one.done);
+    one_free(&one);
+    return one.status ? -one.status : offset;
+}
+
+struct waiting_request {
+    struct topic_log_request request;
+    bool done;
+    int status;
+};
+
+static void on_request(struct topic_log_request *request, int status) {
+    struct waiting_request *waiting = container_of(request, struct waiting_request, request);
+    waiting->done = true;
+    waiting->status = status;
+}
+
+struct topic *fixture_topic(struct fixture *f, const char *name, int32_t partitions,
+                            const struct topic_config_entry *configs) {
+    struct waiting_request waiting = {.request.done = on_request};
+    struct topic_spec spec = {
+        .name = span_text(name), .partition_count = partitions, .configs = configs};
+    if (topic_log_create(f->log, &spec, &waiting.request)) {
+        return NULL;
+    }
+    fixture_until(f, waiting.done);
+    return waiting.status ? NULL : topic_log_find(f->log, span_text(name));
+}
+
+int fixture_delete(struct fixture *f, struct topic *topic) {
+    struct waiting_request waiting = {.request.done = on_request};
+    int r = topic_log_delete(f->log, topic, &waiting.request);
+    if (r) {
+        return r;
+    }
+    fixture_until(f, waiting.done);
+    return waiting.status;
+}
+
+struct partition *fixture_partition(struct fixture *f, const char *name, int32_t index) {
+    struct topic *topic = topic_log_find(f->log, span_text(name));
+    return topic ? partition_get(topic, index) : NULL;
+}
+
+/* ---- reads ---- */
+
+struct waiting_read {
+    struct partition_read read;
+    bool done;
+    int status;
+};
+
+static void on_read(struct partition_read *read, int status) {
+    struct waiting_read *waiting = container_of(read, struct waiting_read, read);
+    waiting->done = true;
+    waiting->status = status;
+}
+
+ssize_t fixture_read(struct fixture *f, struct partition *partition, int64_t offset, size_t max,
+                     uint8_t **ret_data) {
+    struct waiting_read waiting = {.read = {.partition = partition,
+                                            .offset = offset,
+                                            .max_bytes = max,
+                                            .min_one_batch = true,
+                                            .done = on_read}};
+    int r = partition_read(f->log, &waiting.read);
+    if (r == OP_WAIT) {
+        fixture_until(f, waiting.done);
+        r = waiting.status;
+    }
+    if (r) {
+        return -(r < 0 ? -r : r);
+    }
+    uint8_t *data = malloc(waiting.read.bytes + 1);
+    size_t at = 0;
+    for (unsigned i = 0; i < waiting.read.chunk_count; i++) {
+        const struct read_chunk *chunk = &waiting.read.chunks[i];
+        assert(chunk->slice.buf);
+        memcpy(data + at, chunk->slice.data, chunk->size);
+        at += chunk->size;
+    }
+    assert(at == waiting.read.bytes);
+    partition_read_release(&waiting.read);
+    *ret_data = data;
+    return (ssize_t)at;
+}

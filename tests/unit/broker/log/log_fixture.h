@@ -1,0 +1,89 @@
+/*
+ * A topic log in simulation: one thread, a manual clock, seeded workers, a simulated disk. Steps
+ * run until a condition holds; crash() ends the process or the power and starts again on what is
+ * left.
+ */
+#pragma once
+
+#include "log_private.h"
+
+#include <assert.h>
+#include <eventbox/loop/disk_sim.h>
+#include <eventbox/loop/op.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fixture {
+    uint64_t seed;
+    struct clock_manual clock;
+    struct random_seeded random;
+    struct loop *loop;
+    struct work_port *work;
+    struct disk *disk;
+    struct topic_log_limits limits;
+    struct topic_log *log;
+    int start_status;
+    bool started, stopped;
+    unsigned events[TOPIC_LOG_DISK_AGAIN + 1];
+    char last_event[400];
+    bool verbose;
+};
+
+void fixture_init(struct fixture *f, uint64_t seed);
+/** fixture_open() - loop, workers and log over the disk; fixture_start() waits for recovery too */
+void fixture_open(struct fixture *f);
+int fixture_start(struct fixture *f);
+/** fixture_step() - one step of loop or workers; moves the clock when nothing else is to do */
+void fixture_step(struct fixture *f);
+void fixture_run_ms(struct fixture *f, int64_t ms);
+void fixture_stop(struct fixture *f); /* cleanly; keeps the disk */
+/** fixture_crash() - drop everything in memory; the disk goes on as after a kill or a power cut */
+void fixture_crash(struct fixture *f, bool power_cut);
+void fixture_deinit(struct fixture *f);
+
+#define fixture_until(f, condition)                                                                \
+    do {                                                                                           \
+        unsigned steps_ = 0;                                                                       \
+        while (!(condition)) {                                                                     \
+            fixture_step(f);                                                                       \
+            if (++steps_ > 2000000) {                                                              \
+                fprintf(stderr, "%s:%d: never: %s\n", __FILE__, __LINE__, #condition);             \
+                abort();                                                                           \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
+
+/* One append of one batch. */
+struct one {
+    struct append append;
+    struct append_part part;
+    struct buf *buf;
+    bool done;
+    int status;
+};
+struct batch_spec {
+    unsigned records;
+    size_t value_bytes;
+    uint64_t tag; /* begins each value, so that batches differ */
+    int64_t timestamp_ms;
+    int64_t producer_id; /* below 0: none */
+    int16_t epoch;
+    int32_t sequence;
+};
+struct buf *fixture_batch(const struct batch_spec *spec);
+/** one_start() - append; frees itself never: one_free() after done */
+int one_start(struct fixture *f, struct one *one, struct partition *partition,
+              const struct batch_spec *spec);
+void one_free(struct one *one);
+/** fixture_append() - append and wait; the offset, or the negated error */
+int64_t fixture_append(struct fixture *f, struct partition *partition,
+                       const struct batch_spec *spec);
+
+struct topic *fixture_topic(struct fixture *f, const char *name, int32_t partitions,
+                            const struct topic_config_entry *configs);
+int fixture_delete(struct fixture *f, struct topic *topic);
+struct partition *fixture_partition(struct fixture *f, const char *name, int32_t index);
+
+/** fixture_read() - whole batches at @offset into new memory; bytes, or the negated error */
+ssize_t fixture_read(struct fixture *f, struct partition *partition, int64_t offset, size_t max,
+                     uint8_t **ret_data);

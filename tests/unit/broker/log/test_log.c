@@ -1,0 +1,241 @@
+/* The topic log through its header: appends, reads, restarts. */
+#include "log_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct batch_spec spec_of(uint64_t tag) {
+    return (struct batch_spec){.records = 3,
+                               .value_bytes = 100,
+                               .tag = tag * 100,
+                               .timestamp_ms = 1700000000000 + (int64_t)tag * 10,
+                               .producer_id = -1};
+}
+
+static void check_batch(struct fixture *f, struct partition *partition, int64_t offset,
+                        uint64_t tag) {
+    uint8_t *data;
+    ssize_t size = fixture_read(f, partition, offset, 1, &data);
+    struct batch_spec spec = spec_of(tag);
+    struct buf *expected = fixture_batch(&spec);
+    assert_int_equal(size, expected->size);
+    assert_int_equal(get_be64(data), offset);
+    assert_memory_equal(data + 16, expected->data + 16, expected->size - 16);
+    buf_unref(expected);
+    free(data);
+}
+
+static void test_log__append_is_read_back(void **state) {
+    struct fixture f;
+    fixture_init(&f, 1);
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", 2, NULL);
+    assert_non_null(topic);
+    struct partition *partition = partition_get(topic, 1);
+    for (uint64_t i = 0; i < 50; i++) {
+        struct batch_spec spec = spec_of(i);
+        assert_int_equal(fixture_append(&f, partition, &spec), i * 3);
+    }
+    assert_int_equal(partition->high_watermark, 150);
+    for (uint64_t i = 0; i < 50; i++) {
+        check_batch(&f, partition, (int64_t)i * 3, i);
+    }
+    uint8_t *data;
+    assert_int_equal(fixture_read(&f, partition, 150, 100, &data), 0);
+    free(data);
+    assert_int_equal(fixture_read(&f, partition, 151, 100, &data), -TOPIC_E_OUT_OF_RANGE);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void restart_keeps(bool clean, bool power_cut, int64_t wait_ms) {
+    struct fixture f;
+    fixture_init(&f, 2);
+    f.limits.tail_bytes = 4096;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", 3, NULL);
+    for (uint64_t i = 0; i < 60; i++) {
+        struct batch_spec spec = spec_of(i);
+        assert_int_equal(fixture_append(&f, partition_get(topic, (int32_t)(i % 3)), &spec),
+                         i / 3 * 3);
+    }
+    fixture_run_ms(&f, wait_ms);
+    for (unsigned round = 0; round < 3; round++) {
+        if (clean) {
+            fixture_stop(&f);
+        } else {
+            fixture_crash(&f, power_cut);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        topic = topic_log_find(f.log, SPAN_LITERAL("users"));
+        assert_non_null(topic);
+        assert_int_equal(topic->partition_count, 3);
+        for (uint64_t i = 0; i < 60; i++) {
+            check_batch(&f, partition_get(topic, (int32_t)(i % 3)), (int64_t)(i / 3 * 3), i);
+        }
+        struct batch_spec spec = spec_of(1000 + round);
+        assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), 60 + round * 3);
+        check_batch(&f, partition_get(topic, 0), 60 + round * 3, 1000 + round);
+    }
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log__clean_restart_keeps_everything(void **state) {
+    restart_keeps(true, false, 0);
+    restart_keeps(true, false, 30000);
+}
+
+static void test_log__kill_keeps_everything(void **state) {
+    restart_keeps(false, false, 0);
+    restart_keeps(false, false, 1500);
+    restart_keeps(false, false, 30000);
+}
+
+static void test_log__power_cut_keeps_everything(void **state) {
+    restart_keeps(false, true, 0);
+    restart_keeps(false, true, 1500);
+    restart_keeps(false, true, 30000);
+}
+
+static void test_log__clean_start_replays_nothing(void **state) {
+    struct fixture f;
+    fixture_init(&f, 3);
+    assert_int_equal(fixture_start(&f), 0);
+    fixture_topic(&f, "users", 1, NULL);
+    fixture_stop(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_RECOVERED], 0);
+    fixture_crash(&f, false);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_RECOVERED], 1);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log__duplicate_gets_first_offset_also_after_restart(void **state) {
+    struct fixture f;
+    fixture_init(&f, 4);
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", 1, NULL);
+    int64_t id;
+    assert_int_equal(topic_log_producer_id(f.log, &id), 0);
+    struct batch_spec spec = spec_of(0);
+    spec.producer_id = id;
+    for (int32_t i = 0; i < 8; i++) {
+        spec.sequence = i * 3;
+        assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), i * 3);
+    }
+    for (unsigned round = 0; round < 4; round++) {
+        struct partition *partition = fixture_partition(&f, "users", 0);
+        for (int32_t i = 4; i < 8; i++) {
+            spec.sequence = i * 3;
+            assert_int_equal(fixture_append(&f, partition, &spec), i * 3);
+        }
+        spec.sequence = 27;
+        assert_int_equal(fixture_append(&f, partition, &spec), -BROKER_E_SEQUENCE);
+        spec.sequence = 0;
+        assert_int_equal(fixture_append(&f, partition, &spec), -BROKER_E_SEQUENCE);
+        int64_t other;
+        assert_int_equal(topic_log_producer_id(f.log, &other), 0);
+        assert_true(other > id);
+        if (round == 2) {
+            fixture_stop(&f);
+        } else {
+            fixture_crash(&f, round == 1);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+    }
+    spec.sequence = 24;
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "users", 0), &spec), 24);
+    spec.epoch = 1;
+    spec.sequence = 5;
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "users", 0), &spec),
+                     -BROKER_E_SEQUENCE);
+    spec.sequence = 0;
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "users", 0), &spec), 27);
+    spec.epoch = 0;
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "users", 0), &spec), -BROKER_E_EPOCH);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log__deleted_topic_stays_deleted_and_its_files_go(void **state) {
+    struct fixture f;
+    fixture_init(&f, 5);
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", 1, NULL);
+    struct batch_spec spec = spec_of(1);
+    assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), 0);
+    char folder[SEGMENT_NAME_SIZE];
+    segment_folder(topic->number, 0, folder);
+    struct uuid id = topic->id;
+    fixture_run_ms(&f, 2000);
+    assert_int_equal(fixture_delete(&f, topic), 0);
+    assert_null(topic_log_find(f.log, SPAN_LITERAL("users")));
+    assert_null(topic_log_find_id(f.log, &id));
+    fixture_crash(&f, true);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_null(topic_log_find(f.log, SPAN_LITERAL("users")));
+    topic = fixture_topic(&f, "users", 1, NULL);
+    assert_int_equal(topic->partitions[0]->log_end_offset, 0);
+    assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), 0);
+    fixture_run_ms(&f, 60000);
+    struct disk_file *file;
+    char name[SEGMENT_NAME_SIZE * 2];
+    snprintf(name, sizeof name, "%s/00000000000000000000.log", folder);
+    assert_int_equal(disk_open(f.disk, name, DISK_READ, &file), DISK_E_NOT_FOUND);
+    check_batch(&f, partition_get(topic, 0), 0, 1);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log__small_journal_is_recycled_under_load(void **state) {
+    struct fixture f;
+    fixture_init(&f, 6);
+    f.limits.journal_first_bytes = 16384;
+    f.limits.journal_max_bytes = 131072;
+    f.limits.tail_bytes = 32768;
+    static const struct topic_config_entry configs[] = {{"segment.bytes", "20000"}, {0}};
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", 2, configs);
+    assert_non_null(topic);
+    for (uint64_t i = 0; i < 1000; i++) {
+        struct batch_spec spec = spec_of(i);
+        assert_int_equal(fixture_append(&f, partition_get(topic, (int32_t)(i & 1)), &spec),
+                         i / 2 * 3);
+    }
+    struct topic_log_stats stats;
+    topic_log_stats(f.log, &stats);
+    assert_true(stats.frame_bytes > 2 * f.limits.journal_max_bytes);
+    assert_true(stats.segments > 10);
+    for (uint64_t i = 0; i < 1000; i += 7) {
+        check_batch(&f, partition_get(topic, (int32_t)(i & 1)), (int64_t)(i / 2 * 3), i);
+    }
+    fixture_crash(&f, true);
+    assert_int_equal(fixture_start(&f), 0);
+    topic = topic_log_find(f.log, SPAN_LITERAL("users"));
+    for (uint64_t i = 0; i < 1000; i++) {
+        check_batch(&f, partition_get(topic, (int32_t)(i & 1)), (int64_t)(i / 2 * 3), i);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log__append_is_read_back),
+        cmocka_unit_test(test_log__clean_restart_keeps_everything),
+        cmocka_unit_test(test_log__kill_keeps_everything),
+        cmocka_unit_test(test_log__power_cut_keeps_everything),
+        cmocka_unit_test(test_log__clean_start_replays_nothing),
+        cmocka_unit_test(test_log__duplicate_gets_first_offset_also_after_restart),
+        cmocka_unit_test(test_log__deleted_topic_stays_deleted_and_its_files_go),
+        cmocka_unit_test(test_log__small_journal_is_recycled_under_load),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
