@@ -273,6 +273,6 @@ void conf_set_option(struct conf *conf, const char *name, const char *text) {
     }
     const char *nearest = conf_nearest_option(conf, name);
     conf_mistake(conf, "%s: unknown; %s%s%s", origin,
-                 nearest ? "did you mean --" : "`eventbox --help` tells more",
+                 nearest ? "did you mean --" : "`eventbox conf print` lists every setting",
                  nearest ? nearest : "", nearest ? "?" : "");
 }
