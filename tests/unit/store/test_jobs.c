@@ -1,6 +1,8 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 static struct fixture f;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
@@ -222,13 +224,13 @@ static void test_op_wait_store__fails_or_keeps_a_positive_result(void **state) {
     struct test_op op = {0};
     op_start(&op.op, f.loop, "test", steps, on_finish);
     while (op.finished == 0) {
-        loop_run(f.loop);
+        fixture_turn(&f);
     }
     assert_int_equal(op.finished, USERS_E_NOT_FOUND);
     op = (struct test_op){.job.keep_status = true};
     op_start(&op.op, f.loop, "test", steps, on_finish);
     while (op.finished == 0) {
-        loop_run(f.loop);
+        fixture_turn(&f);
     }
     assert_int_equal(op.finished, 1);
     assert_int_equal(op.seen, USERS_E_NOT_FOUND);
@@ -260,6 +262,70 @@ static void test_store_write__checkpoints_keep_the_wal_small(void **state) {
     fclose(file);
 }
 
+static int limit_pages(struct store_tx *tx, struct test_job *job) {
+    struct store_stmt *stmt = NULL;
+    static const char *const sql[] = {"PRAGMA max_page_count = 40",
+                                      "PRAGMA max_page_count = 100000"};
+    int r = store_prepare(tx, sql[job->value], &stmt);
+    return r == 0 ? store_run(stmt, NULL) : r;
+}
+
+static void test_store_write__a_full_disk_fails_the_group_and_not_the_store(void **state) {
+    int64_t limited = 0, unlimited = 1, count = -1;
+    assert_int_equal(fixture_write(&f, limit_pages, &limited), 0);
+    struct test_job jobs[3];
+    test_job_init(&jobs[0], insert_note);
+    jobs[0].name = "small";
+    test_job_init(&jobs[1], insert_large);
+    test_job_init(&jobs[2], insert_note);
+    jobs[2].name = "small too";
+    write_as_one_group(jobs, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(jobs[i].status, STORE_E_FULL);
+    }
+    struct store_stats stats;
+    store_stats(f.store, &stats);
+    assert_false(stats.failed);
+    assert_int_equal(stats.failed_groups, 1);
+    assert_int_equal(fixture_read(&f, count_notes, &count), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(fixture_write(&f, limit_pages, &unlimited), 0);
+    assert_int_equal(fixture_write(&f, insert_large, &limited), 0);
+}
+
+/* A limit of the file's size makes the kernel refuse a write with EFBIG: not a full disk. */
+static void test_store_write__an_io_error_ends_writing_but_not_reading(void **state) {
+    struct rlimit before, small = {.rlim_cur = 64 * 1024};
+    int64_t zero = 0, count = -1;
+    struct test_job job;
+    test_job_init(&job, insert_note);
+    job.name = "before";
+    assert_int_equal(store_write(f.store, &job.job), 0);
+    fixture_wait(&f, &job.done);
+    assert_int_equal(job.status, 0);
+
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    small.rlim_max = before.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &small);
+    int status = fixture_write(&f, insert_large, &zero);
+    setrlimit(RLIMIT_FSIZE, &before);
+
+    assert_int_equal(status, STORE_E_UNKNOWN_OUTCOME);
+    struct store_stats stats;
+    store_stats(f.store, &stats);
+    assert_true(stats.failed);
+    assert_true(stats.last_error[0] != '\0');
+    assert_int_equal(store_write(f.store, &job.job), STORE_E_FAILED);
+    assert_int_equal(fixture_read(&f, count_notes, &count), 0);
+    assert_int_equal(count, 1);
+    fixture_close(&f); /* a restart reads what is there and goes on */
+    assert_int_equal(fixture_open(&f), 0);
+    assert_int_equal(fixture_read(&f, count_notes, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(fixture_write(&f, insert_large, &zero), 0);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -273,6 +339,8 @@ int main(void) {
         TEST(test_store_close__finishes_what_is_queued_and_keeps_it),
         TEST(test_op_wait_store__fails_or_keeps_a_positive_result),
         TEST(test_store_write__checkpoints_keep_the_wal_small),
+        TEST(test_store_write__a_full_disk_fails_the_group_and_not_the_store),
+        TEST(test_store_write__an_io_error_ends_writing_but_not_reading),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
