@@ -131,7 +131,8 @@ bool sqlite_write_group(struct store_engine *engine, struct list *works) {
     r = classify(self, rc);
     roll_back(conn);
     fail_group(self, works, r);
-    return false;
+    /* A checkpoint lets the WAL start over in the space that it has: deletes may go through. */
+    return r == STORE_E_FULL && conn->wal_pages > 0;
 }
 
 /*
