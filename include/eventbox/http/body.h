@@ -19,8 +19,8 @@ enum body_flags {
 };
 
 /*
- * Fields of the target struct, by type. BODY_ENUM gives the index in choices as an int. present: the
- * peer sent the member, or its default was applied. An email's domain is stored in lower case.
+ * Fields of the target struct, by type. BODY_ENUM gives the index in choices as an int. present:
+ * the peer sent the member, or its default was applied. An email's domain is stored in lower case.
  */
 struct body_string {
     const char *data; /* zero-terminated copy in the request's arena; no zero byte inside */
@@ -39,7 +39,13 @@ struct body_object {
     bool null;
 };
 
-/* Adds one error item to the answer: pydantic's type, message and ctx JSON ("{\"reason\":\"...\"}" or NULL). */
+/**
+ * body_error_add() - one more item for the 422 answer, in pydantic's shape
+ * @name: the member, NULL for the whole of @in ("body", "query", "path"); copied, like @message and
+ * @ctx_json
+ * @ctx_json: "{\"reason\":\"...\"}" or NULL
+ * @input_json: what the peer sent as JSON text; data NULL gives null, which is right for secrets
+ */
 struct body_errors;
 void body_error_add(struct body_errors *errors, const char *in, const char *name, const char *type,
                     const char *message, const char *ctx_json, struct span input_json);
@@ -47,12 +53,18 @@ void body_error_add(struct body_errors *errors, const char *in, const char *name
 struct body_row {
     const char *name; /* NULL ends a table */
     enum body_type type;
-    size_t offset;  /* of the body_string, body_int (also BOOL, ENUM) or body_object in the target struct */
+    size_t offset; /* of the body_string, body_int (also BOOL, ENUM) or body_object in the target
+                      struct */
     unsigned flags;
-    int64_t min, max; /* length or value; max 0: none for lengths; both 0: none for values, max below min: no upper one */
+    /* Of a length or a value. Lengths: max 0 is none. Values: both 0 is none, max below min no
+     * upper one. */
+    int64_t min, max;
     const char *const *choices; /* BODY_ENUM; ends with NULL */
-    const char *default_json;   /* a literal without escapes; also written to OpenAPI; applied when absent; NULL: none */
-    /* Optional further check of a present, typed value; returns a message for a pydantic value_error, or NULL. */
+    /* A literal without escapes: applied when the member is absent, written to OpenAPI; NULL: none.
+     */
+    const char *default_json;
+    /* Optional further check of a present, typed value; returns a message for a pydantic
+     * value_error, or NULL. */
     const char *(*check)(const struct body_row *row, const void *field);
     const char *doc;
     const char *example_json;

@@ -25,12 +25,12 @@ struct http_client_header {
 
 struct http_client_answer {
     enum http_client_outcome outcome;
-    int status;             /* ANSWERED only */
-    struct span body;       /* the first 64 KiB */
-    struct span retry_after;   /* header fields; data NULL when absent */
-    struct span message_id;    /* X-Message-Id */
+    int status;                  /* ANSWERED only */
+    struct span body;            /* the first 64 KiB */
+    struct span retry_after;     /* header fields; data NULL when absent */
+    struct span message_id;      /* X-Message-Id */
     struct span ratelimit_reset; /* X-RateLimit-Reset */
-    const char *error;      /* text of the failure, "" when ANSWERED */
+    const char *error;           /* text of the failure, "" when ANSWERED */
 };
 
 typedef void (*http_client_done_fn)(void *userdata, const struct http_client_answer *answer);
@@ -51,6 +51,11 @@ struct http_client_call;
 int http_client_new(struct loop *loop, struct http_client **ret_client);
 /** http_client_free() - aborts what is in flight: done() with NOT_SENT or UNKNOWN as it stands */
 void http_client_free(struct http_client *client);
-/** http_client_send() - everything of @request is copied. Return 0 or negative */
+/**
+ * http_client_send() - everything of @request is copied; @ret_call may be NULL
+ * The first call of a process loads libcurl, which takes some milliseconds.
+ * Return: 0; -ELIBACC when libcurl.so.4 is not there; -EINVAL for a line break in a header;
+ * -ENOMEM.
+ */
 int http_client_send(struct http_client *client, const struct http_client_request *request,
                      struct http_client_call **ret_call);

@@ -23,7 +23,8 @@ struct loop *http_request_loop(struct http_request *request);
 /** http_request_params(), http_request_body() - the structs that the route's rows have filled */
 const void *http_request_params(struct http_request *request);
 const void *http_request_body(struct http_request *request);
-/** http_request_body_json() - the parsed document, for what rows cannot say; NULL without a JSON body */
+/** http_request_body_json() - the parsed document, for what rows cannot say; NULL without a JSON
+ * body */
 const struct json *http_request_body_json(struct http_request *request);
 /** http_request_header() - value of a header field, @name in lower case; data NULL when absent */
 struct span http_request_header(struct http_request *request, const char *name);
@@ -39,22 +40,26 @@ bool http_request_peer_is_loopback(struct http_request *request);
 
 /** http_respond_header() - add a field before answering; copied */
 void http_respond_header(struct http_request *request, const char *name, const char *value);
-/** http_respond_json() - @json is JSON text; its memory is taken over and the text is empty afterwards */
+/** http_respond_json() - @json is JSON text; its memory is taken over and the text is empty
+ * afterwards */
 void http_respond_json(struct http_request *request, int status, struct text *json);
-void http_respond_text(struct http_request *request, int status, const char *content_type, struct span body);
+void http_respond_text(struct http_request *request, int status, const char *content_type,
+                       struct span body);
 /** http_respond_static() - as _text, but @body lives for ever and is not copied */
-void http_respond_static(struct http_request *request, int status, const char *content_type, struct span body);
+void http_respond_static(struct http_request *request, int status, const char *content_type,
+                         struct span body);
 void http_respond_empty(struct http_request *request, int status);
 /**
  * http_respond_error() - answer from the row of @code: FastAPI's {"detail": text}, or RFC 9457 when
- * Accept asks for application/problem+json; X-Error-Code, Retry-After (503) and WWW-Authenticate (401)
+ * Accept asks for application/problem+json; X-Error-Code, Retry-After (503) and WWW-Authenticate
+ * (401)
  */
 void http_respond_error(struct http_request *request, int code);
 /** http_respond_detail() - the same with another text for people */
 void http_respond_detail(struct http_request *request, int code, const char *detail);
 /**
- * http_request_errors() - items of this request's 422 answer; a handler that finds more wrong than its
- * rows can say adds them by body_error_add(), then answers with http_respond_validation()
+ * http_request_errors() - items of this request's 422 answer; a handler that finds more wrong than
+ * its rows can say adds them by body_error_add(), then answers with http_respond_validation()
  */
 struct body_errors;
 struct body_errors *http_request_errors(struct http_request *request);

@@ -12,7 +12,15 @@
 #include <eventbox/http/request.h>
 #include <eventbox/loop/op.h>
 
-enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE, HTTP_HEAD, HTTP_OPTIONS };
+enum http_method {
+    HTTP_GET,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_PATCH,
+    HTTP_DELETE,
+    HTTP_HEAD,
+    HTTP_OPTIONS
+};
 
 /* Who may call; enforced by the module until TLS and tokens come, documented already. */
 enum http_auth { HTTP_AUTH_NONE, HTTP_AUTH_USER, HTTP_AUTH_OWNER, HTTP_AUTH_ADMIN };
@@ -25,7 +33,8 @@ struct http_op {
 struct http_response_doc {
     int status; /* 0 ends a table */
     const char *description;
-    const char *schema; /* name in the service's schemas, "[]Name" for an array of it, NULL: no content */
+    const char
+        *schema; /* name in the service's schemas, "[]Name" for an array of it, NULL: no content */
 };
 
 struct http_route {

@@ -26,16 +26,17 @@ struct http_limits {
 
 /* What stands behind one port. All members borrowed for the life of the service. */
 struct http_service {
-    const char *name;    /* "user-service" */
-    const char *title;   /* OpenAPI */
+    const char *name;  /* "user-service" */
+    const char *title; /* OpenAPI */
     const char *version;
-    const struct http_route *routes;         /* the module's */
-    const struct http_route *common_routes;  /* the host's: /, /healthz, /readyz, /metrics */
+    const struct http_route *routes;        /* the module's */
+    const struct http_route *common_routes; /* the host's: /, /healthz, /readyz, /metrics */
     const struct http_schema *schemas;
     void *userdata;        /* for routes */
     void *common_userdata; /* for common_routes */
     /* Optional: after each answer, for the access log and metrics. Thread: loop. */
-    void (*on_answer)(void *common_userdata, struct http_request *request, int status, int64_t duration_ns);
+    void (*on_answer)(void *common_userdata, struct http_request *request, int status,
+                      int64_t duration_ns);
     /* Optional: a connection ended for a framing error or a limit; @code of tbl/errors.h. */
     void (*on_reject)(void *common_userdata, const char *peer, int code);
 };
@@ -47,13 +48,20 @@ struct http_server_stats {
     uint64_t requests, rejected, bytes_in, bytes_out;
 };
 
-/** http_server_open() - bind and listen. Return: as listener_open(); -EINVAL for a route table that contradicts itself */
+/**
+ * http_server_open() - bind and listen; /openapi.json, /docs and /redoc are served beside
+ * @service's routes Return: as listener_open(); -EINVAL for a route table that contradicts itself
+ * or limits out of range.
+ */
 int http_server_open(struct loop *loop, struct random *random, const struct http_service *service,
                      const struct listener_config *listen, const struct http_limits *limits,
                      struct http_server **ret_server);
-/** http_server_stop() - stop listening, finish what is in flight within @deadline_ms, close, then @on_stopped */
-void http_server_stop(struct http_server *server, int64_t deadline_ms, void (*on_stopped)(void *userdata),
-                      void *userdata);
+/**
+ * http_server_stop() - stop listening, finish what is in flight within @deadline_ms, close the
+ * rest, free the server, then call @on_stopped on the loop. Idle connections close at once
+ */
+void http_server_stop(struct http_server *server, int64_t deadline_ms,
+                      void (*on_stopped)(void *userdata), void *userdata);
 uint16_t http_server_port(const struct http_server *server);
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret_stats);
 /** http_openapi() - OpenAPI 3.1 of a service as JSON text */

@@ -48,7 +48,7 @@ static void read_items(const char *body, struct target *target, struct arena *ar
     json_free(json);
 }
 
-static void check(const char *member, const char *items) {
+static void check(const char *member, const char *expected) {
     struct arena arena;
     struct target target;
     struct text out, body;
@@ -57,142 +57,143 @@ static void check(const char *member, const char *items) {
     const char *before = strstr(member, "\"username\"") ? "" : "\"username\":\"abc\",";
     text_printf(&body, "{%s%s}", before, member);
     read_items(body.data, &target, &arena, &out, false);
-    assert_string_equal(out.data, items);
+    assert_string_equal(out.data, expected);
     text_deinit(&out);
     text_deinit(&body);
     arena_deinit(&arena);
 }
 
-static void test_rows_read_object__items(void **state) {
-    static const struct {
-        const char *member, *items;
-    } cases[] = {
-        {"\"username\":\"abc\"", "[]"},
-        /* strings */
-        {"\"username\":123", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"username\"],\"msg\":"
-                             "\"Input should be a valid "
-                             "string\",\"input\":123}]"},
-        {"\"username\":null", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"username\"],\"msg\":"
-                              "\"Input should be a valid "
-                              "string\",\"input\":null}]"},
-        {"\"username\":[\"abc\"]", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"username\"],"
-                                   "\"msg\":\"Input should be a valid "
-                                   "string\",\"input\":null}]"},
-        {"\"username\":\"ab\"",
-         "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"username\"],\"msg\":\"String should "
-         "have at "
-         "least 3 characters\",\"input\":\"ab\",\"ctx\":{\"min_length\":3}}]"},
-        {"\"username\":\"abcdef\"",
-         "[{\"type\":\"string_too_long\",\"loc\":[\"body\",\"username\"],\"msg\":\"String should "
-         "have at "
-         "most 5 characters\",\"input\":\"abcdef\",\"ctx\":{\"max_length\":5}}]"},
-        {"\"username\":\"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\"",
-         "[]"}, /* five characters, ten bytes */
-        {"\"note\":\"\"", "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"note\"],\"msg\":"
-                          "\"String should have at least "
-                          "1 character\",\"input\":\"\",\"ctx\":{\"min_length\":1}}]"},
-        {"\"note\":null", "[]"},
-        {"\"username\":\"root\"", "[{\"type\":\"value_error\",\"loc\":[\"body\",\"username\"],"
-                                  "\"msg\":\"Value error, this name is "
-                                  "reserved\",\"input\":\"root\",\"ctx\":{\"error\":{}}}]"},
-        /* secrets are never sent back, and count bytes */
-        {"\"password\":\"hunter2\"",
-         "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"password\"],\"msg\":\"String should "
-         "have at "
-         "least 8 characters\",\"input\":null,\"ctx\":{\"min_length\":8}}]"},
-        {"\"password\":\"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4x\"",
-         "[{\"type\":\"string_too_long\",\"loc\":[\"body\",\"password\"],\"msg\":\"String should "
-         "have at "
-         "most 10 bytes\",\"input\":null,\"ctx\":{\"max_length\":10}}]"},
-        {"\"password\":12345678", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"password\"],"
-                                  "\"msg\":\"Input should be a valid "
-                                  "string\",\"input\":null}]"},
-        /* integers */
-        {"\"age\":25", "[]"},
-        {"\"age\":\"25\"", "[]"},
-        {"\"age\":\" +025.00 \"", "[]"},
-        {"\"age\":25.0", "[]"},
-        {"\"age\":null", "[]"},
-        {"\"age\":true",
-         "[{\"type\":\"int_type\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input should be a valid "
-         "integer\",\"input\":true}]"},
-        {"\"age\":{}",
-         "[{\"type\":\"int_type\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input should be a valid "
-         "integer\",\"input\":null}]"},
-        {"\"age\":25.5", "[{\"type\":\"int_from_float\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
-                         "should be a valid "
-                         "integer, got a number with a fractional part\",\"input\":25.5}]"},
-        {"\"age\":\"x\"", "[{\"type\":\"int_parsing\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
-                          "should be a valid integer, "
-                          "unable to parse string as an integer\",\"input\":\"x\"}]"},
-        {"\"age\":\"1e3\"", "[{\"type\":\"int_parsing\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
-                            "should be a valid integer, "
-                            "unable to parse string as an integer\",\"input\":\"1e3\"}]"},
-        {"\"age\":-1", "[{\"type\":\"greater_than_equal\",\"loc\":[\"body\",\"age\"],\"msg\":"
-                       "\"Input should be greater "
-                       "than or equal to 0\",\"input\":-1,\"ctx\":{\"ge\":0}}]"},
-        {"\"age\":151", "[{\"type\":\"less_than_equal\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
-                        "should be less than or "
-                        "equal to 150\",\"input\":151,\"ctx\":{\"le\":150}}]"},
-        {"\"age\":\"99999999999999999999\"",
-         "[{\"type\":\"less_than_equal\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input should be less "
-         "than or "
-         "equal to 150\",\"input\":\"99999999999999999999\",\"ctx\":{\"le\":150}}]"},
-        {"\"limit\":0", "[{\"type\":\"greater_than_equal\",\"loc\":[\"body\",\"limit\"],\"msg\":"
-                        "\"Input should be greater "
-                        "than or equal to 1\",\"input\":0,\"ctx\":{\"ge\":1}}]"},
-        {"\"limit\":9223372036854775807", "[]"},
-        {"\"limit\":\"9223372036854775808\"",
-         "[{\"type\":\"int_parsing_size\",\"loc\":[\"body\",\"limit\"],\"msg\":\"Unable to parse "
-         "input "
-         "string as an integer, exceeded maximum size\",\"input\":\"9223372036854775808\"}]"},
-        {"\"limit\":null",
-         "[{\"type\":\"int_type\",\"loc\":[\"body\",\"limit\"],\"msg\":\"Input should be a valid "
-         "integer\",\"input\":null}]"},
-        /* choices */
-        {"\"role\":\"admin\"", "[]"},
-        {"\"role\":\"Admin\"",
-         "[{\"type\":\"enum\",\"loc\":[\"body\",\"role\"],\"msg\":\"Input should be 'admin', "
-         "'user' or "
-         "'guest'\",\"input\":\"Admin\",\"ctx\":{\"expected\":\"'admin', 'user' or 'guest'\"}}]"},
-        {"\"role\":1",
-         "[{\"type\":\"enum\",\"loc\":[\"body\",\"role\"],\"msg\":\"Input should be 'admin', "
-         "'user' or "
-         "'guest'\",\"input\":1,\"ctx\":{\"expected\":\"'admin', 'user' or 'guest'\"}}]"},
-        /* booleans */
-        {"\"active\":true", "[]"},
-        {"\"active\":\"YES\"", "[]"},
-        {"\"active\":0", "[]"},
-        {"\"active\":2", "[{\"type\":\"bool_parsing\",\"loc\":[\"body\",\"active\"],\"msg\":"
+static const struct {
+    const char *member, *expected;
+} items[] = {
+    {"\"username\":\"abc\"", "[]"},
+    /* strings */
+    {"\"username\":123", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"username\"],\"msg\":"
                          "\"Input should be a valid "
-                         "boolean, unable to interpret input\",\"input\":2}]"},
-        {"\"active\":null",
-         "[{\"type\":\"bool_type\",\"loc\":[\"body\",\"active\"],\"msg\":\"Input should be a valid "
-         "boolean\",\"input\":null}]"},
-        /* objects */
-        {"\"extra\":{\"a\":1}", "[]"},
-        {"\"extra\":\"x\"",
-         "[{\"type\":\"dict_type\",\"loc\":[\"body\",\"extra\"],\"msg\":\"Input should be a valid "
-         "dictionary\",\"input\":\"x\"}]"},
-        /* email */
-        {"\"email\":\"john@example.com\"", "[]"},
-        {"\"email\":\"john\"", "[{\"type\":\"value_error\",\"loc\":[\"body\",\"email\"],\"msg\":"
-                               "\"value is not a valid email "
-                               "address: An email address must have an "
-                               "@-sign.\",\"input\":\"john\",\"ctx\":{\"reason\":\"An "
-                               "email address must have an @-sign.\"}}]"},
-        /* unknown members are ignored */
-        {"\"unknown\":1", "[]"},
-        /* two at once, in the order of the rows */
-        {"\"age\":-1,\"email\":1",
-         "[{\"type\":\"string_type\",\"loc\":[\"body\",\"email\"],\"msg\":\"Input should be a "
-         "valid "
-         "string\",\"input\":1},{\"type\":\"greater_than_equal\",\"loc\":[\"body\",\"age\"],"
-         "\"msg\":\"Input "
-         "should be greater than or equal to 0\",\"input\":-1,\"ctx\":{\"ge\":0}}]"},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        check(cases[i].member, cases[i].items);
+                         "string\",\"input\":123}]"},
+    {"\"username\":null", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"username\"],\"msg\":"
+                          "\"Input should be a valid "
+                          "string\",\"input\":null}]"},
+    {"\"username\":[\"abc\"]", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"username\"],"
+                               "\"msg\":\"Input should be a valid "
+                               "string\",\"input\":null}]"},
+    {"\"username\":\"ab\"",
+     "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"username\"],\"msg\":\"String should "
+     "have at "
+     "least 3 characters\",\"input\":\"ab\",\"ctx\":{\"min_length\":3}}]"},
+    {"\"username\":\"abcdef\"",
+     "[{\"type\":\"string_too_long\",\"loc\":[\"body\",\"username\"],\"msg\":\"String should "
+     "have at "
+     "most 5 characters\",\"input\":\"abcdef\",\"ctx\":{\"max_length\":5}}]"},
+    {"\"username\":\"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\"",
+     "[]"}, /* five characters, ten bytes */
+    {"\"note\":\"\"", "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"note\"],\"msg\":"
+                      "\"String should have at least "
+                      "1 character\",\"input\":\"\",\"ctx\":{\"min_length\":1}}]"},
+    {"\"note\":null", "[]"},
+    {"\"username\":\"root\"", "[{\"type\":\"value_error\",\"loc\":[\"body\",\"username\"],"
+                              "\"msg\":\"Value error, this name is "
+                              "reserved\",\"input\":\"root\",\"ctx\":{\"error\":{}}}]"},
+    /* secrets are never sent back, and count bytes */
+    {"\"password\":\"hunter2\"",
+     "[{\"type\":\"string_too_short\",\"loc\":[\"body\",\"password\"],\"msg\":\"String should "
+     "have at "
+     "least 8 characters\",\"input\":null,\"ctx\":{\"min_length\":8}}]"},
+    {"\"password\":\"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4x\"",
+     "[{\"type\":\"string_too_long\",\"loc\":[\"body\",\"password\"],\"msg\":\"String should "
+     "have at "
+     "most 10 bytes\",\"input\":null,\"ctx\":{\"max_length\":10}}]"},
+    {"\"password\":12345678", "[{\"type\":\"string_type\",\"loc\":[\"body\",\"password\"],"
+                              "\"msg\":\"Input should be a valid "
+                              "string\",\"input\":null}]"},
+    /* integers */
+    {"\"age\":25", "[]"},
+    {"\"age\":\"25\"", "[]"},
+    {"\"age\":\" +025.00 \"", "[]"},
+    {"\"age\":25.0", "[]"},
+    {"\"age\":null", "[]"},
+    {"\"age\":true",
+     "[{\"type\":\"int_type\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input should be a valid "
+     "integer\",\"input\":true}]"},
+    {"\"age\":{}",
+     "[{\"type\":\"int_type\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input should be a valid "
+     "integer\",\"input\":null}]"},
+    {"\"age\":25.5", "[{\"type\":\"int_from_float\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
+                     "should be a valid "
+                     "integer, got a number with a fractional part\",\"input\":25.5}]"},
+    {"\"age\":\"x\"", "[{\"type\":\"int_parsing\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
+                      "should be a valid integer, "
+                      "unable to parse string as an integer\",\"input\":\"x\"}]"},
+    {"\"age\":\"1e3\"", "[{\"type\":\"int_parsing\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
+                        "should be a valid integer, "
+                        "unable to parse string as an integer\",\"input\":\"1e3\"}]"},
+    {"\"age\":-1", "[{\"type\":\"greater_than_equal\",\"loc\":[\"body\",\"age\"],\"msg\":"
+                   "\"Input should be greater "
+                   "than or equal to 0\",\"input\":-1,\"ctx\":{\"ge\":0}}]"},
+    {"\"age\":151", "[{\"type\":\"less_than_equal\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input "
+                    "should be less than or "
+                    "equal to 150\",\"input\":151,\"ctx\":{\"le\":150}}]"},
+    {"\"age\":\"99999999999999999999\"",
+     "[{\"type\":\"less_than_equal\",\"loc\":[\"body\",\"age\"],\"msg\":\"Input should be less "
+     "than or "
+     "equal to 150\",\"input\":\"99999999999999999999\",\"ctx\":{\"le\":150}}]"},
+    {"\"limit\":0", "[{\"type\":\"greater_than_equal\",\"loc\":[\"body\",\"limit\"],\"msg\":"
+                    "\"Input should be greater "
+                    "than or equal to 1\",\"input\":0,\"ctx\":{\"ge\":1}}]"},
+    {"\"limit\":9223372036854775807", "[]"},
+    {"\"limit\":\"9223372036854775808\"",
+     "[{\"type\":\"int_parsing_size\",\"loc\":[\"body\",\"limit\"],\"msg\":\"Unable to parse "
+     "input "
+     "string as an integer, exceeded maximum size\",\"input\":\"9223372036854775808\"}]"},
+    {"\"limit\":null",
+     "[{\"type\":\"int_type\",\"loc\":[\"body\",\"limit\"],\"msg\":\"Input should be a valid "
+     "integer\",\"input\":null}]"},
+    /* choices */
+    {"\"role\":\"admin\"", "[]"},
+    {"\"role\":\"Admin\"",
+     "[{\"type\":\"enum\",\"loc\":[\"body\",\"role\"],\"msg\":\"Input should be 'admin', "
+     "'user' or "
+     "'guest'\",\"input\":\"Admin\",\"ctx\":{\"expected\":\"'admin', 'user' or 'guest'\"}}]"},
+    {"\"role\":1",
+     "[{\"type\":\"enum\",\"loc\":[\"body\",\"role\"],\"msg\":\"Input should be 'admin', "
+     "'user' or "
+     "'guest'\",\"input\":1,\"ctx\":{\"expected\":\"'admin', 'user' or 'guest'\"}}]"},
+    /* booleans */
+    {"\"active\":true", "[]"},
+    {"\"active\":\"YES\"", "[]"},
+    {"\"active\":0", "[]"},
+    {"\"active\":2", "[{\"type\":\"bool_parsing\",\"loc\":[\"body\",\"active\"],\"msg\":"
+                     "\"Input should be a valid "
+                     "boolean, unable to interpret input\",\"input\":2}]"},
+    {"\"active\":null",
+     "[{\"type\":\"bool_type\",\"loc\":[\"body\",\"active\"],\"msg\":\"Input should be a valid "
+     "boolean\",\"input\":null}]"},
+    /* objects */
+    {"\"extra\":{\"a\":1}", "[]"},
+    {"\"extra\":\"x\"",
+     "[{\"type\":\"dict_type\",\"loc\":[\"body\",\"extra\"],\"msg\":\"Input should be a valid "
+     "dictionary\",\"input\":\"x\"}]"},
+    /* email */
+    {"\"email\":\"john@example.com\"", "[]"},
+    {"\"email\":\"john\"", "[{\"type\":\"value_error\",\"loc\":[\"body\",\"email\"],\"msg\":"
+                           "\"value is not a valid email "
+                           "address: An email address must have an "
+                           "@-sign.\",\"input\":\"john\",\"ctx\":{\"reason\":\"An "
+                           "email address must have an @-sign.\"}}]"},
+    /* unknown members are ignored */
+    {"\"unknown\":1", "[]"},
+    /* two at once, in the order of the rows */
+    {"\"age\":-1,\"email\":1",
+     "[{\"type\":\"string_type\",\"loc\":[\"body\",\"email\"],\"msg\":\"Input should be a "
+     "valid "
+     "string\",\"input\":1},{\"type\":\"greater_than_equal\",\"loc\":[\"body\",\"age\"],"
+     "\"msg\":\"Input "
+     "should be greater than or equal to 0\",\"input\":-1,\"ctx\":{\"ge\":0}}]"},
+};
+
+static void test_rows_read_object__items(void **state) {
+    for (size_t i = 0; i < ARRAY_SIZE(items); i++) {
+        check(items[i].member, items[i].expected);
     }
 }
 
