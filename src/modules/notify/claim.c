@@ -209,30 +209,32 @@ int outcome_body(struct store_tx *tx, struct store_job *job) {
     return err_trace(store_run(stmt, NULL));
 }
 
-#define IN_DOUBT_REASON                                                                            \
-    "the process ended before the provider's answer was recorded; not sent again"
+static const char in_doubt_reason[] =
+    "the process ended before the provider's answer was recorded; not sent again";
 
 static int mark_in_doubt(struct store_tx *tx, int64_t now_ms) {
     struct store_stmt *stmt;
     int status = store_prepare(tx,
                                "UPDATE notify_attempt SET ended_at = $1, class = 'ambiguous',"
-                               " detail = '" IN_DOUBT_REASON "' WHERE ended_at IS NULL",
+                               " detail = $2 WHERE ended_at IS NULL",
                                &stmt);
     if (status) {
         return err_trace(status);
     }
     store_bind_int(stmt, 1, now_ms);
+    store_bind_text(stmt, 2, span_text(in_doubt_reason));
     status = store_run(stmt, NULL);
     if (!status) {
         status = store_prepare(tx,
                                "UPDATE notify_delivery SET state = 'in_doubt', updated_at = $1,"
-                               " reason = '" IN_DOUBT_REASON "' WHERE state = 'sending'",
+                               " reason = $2 WHERE state = 'sending'",
                                &stmt);
     }
     if (status) {
         return err_trace(status);
     }
     store_bind_int(stmt, 1, now_ms);
+    store_bind_text(stmt, 2, span_text(in_doubt_reason));
     return err_trace(store_run(stmt, NULL));
 }
 

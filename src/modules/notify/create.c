@@ -117,7 +117,7 @@ static int step_respond(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step create_steps[] = {
+const struct op_step notify_create_steps[] = {
     {"validate", step_validate},
     {"insert", step_insert}, /* waits: store writer */
     {"respond", step_respond},

@@ -297,8 +297,8 @@ struct create {
 extern const struct body_row notification_create_rows[], notification_path_rows[],
     notification_query_rows[], notification_schema_rows[], delivery_schema_rows[],
     provider_schema_rows[];
-extern const struct op_step create_steps[], get_steps[], list_steps[];
-void handle_providers(struct http_request *request);
+extern const struct op_step notify_create_steps[], notify_get_steps[], notify_list_steps[];
+void notify_handle_providers(struct http_request *request);
 
 enum { RECIPIENT_BYTES_MAX = 4096 }; /* of the longest kind, a device's token */
 

@@ -19,7 +19,7 @@ static void write_optional(struct text *out, const char *name, const char *value
     }
 }
 
-void handle_providers(struct http_request *request) {
+void notify_handle_providers(struct http_request *request) {
     const struct notify *notify = http_request_userdata(request);
     struct text json;
     text_init(&json);

@@ -22,7 +22,7 @@ static int step_respond_one(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step get_steps[] = {
+const struct op_step notify_get_steps[] = {
     {"find", step_find_one}, /* waits: store reader */
     {"respond", step_respond_one},
     {0},
@@ -72,7 +72,7 @@ static int step_respond_page(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step list_steps[] = {
+const struct op_step notify_list_steps[] = {
     {"find", step_find_page}, /* waits: store reader */
     {"respond", step_respond_page},
     {0},

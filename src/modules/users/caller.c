@@ -8,6 +8,16 @@
 
 enum { TOUCH_MS = 60 * 1000 };
 
+/* The address without its port: "127.0.0.1:4711", "[::1]:4711". */
+static void put_address(const char *peer, char *out, size_t capacity) {
+    const char *port = strrchr(peer, ':'), *end = port ? port : peer + strlen(peer);
+    if (peer[0] == '[' && end > peer + 1 && end[-1] == ']') {
+        peer++;
+        end--;
+    }
+    snprintf(out, capacity, "%.*s", (int)(end - peer), peer);
+}
+
 void caller_init(struct caller *caller, const struct users *users, struct http_request *request) {
     static const char scheme[] = "bearer ";
     struct span value = http_request_header(request, "authorization");
@@ -16,7 +26,7 @@ void caller_init(struct caller *caller, const struct users *users, struct http_r
         .changes = http_request_route(request)->method != HTTP_GET,
         .now_ms = clock_wall_ms(users->context.clock),
     };
-    snprintf(caller->peer, sizeof caller->peer, "%s", http_request_peer(request));
+    put_address(http_request_peer(request), caller->peer, sizeof caller->peer);
     if (value.size > sizeof scheme - 1 && strncasecmp(value.data, scheme, sizeof scheme - 1) == 0) {
         struct span token =
             span_of((const char *)value.data + sizeof scheme - 1, value.size - (sizeof scheme - 1));

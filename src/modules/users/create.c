@@ -76,7 +76,7 @@ static int insert_user(struct store_tx *tx, const struct create *create, int64_t
     return err_trace(store_run(stmt, NULL));
 }
 
-int create_insert(struct store_tx *tx, struct op *op) {
+int users_create_insert(struct store_tx *tx, struct op *op) {
     struct create *create = container_of(users_op_of(op), struct create, base);
     struct user user = create->wanted;
     int status = caller_check(&create->base.caller, tx, HTTP_AUTH_NONE, 0);
@@ -99,7 +99,7 @@ int create_insert(struct store_tx *tx, struct op *op) {
 
 static int step_insert(struct op *op) {
     struct users_op *base = users_op_of(op);
-    return op_wait_store_write(op, base->users->context.store, &base->job, create_insert);
+    return op_wait_store_write(op, base->users->context.store, &base->job, users_create_insert);
 }
 
 static int step_respond(struct op *op) {
@@ -116,7 +116,7 @@ static int step_respond(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step create_steps[] = {
+const struct op_step users_create_steps[] = {
     {"validate", step_validate}, {"hash", step_hash}, /* waits: hash threads */
     {"insert", step_insert},                          /* waits: store writer */
     {"respond", step_respond},   {0},

@@ -53,7 +53,7 @@ static int step_respond(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step delete_steps[] = {
+const struct op_step users_delete_steps[] = {
     {"delete", step_delete}, /* waits: store writer */
     {"respond", step_respond},
     {0},

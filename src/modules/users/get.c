@@ -30,7 +30,7 @@ static int step_respond(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step get_steps[] = {
+const struct op_step users_get_steps[] = {
     {"find", step_find}, /* waits: store reader */
     {"respond", step_respond},
     {0},

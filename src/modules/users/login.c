@@ -227,7 +227,7 @@ static int step_respond(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step login_steps[] = {
+const struct op_step users_login_steps[] = {
     {"validate", step_validate}, {"find", step_find}, /* waits: store reader */
     {"verify", step_verify},                          /* waits: hash threads */
     {"session", step_session},                        /* waits: store writer */

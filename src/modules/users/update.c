@@ -265,7 +265,7 @@ static int step_respond(struct op *op) {
     return OP_NEXT;
 }
 
-const struct op_step update_steps[] = {
+const struct op_step users_update_steps[] = {
     {"validate", step_validate},
     {"find", step_find},     /* waits: store reader; only with a new password */
     {"hash", step_hash},     /* waits: hash threads; only with a new password */

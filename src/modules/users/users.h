@@ -279,8 +279,8 @@ struct login {
     char token[SESSION_TOKEN_SIZE];
 };
 
-/** create_insert() - the transaction of a registration: user and outbox row, or neither */
-int create_insert(struct store_tx *tx, struct op *op);
+/** users_create_insert() - the transaction of a registration: user and outbox row, or neither */
+int users_create_insert(struct store_tx *tx, struct op *op);
 
-extern const struct op_step create_steps[], get_steps[], list_steps[], update_steps[],
-    delete_steps[], login_steps[];
+extern const struct op_step users_create_steps[], users_get_steps[], users_list_steps[],
+    users_update_steps[], users_delete_steps[], users_login_steps[];
