@@ -1,7 +1,7 @@
 /*
  * Input: one byte (0 request, 1 response, 2 record batch), for messages the API key and the version
- * with two bytes each, then the body. Whatever the walker accepts, it writes, and reading that gives
- * the same bytes again; whatever a batch holds, reading its records stays inside it.
+ * with two bytes each, then the body. Whatever the walker accepts, it writes, and reading that
+ * gives the same bytes again; whatever a batch holds, reading its records stays inside it.
  */
 #include "kafka_messages.h"
 #include "record_batch.h"
@@ -38,8 +38,8 @@ static void check_message(const struct kafka_struct *type, int16_t version, bool
         require(kafka_encode(type, version, flexible, body, &first) == 0);
         arena_deinit(&arena);
         body = arena_alloc(&arena, type->size);
-        require(kafka_decode(type, version, flexible, text_span(&first.text), &arena, body, &size) ==
-                0);
+        require(kafka_decode(type, version, flexible, text_span(&first.text), &arena, body,
+                             &size) == 0);
         require(size == first.text.size);
         require(kafka_encode(type, version, flexible, body, &second) == 0);
         require(span_equal(text_span(&first.text), text_span(&second.text)));
@@ -80,7 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     api = kafka_api_find((int16_t)get_be16(data + 1));
     version = (int16_t)get_be16(data + 3);
     if (api && kafka_versions_has(api->versions, version)) {
-        check_message(data[0] ? api->response : api->request, version, version >= api->flexible_first,
+        check_message(data[0] ? api->response : api->request, version,
+                      version >= api->flexible_first,
                       span_of(data + HEADER_BYTES, size - HEADER_BYTES));
     }
     return 0;

@@ -167,7 +167,7 @@ static int inflate_zstd(struct span in, size_t limit_bytes, struct text *out) {
 int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
                   struct buf **ret_buf) {
     struct text out;
-    struct buf *buf;
+    struct buf *buf = NULL;
     int r;
 
     text_init(&out);
@@ -196,13 +196,12 @@ int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
         break;
     }
     if (r == 0) {
-        buf = out.size || text_failed(&out) ? text_steal_buf(&out) : buf_new(0);
-        if (buf) {
-            *ret_buf = buf;
-            return 0;
-        }
-        r = err_origin(-ENOMEM);
+        buf = out.size ? text_steal_buf(&out) : buf_new(0);
+        r = buf ? 0 : err_origin(-ENOMEM);
     }
-    text_deinit(&out);
+    text_deinit(&out); /* holds memory even where nothing came out */
+    if (r == 0) {
+        *ret_buf = buf;
+    }
     return r;
 }

@@ -237,6 +237,14 @@ static void test_codec_inflate__stops_at_the_limit(void **state) {
     }
 }
 
+static void test_codec_inflate__gives_an_empty_buf_for_nothing(void **state) {
+    static const uint8_t nothing[] = {0}; /* a snappy block of no bytes */
+    _cleanup_(buf_unrefp) struct buf *out = NULL;
+
+    assert_int_equal(codec_inflate(RECORD_CODEC_SNAPPY, span_of(nothing, 1), 1000, &out), 0);
+    assert_int_equal(out->size, 0);
+}
+
 static void test_codec_inflate__refuses_a_truncated_input(void **state) {
     for (size_t i = 1; i < ARRAY_SIZE(samples); i++) {
         struct buf *out = NULL;
@@ -263,6 +271,7 @@ int main(void) {
         cmocka_unit_test(test_record_iterator__survives_any_flipped_byte),
         cmocka_unit_test(test_codec_inflate__reads_each_codec),
         cmocka_unit_test(test_codec_inflate__stops_at_the_limit),
+        cmocka_unit_test(test_codec_inflate__gives_an_empty_buf_for_nothing),
         cmocka_unit_test(test_codec_inflate__refuses_a_truncated_input),
     };
 
