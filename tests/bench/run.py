@@ -214,7 +214,7 @@ def main():
     try:
         if "start" in only:
             results.update(start_rows(folder, given.rounds))
-        server = Eventbox(folder / "data", args=["--log.level=warn"]).start()
+        server = Eventbox(folder / "data", args=["--log_level=warn"]).start()
         targets = [Target("eventbox", server.bootstrap, server.process.pid)]
         if given.kafka:
             targets.append(Target("kafka", given.kafka, given.kafka_pid))

@@ -60,7 +60,7 @@ def test_server_that_never_reads__blocks_nobody(make_eventbox):
         held = []
         threading.Thread(target=lambda: held.append(listener.accept()), daemon=True).start()
         server = make_eventbox(args=[f"--fluent.port={listener.getsockname()[1]}", "--fluent.buffer=1MiB",
-                                     "--log.level=debug"]).start()
+                                     "--log_level=debug"]).start()
         for i in range(30):
             assert server.user_service("GET", "/users/").status == 200
         begun = time.monotonic()

@@ -44,16 +44,16 @@ def test_second_signal__ends_at_once(make_eventbox):
 
 def test_sighup__reloads_the_log_level(make_eventbox, tmp_path):
     conf = tmp_path / "c"
-    conf.write_text("[eventbox]\nlog.level = info\n")
+    conf.write_text("[eventbox]\nlog_level = info\n")
     server = make_eventbox(args=["--conf", str(conf)]).start()
     server.user_service("GET", "/users/")
     assert not [line for line in server.log_lines() if line["action"] == "http_request"]
-    conf.write_text("[eventbox]\nlog.level = debug\n")
+    conf.write_text("[eventbox]\nlog_level = debug\n")
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: [line for line in server.log_lines() if line["action"] == "reloaded"], what="the reload")
     server.user_service("GET", "/users/")
     wait_for(lambda: [line for line in server.log_lines() if line["action"] == "http_request"], what="debug lines")
-    conf.write_text("[eventbox]\nlog.level = loud\n")
+    conf.write_text("[eventbox]\nlog_level = loud\n")
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: [line for line in server.log_lines() if line["action"] == "reload_failed"], what="the refusal")
     assert server.user_service("GET", "/healthz").status == 200
