@@ -139,8 +139,8 @@ static int16_t check_batch(struct kafka_request *request, const struct topic *to
         *ret_message = "Transactions are not served by this broker.";
         return KAFKA_INVALID_TXN_STATE;
     }
-    if (batch->producer_id >= 0 ? batch->producer_epoch < 0 || batch->base_sequence < 0
-                                : batch->base_sequence >= 0) {
+    /* Without a producer id the rest means nothing: kafkajs writes epoch and sequence 0 there. */
+    if (batch->producer_id >= 0 && (batch->producer_epoch < 0 || batch->base_sequence < 0)) {
         *ret_message = "Producer id, epoch and sequence contradict one another.";
         return KAFKA_INVALID_RECORD;
     }
