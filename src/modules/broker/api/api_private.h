@@ -75,12 +75,14 @@ int16_t leader_epoch_check(const struct partition *partition, int32_t epoch);
 struct topic_config_row {
     const char *name;
     struct span value;
-    bool is_set;      /* differs from the broker's default: source 1, else 5 */
+    struct span broker_default; /* what holds where the topic sets nothing */
+    int8_t source;              /* Kafka's ConfigSource: 1 topic, 4 broker's settings, 5 built in */
+    int8_t default_source;
     int8_t type;      /* Kafka's ConfigType */
     const char *documentation;
 };
-int topic_config_rows(struct arena *arena, const struct topic *topic, struct topic_config_row **ret_rows,
-                      int32_t *ret_count);
+int topic_config_rows(const struct broker *broker, struct arena *arena, const struct topic *topic,
+                      struct topic_config_row **ret_rows, int32_t *ret_count);
 
 /* ---- requests ---- */
 

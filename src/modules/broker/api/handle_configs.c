@@ -5,7 +5,7 @@
  */
 #include "api_private.h"
 
-#include <stdio.h>
+#include <errno.h>
 
 enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
 enum { SOURCE_TOPIC = 1, SOURCE_STATIC_BROKER = 4, SOURCE_DEFAULT = 5 };
@@ -61,37 +61,59 @@ static const struct config_row topic_rows[] = {
     {"unclean.leader.election.enable", "false", TYPE_BOOLEAN, 0, "There is one replica."},
 };
 
-int topic_config_rows(struct arena *arena, const struct topic *topic,
+/* The number of @row in @config as text; null when it is not set there. */
+static struct span config_number(struct arena *arena, const struct config_row *row,
+                                 const struct topic_config *config) {
+    int64_t value;
+    char *text;
+
+    if (row->offset == 0) {
+        return SPAN_NULL;
+    }
+    memcpy(&value, (const uint8_t *)config + row->offset - 1, sizeof value);
+    if (value <= 0) {
+        return SPAN_NULL;
+    }
+    text = arena_printf(arena, "%lld", (long long)value);
+    return span_text(text ? text : "");
+}
+
+/* What @topic itself sets; null when nothing. */
+static struct span topic_value(struct arena *arena, const struct config_row *row,
+                               const struct topic *topic) {
+    if (strcmp(row->name, "cleanup.policy") == 0 && topic->config.compact) {
+        return SPAN_LITERAL("compact");
+    }
+    if (strcmp(row->name, "message.timestamp.type") == 0 && topic->config.log_append_time) {
+        return SPAN_LITERAL("LogAppendTime");
+    }
+    return config_number(arena, row, &topic->config);
+}
+
+int topic_config_rows(const struct broker *broker, struct arena *arena, const struct topic *topic,
                       struct topic_config_row **ret_rows, int32_t *ret_count) {
     struct topic_config_row *rows = arena_alloc(arena, ARRAY_SIZE(topic_rows) * sizeof *rows);
 
     if (!rows) {
-        return -1;
+        return err_origin(-ENOMEM);
     }
     for (size_t i = 0; i < ARRAY_SIZE(topic_rows); i++) {
         const struct config_row *row = &topic_rows[i];
-        const uint8_t *config = (const uint8_t *)&topic->config;
+        struct span set = topic_value(arena, row, topic);
+        struct span broker_set = SPAN_NULL;
 
-        rows[i] = (struct topic_config_row){row->name, span_text(row->default_text), false,
-                                            row->type, row->documentation};
-        if (row->offset) {
-            int64_t value;
-
-            memcpy(&value, config + row->offset - 1, sizeof value);
-            if (value > 0) {
-                char *text = arena_printf(arena, "%lld", (long long)value);
-
-                rows[i].value = span_text(text ? text : "");
-                rows[i].is_set = true;
-            }
-        } else if (strcmp(row->name, "cleanup.policy") == 0 && topic->config.compact) {
-            rows[i].value = SPAN_LITERAL("compact");
-            rows[i].is_set = true;
-        } else if (strcmp(row->name, "message.timestamp.type") == 0 &&
-                   topic->config.log_append_time) {
-            rows[i].value = SPAN_LITERAL("LogAppendTime");
-            rows[i].is_set = true;
+        if (broker->config) {
+            broker_set = config_number(arena, row, &broker->config->topic_defaults);
         }
+        rows[i] = (struct topic_config_row){
+            .name = row->name,
+            .broker_default = broker_set.data ? broker_set : span_text(row->default_text),
+            .default_source = broker_set.data ? SOURCE_STATIC_BROKER : SOURCE_DEFAULT,
+            .type = row->type,
+            .documentation = row->documentation,
+        };
+        rows[i].value = set.data ? set : rows[i].broker_default;
+        rows[i].source = set.data ? SOURCE_TOPIC : rows[i].default_source;
     }
     *ret_rows = rows;
     *ret_count = (int32_t)ARRAY_SIZE(topic_rows);
@@ -111,32 +133,31 @@ static bool is_wanted(const struct describe_configs_request_resource *resource, 
 
 static void add_config(const struct kafka_request *request,
                        struct describe_configs_response_result *result,
-                       const struct topic_config_row *row, const char *default_text, int8_t source,
-                       bool read_only) {
+                       const struct topic_config_row *row, bool read_only) {
     const struct describe_configs_request *body = request->body;
     struct describe_configs_response_config *config = &result->configs[result->configs_count++];
+    struct describe_configs_response_synonym *synonyms;
 
     config->name = span_text(row->name);
     config->value = row->value;
     config->read_only = read_only;
-    config->config_source = source;
+    config->config_source = row->source;
     config->config_type = row->type;
     if (body->include_documentation) {
         config->documentation = span_text(row->documentation);
     }
-    if (body->include_synonyms) {
-        struct describe_configs_response_synonym *synonyms =
-            KAFKA_NEW(request->arena, describe_configs_response_synonym, 2);
-
-        config->synonyms = synonyms;
-        if (synonyms && source != SOURCE_DEFAULT) {
-            synonyms[config->synonyms_count++] =
-                (struct describe_configs_response_synonym){config->name, config->value, source};
-        }
-        if (synonyms) {
-            synonyms[config->synonyms_count++] = (struct describe_configs_response_synonym){
-                config->name, span_text(default_text), SOURCE_DEFAULT};
-        }
+    if (!body->include_synonyms) {
+        return;
+    }
+    synonyms = KAFKA_NEW(request->arena, describe_configs_response_synonym, 2);
+    config->synonyms = synonyms;
+    if (synonyms && row->source != row->default_source) {
+        synonyms[config->synonyms_count++] =
+            (struct describe_configs_response_synonym){config->name, config->value, row->source};
+    }
+    if (synonyms) {
+        synonyms[config->synonyms_count++] = (struct describe_configs_response_synonym){
+            config->name, row->broker_default, row->default_source};
     }
 }
 
@@ -154,46 +175,73 @@ static bool describe_topic(const struct kafka_request *request,
                                  : KAFKA_INVALID_TOPIC_EXCEPTION;
         return true;
     }
-    if (topic_config_rows(request->arena, topic, &rows, &count)) {
+    if (topic_config_rows(broker, request->arena, topic, &rows, &count)) {
         return false;
     }
     result->configs = KAFKA_NEW(request->arena, describe_configs_response_config, count);
     for (int32_t i = 0; result->configs && i < count; i++) {
         if (is_wanted(resource, rows[i].name)) {
-            add_config(request, result, &rows[i], topic_rows[i].default_text,
-                       rows[i].is_set ? SOURCE_TOPIC : SOURCE_DEFAULT, false);
+            add_config(request, result, &rows[i], false);
         }
     }
     return result->configs != NULL;
+}
+
+/* A setting of the broker as a row: set in its configuration, or as built in. */
+static struct topic_config_row broker_row(const char *name, const char *value, int8_t source,
+                                          int8_t type, const char *documentation) {
+    struct span text = span_text(value ? value : "");
+
+    return (struct topic_config_row){name, text, text, source, source, type, documentation};
+}
+
+/* The broker's value of a topic config under its own name. */
+static const char *topic_default(const struct broker *broker, struct arena *arena,
+                                 const char *name) {
+    for (size_t i = 0; i < ARRAY_SIZE(topic_rows); i++) {
+        const struct config_row *row = &topic_rows[i];
+
+        if (strcmp(row->name, name) == 0) {
+            struct span set = broker->config
+                                  ? config_number(arena, row, &broker->config->topic_defaults)
+                                  : SPAN_NULL;
+            return set.data ? set.data : row->default_text;
+        }
+    }
+    return "";
 }
 
 static bool describe_broker(const struct kafka_request *request,
                             const struct describe_configs_request_resource *resource,
                             struct describe_configs_response_result *result) {
     const struct broker *broker = request->userdata;
-    char *node = arena_printf(request->arena, "%d", broker->node_id);
-    char *partitions = arena_printf(request->arena, "%d", broker->default_partitions);
-    char *listener = arena_printf(request->arena, "PLAINTEXT://%s:%d", request->advertised_host,
-                                  request->advertised_port);
+    struct arena *arena = request->arena;
+    char *node = arena_printf(arena, "%d", broker->node_id);
     const struct topic_config_row rows[] = {
-        {"advertised.listeners", span_text(listener), true, TYPE_STRING, "Where clients connect."},
-        {"auto.create.topics.enable", span_text(broker->auto_create_topics ? "true" : "false"),
-         true, TYPE_BOOLEAN, "Whether topics come into being on first use."},
-        {"broker.id", span_text(node), true, TYPE_INT, "The one node."},
-        {"default.replication.factor", SPAN_LITERAL("1"), false, TYPE_INT, "There is one replica."},
-        {"log.retention.ms", SPAN_LITERAL("604800000"), false, TYPE_LONG,
-         "Default of retention.ms."},
-        {"log.segment.bytes", SPAN_LITERAL("1073741824"), false, TYPE_INT,
-         "Default of segment.bytes."},
-        {"message.max.bytes", SPAN_LITERAL("1048588"), false, TYPE_INT,
-         "Default of max.message.bytes."},
-        {"min.insync.replicas", SPAN_LITERAL("1"), false, TYPE_INT, "There is one replica."},
-        {"node.id", span_text(node), true, TYPE_INT, "The one node."},
-        {"num.partitions", span_text(partitions), true, TYPE_INT, "Of topics made on first use."},
-        {"offsets.topic.num.partitions", SPAN_LITERAL("50"), false, TYPE_INT,
-         "Of __consumer_offsets."},
-        {"offsets.topic.replication.factor", SPAN_LITERAL("1"), false, TYPE_INT,
-         "There is one replica."},
+        broker_row("advertised.listeners",
+                   arena_printf(arena, "PLAINTEXT://%s:%d", request->advertised_host,
+                                request->advertised_port),
+                   SOURCE_STATIC_BROKER, TYPE_STRING, "Where clients connect."),
+        broker_row("auto.create.topics.enable", broker->auto_create_topics ? "true" : "false",
+                   SOURCE_STATIC_BROKER, TYPE_BOOLEAN,
+                   "Whether topics come into being on first use."),
+        broker_row("broker.id", node, SOURCE_STATIC_BROKER, TYPE_INT, "The one node."),
+        broker_row("default.replication.factor", "1", SOURCE_DEFAULT, TYPE_INT,
+                   "There is one replica."),
+        broker_row("log.retention.ms", topic_default(broker, arena, "retention.ms"), SOURCE_DEFAULT,
+                   TYPE_LONG, "Default of retention.ms."),
+        broker_row("log.segment.bytes", topic_default(broker, arena, "segment.bytes"),
+                   SOURCE_DEFAULT, TYPE_INT, "Default of segment.bytes."),
+        broker_row("message.max.bytes", topic_default(broker, arena, "max.message.bytes"),
+                   SOURCE_DEFAULT, TYPE_INT, "Default of max.message.bytes."),
+        broker_row("min.insync.replicas", "1", SOURCE_DEFAULT, TYPE_INT, "There is one replica."),
+        broker_row("node.id", node, SOURCE_STATIC_BROKER, TYPE_INT, "The one node."),
+        broker_row("num.partitions", arena_printf(arena, "%d", broker->default_partitions),
+                   SOURCE_STATIC_BROKER, TYPE_INT, "Of topics made on first use."),
+        broker_row("offsets.topic.num.partitions", "50", SOURCE_DEFAULT, TYPE_INT,
+                   "Of __consumer_offsets."),
+        broker_row("offsets.topic.replication.factor", "1", SOURCE_DEFAULT, TYPE_INT,
+                   "There is one replica."),
     };
 
     if (resource->resource_name.size && !span_equal(resource->resource_name, span_text(node))) {
@@ -204,11 +252,10 @@ static bool describe_broker(const struct kafka_request *request,
     if (resource->resource_name.size == 0) {
         return true; /* dynamic defaults of the cluster: there are none */
     }
-    result->configs = KAFKA_NEW(request->arena, describe_configs_response_config, ARRAY_SIZE(rows));
+    result->configs = KAFKA_NEW(arena, describe_configs_response_config, ARRAY_SIZE(rows));
     for (size_t i = 0; result->configs && i < ARRAY_SIZE(rows); i++) {
         if (is_wanted(resource, rows[i].name)) {
-            add_config(request, result, &rows[i], rows[i].value.data,
-                       rows[i].is_set ? SOURCE_STATIC_BROKER : SOURCE_DEFAULT, true);
+            add_config(request, result, &rows[i], true);
         }
     }
     return result->configs != NULL;

@@ -55,12 +55,18 @@ static void refuse(struct produce *produce, struct produce_response_partition *r
     row->error_message = message ? span_text(message) : SPAN_NULL;
 }
 
+static int16_t append_error(const struct kafka_request *request, int code) {
+    return code == TOPIC_E_UNKNOWN && request->version >= VERSION_TOPIC_IDS ? KAFKA_UNKNOWN_TOPIC_ID
+                                                                            : kafka_error_of(code);
+}
+
 static void on_durable(struct append *append, int status) {
     struct produce_append *item = container_of(append, struct produce_append, append);
     struct produce *produce = item->produce;
 
     if (status) {
-        refuse(produce, item->row, kafka_error_of(status), error_row_get(status)->text);
+        refuse(produce, item->row, append_error(produce->request, status),
+               error_row_get(status)->text);
     } else {
         item->row->base_offset = item->part.base_offset;
         item->row->log_append_time_ms = item->part.log_append_time_ms;
@@ -199,7 +205,8 @@ static void append_partition(struct produce *produce, struct topic *topic, int16
     item->append.done = on_durable;
     r = topic_log_append(broker->log, &item->append);
     if (r) {
-        refuse(produce, row, kafka_error_of(r), r > 0 ? error_row_get(r)->text : NULL);
+        refuse(produce, row, append_error(produce->request, r),
+               r > 0 ? error_row_get(r)->text : NULL);
         return;
     }
     item->topic = topic_ref(topic);

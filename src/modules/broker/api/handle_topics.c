@@ -69,14 +69,14 @@ static void fill_created(const struct kafka_request *request,
     row->num_partitions = topic->partition_count;
     row->replication_factor = 1;
     if (request->version < VERSION_CONFIGS ||
-        topic_config_rows(request->arena, topic, &rows, &count)) {
+        topic_config_rows(request->userdata, request->arena, topic, &rows, &count)) {
         return;
     }
     row->configs = KAFKA_NEW(request->arena, create_topics_response_config, count);
     for (int32_t i = 0; row->configs && i < count; i++) {
         row->configs[i].name = span_text(rows[i].name);
         row->configs[i].value = rows[i].value;
-        row->configs[i].config_source = rows[i].is_set ? 1 : 5;
+        row->configs[i].config_source = rows[i].source;
         row->configs_count++;
     }
 }

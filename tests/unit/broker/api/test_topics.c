@@ -486,17 +486,19 @@ static void test_describe_configs__has_every_row_with_its_source(void **state) {
     struct topic *topic = harness_topic(&h, "t", 1);
 
     topic->config.retention_ms = 5000;
+    h.config.topic_defaults.segment_bytes = 4096; /* a setting of the broker */
     for (int16_t version = 1; version <= 4; version++) {
-        struct describe_configs_request_resource resources[3];
+        struct span another[1] = {SPAN_LITERAL("segment.bytes")};
+        struct describe_configs_request_resource resources[4];
         struct describe_configs_response_config *config;
         struct describe_configs_response *answer;
         struct describe_configs_request body;
         struct call call;
 
         kafka_init(&kafka_describe_configs_request_type, &body, 1);
-        kafka_init(&kafka_describe_configs_request_resource_type, resources, 3);
+        kafka_init(&kafka_describe_configs_request_resource_type, resources, 4);
         body.resources = resources;
-        body.resources_count = 3;
+        body.resources_count = 4;
         body.include_synonyms = true;
         resources[0].resource_type = resources[2].resource_type = 2;
         resources[0].resource_name = SPAN_LITERAL("t");
@@ -506,6 +508,8 @@ static void test_describe_configs__has_every_row_with_its_source(void **state) {
         resources[1].resource_name = SPAN_LITERAL("0");
         resources[1].configuration_keys_count = -1;
         resources[2].resource_name = SPAN_LITERAL("absent");
+        resources[3] = resources[0];
+        resources[3].configuration_keys = another;
         call_start(&h, &call, DESCRIBE_CONFIGS, version, &body);
         answer = call_wait(&h, &call);
         assert_int_equal(answer->results[0].configs_count, 1);
@@ -515,6 +519,9 @@ static void test_describe_configs__has_every_row_with_its_source(void **state) {
         assert_int_equal(config->synonyms_count, 2);
         assert_true(span_equal(config->synonyms[1].value, SPAN_LITERAL("604800000")));
         assert_true(answer->results[1].configs_count > 5);
+        config = &answer->results[3].configs[0];
+        assert_true(span_equal(config->value, SPAN_LITERAL("4096")));
+        assert_int_equal(config->config_source, 4);
         assert_int_equal(answer->results[2].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
         call_end(&call);
     }
