@@ -1,6 +1,7 @@
 /*
  * What the files of api/ share. A request walks: connection.c (a frame is complete) -> dispatch.c
- * (header, version, decode) -> handle_*.c -> kafka_respond() -> connection.c (in turn, to the peer).
+ * (header, version, decode) -> handle_*.c -> kafka_respond() -> connection.c (to the peer, in
+ * turn).
  */
 #pragma once
 
@@ -67,9 +68,9 @@ void broker_event(const struct broker *broker, enum kafka_server_event event,
                   const struct kafka_request *request, const char *format, ...) _printf_(4, 5);
 /** topic_name_reserved() - ours: not made by clients */
 bool topic_name_reserved(struct span name);
-/** topic_name_collides() - a topic exists that differs in . and _ only (metrics cannot tell them apart) */
+/** topic_name_collides() - a topic exists that differs in . and _ only, which metrics confuse */
 bool topic_name_collides(struct topic_log *log, struct span name);
-/** leader_epoch_check() - error code for current_leader_epoch of a client, 0 when it is right or -1 */
+/** leader_epoch_check() - error code for a client's current leader epoch; 0 when right, or -1 */
 int16_t leader_epoch_check(const struct partition *partition, int32_t epoch);
 /** topic_config_rows() - the configs of @topic as DescribeConfigs shows them; see configs.c */
 struct topic_config_row {
@@ -78,7 +79,7 @@ struct topic_config_row {
     struct span broker_default; /* what holds where the topic sets nothing */
     int8_t source;              /* Kafka's ConfigSource: 1 topic, 4 broker's settings, 5 built in */
     int8_t default_source;
-    int8_t type;      /* Kafka's ConfigType */
+    int8_t type; /* Kafka's ConfigType */
     const char *documentation;
 };
 int topic_config_rows(const struct broker *broker, struct arena *arena, const struct topic *topic,
@@ -171,16 +172,17 @@ int kafka_conn_accept(struct kafka_listener *listener, int fd);
 /** kafka_conn_feed() - memory was released: go on reading. Return false when it is not enough */
 bool kafka_conn_feed(struct kafka_conn *conn);
 struct kafka_conn *kafka_conn_of_starved(struct list *link);
-/** kafka_conn_drain_all() - close each as soon as nothing is in flight; kafka_conn_abort_all() - now */
+/** kafka_conn_drain_all() - close each as soon as nothing is in flight; ..._abort_all() - now */
 void kafka_conn_drain_all(struct kafka_server *server);
 void kafka_conn_abort_all(struct kafka_server *server);
 
 /* ---- dispatch.c ---- */
 /**
  * dispatch_frame() - decode the request in @frame and call its handler
- * Return: 0, and the handler answers @request; -EPROTO when the connection must be closed: @ret_reason
- *         says what was wrong (static until the next call), the request is still the caller's.
+ * Return: 0, and the handler answers @request; -EPROTO when the connection must be closed:
+ * @ret_reason says what was wrong (static until the next call), the request is still the caller's.
  */
-int dispatch_frame(struct kafka_server *server, struct api_request *request, const char **ret_reason);
-/** what_speaks() - what a peer whose first bytes are no Kafka frame seems to speak; NULL: no idea */
+int dispatch_frame(struct kafka_server *server, struct api_request *request,
+                   const char **ret_reason);
+/** what_speaks() - what a peer seems to speak whose first bytes are no Kafka frame, or NULL */
 const char *what_speaks(const uint8_t *bytes, size_t size);

@@ -1,14 +1,14 @@
 /*
  * The APIs of this folder: what ApiVersions advertises, what is dispatched and what the README
  * lists come from these rows and from the table of group/. Nothing stands here that is not done.
- * Ranges: research/kafka.md 1.4.
+ * The ranges are those of Kafka 4.2.
  */
 #include "api_private.h"
 
 const struct kafka_handler broker_handlers[] = {
     /* key, first and last version, served from (0: first) */
     {0, 0, 13, 3,
-     handle_produce}, /* 0..2 are listed for librdkafka's sake and answered with error 35 (G3) */
+     handle_produce}, /* 0..2 are listed for librdkafka's sake and answered with error 35 */
     {1, 4, 18, 0, handle_fetch},
     {2, 1, 11, 0, handle_list_offsets},
     {3, 0, 13, 0, handle_metadata},

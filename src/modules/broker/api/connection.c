@@ -204,8 +204,10 @@ static void write_encoded(struct kafka_conn *c, struct kafka_encoded *encoded) {
     }
 }
 
-/* Length, correlation id and, in flexible versions, an empty list of tags (never for ApiVersions,
- * G1). */
+/*
+ * Length, correlation id and, in flexible versions, an empty list of tags. Never for ApiVersions: a
+ * client reads its answer before it knows whether the broker has flexible versions at all.
+ */
 static int encode_answer(const struct kafka_request *public, const void *body,
                          struct kafka_encoded *encoded) {
     enum { API_VERSIONS_KEY = 18 };

@@ -78,7 +78,7 @@ static const struct kafka_field *find_error_field(const struct kafka_api *api, i
 }
 
 /*
- * A version that is not served (G2, G6). ApiVersions answers in version 0 with the table, so that
+ * A version that is not served. ApiVersions answers in version 0 with the table, so that
  * the client can choose again; others say so where the layout is known and has a place for it.
  */
 static int refuse_version(struct kafka_server *server, struct api_request *request,

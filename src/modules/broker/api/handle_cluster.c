@@ -38,7 +38,7 @@ void handle_api_versions(struct kafka_request *request) {
         out_of_memory(request);
         return;
     }
-    if (!body) { /* a version that we do not know (G2): the table in version 0 */
+    if (!body) { /* a version that we do not know: the table in version 0 */
         answer->error_code = KAFKA_UNSUPPORTED_VERSION;
     } else if (request->version >= 3 && (!software_name_valid(body->client_software_name) ||
                                          !software_name_valid(body->client_software_version))) {

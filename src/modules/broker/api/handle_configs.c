@@ -1,5 +1,5 @@
 /*
- * DescribeConfigs (G20): every config of a topic or of the broker, with its default and where it
+ * DescribeConfigs: every config of a topic or of the broker, with its default and where it
  * comes from. The rows below are Kafka's names; what this broker does not do stands at the value
  * that describes what happens here.
  */

@@ -1,7 +1,7 @@
 /*
  * Fetch. A request walks: check -> read each partition in turn -> enough? answer : park.
  *
- * "Enough" is Kafka's rule (G22): min_bytes collected, or the deadline, or anything that the client
+ * "Enough" is Kafka's rule: min_bytes collected, or the deadline, or anything that the client
  * should know at once (an error, a diverging epoch). Parked, it waits at every partition it names;
  * a wake collects again at the end of the turn, so that one journal frame over many partitions
  * costs one collection. Reads may have to wait for the disk; partitions are read one after the
@@ -91,7 +91,7 @@ static void set_marks(struct fetch_part *part) {
     part->row->log_start_offset = partition->log_start_offset;
 }
 
-/* The client's last epoch ended before the offset that it asks for: it has to truncate (G31). */
+/* The client's last epoch ended before the offset that it asks for: it has to truncate. */
 static bool diverges(struct fetch_part *part) {
     int32_t last = part->wanted->last_fetched_epoch;
     int32_t epoch;
@@ -137,7 +137,7 @@ static void check_part(struct fetch_part *part) {
     if (diverges(part)) {
         part->final = part->fetch->at_once = true;
     } else if (offset < partition->log_start_offset || offset > partition->log_end_offset) {
-        set_error(part, KAFKA_OFFSET_OUT_OF_RANGE); /* with the marks at -1 (G25) */
+        set_error(part, KAFKA_OFFSET_OUT_OF_RANGE); /* with the marks at -1 */
     }
 }
 
@@ -252,7 +252,7 @@ static bool read_part(struct fetch *fetch) {
     read->partition = part->partition;
     read->offset = part->wanted->fetch_offset;
     read->max_bytes = MIN(left, (size_t)MAX(part->wanted->partition_max_bytes, 0));
-    read->min_one_batch = fetch->bytes == 0; /* G23 */
+    read->min_one_batch = fetch->bytes == 0; /* or a consumer would never pass it (KIP-74) */
     read->memory_only = false;
     read->done = on_read;
     read->chunk_count = 0;
@@ -376,7 +376,7 @@ static void add_part(struct fetch *fetch, struct topic *topic, int16_t topic_err
     part->waiter.wake = on_wake;
     row->partition_index = wanted->partition;
     row->records.span = SPAN_LITERAL("");
-    row->aborted_transactions_count = body->isolation_level == READ_COMMITTED ? 0 : -1; /* G27 */
+    row->aborted_transactions_count = body->isolation_level == READ_COMMITTED ? 0 : -1;
     part->partition = topic ? partition_get(topic, wanted->partition) : NULL;
     if (!part->partition) {
         set_error(part, topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic_error);
@@ -446,7 +446,7 @@ void handle_fetch(struct kafka_request *request) {
         return;
     }
     if (request->version >= VERSION_SESSIONS && body->session_epoch > 0) {
-        fetch->answer->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND; /* G30: we gave none */
+        fetch->answer->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND; /* we gave none */
         kafka_respond(request, fetch->answer);
         return;
     }

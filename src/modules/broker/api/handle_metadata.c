@@ -1,5 +1,5 @@
 /*
- * Metadata. Topics come into being here (G13): a name asked for with the flag (implied before
+ * Metadata. Topics come into being here: a name asked for with the flag (implied before
  * version 4) is created, and the answer waits until that is durable; asking for all creates none.
  */
 #include "api_private.h"
@@ -200,8 +200,7 @@ void handle_metadata(struct kafka_request *request) {
     struct lookup *lookup = arena_alloc(request->arena, sizeof *lookup);
     struct metadata_response_broker *self = KAFKA_NEW(request->arena, metadata_response_broker, 1);
     struct metadata_response *answer = KAFKA_NEW(request->arena, metadata_response, 1);
-    bool all =
-        body->topics_count < 0 || (request->version == 0 && body->topics_count == 0); /* G14 */
+    bool all = body->topics_count < 0 || (request->version == 0 && body->topics_count == 0);
 
     if (!lookup || !self || !answer) {
         out_of_memory(request);

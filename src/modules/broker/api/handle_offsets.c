@@ -3,7 +3,7 @@
 
 #include <eventbox/loop/op.h>
 
-/* Timestamps with a meaning of their own (G32). */
+/* Timestamps with a meaning of their own. */
 enum {
     AT_LATEST = -1,
     AT_EARLIEST = -2,
@@ -181,7 +181,7 @@ static void find_epoch_end(const struct kafka_request *request,
         return;
     }
     row->error_code = leader_epoch_check(partition, wanted->current_leader_epoch);
-    /* An epoch that never was, or is yet to come, is undefined: -1 and -1 (G31). */
+    /* An epoch that never was, or is yet to come, is undefined: -1 and -1. */
     if (row->error_code == 0 && wanted->leader_epoch >= 0 &&
         wanted->leader_epoch <= partition->leader_epoch) {
         partition_epoch_end(broker->log, partition, wanted->leader_epoch, &row->leader_epoch,

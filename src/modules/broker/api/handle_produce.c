@@ -1,7 +1,7 @@
 /*
  * Produce. Each partition is an append of its own, as in Kafka: one that is refused does not hold
  * the others back. The batch stays where the socket put it: the log takes a reference to the frame.
- * The answer leaves when the last append is durable, also for acks=1; acks=0 gets none (G10).
+ * The answer leaves when the last append is durable, also for acks=1; acks=0 gets none.
  */
 #include "api_private.h"
 
@@ -77,7 +77,7 @@ static void on_durable(struct append *append, int status) {
     finish_if_ready(produce);
 }
 
-/* What only a key-less record of a compacted topic can be refused for needs a look inside (G36). */
+/* What only a key-less record of a compacted topic can be refused for needs a look inside. */
 static int16_t check_keys(struct span bytes, struct kafka_request *request,
                           struct produce_response_partition *row) {
     struct record_iterator it;
@@ -108,7 +108,7 @@ static int16_t check_keys(struct span bytes, struct kafka_request *request,
     return r ? KAFKA_CORRUPT_MESSAGE : error;
 }
 
-/* The rules of the protocol (G34); size, CRC and sequence are checked by the log. */
+/* The rules of the protocol; size, CRC and sequence are checked by the log. */
 static int16_t check_batch(struct kafka_request *request, const struct topic *topic,
                            struct span bytes, struct record_batch *batch, const char **ret_message,
                            struct produce_response_partition *row) {

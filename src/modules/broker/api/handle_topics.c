@@ -98,7 +98,7 @@ static void on_created(struct topic_log_request *created, int status) {
     finish_if_ready(changes);
 }
 
-/* Replicas can be asked for in any number and on any node: there is one of each (G18). */
+/* Replicas can be asked for in any number and on any node: there is one of each. */
 static int16_t count_partitions(const struct kafka_request *request,
                                 const struct create_topics_request_topic *wanted,
                                 int32_t *ret_count, const char **ret_message) {
@@ -302,7 +302,7 @@ static void delete_topic(struct changes *changes, struct topic *topic,
         return;
     }
     changes->pending++;
-    if (broker->config && broker->config->topic_deleted) { /* its committed offsets go too (G62) */
+    if (broker->config && broker->config->topic_deleted) { /* its committed offsets go too */
         broker->config->topic_deleted(broker->config->group_userdata, row->name);
     }
 }

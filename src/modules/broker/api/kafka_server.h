@@ -20,10 +20,10 @@ struct kafka_limits {
     size_t connection_bytes;      /* of small requests in flight on one connection */
     unsigned connection_requests; /* in flight on one connection */
     unsigned connections_max;
-    size_t fetch_max_bytes;       /* of one Fetch answer */
-    size_t arena_max_bytes;       /* of the decoded form of one request, and of its answer */
+    size_t fetch_max_bytes; /* of one Fetch answer */
+    size_t arena_max_bytes; /* of the decoded form of one request, and of its answer */
     int64_t idle_ms;
-    int64_t progress_ms;          /* a frame that has begun must go on within this */
+    int64_t progress_ms; /* a frame that has begun must go on within this */
 };
 #define KAFKA_LIMITS_DEFAULT                                                                       \
     ((struct kafka_limits){MIB(100), MIB(24), KIB(64), MIB(4), 1000, 20000, MIB(55), MIB(32),      \
@@ -44,14 +44,15 @@ struct kafka_server_config {
     int32_t node_id;
     bool auto_create_topics;
     int32_t default_partitions;
-    struct topic_config topic_defaults; /* shown by DescribeConfigs; 0: the built-in default */
+    struct topic_config topic_defaults;    /* shown by DescribeConfigs; 0: the built-in default */
     const struct kafka_handlers *handlers; /* of group/; may be NULL with count 0 */
     size_t handlers_count;
     /* Optional, of group/: somebody looks for a coordinator; a topic is gone. */
     int (*prepare_coordinator)(void *userdata);
     void (*topic_deleted)(void *userdata, struct span topic);
     void *group_userdata;
-    void (*on_event)(void *userdata, enum kafka_server_event event, const char *peer, const char *text);
+    void (*on_event)(void *userdata, enum kafka_server_event event, const char *peer,
+                     const char *text);
     void *userdata;
 };
 
@@ -77,12 +78,14 @@ int kafka_server_listen(struct kafka_server *server, const struct kafka_listener
 /** kafka_server_port() - of the @index-th listener, 0 when there is none */
 uint16_t kafka_server_port(const struct kafka_server *server, unsigned index);
 /**
- * kafka_server_stop() - accept no more, answer parked fetches, let requests finish within @drain_ms,
- * then close; @done on the loop, not before the return. Appends under way keep it waiting.
+ * kafka_server_stop() - accept no more, answer parked fetches, let requests finish within
+ * @drain_ms, then close; @done on the loop, not before the return. Appends under way keep it
+ * waiting.
  */
 void kafka_server_stop(struct kafka_server *server, int64_t drain_ms, void (*done)(void *userdata),
                        void *userdata);
 void kafka_server_free(struct kafka_server *server); /* stopped, or never listened; accepts NULL */
 void kafka_server_stats(const struct kafka_server *server, struct kafka_server_stats *ret_stats);
-/** kafka_server_api() - the row that serves @key, NULL when none; for tools that list what is served */
+/** kafka_server_api() - the row that serves @key, NULL when none; for tools that list what is
+ * served */
 const struct kafka_handler *kafka_server_api(const struct kafka_server *server, int16_t key);

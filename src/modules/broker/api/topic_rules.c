@@ -18,7 +18,7 @@ bool topic_name_reserved(struct span name) {
     return name.size >= ours.size && memcmp(name.data, ours.data, ours.size) == 0;
 }
 
-/* Metrics write both as "_", so Kafka refuses two topics that differ only there (G19). */
+/* Metrics write both as "_", so Kafka refuses two topics that differ only there. */
 static bool collide(struct span a, struct span b) {
     const char *x = a.data;
     const char *y = b.data;

@@ -25,14 +25,15 @@ struct kafka_request {
     int32_t correlation_id;
     struct span client_id; /* data NULL: null */
     const char *peer_host; /* "127.0.0.1"; lives as long as the request */
-    /* Where this client is told to connect: as reached, unless the listener's setting says otherwise. */
+    /* Where this client is told to connect: as reached, unless the listener's setting says
+     * otherwise. */
     const char *advertised_host;
     int32_t advertised_port;
-    const void *body;      /* struct NAME_request of kafka_messages.h, decoded */
-    struct arena *arena;   /* for the response body; freed with the request */
-    void *userdata;        /* of the handler's table */
-    bool internal;         /* came in by the internal listener (9093) */
-    bool gone;             /* the peer has left; answers are dropped */
+    const void *body;    /* struct NAME_request of kafka_messages.h, decoded */
+    struct arena *arena; /* for the response body; freed with the request */
+    void *userdata;      /* of the handler's table */
+    bool internal;       /* came in by the internal listener (9093) */
+    bool gone;           /* the peer has left; answers are dropped */
 
     /* The handler's own while the request is parked. */
     struct list link;
@@ -56,7 +57,8 @@ struct kafka_request_ops {
  * kafka_respond() - encode @body (struct NAME_response) at the request's version, send it in turn
  * The request must not be touched afterwards. Bodies come from KAFKA_NEW() or kafka_init(), so that
  * every field that the handler does not set has its default.
- * Return: 0; negative when it could not be encoded, and the connection is closed. Handlers may ignore it.
+ * Return: 0; negative when it could not be encoded, and the connection is closed. Handlers may
+ * ignore it.
  */
 static inline int kafka_respond(struct kafka_request *request, const void *body) {
     return request->ops->respond(request, body);
@@ -65,7 +67,8 @@ static inline int kafka_respond(struct kafka_request *request, const void *body)
 static inline void kafka_respond_none(struct kafka_request *request) {
     request->ops->respond_none(request);
 }
-/** kafka_request_close() - close the connection instead of an answer (out of memory for one); @reason is logged */
+/** kafka_request_close() - close the connection instead of an answer (out of memory for one);
+ * @reason is logged */
 static inline void kafka_request_close(struct kafka_request *request, const char *reason) {
     request->ops->close(request, reason);
 }
@@ -75,7 +78,7 @@ struct kafka_handler {
     int16_t key;
     int16_t version_first; /* advertised */
     int16_t version_last;
-    int16_t served_first; /* below it error 35 is answered (Produce: research/kafka.md G3); 0: as advertised */
+    int16_t served_first; /* below it error 35 is answered; 0: as advertised */
     void (*handle)(struct kafka_request *request);
 };
 

@@ -244,9 +244,8 @@ static void test_connection__answers_api_versions_with_header_v0(void **state) {
     send_text(fd, &out);
     _cleanup_(buf_unrefp) struct buf *answer = receive_answer(fd);
     assert_int_equal(get_be32(answer->data), 77);
-    assert_int_equal(get_be16(answer->data + 4),
-                     0); /* the error code, no byte of tags before it (G1) */
-    assert_int_equal(answer->data[6], 12 + 1 + 1); /* a compact array of 12 rows and Heartbeat */
+    assert_int_equal(get_be16(answer->data + 4), 0); /* the error code, no byte of tags before it */
+    assert_int_equal(answer->data[6], 12 + 1 + 1);   /* a compact array of 12 rows and Heartbeat */
     close(fd);
 }
 
@@ -263,7 +262,7 @@ static void test_connection__answers_an_unknown_api_versions_in_version_0(void *
     assert_int_equal(get_be32(answer->data), 5);
     assert_int_equal(get_be16(answer->data + 4), KAFKA_UNSUPPORTED_VERSION);
     assert_true(get_be32(answer->data + 6) > 5); /* rows, as an array of version 0 */
-    expect_answer(fd, 6);                        /* the connection goes on (G2) */
+    expect_answer(fd, 6);                        /* the connection goes on */
     close(fd);
 }
 

@@ -314,7 +314,7 @@ static void test_fetch__gives_records_in_every_version(void **state) {
         assert_int_equal(row->high_watermark, 3);
         assert_int_equal(row->last_stable_offset, 3);
         assert_int_equal(row->aborted_transactions_count, -1);
-        /* The batch that contains the offset, from its base (G24). */
+        /* The batch that contains the offset, from its base. */
         assert_int_equal(record_batch_parse(row->records.span, &batch), 0);
         assert_int_equal(batch.base_offset, 0);
         assert_int_equal(batch.record_count, 3);
@@ -401,7 +401,7 @@ static void test_fetch__checks_the_range(void **state) {
 
     append_records(&h, "t", 5, 1000);
     topic->partitions[0]->log_start_offset = 2;
-    fetch_args(&args, 5, 0); /* the end itself is valid and empty (G25) */
+    fetch_args(&args, 5, 0); /* the end itself is valid and empty */
     assert_int_equal(fetch_error(11, &args), 0);
     fetch_args(&args, 1, 500);
     assert_int_equal(fetch_error(11, &args), KAFKA_OFFSET_OUT_OF_RANGE);
@@ -457,7 +457,7 @@ static void test_fetch__knows_topics_by_name_or_id(void **state) {
     harness_topic(&h, "t", 1);
     fetch_args(&args, 0, 0);
     assert_int_equal(fetch_error(13, &args), 0);
-    args.topic.topic_id.bytes[3] = 1; /* of another incarnation: never by name (G17) */
+    args.topic.topic_id.bytes[3] = 1; /* of another incarnation: never by name */
     assert_int_equal(fetch_error(13, &args), KAFKA_UNKNOWN_TOPIC_ID);
 }
 
@@ -486,7 +486,7 @@ static void test_fetch__lists_no_aborted_transactions(void **state) {
     args.body.isolation_level = 1;
     call_start(&h, &call, FETCH, 11, &args.body);
     call_wait(&h, &call);
-    assert_int_equal(first_row(&call)->aborted_transactions_count, 0); /* not null (G27) */
+    assert_int_equal(first_row(&call)->aborted_transactions_count, 0); /* not null */
     call_end(&call);
 }
 

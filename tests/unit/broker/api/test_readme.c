@@ -25,7 +25,8 @@ static char *read_file(const char *path) {
 static unsigned count_rows(const char *text) {
     unsigned count = 0;
 
-    for (const char *at = strstr(text, "| key | API |"); at && *at == '|'; at = strchr(at, '\n') + 1) {
+    for (const char *at = strstr(text, "| key | API |"); at && *at == '|';
+         at = strchr(at, '\n') + 1) {
         count++;
     }
     return count - 2; /* head and rule */

@@ -67,7 +67,7 @@ static void test_record_batch_parse__reads_every_field(void **state) {
     assert_int_equal(batch.base_sequence, -1);
     assert_int_equal(batch.max_timestamp_ms, INT64_C(1700000000000));
     assert_int_equal(batch.total_bytes, buf->size);
-    /* Offset and epoch lie outside the CRC (G35). */
+    /* Offset and epoch lie outside the CRC. */
     assert_true(record_batch_check_crc(span_of(buf->data, buf->size)));
 }
 
