@@ -261,6 +261,9 @@ void server_bad_peer(struct kafka_server *server, struct conn *conn, const char 
         va_start(args, format);
         vsnprintf(text, sizeof text, format, args);
         va_end(args);
+        for (char *c = text; *c; c++) { /* the peer chooses its client id */
+            *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
+        }
         server->config.on_event(server->config.userdata, KAFKA_SERVER_BAD_PEER,
                                 conn_peer_address(conn), text);
     }

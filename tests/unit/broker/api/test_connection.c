@@ -540,6 +540,7 @@ static void test_connection__says_what_the_peer_seems_to_speak(void **state) {
         {"\0\0\0\x0a\0\x63\0\0\0\0\0\1\xff\xff", 14,
          "api key 99 version 0 of client '' is not served"},
         {"\0\0\0\x0a\0\3\0\x63\0\0\0\1\xff\xff", 14, "Metadata version 99"},
+        {"\0\0\0\x0c\0\x63\0\0\0\0\0\1\0\2\n\x1b", 16, "of client '?\?' is not served"},
         {"\0\0\0\x0c\0\3\0\1\0\0\0\1\xff\xff\0\1", 16,
          "Metadata version 1 of client '' cannot be decoded"},
     };
