@@ -14,7 +14,8 @@
  * outbox_add() - write one row with @count records into the transaction
  * @trace: travels in each record's traceparent header; may be NULL
  * A record with timestamp_ms 0 gets the time of this call.
- * Return: 0 and *ret_id (may be NULL); STORE_E_OUTBOX_FULL; TOPIC_E_TOO_LARGE above 1 MiB; negative.
+ * Return: 0 and *ret_id (may be NULL); STORE_E_OUTBOX_FULL; TOPIC_E_TOO_LARGE above 1 MiB;
+ * negative.
  */
 int outbox_add(struct store_tx *tx, const struct trace *trace, const struct topic_record *records,
                size_t count, int64_t *ret_id);

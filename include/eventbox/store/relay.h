@@ -13,12 +13,15 @@ struct relay_config {
     struct loop *loop;
     struct store *store;
     struct topic_port *topics;
-    bool copy_notifications; /* copies records of `notification` to `notifications` in the same append */
+    bool copy_notifications; /* copies records of `notification` to `notifications` in the same
+                                append */
     size_t batch_rows;       /* outbox rows a append; 256 */
     /* A failure that repeats: text for the log. Optional. */
     void (*on_error)(void *userdata, int status, const char *text);
-    /* One row was published; for the log and the demo: topic and offset of the first record. Optional. */
-    void (*on_published)(void *userdata, const struct trace *trace, const char *topic, int64_t offset);
+    /* One row was published; for the log and the demo: topic and offset of the first record.
+     * Optional. */
+    void (*on_published)(void *userdata, const struct trace *trace, const char *topic,
+                         int64_t offset);
     void *userdata;
 };
 
@@ -30,16 +33,18 @@ struct relay_stats {
 };
 
 /*
- * Every record leaves with the header `eventbox-origin: <store uuid>`, by which notify knows its own
- * copies, and with `traceparent` when the row has a trace.
+ * Every record leaves with the header `eventbox-origin: <store uuid>`, by which notify knows its
+ * own copies, and with `traceparent` when the row has a trace.
  */
 
 /**
- * relay_start() - read the cursor, raise the outbox's AUTOINCREMENT if it leads the outbox, then run
+ * relay_start() - read the cursor, raise the outbox's AUTOINCREMENT if it leads the outbox, then
+ * run
  * @started: once, after the return; with a status other than 0 the relay has freed itself
  */
-int relay_start(const struct relay_config *config, void (*started)(void *userdata, int status), void *userdata,
-                struct relay **ret_relay);
+int relay_start(const struct relay_config *config, void (*started)(void *userdata, int status),
+                void *userdata, struct relay **ret_relay);
 /** relay_drain() - stop when the outbox is empty or after @deadline_ms, then @drained and free */
-void relay_drain(struct relay *relay, int64_t deadline_ms, void (*drained)(void *userdata), void *userdata);
+void relay_drain(struct relay *relay, int64_t deadline_ms, void (*drained)(void *userdata),
+                 void *userdata);
 void relay_stats(const struct relay *relay, struct relay_stats *ret_stats);

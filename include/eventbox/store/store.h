@@ -3,8 +3,8 @@
  * prefixed by the module's name.
  *
  * A transaction's body is a C function that runs off the loop on the synchronous statement
- * interface below. It may run twice (a serialization failure, a retry inside a group), so it touches
- * nothing but the transaction and its own job: reset outputs at its beginning.
+ * interface below. It may run twice (a serialization failure, a retry inside a group), so it
+ * touches nothing but the transaction and its own job: reset outputs at its beginning.
  *
  * Writes: one writer takes what is queued as one group, runs each body as a SAVEPOINT and commits
  * once with synchronous=FULL; done(0) means durable. Reads: reader threads begin a read transaction
@@ -26,9 +26,10 @@ struct store_stmt;
 
 /* ---- opening ---- */
 
-/* Numbered, forward only, run once, recorded with a checksum. A change of a released one is refused. */
+/* Numbered, forward only, run once, recorded with a checksum. A change of a released one is
+ * refused. */
 struct store_migration {
-    int number; /* 1, 2, ... within the module; 0 ends a table */
+    int number;      /* 1, 2, ... within the module; 0 ends a table */
     const char *sql; /* one or more statements in the common subset of SQLite and PostgreSQL, and
                         INTEGER PRIMARY KEY AUTOINCREMENT for ids that are never given out twice */
 };
@@ -42,7 +43,8 @@ struct store_config {
     struct work_port *work;
     struct random *random;
     struct clock *clock;
-    const char *url; /* "sqlite:///./x.db", "sqlite:////abs/x.db" or a plain path; relative to the working directory */
+    const char *url; /* "sqlite:///./x.db", "sqlite:////abs/x.db" or a plain path; relative to the
+                        working directory */
     const struct store_migration_set *migrations;
     size_t migration_count;
     unsigned write_queue_max, read_queue_max; /* jobs not yet done; 0: 4,096 */
@@ -53,10 +55,13 @@ struct store_config {
 /**
  * store_open() - open or make the database, check that it is ours, migrate. Before the loop runs.
  * @ret_message: one line for the operator on failure, naming file and remedy; static
- * Return: 0; STORE_E_FOREIGN (left untouched), STORE_E_NEWER; CONF_E_VALUE for a URL it cannot serve; negative.
+ * Return: 0; STORE_E_FOREIGN (left untouched), STORE_E_NEWER; CONF_E_VALUE for a URL it cannot
+ * serve; negative.
  */
-int store_open(const struct store_config *config, struct store **ret_store, const char **ret_message);
-/** store_close() - finish queued jobs, checkpoint the WAL, close; then @on_closed on the loop; frees */
+int store_open(const struct store_config *config, struct store **ret_store,
+               const char **ret_message);
+/** store_close() - finish queued jobs, checkpoint the WAL, close; then @on_closed on the loop;
+ * frees */
 void store_close(struct store *store, void (*on_closed)(void *userdata), void *userdata);
 /** store_uuid() - made with the database; tells a restored or foreign one from ours */
 const struct uuid *store_uuid(const struct store *store);
@@ -68,26 +73,30 @@ struct store_job {
     int (*body)(struct store_tx *tx, struct store_job *job);
     void (*done)(struct store_job *job, int status); /* on the loop, exactly once */
     int status;
-    struct store *store;   /* private */
+    struct store *store;      /* private */
     bool write, added_outbox; /* private */
 };
 
 /**
  * store_write() - queue a write transaction
- * Return: 0, done() follows: 0 durable; what the body returned (rolled back); STORE_E_UNKNOWN_OUTCOME
- * (commit failed; the store has failed until a restart); STORE_E_FULL (rolled back); STORE_E_FAILED.
- * Nothing was queued: STORE_E_BUSY, STORE_E_FAILED, WORK_E_STOPPED after store_close().
+ * Return: 0, done() follows: 0 durable; what the body returned (rolled back);
+ * STORE_E_UNKNOWN_OUTCOME (commit failed; the store has failed until a restart); STORE_E_FULL
+ * (rolled back); STORE_E_FAILED. Nothing was queued: STORE_E_BUSY, STORE_E_FAILED, WORK_E_STOPPED
+ * after store_close().
  */
 int store_write(struct store *store, struct store_job *job);
-/** store_read() - as above, on a snapshot taken after this call; writing fails. Goes on in a failed store */
+/** store_read() - as above, on a snapshot taken after this call; writing fails. Goes on in a failed
+ * store */
 int store_read(struct store *store, struct store_job *job);
 
-/* The same inside an operation: @body gets the op; its result resumes the op (positive codes fail it). */
+/* The same inside an operation: @body gets the op; its result resumes the op (positive codes fail
+ * it). */
 struct store_op_job {
     struct store_job job;
     struct op *op;
     int (*body)(struct store_tx *tx, struct op *op);
-    bool keep_status; /* resume with 0 and leave a positive result in job.status for the next step */
+    bool
+        keep_status; /* resume with 0 and leave a positive result in job.status for the next step */
 };
 int op_wait_store_write(struct op *op, struct store *store, struct store_op_job *job,
                         int (*body)(struct store_tx *tx, struct op *op));
@@ -103,13 +112,15 @@ int op_wait_store_read(struct op *op, struct store *store, struct store_op_job *
  */
 int store_prepare(struct store_tx *tx, const char *sql, struct store_stmt **ret_stmt);
 void store_bind_int(struct store_stmt *stmt, int parameter, int64_t value); /* 1-based */
-/* data NULL: NULL; borrowed until the statement is at its end, prepared again, or the body returns */
+/* data NULL: NULL; borrowed until the statement is at its end, prepared again, or the body returns
+ */
 void store_bind_text(struct store_stmt *stmt, int parameter, struct span value);
 void store_bind_blob(struct store_stmt *stmt, int parameter, struct span value);
 void store_bind_null(struct store_stmt *stmt, int parameter);
 
 enum { STORE_ROW = 1 };
-/** store_step() - STORE_ROW, 0 at the end (bind and step again), STORE_E_UNIQUE, STORE_E_FULL, negative */
+/** store_step() - STORE_ROW, 0 at the end (bind and step again), STORE_E_UNIQUE, STORE_E_FULL,
+ * negative */
 int store_step(struct store_stmt *stmt);
 int64_t store_column_int(struct store_stmt *stmt, int column); /* 0-based */
 bool store_column_is_null(struct store_stmt *stmt, int column);
@@ -124,8 +135,8 @@ int store_run(struct store_stmt *stmt, int64_t *ret_changes);
 struct store_stats {
     uint64_t write_jobs, write_groups, read_jobs, refused_jobs, failed_groups;
     unsigned write_queued, read_queued;
-    int64_t outbox_rows; /* waiting for the relay */
-    bool failed;         /* the database cannot be written until a restart */
+    int64_t outbox_rows;  /* waiting for the relay */
+    bool failed;          /* the database cannot be written until a restart */
     char last_error[160]; /* the engine's words for the last unexpected failure */
 };
 void store_stats(const struct store *store, struct store_stats *ret_stats);

@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "../engine.h"
+#include "engine.h"
 
 #include <limits.h>
 #include <sqlite3.h>
