@@ -51,4 +51,6 @@ LOG_EVENT(LOG_BROKER_GROUP,        LOG_LEVEL_INFO,  "group_rebalanced",    "cons
 
 /* fluent */
 LOG_EVENT(LOG_FLUENT_DROPPED,      LOG_LEVEL_WARN,  "log_dropped",         "log lines were dropped")
+LOG_EVENT(LOG_FLUENT_CONNECTED,    LOG_LEVEL_INFO,  "forward_connected",   "log lines go to the forward server")
+LOG_EVENT(LOG_FLUENT_UNREACHABLE,  LOG_LEVEL_INFO,  "forward_unreachable", "no forward server answers; log lines wait in memory and the oldest go first")
 /* clang-format on */

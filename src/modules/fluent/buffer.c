@@ -1,0 +1,211 @@
+#include "buffer.h"
+
+#include <eventbox/base/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHUNK_FIRST_BYTES = 64 * 1024, /* quiet services need no more; then four times as much */
+    CHUNK_ROOM = ENCODE_HEADER_BYTES_MAX,
+};
+
+void fluent_buffer_init(struct fluent_buffer *buffer, struct random *random, size_t bytes_max,
+                        size_t chunk_bytes) {
+    *buffer = (struct fluent_buffer){
+        .random = random,
+        .bytes_max = bytes_max,
+        .chunk_bytes = chunk_bytes,
+    };
+    encoder_init(&buffer->encoder);
+    list_init(&buffer->queue);
+}
+
+static void free_chunk(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
+    buffer->bytes -= chunk->buf->capacity;
+    buf_unref(chunk->buf);
+    free(chunk);
+}
+
+void fluent_buffer_release(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
+    free_chunk(buffer, chunk);
+}
+
+void fluent_buffer_drop(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
+    for (size_t i = 0; i < FLUENT_LEVELS; i++) {
+        buffer->dropped_by_level[i] += chunk->events_by_level[i];
+    }
+    buffer->dropped += chunk->events;
+    free_chunk(buffer, chunk);
+}
+
+void fluent_buffer_deinit(struct fluent_buffer *buffer) {
+    struct fluent_chunk *chunk;
+    for (size_t i = 0; i < buffer->tag_count; i++) {
+        if (buffer->open[i].chunk) {
+            free_chunk(buffer, buffer->open[i].chunk);
+        }
+    }
+    buffer->tag_count = 0;
+    while ((chunk = fluent_buffer_take(buffer))) {
+        free_chunk(buffer, chunk);
+    }
+}
+
+struct fluent_chunk *fluent_buffer_take(struct fluent_buffer *buffer) {
+    struct list *link = buffer->queue.next ? list_pop_front(&buffer->queue) : NULL;
+    return link ? list_entry(link, struct fluent_chunk, link) : NULL;
+}
+
+void fluent_buffer_put_back(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
+    list_push_front(&buffer->queue, &chunk->link);
+}
+
+bool fluent_buffer_empty(const struct fluent_buffer *buffer) {
+    for (size_t i = 0; i < buffer->tag_count; i++) {
+        if (buffer->open[i].chunk) {
+            return false;
+        }
+    }
+    return list_empty(&buffer->queue);
+}
+
+/* ---- sealing ---- */
+
+static void seal(struct fluent_buffer *buffer, struct fluent_open_chunk *open) {
+    struct fluent_chunk *chunk = open->chunk;
+    uint8_t random[16], header[ENCODE_HEADER_BYTES_MAX];
+    size_t size = encode_header(open->tag, (uint32_t)(chunk->end - CHUNK_ROOM), header);
+
+    random_fill(buffer->random, random, sizeof random);
+    base64_encode(random, sizeof random, chunk->id);
+    chunk->start = CHUNK_ROOM - size;
+    memcpy(chunk->buf->data + chunk->start, header, size);
+    chunk->end += encode_trailer(chunk->id, chunk->events, chunk->buf->data + chunk->end);
+    list_push_back(&buffer->queue, &chunk->link);
+    open->chunk = NULL;
+}
+
+void fluent_buffer_seal(struct fluent_buffer *buffer) {
+    for (size_t i = 0; i < buffer->tag_count; i++) {
+        if (buffer->open[i].chunk) {
+            seal(buffer, &buffer->open[i]);
+        }
+    }
+}
+
+/* ---- making room ---- */
+
+/* Room for @size more bytes of memory, at the cost of the oldest lines. */
+static bool make_room(struct fluent_buffer *buffer, size_t size) {
+    while (buffer->bytes + size > buffer->bytes_max) {
+        struct fluent_chunk *oldest = fluent_buffer_take(buffer);
+        if (!oldest) {
+            return false;
+        }
+        fluent_buffer_drop(buffer, oldest);
+    }
+    return true;
+}
+
+static size_t room_of(const struct fluent_chunk *chunk) {
+    return chunk->buf->capacity - chunk->end - ENCODE_TRAILER_BYTES_MAX;
+}
+
+static size_t capacity_max(const struct fluent_buffer *buffer) {
+    return CHUNK_ROOM + buffer->chunk_bytes + ENCODE_RECORD_BYTES_MAX + ENCODE_TRAILER_BYTES_MAX;
+}
+
+static struct fluent_chunk *new_chunk(struct fluent_buffer *buffer, size_t size) {
+    size_t capacity = MAX((size_t)CHUNK_FIRST_BYTES, CHUNK_ROOM + size + ENCODE_TRAILER_BYTES_MAX);
+    struct fluent_chunk *chunk;
+    if (!make_room(buffer, capacity)) {
+        return NULL;
+    }
+    chunk = calloc(1, sizeof *chunk);
+    if (chunk) {
+        chunk->buf = buf_new(capacity);
+    }
+    if (!chunk || !chunk->buf) {
+        free(chunk);
+        return NULL;
+    }
+    chunk->start = chunk->end = CHUNK_ROOM;
+    buffer->bytes += capacity;
+    return chunk;
+}
+
+static bool grow(struct fluent_buffer *buffer, struct fluent_chunk *chunk, size_t size) {
+    size_t needed = chunk->end + size + ENCODE_TRAILER_BYTES_MAX;
+    size_t capacity = MIN(MAX(chunk->buf->capacity * 4, needed), capacity_max(buffer));
+    size_t more = capacity > chunk->buf->capacity ? capacity - chunk->buf->capacity : 0;
+    struct buf *buf;
+
+    if (capacity < needed || !make_room(buffer, more)) {
+        return false;
+    }
+    buf = buf_new(capacity);
+    if (!buf) {
+        return false;
+    }
+    memcpy(buf->data, chunk->buf->data, chunk->end);
+    buf_unref(chunk->buf);
+    chunk->buf = buf;
+    buffer->bytes += more;
+    return true;
+}
+
+static struct fluent_open_chunk *open_of(struct fluent_buffer *buffer, const char *service) {
+    struct fluent_open_chunk *open;
+    for (size_t i = 0; i < buffer->tag_count; i++) {
+        if (buffer->open[i].service == service) {
+            return &buffer->open[i];
+        }
+    }
+    for (size_t i = 0; i < buffer->tag_count; i++) {
+        if (strncmp(buffer->open[i].tag, service, ENCODE_TAG_BYTES_MAX) == 0) {
+            return &buffer->open[i];
+        }
+    }
+    if (buffer->tag_count < FLUENT_TAGS_MAX) {
+        open = &buffer->open[buffer->tag_count++];
+    } else {
+        open = &buffer->open[FLUENT_TAGS_MAX - 1]; /* more services than tags: they take turns */
+        if (open->chunk) {
+            seal(buffer, open);
+        }
+    }
+    snprintf(open->tag, sizeof open->tag, "%s", service);
+    open->service = service;
+    return open;
+}
+
+bool fluent_buffer_add(struct fluent_buffer *buffer, const struct log_record *record) {
+    struct fluent_open_chunk *open = open_of(buffer, record->service);
+    size_t text_limit = 0, size = encode_bound(record, &text_limit);
+    struct fluent_chunk *chunk = open->chunk;
+    bool sealed = false;
+
+    if (chunk && room_of(chunk) < size && !grow(buffer, chunk, size)) {
+        seal(buffer, open);
+        sealed = true;
+        chunk = NULL;
+    }
+    if (!chunk) {
+        chunk = open->chunk = new_chunk(buffer, size);
+    }
+    if (!chunk) {
+        buffer->dropped_by_level[record->level]++;
+        buffer->dropped++;
+        return sealed;
+    }
+    chunk->end +=
+        encode_record(&buffer->encoder, record, text_limit, chunk->buf->data + chunk->end);
+    chunk->events++;
+    chunk->events_by_level[record->level]++;
+    if (chunk->end - CHUNK_ROOM >= buffer->chunk_bytes) {
+        seal(buffer, open);
+        sealed = true;
+    }
+    return sealed;
+}
