@@ -8,7 +8,7 @@
 
 #define MODULE_OF(name) MODULE(name)
 #define MODULE(name)    extern const struct module name##_module;
-#include MODULES_TABLE
+#include <eventbox/tbl/modules.h>
 #ifdef EXTRA_MODULE
 MODULE_OF(EXTRA_MODULE)
 #endif
@@ -16,7 +16,7 @@ MODULE_OF(EXTRA_MODULE)
 
 static const struct module *const modules[] = {
 #define MODULE(name) &name##_module,
-#include MODULES_TABLE
+#include <eventbox/tbl/modules.h>
 #ifdef EXTRA_MODULE
     MODULE_OF(EXTRA_MODULE)
 #endif
