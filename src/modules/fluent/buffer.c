@@ -21,10 +21,42 @@ void fluent_buffer_init(struct fluent_buffer *buffer, struct random *random, siz
     list_init(&buffer->queue);
 }
 
+static size_t capacity_max(const struct fluent_buffer *buffer) {
+    return CHUNK_ROOM + buffer->chunk_bytes + ENCODE_RECORD_BYTES_MAX + ENCODE_TRAILER_BYTES_MAX;
+}
+
+static void drop_spare(struct fluent_buffer *buffer) {
+    if (buffer->spare) {
+        buffer->bytes -= buffer->spare->capacity;
+        buf_unref(buffer->spare);
+        buffer->spare = NULL;
+    }
+}
+
 static void free_chunk(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
-    buffer->bytes -= chunk->buf->capacity;
-    buf_unref(chunk->buf);
+    struct buf *buf = chunk->buf;
+    bool ours = __atomic_load_n(&buf->refs, __ATOMIC_ACQUIRE) == 1; /* no connection sends it */
+    if (!buffer->spare && ours && buf->capacity == capacity_max(buffer)) {
+        buffer->spare = buf;
+    } else {
+        buffer->bytes -= buf->capacity;
+        buf_unref(buf);
+    }
     free(chunk);
+}
+
+/* Memory of @capacity bytes, which was accounted for by the caller unless it is the spare. */
+static struct buf *take_memory(struct fluent_buffer *buffer, size_t capacity) {
+    struct buf *buf = buffer->spare;
+    if (buf && buf->capacity == capacity) {
+        buffer->spare = NULL;
+        return buf;
+    }
+    buf = buf_new(capacity);
+    if (buf) {
+        buffer->bytes += capacity;
+    }
+    return buf;
 }
 
 void fluent_buffer_release(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
@@ -50,6 +82,7 @@ void fluent_buffer_deinit(struct fluent_buffer *buffer) {
     while ((chunk = fluent_buffer_take(buffer))) {
         free_chunk(buffer, chunk);
     }
+    drop_spare(buffer);
 }
 
 struct fluent_chunk *fluent_buffer_take(struct fluent_buffer *buffer) {
@@ -90,14 +123,19 @@ void fluent_buffer_seal(struct fluent_buffer *buffer) {
     for (size_t i = 0; i < buffer->tag_count; i++) {
         if (buffer->open[i].chunk) {
             seal(buffer, &buffer->open[i]);
+            buffer->open[i].busy = false;
         }
     }
+    drop_spare(buffer); /* a chunk that is sealed by time says that things are quiet */
 }
 
 /* ---- making room ---- */
 
 /* Room for @size more bytes of memory, at the cost of the oldest lines. */
 static bool make_room(struct fluent_buffer *buffer, size_t size) {
+    if (buffer->bytes + size > buffer->bytes_max) {
+        drop_spare(buffer);
+    }
     while (buffer->bytes + size > buffer->bytes_max) {
         struct fluent_chunk *oldest = fluent_buffer_take(buffer);
         if (!oldest) {
@@ -112,46 +150,48 @@ static size_t room_of(const struct fluent_chunk *chunk) {
     return chunk->buf->capacity - chunk->end - ENCODE_TRAILER_BYTES_MAX;
 }
 
-static size_t capacity_max(const struct fluent_buffer *buffer) {
-    return CHUNK_ROOM + buffer->chunk_bytes + ENCODE_RECORD_BYTES_MAX + ENCODE_TRAILER_BYTES_MAX;
+/* True when @capacity bytes are there to be taken. */
+static bool has_memory(struct fluent_buffer *buffer, size_t capacity) {
+    return (buffer->spare && buffer->spare->capacity == capacity) || make_room(buffer, capacity);
 }
 
-static struct fluent_chunk *new_chunk(struct fluent_buffer *buffer, size_t size) {
+static struct fluent_chunk *new_chunk(struct fluent_buffer *buffer, size_t size, bool busy) {
     size_t capacity = MAX((size_t)CHUNK_FIRST_BYTES, CHUNK_ROOM + size + ENCODE_TRAILER_BYTES_MAX);
     struct fluent_chunk *chunk;
-    if (!make_room(buffer, capacity)) {
+    if (busy) {
+        capacity = MAX(capacity, capacity_max(buffer));
+    }
+    if (!has_memory(buffer, capacity)) {
         return NULL;
     }
     chunk = calloc(1, sizeof *chunk);
     if (chunk) {
-        chunk->buf = buf_new(capacity);
+        chunk->buf = take_memory(buffer, capacity);
     }
     if (!chunk || !chunk->buf) {
         free(chunk);
         return NULL;
     }
     chunk->start = chunk->end = CHUNK_ROOM;
-    buffer->bytes += capacity;
     return chunk;
 }
 
 static bool grow(struct fluent_buffer *buffer, struct fluent_chunk *chunk, size_t size) {
     size_t needed = chunk->end + size + ENCODE_TRAILER_BYTES_MAX;
     size_t capacity = MIN(MAX(chunk->buf->capacity * 4, needed), capacity_max(buffer));
-    size_t more = capacity > chunk->buf->capacity ? capacity - chunk->buf->capacity : 0;
     struct buf *buf;
 
-    if (capacity < needed || !make_room(buffer, more)) {
+    if (capacity < needed || !has_memory(buffer, capacity)) {
         return false;
     }
-    buf = buf_new(capacity);
+    buf = take_memory(buffer, capacity);
     if (!buf) {
         return false;
     }
     memcpy(buf->data, chunk->buf->data, chunk->end);
+    buffer->bytes -= chunk->buf->capacity;
     buf_unref(chunk->buf);
     chunk->buf = buf;
-    buffer->bytes += more;
     return true;
 }
 
@@ -188,11 +228,11 @@ bool fluent_buffer_add(struct fluent_buffer *buffer, const struct log_record *re
 
     if (chunk && room_of(chunk) < size && !grow(buffer, chunk, size)) {
         seal(buffer, open);
-        sealed = true;
+        open->busy = sealed = true;
         chunk = NULL;
     }
     if (!chunk) {
-        chunk = open->chunk = new_chunk(buffer, size);
+        chunk = open->chunk = new_chunk(buffer, size, open->busy);
     }
     if (!chunk) {
         buffer->dropped_by_level[record->level]++;
@@ -205,7 +245,7 @@ bool fluent_buffer_add(struct fluent_buffer *buffer, const struct log_record *re
     chunk->events_by_level[record->level]++;
     if (chunk->end - CHUNK_ROOM >= buffer->chunk_bytes) {
         seal(buffer, open);
-        sealed = true;
+        open->busy = sealed = true;
     }
     return sealed;
 }

@@ -37,6 +37,7 @@ struct fluent_open_chunk {
     char tag[ENCODE_TAG_BYTES_MAX + 1];
     const char *service; /* whose tag it is: the common case is found by address */
     struct fluent_chunk *chunk;
+    bool busy; /* the last chunk was full: the next begins with all its memory */
 };
 
 struct fluent_buffer {
@@ -46,7 +47,8 @@ struct fluent_buffer {
     struct fluent_open_chunk open[FLUENT_TAGS_MAX];
     size_t tag_count;
     struct list queue; /* sealed */
-    size_t bytes;      /* capacity of all chunks, those in the window too */
+    struct buf *spare; /* memory of a full chunk, kept for the next: no page is touched anew */
+    size_t bytes;      /* capacity of all chunks, those in the window and the spare too */
     uint64_t dropped_by_level[FLUENT_LEVELS];
     uint64_t dropped; /* sum */
 };

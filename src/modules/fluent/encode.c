@@ -33,10 +33,52 @@ static void pack_str(msgpack_packer *packer, const void *data, size_t size) {
     msgpack_pack_str_body(packer, data, size);
 }
 
-#define PACK_LITERAL(packer, literal) pack_str((packer), (literal), sizeof(literal) - 1)
+/*
+ * Names and most values are short ASCII: 30 strings a record, of which the packer would make 60
+ * calls through a pointer. They are copied and checked in one go, eight bytes at a time where there
+ * are eight, the last word overlapping the one before.
+ */
+enum { FIXSTR_BYTES_MAX = 31 };
 
-/* Cleans and cuts; the common case, short and valid, copies once. */
-static void pack_text(msgpack_packer *packer, const void *data, size_t size, size_t limit) {
+static uint64_t copy_word(uint8_t *to, const uint8_t *from) {
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    memcpy(to, &word, sizeof word);
+    return word & UINT64_C(0x8080808080808080);
+}
+
+static bool put_short_ascii(struct output *output, const uint8_t *data, size_t size) {
+    uint8_t *to = output->at + 1;
+    uint64_t high = 0;
+    if (size >= 8) {
+        for (size_t i = 0; i + 8 <= size; i += 8) {
+            high |= copy_word(to + i, data + i);
+        }
+        high |= copy_word(to + size - 8, data + size - 8);
+    } else {
+        for (size_t i = 0; i < size; i++) {
+            to[i] = data[i];
+            high |= data[i] & 0x80;
+        }
+    }
+    if (high != 0) {
+        return false; /* nothing was taken: at has not moved */
+    }
+    output->at[0] = (uint8_t)(0xa0 | size); /* fixstr */
+    output->at = to + size;
+    return true;
+}
+
+/* A name of ours with its fixstr header in front. */
+#define PUT_LITERAL(output, literal)                                                               \
+    do {                                                                                           \
+        _Static_assert(sizeof(literal) - 1 <= FIXSTR_BYTES_MAX, "a fixstr");                       \
+        *(output)->at++ = 0xa0 | (sizeof(literal) - 1);                                            \
+        memcpy((output)->at, (literal), sizeof(literal) - 1);                                      \
+        (output)->at += sizeof(literal) - 1;                                                       \
+    } while (0)
+
+static void pack_any_text(msgpack_packer *packer, const void *data, size_t size, size_t limit) {
     char clean[3 * ENCODE_TEXT_BYTES_MAX];
     if (size > limit) {
         size = utf8_cut(data, size, limit);
@@ -50,6 +92,13 @@ static void pack_text(msgpack_packer *packer, const void *data, size_t size, siz
         size = utf8_cut(clean, size, limit);
     }
     pack_str(packer, clean, size);
+}
+
+/* Cleans and cuts. */
+static void pack_text(msgpack_packer *packer, const void *data, size_t size, size_t limit) {
+    if (size > FIXSTR_BYTES_MAX || !put_short_ascii(packer->data, data, size)) {
+        pack_any_text(packer, data, size, limit);
+    }
 }
 
 static void pack_time(msgpack_packer *packer, int64_t wall_ns) {
@@ -81,7 +130,8 @@ static void pack_timestamp(struct encoder *encoder, msgpack_packer *packer, int6
 }
 
 static void pack_field(msgpack_packer *packer, const struct log_field *field, size_t limit) {
-    pack_text(packer, field->name, strlen(field->name), limit);
+    size_t name_size = strnlen(field->name, ENCODE_NAME_BYTES_MAX + 1);
+    pack_text(packer, field->name, name_size, ENCODE_NAME_BYTES_MAX);
     switch (field->type) {
     case LOG_FIELD_INT:
         msgpack_pack_int64(packer, field->integer);
@@ -131,7 +181,7 @@ static size_t record_bound(const struct log_record *record, size_t limit) {
     bound += text_bound(record->message ? strlen(record->message) : 0, limit);
     for (size_t i = 0; i < record->detail_count; i++) {
         const struct log_field *field = &record->details[i];
-        bound += text_bound(strlen(field->name), limit) + 9;
+        bound += 5 + ENCODE_NAME_BYTES_MAX + 9; /* the name is not measured twice */
         if (field->type == LOG_FIELD_TEXT) {
             bound += text_bound(field->text.size, limit);
         }
@@ -159,19 +209,19 @@ size_t encode_record(struct encoder *encoder, const struct log_record *record, s
     msgpack_pack_array(&packer, 2);
     pack_time(&packer, record->wall_ns);
     msgpack_pack_map(&packer, members);
-    PACK_LITERAL(&packer, "timestamp");
+    PUT_LITERAL(&output, "timestamp");
     pack_timestamp(encoder, &packer, record->wall_ns);
-    PACK_LITERAL(&packer, "level");
+    PUT_LITERAL(&output, "level");
     pack_string(&packer, log_level_name(record->level), text_limit);
-    PACK_LITERAL(&packer, "service");
+    PUT_LITERAL(&output, "service");
     pack_string(&packer, record->service, text_limit);
-    PACK_LITERAL(&packer, "action");
+    PUT_LITERAL(&output, "action");
     pack_string(&packer, record->action, text_limit);
     if (record->has_user_id) {
-        PACK_LITERAL(&packer, "user_id");
+        PUT_LITERAL(&output, "user_id");
         msgpack_pack_int64(&packer, record->user_id);
     }
-    PACK_LITERAL(&packer, "details");
+    PUT_LITERAL(&output, "details");
     msgpack_pack_map(&packer, record->detail_count);
     for (size_t i = 0; i < record->detail_count; i++) {
         pack_field(&packer, &record->details[i], text_limit);
@@ -179,11 +229,11 @@ size_t encode_record(struct encoder *encoder, const struct log_record *record, s
     if (record->trace) {
         char id[TRACE_ID_SIZE];
         trace_format_id(record->trace, id);
-        PACK_LITERAL(&packer, "trace_id");
+        PUT_LITERAL(&output, "trace_id");
         pack_str(&packer, id, sizeof id - 1);
     }
     if (record->message) {
-        PACK_LITERAL(&packer, "message");
+        PUT_LITERAL(&output, "message");
         pack_string(&packer, record->message, text_limit);
     }
     return (size_t)(output.at - out);
@@ -208,9 +258,9 @@ size_t encode_trailer(const char *id, uint32_t events, uint8_t *out) {
     msgpack_packer packer;
     msgpack_packer_init(&packer, &output, write_out);
     msgpack_pack_map(&packer, 2);
-    PACK_LITERAL(&packer, "chunk");
+    PUT_LITERAL(&output, "chunk");
     pack_str(&packer, id, strlen(id));
-    PACK_LITERAL(&packer, "size");
+    PUT_LITERAL(&output, "size");
     msgpack_pack_uint32(&packer, events);
     return (size_t)(output.at - out);
 }

@@ -5,6 +5,7 @@
 
 enum {
     ENCODE_TEXT_BYTES_MAX = 4096,         /* a text field is cut here */
+    ENCODE_NAME_BYTES_MAX = 64,           /* the name of a field */
     ENCODE_SHORT_TEXT_BYTES_MAX = 512,    /* ... or here, in a record that would be too large */
     ENCODE_RECORD_BYTES_MAX = 128 * 1024, /* no record is larger */
     ENCODE_HEADER_BYTES_MAX = 1 + 5 + 64 + 5,

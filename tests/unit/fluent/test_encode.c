@@ -129,6 +129,43 @@ static void test_encode_record__cleans_and_cuts_text(void **state) {
     assert_non_null(memmem(out, size, "\xa5large\xda\x0f\xff\xef\xbf\xbd", 12));
 }
 
+static void test_encode_record__keeps_text_of_every_length(void **state) {
+    char text[80], name[80];
+    uint8_t out[1024], expected[200];
+    for (size_t size = 0; size < 70; size++) {
+        for (int last = 0; last < 2; last++) {
+            size_t at = 0, length = size;
+            for (size_t i = 0; i < size; i++) {
+                text[i] = (char)('a' + i % 26);
+            }
+            memcpy(name, text, size);
+            name[size] = '\0';
+            if (last == 1 && size >= 2) {
+                memcpy(text + size - 2, "\xc3\xa9", 2); /* not ASCII, and valid */
+            }
+            struct log_field field = LOG_SPAN(name, span_of(text, size));
+            struct log_record record = original_record(&field, 1, NULL);
+            record.message = NULL;
+            size_t got = encode(&record, out);
+            size_t name_size = MIN(size, 64u);
+            expected[at++] = 0x81;
+            if (name_size > 31) {
+                expected[at++] = 0xd9;
+            }
+            expected[at++] = (uint8_t)(name_size > 31 ? name_size : 0xa0 | name_size);
+            memcpy(expected + at, name, name_size);
+            at += name_size;
+            if (length > 31) {
+                expected[at++] = 0xd9;
+            }
+            expected[at++] = (uint8_t)(length > 31 ? length : 0xa0 | length);
+            memcpy(expected + at, text, length);
+            at += length;
+            assert_memory_equal(out + got - at, expected, at);
+        }
+    }
+}
+
 static void test_encode_record__shortens_what_would_be_too_large(void **state) {
     static char large[4096];
     struct log_field fields[40];
@@ -224,8 +261,8 @@ static void test_fluent_buffer__drops_the_oldest_and_counts_by_level(void **stat
     assert_int_equal(buffer.dropped, buffer.dropped_by_level[LOG_LEVEL_DEBUG] +
                                          buffer.dropped_by_level[LOG_LEVEL_ERROR]);
     assert_int_equal(kept + buffer.dropped, added);
-    assert_int_equal(buffer.bytes, 0);
     fluent_buffer_deinit(&buffer);
+    assert_int_equal(buffer.bytes, 0);
 }
 
 static void test_fluent_buffer__more_services_than_tags_take_turns(void **state) {
@@ -255,6 +292,7 @@ int main(void) {
         cmocka_unit_test(test_encode_record__writes_the_originals_record),
         cmocka_unit_test(test_encode_record__leaves_out_what_is_absent),
         cmocka_unit_test(test_encode_record__cleans_and_cuts_text),
+        cmocka_unit_test(test_encode_record__keeps_text_of_every_length),
         cmocka_unit_test(test_encode_record__shortens_what_would_be_too_large),
         cmocka_unit_test(test_fluent_buffer__a_sealed_chunk_is_a_packed_forward_message),
         cmocka_unit_test(test_fluent_buffer__drops_the_oldest_and_counts_by_level),
