@@ -260,10 +260,10 @@ void rig_settle(struct rig *rig) {
 }
 
 void rig_advance(struct rig *rig, int64_t ms) {
-    clock_manual_advance(&rig->clock, ms * NS_PER_MS);
-    /* libuv was told to wait in real time; a timer that is due now wakes it, and all others with
-     * it. */
+    /* libuv was told to wait in real time. A timer that is due before the clock turns is the first
+     * of all, wakes the loop at once, and takes with it whatever is due after the turn. */
     timer_start(&rig->tick, 0);
+    clock_manual_advance(&rig->clock, ms * NS_PER_MS);
     while (timer_running(&rig->tick)) {
         loop_step(rig->loop);
     }
