@@ -49,6 +49,7 @@ static const struct framing_case cases[] = {
     REFUSED("any trailer", CHUNKED "3\r\nabc\r\n0\r\nX: y\r\n\r\n"),
     /* what every version leaves to the application */
     REFUSED("two Hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+    REFUSED("two Hosts on HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n"),
     REFUSED("no Host", "GET / HTTP/1.1\r\nX: a\r\n\r\n"),
     REFUSED("no field at all", "GET / HTTP/1.1\r\n\r\n"),
     REFUSED("empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n"),
