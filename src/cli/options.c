@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Values above the characters of short options. */
 enum { OPTION_ENV = 256, OPTION_BANNER, OPTION_SETTING };
@@ -80,6 +81,17 @@ static void take(struct options *options, struct conf *conf, const struct option
     }
 }
 
+/* `--insecure` alone means yes; `--fluent.enabled no` takes the next word, which getopt leaves
+ * alone. */
+static void take_word_of_bool(int argc, char **argv) {
+    static const char *const words[] = {"yes", "no", "true", "false", "on", "off", "1", "0"};
+    for (size_t i = 0; !optarg && optind < argc && i < ARRAY_SIZE(words); i++) {
+        if (strcasecmp(argv[optind], words[i]) == 0) {
+            optarg = argv[optind++];
+        }
+    }
+}
+
 int options_parse(struct options *options, struct conf *conf, int argc, char **argv) {
     struct option *all = make_long_options(conf);
     if (!all) {
@@ -98,6 +110,9 @@ int options_parse(struct options *options, struct conf *conf, int argc, char **a
                      "option %.100s: a value is missing; write %.100s VALUE", argv[optind - 1],
                      argv[optind - 1]);
         } else {
+            if (value == OPTION_SETTING && all[index].has_arg == optional_argument) {
+                take_word_of_bool(argc, argv);
+            }
             take(options, conf, &all[index], value);
         }
     }
