@@ -34,18 +34,27 @@ static void describe_service(const struct host_module *module, struct text *line
                 here ? "localhost" : *address, http_server_port(module->service.server));
 }
 
+/* The services that people talk to first, then what they stand on. */
+static void describe_modules(const struct host *host, bool early, struct text *lines) {
+    for (size_t i = 0; i < host->module_count; i++) {
+        const struct host_module *module = &host->modules[i];
+        if (registry_is_early(module) != early) {
+            continue;
+        }
+        if (module->service.server) {
+            describe_service(module, lines);
+        }
+        if (module->module->describe) {
+            module->module->describe(module->state, lines);
+        }
+    }
+}
+
 void banner_print(struct host *host) {
     struct text lines;
     text_init(&lines);
-    for (size_t i = 0; i < host->module_count; i++) {
-        const struct host_module *module = &host->modules[i];
-        if (module->service.server) {
-            describe_service(module, &lines);
-        }
-        if (module->module->describe) {
-            module->module->describe(module->state, &lines);
-        }
-    }
+    describe_modules(host, false, &lines);
+    describe_modules(host, true, &lines);
     text_printf(&lines, "data\t%s\n", host->data_path);
     if (host->settings.database_url[0] && host->needs_store) {
         text_printf(&lines, "database\t%s\n", host->settings.database_url);

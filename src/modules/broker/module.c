@@ -587,6 +587,15 @@ static const char *broker_failure(void *state) {
     return broker->message[0] ? broker->message : NULL;
 }
 
+static void broker_describe(void *state, struct text *out) {
+    struct broker_module *broker = state;
+    unsigned external = kafka_server_port(broker->server, 0);
+    text_printf(out, "Kafka\tlocalhost:%u, and localhost:%u for programs inside\n", external,
+                kafka_server_port(broker->server, 1));
+    text_printf(out, "try\tkcat -b localhost:%u -C -t notification -e -f '%%k: %%s\\n'\n",
+                external);
+}
+
 const struct module broker_module = {
     .abi = MODULE_ABI,
     .name = "broker",
@@ -604,4 +613,5 @@ const struct module broker_module = {
     .collect = broker_collect,
     .topic_port = broker_topic_port,
     .failure = broker_failure,
+    .describe = broker_describe,
 };

@@ -329,6 +329,15 @@ static void users_collect(void *state) {
     }
 }
 
+static void users_describe(void *state, struct text *out) {
+    const struct users *users = state;
+    text_printf(out,
+                "try\tcurl localhost:%lld/users/ -H 'content-type: application/json' -d "
+                "'{\"username\":\"john_doe\",\"email\":\"john@example.com\","
+                "\"password\":\"SecurePass123\"}'\n",
+                (long long)users->port);
+}
+
 const struct module users_module = {
     .abi = MODULE_ABI,
     .name = "users",
@@ -351,4 +360,5 @@ const struct module users_module = {
     .stop = users_stop,
     .health = users_health,
     .collect = users_collect,
+    .describe = users_describe,
 };
