@@ -59,10 +59,10 @@ static struct sim_file *file_of(struct disk_file *file) {
 
 static enum course enter(struct disk_sim *sim, const char *call, const char *path) {
     sim->calls++;
-    snprintf(sim->last_call, sizeof sim->last_call, "%s %s", call, path);
     if (sim->is_cut) {
-        return NO_MORE;
+        return NO_MORE; /* last_call stays the one that was cut */
     }
+    snprintf(sim->last_call, sizeof sim->last_call, "%s %s", call, path);
     if (sim->calls == sim->cut_at) {
         sim->is_cut = true;
         return CUT;

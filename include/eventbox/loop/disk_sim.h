@@ -39,5 +39,5 @@ int disk_sim_reboot(struct disk *disk, uint64_t seed, bool power_cut, struct dis
 uint64_t disk_sim_digest(struct disk *disk);
 /** disk_sim_corrupt() - rot, seen at once: each of @size bytes at @offset of @path becomes another by seed */
 int disk_sim_corrupt(struct disk *disk, const char *path, uint64_t offset, size_t size, uint64_t seed);
-/** disk_sim_last_call() - file:line-independent name of the last call, e.g. "pwritev journal/00000000"; for coverage of call sites */
+/** disk_sim_last_call() - file:line-independent name of the last call, e.g. "pwritev journal/00000000"; for coverage of call sites. After a cut: the call that was cut */
 const char *disk_sim_last_call(struct disk *disk);

@@ -452,9 +452,11 @@ static struct writer_job *next_submit(struct topic_log *log) {
     }
     job->kind = WRITER_SUBMIT;
     list_init(&job->units);
+    uint64_t most = MIN(MIN((uint64_t)SUBMIT_BYTES, log->limits.group_max_bytes),
+                        log->limits.journal_max_bytes / 8);
     while (!list_empty(&log->pending)) {
         struct append_unit *unit = list_entry(log->pending.next, struct append_unit, link);
-        if (job->bytes > 0 && job->bytes + unit->bytes > SUBMIT_BYTES) {
+        if (job->bytes > 0 && job->bytes + unit->bytes > most) {
             break;
         }
         list_remove(&unit->link);
@@ -480,7 +482,7 @@ static void on_flush(struct loop_task *task) {
         uint64_t bytes = frame_bytes(job->entry_count, job->bytes);
         log->needed_file_bytes = MAX(log->needed_file_bytes, bytes);
         log->pending_cost -= job->cost;
-        if (worker_submit(log->writer_worker, &job->job.work)) {
+        if (!log->writer_worker || worker_submit(log->writer_worker, &job->job.work)) {
             list_splice_back(&job->units, &log->pending);
             list_splice_back(&log->pending, &job->units);
             log->pending_cost += job->cost;
@@ -489,6 +491,7 @@ static void on_flush(struct loop_task *task) {
         }
         log->submits_in_flight++;
         journal_maintain(log);
+        checkpoint_maybe(log); /* where the journal has no room for this */
     }
     if (log->failed) {
         append_fail_waiting(log, TOPIC_E_FAILED);

@@ -418,6 +418,20 @@ int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *
     return 0;
 }
 
+int checkpoint_confirm(struct disk *disk, unsigned slot) {
+    struct checkpoint_header header;
+    struct text body;
+    text_init(&body);
+    int r = checkpoint_read(disk, slot, &header, &body);
+    if (r == 0) {
+        r = checkpoint_write(disk, slot, &header.journal, header.sequence, text_span(&body));
+    } else if (r > 0) {
+        r = 0; /* nothing there that anyone would build on */
+    }
+    text_deinit(&body);
+    return r ? err_trace(r) : 0;
+}
+
 int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t sequence) {
     uint8_t bytes[CLEAN_BYTES] = {0};
     if (sequence > 0) {
@@ -438,13 +452,16 @@ int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t s
     return r ? err_trace(r) : 0;
 }
 
-int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *ret_sequence) {
+int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *ret_sequence,
+                      bool *ret_exists) {
     *ret_sequence = 0;
+    *ret_exists = false;
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     int r = disk_open(disk, "journal/clean", DISK_READ, &file);
     if (r == DISK_E_NOT_FOUND) {
         return 0;
     }
+    *ret_exists = true;
     uint8_t bytes[CLEAN_BYTES];
     size_t got = 0;
     if (r || (r = disk_pread(file, bytes, sizeof bytes, 0, &got)) != 0) {

@@ -134,14 +134,19 @@ static void prepare_file(struct topic_log *log, uint64_t needed) {
     if (total + size > max && total < max) {
         size = MAX(MAX(needed, log->limits.journal_first_bytes), (max - total) & ~(uint64_t)4095);
     }
-    if (total + size > max || log->file_count >= JOURNAL_FILES_MAX) {
+    /* What the log writer holds cannot be taken back. Where no checkpoint could free more, one
+     * large message goes beyond the limit rather than never. */
+    bool beyond = total + size > max && log->older_sequence < log->durable_sequence;
+    if (beyond || log->file_count >= JOURNAL_FILES_MAX) {
         /* Not now: a checkpoint frees files first. Those taken out so far are put back. */
         while (job->remove_count > 0) {
             log->files[log->file_count++] = job->remove[--job->remove_count];
         }
         log_job_finish(&job->job);
+        log->journal_pressed = true;
         return;
     }
+    log->journal_pressed = false;
     file->id = log->next_file_id++;
     file->size = size;
     log->preparing = true;
@@ -337,7 +342,8 @@ void checkpoint_begin(struct topic_log *log, bool final) {
 }
 
 void checkpoint_maybe(struct topic_log *log) {
-    if (log->failed || log->state != LOG_READY || log->checkpoint.under_way || log->mid_frame) {
+    bool running = log->state == LOG_STARTING || log->state == LOG_READY;
+    if (log->failed || !running || log->checkpoint.under_way || log->mid_frame) {
         return;
     }
     bool newer = log->durable_sequence > log->newest_sequence;
@@ -347,7 +353,8 @@ void checkpoint_maybe(struct topic_log *log) {
     bool due = (newer && log->bytes_since_checkpoint >= log->limits.checkpoint_bytes) ||
                ((newer || (removal && older)) && age_ms >= log->limits.checkpoint_ms);
     /* A journal that fills up needs two checkpoints, however new they are. */
-    bool pressed = older && journal_room(log) < log->limits.journal_max_bytes / 2;
+    bool pressed =
+        older && (log->journal_pressed || journal_room(log) < log->limits.journal_max_bytes / 2);
     if (due || pressed) {
         checkpoint_begin(log, false);
     }

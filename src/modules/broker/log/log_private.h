@@ -197,7 +197,8 @@ struct topic_log {
 
     enum {
         LOG_NEW,
-        LOG_STARTING,
+        LOG_RECOVERING, /* a job of the keeper owns everything */
+        LOG_STARTING,   /* the first record of this run is on its way */
         LOG_READY,
         LOG_STOPPING,
         LOG_STOPPED,
@@ -212,6 +213,8 @@ struct topic_log {
     void *on_stopped_userdata;
     unsigned workers_running;
 
+    /* NULL again once they are told to stop; the log writer completes its jobs on writer_thread. */
+    struct worker *writer_thread;
     struct worker *writer_worker, *segment_worker, *keeper_worker, *cleaner_worker, *reader_worker;
     struct log_writer *writer;
     struct segment_writer *segments;
@@ -220,7 +223,8 @@ struct topic_log {
 
     /* registry */
     struct hashmap by_name, by_id, by_number;
-    struct list topics_all; /* also those whose deletion is not yet durable */
+    struct list topics_all;  /* also those whose deletion is not yet durable */
+    struct list topics_gone; /* deleted, and somebody still has a reference */
     struct log_topic *registry;
     struct list changes; /* registry records under way */
     uint32_t next_number;
@@ -262,6 +266,7 @@ struct topic_log {
     struct journal_file *current; /* that holds the last durable frame */
     uint64_t needed_file_bytes;   /* the largest single message that must fit a file */
     bool preparing;
+    bool journal_pressed;   /* a file was needed and there was no room for it */
     unsigned writer_spares; /* files handed to the writer and not yet entered */
 
     /* checkpoints */
@@ -405,12 +410,18 @@ int checkpoint_decode(struct topic_log *log, struct span body, uint32_t *ret_fil
                       uint64_t *ret_position);
 int checkpoint_write(struct disk *disk, unsigned slot, const struct uuid *journal,
                      uint64_t sequence, struct span body);
+/**
+ * checkpoint_confirm() - make what is read from a slot durable, by writing the same bytes again:
+ * after a failed sync the page cache shows what no later sync writes
+ */
+int checkpoint_confirm(struct disk *disk, unsigned slot);
 /** checkpoint_read() - BROKER_E_CORRUPT when it is not valid; DISK_E_NOT_FOUND */
 int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *ret_header,
                     struct text *ret_body);
 /** clean_marker_write() - @sequence 0 takes it back */
 int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t sequence);
-int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *ret_sequence);
+int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *ret_sequence,
+                      bool *ret_exists);
 
 /* ---- recovery.c ---- */
 /** recovery_run() - bring memory and files to one state. Thread: keeper, before anything else runs

@@ -70,7 +70,7 @@ void log_writer_free(struct log_writer *writer) {
 static void complete(struct log_writer *writer, struct writer_job *job, int status) {
     list_remove(&job->held);
     job->status = status;
-    worker_complete(writer->log->writer_worker, &job->job.work);
+    worker_complete(writer->log->writer_thread, &job->job.work);
 }
 
 static int reserve_buffer(struct log_writer *writer, uint64_t bytes) {

@@ -319,6 +319,29 @@ static int choose_current(struct topic_log *log, struct journal_file *current, u
 
 /* ---- the three starts ---- */
 
+/*
+ * What a killed process leaves is not yet what a power cut leaves: entries of folders that no sync
+ * covered, a checkpoint or a taken back marker whose sync failed, shown by the page cache alone.
+ * Nothing may be built on that before it is durable.
+ */
+static int confirm_found(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    int r = 0;
+    for (unsigned slot = 0; slot < 2 && !r; slot++) {
+        r = checkpoint_confirm(log->disk, slot);
+    }
+    if (!r && recovery->marker_exists) {
+        r = clean_marker_write(log->disk, &log->journal_uuid, 0);
+    }
+    if (!r) {
+        r = disk_sync_dir(log->disk, "journal");
+    }
+    if (!r) {
+        r = disk_sync_dir(log->disk, ".");
+    }
+    return r ? err_trace(r) : 0;
+}
+
 static int start_fresh(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
     uuid_v4(log->config.random, &log->journal_uuid);
@@ -327,7 +350,7 @@ static int start_fresh(struct recovery *recovery) {
         log->current->last_sequence = 0;
         r = write_checkpoint(recovery);
     }
-    return r;
+    return r ? r : confirm_found(recovery);
 }
 
 static int start_clean(struct recovery *recovery, struct journal_file *current, uint64_t position) {
@@ -353,7 +376,10 @@ static int sync_journal(struct recovery *recovery) {
 static int start_replaying(struct recovery *recovery, struct journal_file *current,
                            uint64_t position) {
     struct topic_log *log = recovery->log;
-    int r = scan(recovery);
+    int r = confirm_found(recovery);
+    if (!r) {
+        r = scan(recovery);
+    }
     if (!r) {
         r = sync_journal(recovery);
     }
@@ -426,7 +452,7 @@ static int start_from_checkpoint(struct recovery *recovery, struct span body) {
     uint64_t position, clean = 0;
     int r = checkpoint_decode(log, body, &file_id, &position);
     if (!r) {
-        r = clean_marker_read(log->disk, &log->journal_uuid, &clean);
+        r = clean_marker_read(log->disk, &log->journal_uuid, &clean, &recovery->marker_exists);
     }
     if (r) {
         return err_trace(r);
@@ -452,7 +478,10 @@ static bool journal_used(struct recovery *recovery) {
 
 static int run(struct recovery *recovery, struct text *body) {
     struct topic_log *log = recovery->log;
-    int r = load_checkpoints(recovery, body);
+    int r = disk_mkdir(log->disk, "topics");
+    if (!r || r == DISK_E_EXISTS) {
+        r = load_checkpoints(recovery, body);
+    }
     if (!r) {
         r = list_journal(log);
     }

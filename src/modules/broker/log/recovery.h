@@ -21,7 +21,7 @@ struct recovery_report {
 struct recovery {
     struct topic_log *log;
     unsigned checkpoints_seen; /* files that are there, valid or not */
-    bool have_checkpoint;
+    bool have_checkpoint, marker_exists;
     bool any_journal;       /* no checkpoint tells the journal's uuid */
     uint64_t base_sequence; /* of the checkpoint */
     uint64_t sequence;      /* of the last frame replayed, or counted as lost */

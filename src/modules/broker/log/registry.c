@@ -177,6 +177,7 @@ static void forget_topic(struct topic_log *log, struct log_topic *topic) {
     uint32_t number = topic->public.number;
     hashmap_remove(&log->by_number, span_of(&number, sizeof number));
     list_remove(&topic->link);
+    list_push_back(&log->topics_gone, &topic->link);
     topic_unref(&topic->public);
 }
 
@@ -429,10 +430,16 @@ static int apply_record(struct topic_log *log, struct span value, uint64_t seque
         if (r) {
             return r;
         }
-        if (topic->public.number < log->next_number || registry_insert(log, topic)) {
-            topic_free(topic); /* known already */
+        /* Not by next_number: a checkpoint has it from creations that are still on their way. */
+        if (registry_by_number(log, topic->public.number)) {
+            topic_free(topic);
+            return 0;
         }
-        return 0;
+        r = registry_insert(log, topic);
+        if (r) {
+            topic_free(topic);
+        }
+        return r;
     }
     if (bytes[0] == REGISTRY_TOPIC_DELETED && rest.size >= 4) {
         struct log_topic *topic = registry_by_number(log, get_le32(rest.data));
@@ -585,7 +592,7 @@ static int make_topic(struct topic_log *log, const struct topic_spec *spec,
 
 int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
                      struct topic_log_request *request) {
-    if (log->failed) {
+    if (log->failed || log->state != LOG_READY) {
         return TOPIC_E_FAILED;
     }
     if (!topic_name_valid(spec->name)) {

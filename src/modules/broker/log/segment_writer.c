@@ -32,7 +32,7 @@ int segment_writer_new(struct disk *disk, unsigned files_max, struct segment_wri
     }
     writer->disk = disk;
     writer->files_max = files_max;
-    hashmap_init(&writer->files, (uintptr_t)writer, (uintptr_t)disk); /* peers choose no numbers */
+    hashmap_init(&writer->files, 1, 2); /* nobody outside chooses these keys */
     *ret_writer = writer;
     return 0;
 }
@@ -95,11 +95,6 @@ static int open_log(struct segment_writer *writer, struct segment_file *file) {
     }
     file->new_folder = true;
     r = disk_mkdir(disk, folder);
-    if (r == DISK_E_NOT_FOUND) {
-        r = disk_mkdir(disk, "topics");
-        r = r == DISK_E_EXISTS ? 0 : r;
-        r = r ? r : disk_mkdir(disk, folder);
-    }
     if (r && r != DISK_E_EXISTS) {
         return r;
     }

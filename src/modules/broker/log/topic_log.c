@@ -31,7 +31,7 @@ void log_job_init(struct topic_log *log, struct log_job *job, void (*done)(struc
 }
 
 int log_job_submit(struct log_job *job, struct worker *worker) {
-    int r = worker_submit(worker, &job->work);
+    int r = worker ? worker_submit(worker, &job->work) : WORK_E_STOPPED;
     if (r) {
         log_job_finish(job);
     }
@@ -93,7 +93,7 @@ void topic_log_fail(struct topic_log *log, const char *what, int code) {
     topic_log_report(log, TOPIC_LOG_FAILED,
                      "%s failed: %s; nothing is acknowledged until a restart", what,
                      err_text(code));
-    if (log->state != LOG_READY && log->state != LOG_STOPPING) {
+    if (log->state < LOG_STARTING || log->state == LOG_STOPPED) {
         return;
     }
     if (log->flush_again) {
@@ -181,7 +181,7 @@ static void on_tick(struct timer *timer) {
 void log_tick_soon(struct topic_log *log) {
     log->last_activity_ns = loop_now_ns(log->loop);
     log->trimmed = false;
-    if (!timer_running(&log->tick) && (log->state == LOG_READY || log->state == LOG_STOPPING)) {
+    if (!timer_running(&log->tick) && log->state >= LOG_STARTING && log->state < LOG_STOPPED) {
         timer_start_ms(&log->tick, TICK_MS);
     }
 }
@@ -199,6 +199,7 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     log->disk = config->disk;
     list_init(&log->jobs);
     list_init(&log->topics_all);
+    list_init(&log->topics_gone);
     list_init(&log->tail);
     list_init(&log->dirty);
     list_init(&log->views_lru);
@@ -243,6 +244,7 @@ void topic_log_free(struct topic_log *log) {
     append_deinit(log);
     registry_deinit(log);
     reader_deinit(log);
+    list_splice_back(&log->topics_all, &log->topics_gone);
     while ((link = list_pop_front(&log->topics_all)) != NULL) {
         topic_free(list_entry(link, struct log_topic, link));
     }
@@ -299,6 +301,7 @@ static void start_done(struct work *work) {
     int status = job->status;
     log_job_finish(&job->job);
     recovery_tell(log);
+    log->state = log->state == LOG_RECOVERING ? LOG_STARTING : log->state;
     log->checkpoint_ns = loop_now_ns(log->loop);
     if (status == 0) {
         /* A new block of producer ids first: of the old one nobody knows how much was given out. */
@@ -336,13 +339,14 @@ void topic_log_start(struct topic_log *log, void (*done)(void *userdata, int sta
                      void *userdata) {
     log->on_started = done;
     log->on_started_userdata = userdata;
-    log->state = LOG_STARTING;
+    log->state = LOG_RECOVERING;
     struct start_job *job = calloc(1, sizeof *job);
     int r = job ? 0 : -ENOMEM;
     if (!r) {
         log_job_init(log, &job->job, start_done, start_destroy);
         job->job.work.run = start_run;
         r = start_worker(log, "log-writer", 1, 4096, 0, &log->writer_worker);
+        log->writer_thread = log->writer_worker;
     }
     if (!r) {
         r = start_worker(log, "log-segments", 1, 64, 0, &log->segment_worker);

@@ -6,7 +6,7 @@
 
 void fixture_init(struct fixture *f, uint64_t seed) {
     memset(f, 0, sizeof *f);
-    f->seed = seed;
+    f->seed = f->first_seed = seed;
     f->limits = TOPIC_LOG_LIMITS_DEFAULT;
     clock_manual_init(&f->clock, INT64_C(1700000000) * NS_PER_SEC);
     random_seeded_init(&f->random, seed);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 struct fixture {
+    uint64_t first_seed;
     uint64_t seed;
     struct clock_manual clock;
     struct random_seeded random;
@@ -26,7 +27,7 @@ struct fixture {
     bool started, stopped;
     unsigned events[TOPIC_LOG_DISK_AGAIN + 1];
     char last_event[400];
-    bool verbose;
+    bool verbose, expect_failures;
 };
 
 void fixture_init(struct fixture *f, uint64_t seed);
@@ -47,7 +48,8 @@ void fixture_deinit(struct fixture *f);
         while (!(condition)) {                                                                     \
             fixture_step(f);                                                                       \
             if (++steps_ > 2000000) {                                                              \
-                fprintf(stderr, "%s:%d: never: %s\n", __FILE__, __LINE__, #condition);             \
+                fprintf(stderr, "%s:%d: seed %llu: never: %s\n", __FILE__, __LINE__,               \
+                        (unsigned long long)(f)->first_seed, #condition);                          \
                 abort();                                                                           \
             }                                                                                      \
         }                                                                                          \

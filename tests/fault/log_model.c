@@ -1,0 +1,576 @@
+#include "log_model.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static char problem[300];
+
+static const char *wrong(const char *format, ...) _printf_(1, 2);
+static const char *wrong(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(problem, sizeof problem, format, args);
+    va_end(args);
+    return problem;
+}
+
+void model_init(struct model *model, struct fixture *f, uint64_t seed) {
+    memset(model, 0, sizeof *model);
+    model->f = f;
+    model->next_tag = 1;
+    model->next_unit = 1;
+    model->largest_producer_id = -1;
+    random_seeded_init(&model->random, seed);
+}
+
+static void topic_free_model(struct model_topic *topic) {
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        free(topic->partitions[i].batches);
+    }
+    free(topic);
+}
+
+static void unit_release(struct model_unit *unit) {
+    for (unsigned i = 0; i < unit->append.part_count; i++) {
+        buf_unref(unit->parts[i].batch.buf);
+    }
+    unit->used = false;
+    unit->model->in_flight--;
+}
+
+void model_deinit(struct model *model) {
+    for (unsigned i = 0; i < MODEL_IN_FLIGHT; i++) {
+        if (model->units[i].used) {
+            unit_release(&model->units[i]);
+        }
+    }
+    for (unsigned i = 0; i < model->topic_count; i++) {
+        topic_free_model(model->topics[i]);
+    }
+}
+
+static uint64_t roll(struct model *model, uint64_t limit) {
+    return random_below(&model->random.random, limit);
+}
+
+/* ---- topics ---- */
+
+static void on_request(struct topic_log_request *request, int status) {
+    struct model_topic *topic = container_of(request, struct model_topic, request);
+    if (status == 0) {
+        topic->in_flight = false;
+        topic->state = topic->state == MODEL_CREATING ? MODEL_CREATED : MODEL_DELETED;
+    }
+}
+
+static struct topic *live(struct model *model, struct model_topic *topic) {
+    return topic->state == MODEL_CREATING || topic->state == MODEL_CREATED
+               ? topic_log_find_id(model->f->log, &topic->id)
+               : NULL;
+}
+
+void model_create(struct model *model, const char *segment_bytes) {
+    struct topic_config_entry configs[] = {{"segment.bytes", segment_bytes}, {0}};
+    if (model->topic_count == MODEL_TOPICS_MAX) {
+        return;
+    }
+    struct model_topic *topic = calloc(1, sizeof *topic);
+    topic->model = model;
+    topic->partition_count = 1 + (int32_t)roll(model, MODEL_PARTITIONS_MAX);
+    snprintf(topic->name, sizeof topic->name, "t%u", (unsigned)roll(model, 5));
+    topic->request.done = on_request;
+    topic->in_flight = true;
+    struct topic_spec spec = {.name = span_text(topic->name),
+                              .partition_count = topic->partition_count,
+                              .configs = configs};
+    if (topic_log_create(model->f->log, &spec, &topic->request)) {
+        topic_free_model(topic);
+        return;
+    }
+    topic->id = topic->request.topic->id;
+    model->topics[model->topic_count++] = topic;
+}
+
+static struct model_topic *any_topic(struct model *model) {
+    for (unsigned tries = 0; tries < 8 && model->topic_count > 0; tries++) {
+        struct model_topic *topic = model->topics[roll(model, model->topic_count)];
+        if (live(model, topic)) {
+            return topic;
+        }
+    }
+    return NULL;
+}
+
+void model_delete(struct model *model) {
+    struct model_topic *topic = any_topic(model);
+    if (!topic || topic->state != MODEL_CREATED) {
+        return;
+    }
+    if (topic_log_delete(model->f->log, live(model, topic), &topic->request) == 0) {
+        topic->state = MODEL_DELETING;
+        topic->in_flight = true;
+    }
+}
+
+/* ---- appends ---- */
+
+static void remember(struct model_unit *unit, unsigned i, bool acked) {
+    struct model_partition *partition = &unit->at[i].topic->partitions[unit->at[i].partition];
+    int64_t offset = unit->parts[i].base_offset;
+    size_t at = partition->count;
+    while (at > 0 && partition->batches[at - 1].offset > offset) {
+        at--;
+    }
+    assert(at == 0 || partition->batches[at - 1].offset < offset); /* given out twice otherwise */
+    if (partition->count == partition->capacity) {
+        partition->capacity = partition->capacity ? partition->capacity * 2 : 16;
+        partition->batches =
+            realloc(partition->batches, partition->capacity * sizeof *partition->batches);
+    }
+    memmove(partition->batches + at + 1, partition->batches + at,
+            (partition->count - at) * sizeof *partition->batches);
+    partition->batches[at] = (struct model_batch){unit->specs[i], offset, unit->number, acked};
+    partition->count++;
+}
+
+static struct model_producer *producer_of(struct model *model, int64_t id) {
+    for (unsigned i = 0; id >= 0 && i < MODEL_PRODUCERS; i++) {
+        if (model->producers[i].id == id && !uuid_is_zero(&model->producers[i].topic)) {
+            return &model->producers[i];
+        }
+    }
+    return NULL;
+}
+
+static void unit_finished(struct model_unit *unit, int status) {
+    struct model *model = unit->model;
+    for (unsigned i = 0; i < unit->append.part_count; i++) {
+        struct model_producer *producer = producer_of(model, unit->specs[i].producer_id);
+        if (producer && producer->in_flight > 0) {
+            producer->in_flight--;
+        }
+        if (producer && status != 0) {
+            memset(&producer->topic, 0, sizeof producer->topic); /* its sequence has a hole now */
+        }
+        if (status == 0 && unit->at[i].duplicate_of >= 0) {
+            assert(unit->parts[i].duplicate);
+            assert(unit->parts[i].base_offset == unit->at[i].duplicate_of);
+            model->duplicates++;
+        } else if (unit->parts[i].base_offset >= 0 && !unit->parts[i].duplicate) {
+            remember(unit, i, status == 0);
+        }
+    }
+    model->acked += status == 0;
+    unit_release(unit);
+}
+
+static void on_append(struct append *append, int status) {
+    struct model_unit *unit = container_of(append, struct model_unit, append);
+    for (unsigned i = 0; status == 0 && i < append->part_count; i++) {
+        struct model_partition *partition = &unit->at[i].topic->partitions[unit->at[i].partition];
+        struct partition *real = unit->parts[i].partition;
+        partition->seen = MAX(partition->seen, real->high_watermark);
+    }
+    unit_finished(unit, status);
+}
+
+static void use_producer(struct model *model, struct model_unit *unit, unsigned i) {
+    struct model_producer *producer = &model->producers[roll(model, MODEL_PRODUCERS)];
+    struct model_topic *topic = unit->at[i].topic;
+    if (uuid_is_zero(&producer->topic)) {
+        int64_t id;
+        if (topic_log_producer_id(model->f->log, &id)) {
+            return;
+        }
+        assert(id > model->largest_producer_id);
+        model->largest_producer_id = id;
+        *producer = (struct model_producer){
+            .id = id, .topic = topic->id, .partition = unit->at[i].partition};
+    }
+    if (memcmp(&producer->topic, &topic->id, sizeof topic->id) != 0 ||
+        producer->partition != unit->at[i].partition || producer->in_flight >= PRODUCER_WINDOW) {
+        if (!topic_log_find_id(model->f->log, &producer->topic)) {
+            memset(&producer->topic, 0, sizeof producer->topic);
+        }
+        return;
+    }
+    for (unsigned other = 0; other < i; other++) {
+        if (unit->specs[other].producer_id == producer->id) {
+            return;
+        }
+    }
+    unit->append.class = APPEND_CLIENT; /* a reserved one could overtake those that wait */
+    unit->specs[i].producer_id = producer->id;
+    unit->specs[i].sequence = producer->next_sequence;
+    producer->next_sequence += (int32_t)unit->specs[i].records;
+    producer->in_flight++;
+}
+
+static struct model_unit *new_unit(struct model *model) {
+    for (unsigned i = 0; i < MODEL_IN_FLIGHT; i++) {
+        if (!model->units[i].used) {
+            struct model_unit *unit = &model->units[i];
+            memset(unit, 0, sizeof *unit);
+            unit->used = true;
+            unit->model = model;
+            unit->number = model->next_unit++;
+            unit->append.parts = unit->parts;
+            unit->append.done = on_append;
+            unit->append.class = roll(model, 4) == 0 ? APPEND_RESERVED : APPEND_CLIENT;
+            model->in_flight++;
+            return unit;
+        }
+    }
+    return NULL;
+}
+
+static void add_part(struct model *model, struct model_unit *unit, struct model_topic *topic,
+                     int32_t partition, const struct batch_spec *spec) {
+    unsigned i = unit->append.part_count++;
+    unit->specs[i] = *spec;
+    unit->at[i].topic = topic;
+    unit->at[i].partition = partition;
+    unit->at[i].duplicate_of = -1;
+    unit->parts[i].base_offset = -1;
+    unit->parts[i].partition = partition_get(live(model, topic), partition);
+}
+
+static void hand_over(struct model *model, struct model_unit *unit) {
+    for (unsigned i = 0; i < unit->append.part_count; i++) {
+        struct buf *buf = fixture_batch(&unit->specs[i]);
+        unit->parts[i].batch = slice_of(buf, 0, buf->size);
+    }
+    int r = topic_log_append(model->f->log, &unit->append);
+    model->appended++;
+    if (r) {
+        if (r != TOPIC_E_FULL && r != TOPIC_E_FAILED) {
+            fprintf(stderr, "append answers %d, %s\n", r, err_text(r));
+            abort();
+        }
+        model->refused++;
+        unit_finished(unit, r);
+    }
+}
+
+void model_append(struct model *model, unsigned parts, size_t value_bytes) {
+    struct model_topic *topic = any_topic(model);
+    struct model_unit *unit = topic ? new_unit(model) : NULL;
+    if (!unit) {
+        return;
+    }
+    while (parts-- > 0 && topic) {
+        struct batch_spec spec = {
+            .records = 1 + (unsigned)roll(model, 4),
+            .value_bytes = value_bytes,
+            .tag = model->next_tag,
+            .timestamp_ms = 1700000000000 + (int64_t)roll(model, 100000),
+            .producer_id = -1,
+        };
+        model->next_tag += spec.records;
+        add_part(model, unit, topic, (int32_t)roll(model, (uint64_t)topic->partition_count), &spec);
+        if (roll(model, 2) == 0) {
+            use_producer(model, unit, unit->append.part_count - 1);
+        }
+        topic = any_topic(model);
+    }
+    hand_over(model, unit);
+}
+
+/* Sends one of the last five batches of a producer again. */
+static bool repeat(struct model *model, struct model_topic *topic, int32_t partition,
+                   size_t index) {
+    const struct model_batch *batch = &topic->partitions[partition].batches[index];
+    struct model_unit *unit = live(model, topic) ? new_unit(model) : NULL;
+    if (!unit) {
+        return false;
+    }
+    add_part(model, unit, topic, partition, &batch->spec);
+    unit->at[0].duplicate_of = batch->offset;
+    hand_over(model, unit);
+    return true;
+}
+
+/* Whether the batch is among the last five of its producer, and the producer is known. */
+static bool in_window(const struct model_partition *partition, size_t index) {
+    unsigned later = 0;
+    int64_t id = partition->batches[index].spec.producer_id;
+    for (size_t i = index + 1; i < partition->count; i++) {
+        later += partition->batches[i].spec.producer_id == id;
+    }
+    return id >= 0 && later < PRODUCER_WINDOW;
+}
+
+static void repeat_any(struct model *model) {
+    struct model_topic *topic = any_topic(model);
+    if (!topic) {
+        return;
+    }
+    int32_t at = (int32_t)roll(model, (uint64_t)topic->partition_count);
+    const struct model_partition *partition = &topic->partitions[at];
+    for (size_t i = partition->count; i-- > 0 && i + 8 > partition->count;) {
+        struct model_producer *producer =
+            producer_of(model, partition->batches[i].spec.producer_id);
+        if (producer && producer->in_flight == 0 && in_window(partition, i)) {
+            producer->in_flight++;
+            (void)(repeat(model, topic, at, i) || producer->in_flight--);
+            return;
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+static const char *check_bytes(const struct model_batch *batch, const uint8_t *data, size_t size) {
+    struct buf *expected = fixture_batch(&batch->spec);
+    const char *problem_here = NULL;
+    if (size < expected->size || (int64_t)get_be64(data) != batch->offset ||
+        memcmp(data + 16, expected->data + 16, expected->size - 16) != 0) {
+        problem_here = wrong("batch at offset %lld has other bytes", (long long)batch->offset);
+    }
+    buf_unref(expected);
+    return problem_here;
+}
+
+static const struct model_batch *batch_at(const struct model_partition *partition, int64_t offset) {
+    for (size_t i = partition->count; i-- > 0;) {
+        if (partition->batches[i].offset == offset) {
+            return &partition->batches[i];
+        }
+    }
+    return NULL;
+}
+
+static void read_any(struct model *model) {
+    struct model_topic *topic = any_topic(model);
+    if (!topic) {
+        return;
+    }
+    int32_t at = (int32_t)roll(model, (uint64_t)topic->partition_count);
+    struct model_partition *partition = &topic->partitions[at];
+    if (partition->count == 0) {
+        return;
+    }
+    const struct model_batch *batch = &partition->batches[roll(model, partition->count)];
+    uint8_t *data = NULL;
+    struct topic *real = live(model, topic);
+    if (batch->offset >= partition_get(real, at)->high_watermark || model->f->log->failed) {
+        return;
+    }
+    struct model_batch wanted = *batch;
+    topic_ref(real);
+    ssize_t size = fixture_read(model->f, partition_get(real, at), wanted.offset,
+                                1 + (size_t)roll(model, 20000), &data);
+    if (size > 0) {
+        const char *bad = check_bytes(&wanted, data, (size_t)size);
+        if (bad) {
+            fprintf(stderr, "read: %s\n", bad);
+            abort();
+        }
+    } else if (size != -TOPIC_E_FULL && !disk_sim_is_cut(model->f->disk) &&
+               !model->f->expect_failures) {
+        fprintf(stderr, "read answers %zd\n", size);
+        abort();
+    }
+    if (size >= 0) {
+        free(data);
+    }
+    topic_unref(real);
+}
+
+void model_act(struct model *model) {
+    uint64_t what = roll(model, 100);
+    if (model->topic_count == 0 || what < 2) {
+        static const char *const sizes[] = {"1500", "6000", "50000"};
+        model_create(model, sizes[roll(model, 3)]);
+    } else if (what < 3) {
+        model_delete(model);
+    } else if (what < 60) {
+        unsigned parts = roll(model, 4) == 0 ? 1 + (unsigned)roll(model, MODEL_PARTS_MAX) : 1;
+        model_append(model, parts, roll(model, 20) == 0 ? 5000 : 8 + (size_t)roll(model, 300));
+    } else if (what < 68) {
+        repeat_any(model);
+    } else if (what < 74) {
+        read_any(model);
+    } else {
+        for (uint64_t n = roll(model, 30); n > 0 && !disk_sim_is_cut(model->f->disk); n--) {
+            fixture_step(model->f);
+        }
+    }
+}
+
+static bool requests_in_flight(const struct model *model) {
+    for (unsigned i = 0; i < model->topic_count; i++) {
+        if (model->topics[i]->in_flight) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void model_settle(struct model *model) {
+    fixture_until(model->f, (model->in_flight == 0 && !requests_in_flight(model)) ||
+                                model->f->log->failed || disk_sim_is_cut(model->f->disk));
+}
+
+void model_crashed(struct model *model) {
+    for (unsigned i = 0; i < MODEL_IN_FLIGHT; i++) {
+        struct model_unit *unit = &model->units[i];
+        if (unit->used) {
+            unit_finished(unit,
+                          TOPIC_E_FAILED); /* remembers what had offsets, as not acknowledged */
+        }
+    }
+}
+
+/* ---- verifying ---- */
+
+/* Reads one partition from the start; *ret_found tells how many batches of the model are there. */
+static const char *verify_partition(struct model *model, struct model_topic *topic, int32_t at,
+                                    struct partition *real, size_t *ret_found) {
+    struct model_partition *partition = &topic->partitions[at];
+    int64_t offset = 0;
+    size_t found = 0;
+    while (offset < real->high_watermark) {
+        uint8_t *data = NULL;
+        ssize_t size = fixture_read(model->f, real, offset, 1 + (size_t)roll(model, 30000), &data);
+        if (size <= 0) {
+            return wrong("%s-%d: reading at %lld answers %zd", topic->name, at, (long long)offset,
+                         size);
+        }
+        for (size_t done = 0; done < (size_t)size;) {
+            const struct model_batch *batch = batch_at(partition, offset);
+            const char *bad = batch ? check_bytes(batch, data + done, (size_t)size - done)
+                                    : wrong("%s-%d: nothing was appended at %lld", topic->name, at,
+                                            (long long)offset);
+            if (bad) {
+                free(data);
+                return bad;
+            }
+            done += (size_t)get_be32(data + done + 8) + 12;
+            offset += batch->spec.records;
+            found++;
+        }
+        free(data);
+    }
+    if (offset != real->high_watermark || real->high_watermark != real->log_end_offset) {
+        return wrong("%s-%d: high watermark %lld, log end %lld, batches to %lld", topic->name, at,
+                     (long long)real->high_watermark, (long long)real->log_end_offset,
+                     (long long)offset);
+    }
+    if (partition->seen > real->high_watermark) {
+        return wrong("%s-%d: high watermark went back from %lld to %lld", topic->name, at,
+                     (long long)partition->seen, (long long)real->high_watermark);
+    }
+    *ret_found = found;
+    return NULL;
+}
+
+struct unit_parts {
+    uint32_t present, absent;
+};
+
+static const char *verify_topic(struct model *model, struct model_topic *topic, struct topic *real,
+                                struct unit_parts *units, uint32_t first_unit) {
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        struct model_partition *partition = &topic->partitions[i];
+        size_t found = 0;
+        const char *bad = verify_partition(model, topic, i, partition_get(real, i), &found);
+        if (bad) {
+            return bad;
+        }
+        for (size_t n = 0; n < partition->count; n++) {
+            struct model_batch *batch = &partition->batches[n];
+            if (n >= found && batch->acked) {
+                return wrong("%s-%d: acknowledged batch at %lld is lost", topic->name, i,
+                             (long long)batch->offset);
+            }
+            if (batch->unit >= first_unit) {
+                struct unit_parts *unit = &units[batch->unit - first_unit];
+                *(n < found ? &unit->present : &unit->absent) += 1;
+                if (unit->present && unit->absent) {
+                    return wrong("%s-%d: an atomic unit is there in part", topic->name, i);
+                }
+            }
+            batch->unit = 0;
+        }
+        partition->count = found;
+        model->verified += found;
+    }
+    return NULL;
+}
+
+static const char *verify_existence(struct model_topic *topic, struct topic *real) {
+    bool must = topic->state == MODEL_CREATED;
+    bool must_not = topic->state == MODEL_DELETED;
+    if (must && !real) {
+        return wrong("topic %s is gone", topic->name);
+    }
+    if (must_not && real) {
+        return wrong("deleted topic %s is back", topic->name);
+    }
+    if (real && (real->partition_count != topic->partition_count ||
+                 !span_equal(span_text(real->name), span_text(topic->name)))) {
+        return wrong("topic %s has changed", topic->name);
+    }
+    topic->state = real ? MODEL_CREATED : MODEL_DELETED;
+    topic->in_flight = false;
+    return NULL;
+}
+
+static const char *verify_producers(struct model *model) {
+    for (unsigned p = 0; p < MODEL_PRODUCERS; p++) {
+        memset(&model->producers[p].topic, 0, sizeof model->producers[p].topic);
+    }
+    for (unsigned t = 0; t < model->topic_count; t++) {
+        struct model_topic *topic = model->topics[t];
+        for (int32_t i = 0; live(model, topic) && i < topic->partition_count; i++) {
+            size_t count = topic->partitions[i].count;
+            for (size_t n = count > 12 ? count - 12 : 0; n < count; n++) {
+                if (in_window(&topic->partitions[i], n)) {
+                    fixture_until(model->f,
+                                  model->in_flight < 8 || disk_sim_is_cut(model->f->disk));
+                    (void)repeat(model, topic, i, n);
+                }
+            }
+        }
+    }
+    fixture_until(model->f, model->in_flight == 0 || disk_sim_is_cut(model->f->disk));
+    return NULL;
+}
+
+const char *model_verify(struct model *model) {
+    uint32_t first_unit = UINT32_MAX;
+    for (unsigned t = 0; t < model->topic_count; t++) {
+        for (int32_t i = 0; i < model->topics[t]->partition_count; i++) {
+            struct model_partition *partition = &model->topics[t]->partitions[i];
+            for (size_t n = 0; n < partition->count; n++) {
+                if (partition->batches[n].unit > 0) {
+                    first_unit = MIN(first_unit, partition->batches[n].unit);
+                }
+            }
+        }
+    }
+    size_t count = first_unit == UINT32_MAX ? 1 : model->next_unit - first_unit + 1;
+    struct unit_parts *units = calloc(count, sizeof *units);
+    const char *bad = NULL;
+    for (unsigned t = 0; t < model->topic_count && !bad; t++) {
+        struct model_topic *topic = model->topics[t];
+        struct topic *real = topic_log_find_id(model->f->log, &topic->id);
+        bad = verify_existence(topic, real);
+        if (!bad && real) {
+            bad = verify_topic(model, topic, real, units, first_unit);
+        }
+    }
+    free(units);
+    /* Nothing that was never made. */
+    size_t position = 0;
+    struct topic *real;
+    while (!bad && (real = topic_log_next(model->f->log, &position)) != NULL) {
+        bool known = real->number == 0;
+        for (unsigned t = 0; t < model->topic_count; t++) {
+            known |= memcmp(&model->topics[t]->id, &real->id, sizeof real->id) == 0;
+        }
+        bad = known ? NULL : wrong("topic %s was never made", real->name);
+    }
+    return bad ? bad : verify_producers(model);
+}
