@@ -107,6 +107,7 @@ class Eventbox:
         clean = {k: v for k, v in os.environ.items()
                  if not k.startswith("EVENTBOX_") and k not in ("PORT", "HOST", "DEBUG", "DATABASE_URL", "SENDGRID_API_KEY", "SENDGRID_FROM")}
         clean.setdefault("ASAN_OPTIONS", "detect_leaks=0")
+        clean.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         clean.update(self.env)
         return clean
 
