@@ -1,6 +1,7 @@
 /* The command line: options made from the settings' rows, and a table of commands. */
 #pragma once
 
+#include <eventbox/cli.h>
 #include <eventbox/host/host.h>
 
 struct cli {
@@ -23,9 +24,6 @@ struct cli_command {
     int (*run)(struct cli *cli, int argc,
                char **argv); /* argv[0] is the last word; the exit code */
 };
-
-/** cli_main() - read the command line, run the command. Return: the exit code */
-int cli_main(int argc, char **argv, const struct module *const *modules, size_t module_count);
 
 int cli_run_server(struct cli *cli, int argc, char **argv);
 int cli_conf_print(struct cli *cli, int argc, char **argv);

@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static inline void put(struct console_line *line, const void *data, size_t size) {
+static inline __attribute__((always_inline)) void put(struct console_line *line, const void *data,
+                                                      size_t size) {
     if ((size_t)(line->end - line->at) < size) {
         line->full = true;
         line->end = line->at;
@@ -21,7 +22,8 @@ static inline void put(struct console_line *line, const void *data, size_t size)
     line->at += size;
 }
 
-static void put_str(struct console_line *line, const char *text) {
+static inline __attribute__((always_inline)) void put_str(struct console_line *line,
+                                                          const char *text) {
     put(line, text, strlen(text));
 }
 
@@ -80,9 +82,34 @@ static void put_escaped(struct console_line *line, const char *text, size_t size
     put(line, text + plain, size - plain);
 }
 
+/* True for printable ASCII without quote and backslash, eight bytes at a time: most texts are that.
+ */
+static bool is_plain(const char *text, size_t size) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones * 0x80;
+    uint64_t odd = 0;
+    for (; size >= 8; text += 8, size -= 8) {
+        uint64_t word;
+        memcpy(&word, text, 8);
+        uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\'),
+                 del = word ^ (ones * 0x7F);
+        odd |= word | (word - ones * 0x20) | (quote - ones) | (slash - ones) | (del - ones);
+    }
+    for (; size > 0; text++, size--) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c >= 0x7F || c == '"' || c == '\\') {
+            return false;
+        }
+    }
+    return !(odd & highs);
+}
+
 static void put_text(struct console_line *line, struct span text) {
     if (text.size > CONSOLE_VALUE_MAX) {
         text.size = utf8_cut(text.data, text.size, CONSOLE_VALUE_MAX);
+    }
+    if (is_plain(text.data, text.size)) {
+        put(line, text.data, text.size);
+        return;
     }
     if (utf8_valid(text.data, text.size)) {
         put_escaped(line, text.data, text.size);

@@ -1,10 +1,8 @@
 /*
- * The binary: its table of modules, handed to the command line. A build with -DEXTRA_MODULE=name has
- * one module more: tests/module does so with the example.
+ * The binary: its table of modules, handed to the command line. A build with -DEXTRA_MODULE=name
+ * has one module more: tests/module does so with the example.
  */
-#include <eventbox/host/module.h>
-
-#include "cli.h"
+#include <eventbox/cli.h>
 
 #define MODULE_OF(name) MODULE(name)
 #define MODULE(name)    extern const struct module name##_module;

@@ -36,16 +36,18 @@ struct conf_row {
     const char *default_text;
     int64_t min, max; /* both 0: unchecked */
     const char *const *choices;
-    const char *unit;      /* "ms", "bytes", "records", for the reference; NULL: none */
-    /* Bare name that the original used: "PORT", "DATABASE_URL"; NULL: none. Where two sections claim
-     * one, the first of tbl/modules.h has it in the environment, each in its own .env file. */
+    const char *unit; /* "ms", "bytes", "records", for the reference; NULL: none */
+    /* Bare name that the original used: "PORT", "DATABASE_URL"; NULL: none. Where two sections
+     * claim one, the first of tbl/modules.h has it in the environment, each in its own .env file.
+     */
     const char *env_alias;
     const char *doc; /* one or two sentences */
 };
 
 /* ---- for the host and the command line ---- */
 
-/* Rows that share a section and a target. Several groups may have one name; they then stand together. */
+/* Rows that share a section and a target. Several groups may have one name; they then stand
+ * together. */
 struct conf_group {
     const char *section; /* "users"; CONF_HOST_SECTION */
     const char *summary;
@@ -74,18 +76,21 @@ void conf_read_file(struct conf *conf, const char *path);
  * section that owns the bare PORT; in others it is compared with the one database by conf_finish().
  */
 void conf_read_env_file(struct conf *conf, const char *section, const char *path);
-/** conf_read_environment() - EVENTBOX_ names and bare aliases; an empty bare name counts as unset */
+/** conf_read_environment() - EVENTBOX_ names and bare aliases; an empty bare name counts as unset
+ */
 void conf_read_environment(struct conf *conf, char *const *environment);
 /** conf_set_option() - @name as on the command line without dashes: "users.port" */
 void conf_set_option(struct conf *conf, const char *name, const char *value);
 /** conf_finish() - checks between values, after all has been read */
 void conf_finish(struct conf *conf);
 
-/** conf_mistakes() - lines that end with a newline; "" when all is well. conf_warnings() the same */
+/** conf_mistakes() - lines that end with a newline; "" when all is well. conf_warnings() the same
+ */
 const char *conf_mistakes(const struct conf *conf);
 const char *conf_warnings(const struct conf *conf);
 
-/** conf_apply() - write the values of @section's group with @rows into @target; strings stay the conf's */
+/** conf_apply() - write the values of @section's group with @rows into @target; strings stay the
+ * conf's */
 void conf_apply(struct conf *conf, const char *section, const struct conf_row *rows, void *target);
 /** conf_set_default() - another default than the row's, known at run time only; before reading */
 void conf_set_default(struct conf *conf, const char *section, const char *name, const char *text);
@@ -96,7 +101,8 @@ const char *conf_text(const struct conf *conf, const char *section, const char *
  * is left out for a default. Static until the next call.
  */
 const char *conf_describe(const struct conf *conf, const char *section, const char *name);
-/** conf_print() - the reference: every row with doc, names and range; what is set stands uncommented */
+/** conf_print() - the reference: every row with doc, names and range; what is set stands
+ * uncommented */
 void conf_print(const struct conf *conf, FILE *out);
 
 /** conf_option_at() - the @index-th row as an option of the command line; false past the end */
@@ -107,7 +113,7 @@ const char *conf_nearest_option(const struct conf *conf, const char *name);
 
 /**
  * conf_take_reloadable() - take over from @fresh what differs and is CONF_RELOADABLE
-
+ *
  * Rows that differ and need a restart are named in the warnings of @conf, which are started anew.
  * Return: number of values changed. Apply the groups again afterwards.
  */

@@ -10,7 +10,14 @@
 #include <eventbox/base/span.h>
 #include <eventbox/base/trace.h>
 
-enum log_level { LOG_LEVEL_TRACE, LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
+enum log_level {
+    LOG_LEVEL_TRACE,
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_FATAL
+};
 
 enum log_event {
 #define LOG_EVENT(symbol, level, action, message) symbol,
@@ -39,17 +46,23 @@ struct log_field {
         double number;
     };
 };
-#define LOG_INT(field, value)  ((struct log_field){.name = (field), .type = LOG_FIELD_INT, .integer = (value)})
-#define LOG_TEXT(field, value) ((struct log_field){.name = (field), .type = LOG_FIELD_TEXT, .text = span_text(value)})
-#define LOG_SPAN(field, value) ((struct log_field){.name = (field), .type = LOG_FIELD_TEXT, .text = (value)})
-#define LOG_BOOL(field, value) ((struct log_field){.name = (field), .type = LOG_FIELD_BOOL, .boolean = (value)})
-#define LOG_DOUBLE(field, value) ((struct log_field){.name = (field), .type = LOG_FIELD_DOUBLE, .number = (value)})
+#define LOG_INT(field, value)                                                                      \
+    ((struct log_field){.name = (field), .type = LOG_FIELD_INT, .integer = (value)})
+#define LOG_TEXT(field, value)                                                                     \
+    ((struct log_field){.name = (field), .type = LOG_FIELD_TEXT, .text = span_text(value)})
+#define LOG_SPAN(field, value)                                                                     \
+    ((struct log_field){.name = (field), .type = LOG_FIELD_TEXT, .text = (value)})
+#define LOG_BOOL(field, value)                                                                     \
+    ((struct log_field){.name = (field), .type = LOG_FIELD_BOOL, .boolean = (value)})
+#define LOG_DOUBLE(field, value)                                                                   \
+    ((struct log_field){.name = (field), .type = LOG_FIELD_DOUBLE, .number = (value)})
 
 /* One line, as sinks get it: borrowed until encode() returns. */
 struct log_record {
     int64_t wall_ns;
     enum log_level level;
-    const char *service; /* "user-service", "notification-service", "broker", "eventbox": also the Fluentd tag */
+    const char *service; /* "user-service", "notification-service", "broker", "eventbox": also the
+                            Fluentd tag */
     const char *action;
     const char *message;
     const struct trace *trace; /* NULL: none */
@@ -65,11 +78,16 @@ struct log_record {
  */
 struct logger; /* bound to one service name */
 
+/** log_write() - one line to every sink, unless its level is below the logger's */
 void log_write(struct logger *logger, enum log_event event, const struct trace *trace,
                const struct log_field *fields, size_t field_count);
+/** log_enabled() - whether a line of @level is written at all */
 bool log_enabled(const struct logger *logger, enum log_level level);
 
-/* log_emit(logger, LOG_USERS_CREATED, trace, LOG_INT("user_id", 1)): the level is checked before the fields are evaluated */
+/*
+ * log_emit(logger, LOG_USERS_CREATED, trace, LOG_INT("user_id", 1)): the level is checked before
+ * the fields are evaluated.
+ */
 #define log_emit(logger, event, trace, ...)                                                        \
     do {                                                                                           \
         if (log_enabled((logger), log_event_row_get(event)->level)) {                              \
@@ -85,7 +103,9 @@ struct log_sink {
 };
 struct log_sink_ops {
     const char *name;
-    void (*encode)(struct log_sink *sink, const struct log_record *record); /* into the sink's memory; drops with a counter when full */
+    /* Into the sink's memory; drops with a counter when that is full. */
+    void (*encode)(struct log_sink *sink, const struct log_record *record);
     /* Send what is there, then call @flushed; within @deadline_ms. */
-    void (*flush)(struct log_sink *sink, int64_t deadline_ms, void (*flushed)(void *userdata), void *userdata);
+    void (*flush)(struct log_sink *sink, int64_t deadline_ms, void (*flushed)(void *userdata),
+                  void *userdata);
 };

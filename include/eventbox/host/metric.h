@@ -19,8 +19,9 @@ struct metric_row {
 enum { METRIC_BUCKETS = 24 };
 
 struct metric {
-    int64_t value; /* counter, gauge; sum of a histogram in ns */
-    uint64_t *buckets; /* histogram of durations: 1 µs * 2^n, METRIC_BUCKETS and one beyond; NULL otherwise */
+    int64_t value;     /* counter, gauge; sum of a histogram in ns */
+    uint64_t *buckets; /* histogram of durations: 1 µs * 2^n, METRIC_BUCKETS and one beyond; NULL
+                          otherwise */
 };
 
 static inline void metric_add(struct metric *metric, int64_t value) {

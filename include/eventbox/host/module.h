@@ -28,25 +28,32 @@ enum { MODULE_ABI = 1 };
 
 struct host;
 
-/* What a module may use. Filled before init(); ports that the module does not require may be NULL. */
+/* What a module may use. Filled before init(); ports that the module does not require may be NULL.
+ */
 struct module_context {
     struct host *host;
     struct loop *loop;
     struct clock *clock;
     struct random *random;
     struct work_port *work;
-    struct disk *disk;          /* the data folder */
-    struct store *store;        /* "store" */
-    struct topic_port *topics;  /* "topics"; NULL in the module that provides it */
-    struct logger *log;         /* bound to the module's service name */
-    struct metric *metrics;     /* one for each row of the module's table */
-    const char *cluster_id;     /* 22 characters, of the data folder */
-    const char *data_path;      /* absolute, for messages */
-    bool insecure;              /* listeners off loopback are allowed */
-    int64_t drain_ms;           /* deadline of stop() */
+    struct disk *disk;         /* the data folder */
+    struct store *store;       /* "store" */
+    struct topic_port *topics; /* "topics"; NULL in the module that provides it */
+    struct logger *log;        /* bound to the module's service name */
+    struct metric *metrics;    /* one for each row of the module's table */
+    const char *cluster_id;    /* 22 characters, of the data folder */
+    const char *data_path;     /* absolute, for messages */
+    bool insecure;             /* listeners off loopback are allowed */
+    int64_t drain_ms;          /* deadline of stop() */
 };
 
-enum module_health_state { MODULE_OK, MODULE_STARTING, MODULE_BEHIND, MODULE_DRAINING, MODULE_FAILED };
+enum module_health_state {
+    MODULE_OK,
+    MODULE_STARTING,
+    MODULE_BEHIND,
+    MODULE_DRAINING,
+    MODULE_FAILED
+};
 struct module_health {
     enum module_health_state state;
     char detail[200]; /* names the part: "consumer of users.events is 1200 records behind" */
@@ -58,15 +65,16 @@ struct module_http {
     const char *title;
     const struct http_route *routes;
     const struct http_schema *schemas;
-    size_t host_offset, port_offset; /* of the char * and the int64_t in the state; 0, 0: no service */
+    size_t host_offset,
+        port_offset; /* of the char * and the int64_t in the state; 0, 0: no service */
 };
 
 typedef void (*module_done_fn)(void *userdata, int status);
 
 struct module {
-    unsigned abi; /* MODULE_ABI */
-    const char *name;     /* "users": section of the configuration, prefix of tables */
-    const char *service;  /* "user-service": service of log lines */
+    unsigned abi;        /* MODULE_ABI */
+    const char *name;    /* "users": section of the configuration, prefix of tables */
+    const char *service; /* "user-service": service of log lines */
     const char *summary;
     const char *const *requires; /* names of ports: "store", "topics"; ends with NULL; NULL: none */
     const char *const *provides;
@@ -79,19 +87,23 @@ struct module {
 
     /* Check the configuration, keep @context; no I/O. @ret_message: one line for the operator. */
     int (*init)(void *state, const struct module_context *context, const char **ret_message);
-    /* Begin to work; done(userdata, status) once, maybe before the return. @ret_message as above on failure. */
+    /* Begin to work; done(userdata, status) once, maybe before the return. @ret_message as above on
+     * failure. */
     void (*start)(void *state, module_done_fn done, void *userdata);
-    /* Finish what is in flight within drain_ms, then done; idempotent; also after a failed start. */
+    /* Finish what is in flight within drain_ms, then done; idempotent; also after a failed start.
+     */
     void (*stop)(void *state, module_done_fn done, void *userdata);
     void (*fini)(void *state); /* optional: free what init() took */
     void (*health)(void *state, struct module_health *ret_health); /* optional */
     void (*reload)(void *state);  /* optional: reloadable settings have new values */
     void (*collect)(void *state); /* optional: bring gauges up to date before /metrics is printed */
-    struct topic_port *(*topic_port)(void *state); /* of the module that provides "topics"; valid from init() on */
-    struct log_sink *(*log_sink)(void *state);     /* of a module that provides "log_sink"; from init() until stop() is done */
+    /* Of the module that provides "topics"; valid from init() on. */
+    struct topic_port *(*topic_port)(void *state);
+    /* Of a module that provides "log_sink"; valid from init() until stop() is done. */
+    struct log_sink *(*log_sink)(void *state);
     /* Why start() failed, one line with thing, value and remedy; optional. */
     const char *(*failure)(void *state);
-    /* Optional: lines "label\ttext\n" for the start-up screen: addresses, how mail leaves. Lines with
-     * the label "try" are commands to try next. Called after start(). */
+    /* Optional: lines "label\ttext\n" for the start-up screen: addresses, how mail leaves. Lines
+     * with the label "try" are commands to try next. Called after start(). */
     void (*describe)(void *state, struct text *out);
 };
