@@ -65,7 +65,7 @@ enum batch_state { BATCH_QUEUED, BATCH_DURABLE, BATCH_FLUSHING, BATCH_WRITTEN };
 
 /* One batch from append to the moment when memory no longer holds it. */
 struct tail_batch {
-    struct list age_link; /* in log->tail, oldest durable first */
+    struct list age_link; /* in log->tail once it is written */
     struct tail_batch *next_in_unit;
     struct log_partition *partition;
     struct slice batch; /* with a reference */
@@ -149,7 +149,13 @@ struct append_unit {
 };
 
 /* A message to the log writer. */
-enum writer_kind { WRITER_SUBMIT, WRITER_FILE, WRITER_TRIM, WRITER_FAIL };
+enum writer_kind {
+    WRITER_SUBMIT,
+    WRITER_FILE,  /* here is another file */
+    WRITER_AGAIN, /* try again what the disk refused */
+    WRITER_TRIM,  /* give back memory */
+    WRITER_FAIL,
+};
 struct writer_job {
     struct log_job job;
     enum writer_kind kind;
@@ -249,8 +255,8 @@ struct topic_log {
     bool mid_frame; /* submits of a frame came, its last one not yet: no checkpoint now */
 
     /* memory */
-    struct list tail; /* struct tail_batch.age_link, durable or written */
-    uint64_t tail_cost;
+    struct list tail;   /* struct tail_batch.age_link, written ones in the order of writing */
+    uint64_t tail_cost; /* of all durable batches in memory */
     struct list dirty;
     uint64_t unflushed_bytes; /* durable, not handed over */
     uint64_t unwritten_cost;  /* durable, not in a segment */

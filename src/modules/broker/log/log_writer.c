@@ -7,7 +7,7 @@
  * is built, after its place is certain.
  *
  * Without a file that has room the submits stay held until the loop sends one (WRITER_FILE). A full
- * disk holds the built frame; the loop's tick sends WRITER_TRIM, and the same bytes are written
+ * disk holds the built frame; the loop's tick sends WRITER_AGAIN, and the same bytes are written
  * again at the same place. Any other failure fails every submit from then on.
  */
 #include "log_private.h"
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/crc32c.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 enum {
@@ -290,8 +291,11 @@ void log_writer_run(void *userdata, struct list *works) {
         case WRITER_FILE:
             writer->spares[writer->spare_count++] = job->file;
             break;
+        case WRITER_AGAIN:
+            break;
         case WRITER_TRIM:
             trim_buffer(writer);
+            malloc_trim(0); /* a burst leaves many freed batches behind in the heap */
             break;
         case WRITER_FAIL:
             writer->failed = writer->failed ? writer->failed : -ECANCELED;

@@ -65,38 +65,44 @@ static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position
     }
 }
 
-/* Finds the first batch that ends behind the offset. */
-static int find_batch(struct read_job *job, struct segment_walk *walk,
-                      struct segment_cursor *ret_cursor) {
-    struct segment_cursor cursor = job->start;
-    bool walked_far = false;
-    if (!job->start_known) {
-        struct segment_target target = {.offset = job->offset};
-        int r = segment_seek(job->job.log->disk, walk->file, &job->id, &target, job->end, &cursor,
-                             &job->index_wrong);
-        if (r) {
-            return r;
-        }
-    }
-    uint64_t begin = cursor.position;
+/* Walks from @cursor to the first batch that ends behind the offset. */
+static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
+                         struct segment_cursor *cursor) {
+    uint64_t begin = cursor->position;
     unsigned hops = 0;
-    while (cursor.position < job->end) {
+    while (cursor->position < job->end) {
         struct record_batch batch;
-        int r = segment_walk_header(walk, cursor.position, &batch);
+        int r = segment_walk_header(walk, cursor->position, &batch);
         if (r) {
             return r;
         }
-        cursor.offset = batch.base_offset;
+        cursor->offset = batch.base_offset;
         if (batch_end(&batch) > job->offset) {
-            *ret_cursor = cursor;
-            job->index_wrong |= walked_far;
+            /* The index should have led nearer. */
+            job->index_wrong |= hops > 2 && cursor->position - begin > LONG_WALK_BYTES;
             return 0;
         }
-        cursor.position += batch.total_bytes;
-        walked_far = ++hops > 2 && cursor.position - begin > LONG_WALK_BYTES && !job->start_known;
+        cursor->position += batch.total_bytes;
+        hops++;
     }
     job->nothing = true;
     return 0;
+}
+
+static int find_batch(struct read_job *job, struct segment_walk *walk,
+                      struct segment_cursor *ret_cursor) {
+    if (job->start_known) {
+        *ret_cursor = job->start;
+        int r = walk_to_batch(job, walk, ret_cursor);
+        if (r != BROKER_E_CORRUPT) {
+            return r;
+        }
+        /* Rot lies between the boundary and the offset; the index may know one behind it. */
+    }
+    struct segment_target target = {.offset = job->offset};
+    int r = segment_seek(job->job.log->disk, walk->file, &job->id, &target, job->end, ret_cursor,
+                         &job->index_wrong);
+    return r ? r : walk_to_batch(job, walk, ret_cursor);
 }
 
 /* How many bytes of whole batches from the front of @data are right. */

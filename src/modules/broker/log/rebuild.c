@@ -1,7 +1,210 @@
-/* A start without a valid checkpoint: every folder is read. */
+/*
+ * A start without a valid checkpoint: slow, and it says so.
+ *
+ * The journal's uuid is that of its newest frame. The registry is read from its own segments, which
+ * are never compacted, then every folder of a topic that it names is walked, batch by batch with
+ * CRC, to find segments, log end and producers. A segment ends at the first batch that is not
+ * whole; the journal, replayed over that, fills in what is missing. What was retained by
+ * checkpoints alone (damage noted earlier, epochs) is lost: every partition with records goes on in
+ * a new epoch.
+ */
 #include "recovery.h"
 
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SEGMENTS_MAX = 1 << 20 };
+
+struct bases {
+    int64_t *offsets;
+    size_t count, capacity;
+};
+
+static int collect_base(void *userdata, const char *name, bool is_dir) {
+    struct bases *bases = userdata;
+    char *end;
+    long long base = strtoll(name, &end, 10);
+    if (is_dir || end != name + 20 || strcmp(end, ".log") != 0 || bases->count == SEGMENTS_MAX) {
+        return 0;
+    }
+    if (bases->count == bases->capacity) {
+        size_t capacity = bases->capacity ? bases->capacity * 2 : 16;
+        void *grown = realloc(bases->offsets, capacity * sizeof *bases->offsets);
+        if (!grown) {
+            return -ENOMEM;
+        }
+        bases->offsets = grown;
+        bases->capacity = capacity;
+    }
+    bases->offsets[bases->count++] = base;
+    return 0;
+}
+
+static int compare_bases(const void *a, const void *b) {
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Reads the batch at @position whole; NULL when there is none that is right. */
+static uint8_t *read_batch(struct disk_file *file, uint64_t position, uint64_t size,
+                           struct record_batch *ret_batch) {
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    size_t got = 0;
+    if (size - position < sizeof header ||
+        disk_pread(file, header, sizeof header, position, &got) || got < sizeof header ||
+        segment_header(header, position, size, ret_batch)) {
+        return NULL;
+    }
+    size_t bytes = ret_batch->total_bytes;
+    uint8_t *data = malloc(bytes);
+    if (!data || disk_pread(file, data, bytes, position, &got) || got < bytes ||
+        record_batch_parse(span_of(data, bytes), ret_batch) ||
+        !record_batch_check_crc(span_of(data, bytes))) {
+        free(data);
+        return NULL;
+    }
+    return data;
+}
+
+static int walk_segment(struct recovery *recovery, struct log_partition *partition, int64_t base) {
+    struct topic_log *log = recovery->log;
+    struct segment_id id = {partition->topic->public.number, partition->public.index, base};
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0, position = 0;
+    segment_name(&id, SEGMENT_LOG, name);
+    int r = disk_open(log->disk, name, DISK_READ, &file);
+    if (r || (r = disk_size(file, &size)) != 0) {
+        return err_trace(r);
+    }
+    while (position < size && !r) {
+        struct record_batch batch;
+        uint8_t *data = read_batch(file, position, size, &batch);
+        if (!data || batch.base_offset < partition->public.log_end_offset) {
+            free(data);
+            break;
+        }
+        r = recovery_take_over(partition, base, position, &batch, clock_wall_ms(log->config.clock));
+        if (!r && id.topic == 0) {
+            r = registry_apply(log, span_of(data, batch.total_bytes), 0);
+            r = r > 0 ? 0 : r;
+        }
+        free(data);
+        position += batch.total_bytes;
+    }
+    return r;
+}
+
+static int walk_partition(struct recovery *recovery, struct log_partition *partition) {
+    char folder[SEGMENT_NAME_SIZE];
+    struct bases bases = {0};
+    segment_folder(partition->topic->public.number, partition->public.index, folder);
+    int r = disk_list(recovery->log->disk, folder, collect_base, &bases);
+    if (bases.count > 1) {
+        qsort(bases.offsets, bases.count, sizeof *bases.offsets, compare_bases);
+    }
+    for (size_t i = 0; i < bases.count && !r; i++) {
+        r = walk_segment(recovery, partition, bases.offsets[i]);
+    }
+    free(bases.offsets);
+    return r == DISK_E_NOT_FOUND ? 0 : r;
+}
+
+static int walk_topics(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    list_for_each(link, &log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; topic != log->registry && i < topic->public.partition_count; i++) {
+            int r = walk_partition(recovery, &topic->storage[i]);
+            if (r) {
+                return err_trace(r);
+            }
+        }
+    }
+    return 0;
+}
+
+/* Nobody knows what earlier epochs there were: the new one is higher than any in a batch. */
+static int raise_all(struct recovery *recovery) {
+    list_for_each(link, &recovery->log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; i < topic->public.partition_count; i++) {
+            struct log_partition *partition = &topic->storage[i];
+            int64_t end = partition->public.log_end_offset;
+            int r = end > 0 ? partition_epoch_raise(partition, end) : 0;
+            if (r) {
+                return r;
+            }
+        }
+    }
+    return 0;
+}
+
+/* The newest journal is the one; frames of others are not looked at again. */
+static void choose_journal(struct recovery *recovery) {
+    const struct found_frame *newest = NULL;
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        if (recovery->frames[i].valid) {
+            newest = &recovery->frames[i];
+        }
+    }
+    if (newest) {
+        recovery->log->journal_uuid = newest->header.journal;
+    } else {
+        uuid_v4(recovery->log->config.random, &recovery->log->journal_uuid);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        if (memcmp(&recovery->frames[i].header.journal, &recovery->log->journal_uuid,
+                   sizeof(struct uuid)) == 0) {
+            recovery->frames[kept++] = recovery->frames[i];
+        }
+    }
+    recovery->frame_count = kept;
+    /* The journal does not begin at frame 1: what was recycled is in the segments. */
+    if (kept > 0) {
+        recovery->sequence = recovery->frames[0].header.sequence - 1;
+    }
+}
+
+static int note_number(void *userdata, const char *name, bool is_dir) {
+    struct topic_log *log = userdata;
+    unsigned long number = strtoul(name, NULL, 10);
+    if (is_dir && number < UINT32_MAX) {
+        log->next_number = MAX(log->next_number, (uint32_t)number + 1);
+    }
+    return 0;
+}
+
 int recovery_rebuild(struct recovery *recovery) {
-    (void)recovery;
-    return err_origin(BROKER_E_CORRUPT);
+    struct topic_log *log = recovery->log;
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "no valid checkpoint: every folder below topics/ is read");
+    recovery->changed = recovery->holes_expected = recovery->need_syncfs = true;
+    choose_journal(recovery);
+    int r = walk_partition(recovery, &log->registry->storage[0]);
+    if (!r) {
+        r = walk_topics(recovery); /* topics known to the journal alone come with the replay */
+    }
+    if (!r) {
+        r = disk_list(log->disk, "topics", note_number, log);
+    }
+    if (!r) {
+        r = recovery_replay(recovery);
+    }
+    if (!r) {
+        r = raise_all(recovery);
+    }
+    if (!r) {
+        r = recovery_finish(recovery, NULL, 0);
+    }
+    if (!r) {
+        r = clean_marker_write(log->disk, &log->journal_uuid, 0); /* it may name this very frame */
+    }
+    if (!r) {
+        r = disk_sync_dir(log->disk, "journal");
+    }
+    return r ? err_trace(r) : disk_sync_dir(log->disk, ".");
 }

@@ -375,7 +375,6 @@ static int sync_journal(struct recovery *recovery) {
 
 static int start_replaying(struct recovery *recovery, struct journal_file *current,
                            uint64_t position) {
-    struct topic_log *log = recovery->log;
     int r = confirm_found(recovery);
     if (!r) {
         r = scan(recovery);
@@ -386,9 +385,12 @@ static int start_replaying(struct recovery *recovery, struct journal_file *curre
     if (!r) {
         r = recovery_replay(recovery);
     }
-    if (!r && recovery->torn) {
-        r = keep_cut(recovery, recovery->torn);
-    }
+    return r ? err_trace(r) : recovery_finish(recovery, current, position);
+}
+
+int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position) {
+    struct topic_log *log = recovery->log;
+    int r = recovery->torn ? keep_cut(recovery, recovery->torn) : 0;
     if (!r) {
         r = sync_touched(recovery);
     }
@@ -468,12 +470,21 @@ static int start_from_checkpoint(struct recovery *recovery, struct span body) {
     return start_replaying(recovery, current, position);
 }
 
-static bool journal_used(struct recovery *recovery) {
+static int stop_listing(void *userdata, const char *name, bool is_dir) {
+    return 1;
+}
+
+/* Without a checkpoint: is there anything of an earlier run, or was even the first one interrupted?
+ */
+static int look_for_data(struct recovery *recovery, bool *ret_found) {
     recovery->any_journal = true;
-    if (scan(recovery)) {
-        return true;
+    int r = scan(recovery);
+    if (r) {
+        return err_trace(r);
     }
-    return recovery->frame_count > 0;
+    r = disk_list(recovery->log->disk, "topics/0-0", stop_listing, NULL);
+    *ret_found = recovery->frame_count > 0 || r == 1;
+    return r == 1 || r == DISK_E_NOT_FOUND ? 0 : r;
 }
 
 static int run(struct recovery *recovery, struct text *body) {
@@ -491,10 +502,12 @@ static int run(struct recovery *recovery, struct text *body) {
     if (recovery->have_checkpoint) {
         return start_from_checkpoint(recovery, text_span(body));
     }
-    if (!journal_used(recovery)) {
-        return start_fresh(recovery); /* or a first start that a crash interrupted */
+    bool found = false;
+    r = look_for_data(recovery, &found);
+    if (r) {
+        return err_trace(r);
     }
-    return recovery_rebuild(recovery);
+    return found ? recovery_rebuild(recovery) : start_fresh(recovery);
 }
 
 void recovery_report(struct recovery *recovery, enum topic_log_event event, const char *format,

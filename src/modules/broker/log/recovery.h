@@ -31,6 +31,7 @@ struct recovery {
     const struct found_frame *last; /* the last whole one */
     const struct found_frame *torn; /* the unfinished one behind it */
     uint64_t unknown_sequence;      /* the last lost frame whose entries nobody can read; 0: none */
+    bool holes_expected;            /* no checkpoint tells where the journal begins */
     bool changed;                   /* something that the checkpoint does not say yet */
     uint8_t *buffer;
     uint64_t buffer_bytes;
@@ -51,5 +52,10 @@ int recovery_load(struct recovery *recovery, const struct found_frame *frame, ui
 int recovery_touched(struct recovery *recovery, struct segment_file *file);
 /** recovery_replay() - apply the frames found, in order */
 int recovery_replay(struct recovery *recovery);
+/** recovery_take_over() - one batch, which is in its segment, into the state of its partition */
+int recovery_take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
+                       const struct record_batch *batch, int64_t now_ms);
+/** recovery_finish() - sync what was written, go on in the journal, write a checkpoint */
+int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position);
 /** recovery_rebuild() - no valid checkpoint: read every folder, then replay */
 int recovery_rebuild(struct recovery *recovery);

@@ -41,8 +41,8 @@ static struct log_partition *find_partition(struct recovery *recovery,
 }
 
 /* Takes one batch into the state of its partition; its bytes are, or will be, in the segment. */
-static int take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
-                     const struct record_batch *batch, int64_t now_ms) {
+int recovery_take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
+                       const struct record_batch *batch, int64_t now_ms) {
     struct log_segment *segment;
     int r = partition_segment_at(partition, segment_base, &segment);
     if (r) {
@@ -122,8 +122,8 @@ static int fill_from_segment(struct recovery *recovery, struct log_partition *pa
         if (!data) {
             break;
         }
-        int r = take_over(partition, id.base_offset, position, &batch,
-                          clock_wall_ms(recovery->log->config.clock));
+        int r = recovery_take_over(partition, id.base_offset, position, &batch,
+                                   clock_wall_ms(recovery->log->config.clock));
         free(data);
         if (r) {
             return r;
@@ -190,7 +190,8 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
                 .base_offset = entry->base_offset,
                 .max_timestamp_ms = item->batch.max_timestamp_ms,
             };
-            r = take_over(partition, entry->segment_base, entry->position, &item->batch, now_ms);
+            r = recovery_take_over(partition, entry->segment_base, entry->position, &item->batch,
+                                   now_ms);
         }
     }
     if (!r && pending > 0) {
@@ -340,8 +341,8 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         uint8_t *data =
             read_segment_batch(recovery, &id, entry.position, entry.base_offset, &item.batch);
         if (data) {
-            r = take_over(partition, entry.segment_base, entry.position, &item.batch,
-                          clock_wall_ms(recovery->log->config.clock));
+            r = recovery_take_over(partition, entry.segment_base, entry.position, &item.batch,
+                                   clock_wall_ms(recovery->log->config.clock));
             if (!r && entry.topic == 0) {
                 (void)registry_apply(recovery->log, span_of(data, item.batch.total_bytes),
                                      frame->header.sequence);
@@ -421,10 +422,13 @@ int recovery_replay(struct recovery *recovery) {
         }
         bool durable = sequence <= recovery->synced_through;
         if (sequence > recovery->sequence + 1) {
-            if (recovery->sequence + 1 > recovery->synced_through) {
+            if (recovery->holes_expected) {
+                recovery->sequence = sequence - 1; /* of a recycled file the rest */
+            } else if (recovery->sequence + 1 > recovery->synced_through) {
                 break; /* behind the torn tail: nobody was told of it */
+            } else {
+                note_missing(recovery, sequence - 1);
             }
-            note_missing(recovery, sequence - 1);
         }
         if (frame->valid) {
             r = replay_frame(recovery, frame);

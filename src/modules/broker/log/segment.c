@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>
+#include <eventbox/base/error.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,35 +167,51 @@ static bool entry_holds(struct disk_file *log, const struct segment_cursor *curs
            batch.base_offset == cursor->offset;
 }
 
+enum { ENTRIES_TO_TRY = 8 };
+
+/* The nearest entry at or before the target that holds; those that do not are passed over. */
+static int search_holding(const struct index_reader *reader, struct disk_file *log,
+                          const struct segment_target *target, uint64_t end,
+                          struct segment_cursor *ret_cursor, bool *ret_wrong) {
+    struct segment_target nearer = *target;
+    struct segment_cursor cursor;
+    for (unsigned tries = 0; tries < ENTRIES_TO_TRY; tries++) {
+        int r = search(reader, &nearer, end, &cursor);
+        if (r) {
+            return r;
+        }
+        if (cursor.position == 0 || entry_holds(log, &cursor, end)) {
+            *ret_cursor = cursor;
+            return 0;
+        }
+        *ret_wrong = true;
+        nearer.offset = cursor.offset - 1;
+    }
+    return 0;
+}
+
 int segment_seek(struct disk *disk, struct disk_file *log, const struct segment_id *id,
                  const struct segment_target *target, uint64_t end,
                  struct segment_cursor *ret_cursor, bool *ret_wrong) {
     struct index_reader reader = {.base_offset = id->base_offset};
     *ret_cursor = (struct segment_cursor){0, id->base_offset};
     *ret_wrong = false;
-    if (end <= INDEX_STEP_BYTES) {
-        return 0;
-    }
     uint64_t time_count = UINT64_MAX;
     int r = open_index(disk, id, SEGMENT_INDEX, INDEX_ENTRY_BYTES, &reader.index, &reader.count);
     if (!r && target->offset < 0) {
         r = open_index(disk, id, SEGMENT_TIMEINDEX, TIME_ENTRY_BYTES, &reader.timeindex,
                        &time_count);
     }
-    struct segment_cursor cursor = *ret_cursor;
     if (!r) {
         reader.count = MIN(reader.count, time_count);
-        r = search(&reader, target, end, &cursor);
+        r = search_holding(&reader, log, target, end, ret_cursor, ret_wrong);
     }
     disk_close(reader.index);
     disk_close(reader.timeindex);
     if (r < 0) {
         return err_trace(r);
     }
-    if (r || (cursor.position > 0 && !entry_holds(log, &cursor, end))) {
-        *ret_wrong = true;
-        return 0;
-    }
-    *ret_cursor = cursor;
+    /* A short segment has no entries, and so no index yet. */
+    *ret_wrong |= r > 0 && !(r == DISK_E_NOT_FOUND && end <= INDEX_STEP_BYTES);
     return 0;
 }

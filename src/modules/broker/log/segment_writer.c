@@ -381,22 +381,57 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
 
 /* ---- rebuilding ---- */
 
-int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id,
-                           uint64_t end) {
-    struct segment_file *file;
-    struct additions add;
-    int r = cache_get(writer, id, &file);
-    if (r) {
-        return err_trace(r);
+/* Whether a whole and right batch begins at @position. */
+static bool batch_holds(struct segment_file *file, uint64_t position, uint64_t end) {
+    uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
+    size_t got = 0;
+    if (disk_pread(file->log, bytes, sizeof bytes, position, &got) || got < sizeof bytes ||
+        segment_header(bytes, position, end, &batch)) {
+        return false;
     }
-    end = MAX(end, file->index_open ? file->end : 0);
+    size_t size = batch.total_bytes;
+    uint8_t *data = malloc(size);
+    bool holds = data && disk_pread(file->log, data, size, position, &got) == 0 && got == size &&
+                 record_batch_check_crc(span_of(data, size));
+    free(data);
+    return holds;
+}
+
+/* Behind rot: the next byte where a batch begins whose offset and CRC are believable. */
+static uint64_t find_next_batch(struct segment_file *file, uint64_t position, int64_t least_offset,
+                                uint64_t end) {
+    uint8_t *window = malloc(WALK_BYTES);
+    while (window && position + RECORD_BATCH_HEADER_BYTES <= end) {
+        size_t got = 0;
+        if (disk_pread(file->log, window, MIN((uint64_t)WALK_BYTES, end - position), position,
+                       &got) ||
+            got < RECORD_BATCH_HEADER_BYTES) {
+            break;
+        }
+        for (size_t i = 0; i + RECORD_BATCH_HEADER_BYTES <= got; i++) {
+            struct record_batch batch;
+            if (window[i + 16] == 2 && segment_header(window + i, position + i, end, &batch) == 0 &&
+                batch.base_offset >= least_offset &&
+                batch.base_offset - file->id.base_offset <= INT32_MAX &&
+                batch_holds(file, position + i, end)) {
+                free(window);
+                return position + i;
+            }
+        }
+        position += got - RECORD_BATCH_HEADER_BYTES + 1;
+    }
+    free(window);
+    return end;
+}
+
+static int rebuild_entries(struct segment_writer *writer, struct segment_file *file, uint64_t end) {
+    struct additions add;
     struct segment_file next = *file;
-    file->index_bytes = file->timeindex_bytes = 0;
-    file->index_open = false; /* until all of it is there */
-    next.end = next.index_position = 0;
-    next.max_timestamp_ms = -1;
-    begin_additions(file, &add);
+    int64_t least_offset = file->id.base_offset;
     uint64_t position = 0;
+    int r = 0;
+    begin_additions(file, &add);
     while (position < end) {
         uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
         struct record_batch batch;
@@ -405,12 +440,15 @@ int segment_writer_rebuild(struct segment_writer *writer, const struct segment_i
         if (r) {
             return err_trace(r);
         }
-        if (got < sizeof bytes || segment_header(bytes, position, end, &batch)) {
-            break; /* rot: what lies behind it is found by walking only */
+        if (got < sizeof bytes || segment_header(bytes, position, end, &batch) ||
+            batch.base_offset < least_offset) {
+            position = find_next_batch(file, position + 1, least_offset, end);
+            continue;
         }
         pass_batch(&next, &add, batch.base_offset, position, batch.total_bytes,
                    batch.max_timestamp_ms);
         position += batch.total_bytes;
+        least_offset = batch.base_offset + batch.last_offset_delta + 1;
         if (add.index_size + INDEX_ENTRY_BYTES > sizeof add.index) {
             r = commit_additions(writer, file, &next, &add);
             if (r) {
@@ -419,9 +457,23 @@ int segment_writer_rebuild(struct segment_writer *writer, const struct segment_i
             begin_additions(file, &add);
         }
     }
-    r = commit_additions(writer, file, &next, &add);
-    if (!r && position == end) {
-        file->index_open = true;
+    next.end = end;
+    return commit_additions(writer, file, &next, &add);
+}
+
+int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id,
+                           uint64_t end) {
+    struct segment_file *file;
+    int r = cache_get(writer, id, &file);
+    if (r) {
+        return err_trace(r);
     }
+    end = MAX(end, file->index_open ? file->end : 0);
+    file->index_bytes = file->timeindex_bytes = 0;
+    file->index_position = file->end = 0;
+    file->max_timestamp_ms = -1;
+    file->index_open = false; /* until all of it is there */
+    r = rebuild_entries(writer, file, end);
+    file->index_open = r == 0;
     return r;
 }

@@ -7,8 +7,8 @@
  *
  * They only ever move to the left: the journal makes queued ones durable in order, one flush job at
  * a time takes durable ones of many partitions to their segments, and what is written leaves memory
- * when all batches together cost more than limits.tail_bytes, oldest first. Readers take everything
- * below the high watermark, which is all but the queued ones.
+ * when all batches together cost more than limits.tail_bytes, the one written first leaving first.
+ * Readers take everything below the high watermark, which is all but the queued ones.
  */
 #include "log_private.h"
 
@@ -106,7 +106,6 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     log->unwritten_cost += tail_batch_cost(batch);
     log->unwritten_count++;
     log->tail_cost += tail_batch_cost(batch);
-    list_push_back(&log->tail, &batch->age_link);
     set_dirty(log, partition);
     if (!list_linked(&partition->advanced_link)) {
         list_push_back(&log->advanced, &partition->advanced_link);
@@ -115,17 +114,11 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
 }
 
 void tail_evict(struct topic_log *log) {
-    while (log->tail_cost > log->limits.tail_bytes) {
-        if (list_empty(&log->tail)) {
-            return;
-        }
+    while (log->tail_cost > log->limits.tail_bytes && !list_empty(&log->tail)) {
+        /* Written first of all written ones, so also the first that its partition has in memory. */
         struct tail_batch *oldest = list_entry(log->tail.next, struct tail_batch, age_link);
-        struct log_partition *partition = oldest->partition;
-        if (oldest->state != BATCH_WRITTEN) {
-            return;
-        }
-        partition->tail_written--;
-        pop_front(log, partition);
+        oldest->partition->tail_written--;
+        pop_front(log, oldest->partition);
     }
 }
 
@@ -271,6 +264,7 @@ static void note_unsynced(struct topic_log *log, struct flush_job *job) {
 static void batch_written(struct topic_log *log, struct tail_batch *batch) {
     struct log_partition *partition = batch->partition;
     batch->state = BATCH_WRITTEN;
+    list_push_back(&log->tail, &batch->age_link);
     partition->tail_flushing--;
     partition->tail_written++;
     int index = partition_segment_index(partition, batch->base_offset);

@@ -159,7 +159,7 @@ static void on_tick(struct timer *timer) {
             append_flush_soon(log);
         }
         if (log->submits_in_flight > 0) {
-            (void)log_writer_send(log, WRITER_TRIM, NULL); /* writes again what the disk refused */
+            (void)log_writer_send(log, WRITER_AGAIN, NULL);
         }
         journal_maintain(log);
         tail_flush(log, log->checkpoint.under_way || log->state == LOG_STOPPING);

@@ -1,0 +1,333 @@
+/* Rot in every kind of file: what it costs, that it is told, and that the rest stays readable. */
+#include "log_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BATCHES = 12, VALUE_BYTES = 600 };
+
+static struct batch_spec spec_of(uint64_t n) {
+    return (struct batch_spec){.records = 2,
+                               .value_bytes = VALUE_BYTES,
+                               .tag = UINT64_C(0x7a6f6e6500000000) + n * 16,
+                               .timestamp_ms = 1700000000000 + (int64_t)n,
+                               .producer_id = -1};
+}
+
+/* Batches 0, 1, 2, ... on partitions 0, 1, 2, 0, ..., a frame each. */
+static void fill(struct fixture *f) {
+    fixture_init(f, 11);
+    f->limits.checkpoint_ms = 100000;
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 3, NULL);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition_get(topic, (int32_t)(n % 3)), &spec),
+                         n / 3 * 2);
+    }
+}
+
+static ssize_t read_batch(struct fixture *f, uint64_t n) {
+    uint8_t *data = NULL;
+    struct batch_spec spec = spec_of(n);
+    struct partition *partition = fixture_partition(f, "t", (int32_t)(n % 3));
+    ssize_t size = fixture_read(f, partition, (int64_t)(n / 3 * 2), 1, &data);
+    if (size > 0) {
+        struct buf *expected = fixture_batch(&spec);
+        if ((int64_t)get_be64(data) != (int64_t)(n / 3 * 2) || (size_t)size != expected->size ||
+            memcmp(data + 16, expected->data + 16, expected->size - 16) != 0) {
+            size = 0;
+        }
+        buf_unref(expected);
+    }
+    if (data) {
+        free(data);
+    }
+    return size;
+}
+
+/* Where the values of batch @n stand in a file. */
+static uint64_t find_batch(struct fixture *f, const char *path, uint64_t n) {
+    struct disk_file *file;
+    uint64_t size, tag = spec_of(n).tag, found = UINT64_MAX;
+    size_t got;
+    assert_int_equal(disk_open(f->disk, path, DISK_READ, &file), 0);
+    assert_int_equal(disk_size(file, &size), 0);
+    uint8_t *data = malloc(size);
+    assert_int_equal(disk_pread(file, data, size, 0, &got), 0);
+    for (size_t i = 0; i + sizeof tag <= got && found == UINT64_MAX; i++) {
+        found = memcmp(data + i, &tag, sizeof tag) == 0 ? i : found;
+    }
+    free(data);
+    disk_close(file);
+    assert_true(found != UINT64_MAX);
+    return found;
+}
+
+static void test_log_damage__lost_batch_is_named_and_the_rest_stays(void **state) {
+    struct fixture f;
+    fill(&f);
+    fixture_crash(&f, false);
+    uint64_t at = find_batch(&f, "journal/00000000", 4);
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", at + 20, 10, 1), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        if (n == 4) {
+            assert_int_equal(read_batch(&f, n), -BROKER_E_CORRUPT);
+        } else {
+            assert_true(read_batch(&f, n) > 0);
+        }
+    }
+    /* Named by the frame's own entry and by later batches: nothing else has to move. */
+    assert_int_equal(fixture_partition(&f, "t", 1)->log_end_offset, 8);
+    fixture_stop(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(read_batch(&f, 4), -BROKER_E_CORRUPT);
+    assert_true(read_batch(&f, 7) > 0);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_damage__segment_copy_replaces_damaged_frame(void **state) {
+    /* A frame in the middle, and the very last one, where rot cannot be told from a tear. */
+    for (uint64_t n = 4; n < BATCHES; n += BATCHES - 1 - 4) {
+        struct fixture f;
+        fill(&f);
+        fixture_run_ms(&f, 3000); /* in the segments, not yet in a checkpoint */
+        fixture_crash(&f, true);
+        uint64_t at = find_batch(&f, "journal/00000000", n);
+        assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", at + 20, 10, 1), 0);
+        assert_int_equal(fixture_start(&f), 0);
+        for (uint64_t i = 0; i < BATCHES; i++) {
+            /* A power cut may have taken an unsynced segment write; offsets stay unique then. */
+            assert_true(read_batch(&f, i) > 0 || i == n);
+        }
+        fixture_stop(&f);
+        fixture_deinit(&f);
+        fill(&f);
+        fixture_run_ms(&f, 3000);
+        fixture_crash(&f, false);
+        assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", at + 20, 10, 1), 0);
+        assert_int_equal(fixture_start(&f), 0);
+        for (uint64_t i = 0; i < BATCHES; i++) {
+            assert_true(read_batch(&f, i) > 0);
+        }
+        struct batch_spec spec = spec_of(100);
+        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 2), &spec), 8);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_damage__unreadable_frame_raises_epoch_and_offsets(void **state) {
+    struct fixture f;
+    fill(&f);
+    fixture_crash(&f, false);
+    /* Batch 9 is the last of partition 0; the header of its frame stands at a multiple of 4 KiB. */
+    uint64_t at = find_batch(&f, "journal/00000000", 9) & ~(uint64_t)4095;
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", at, 64, 1), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    struct partition *partition = fixture_partition(&f, "t", 0);
+    assert_int_equal(partition->leader_epoch, 1);
+    assert_true(partition->log_end_offset == INT64_C(1) << 32);
+    assert_int_equal(fixture_partition(&f, "t", 1)->leader_epoch, 0);
+    assert_int_equal(fixture_partition(&f, "t", 1)->log_end_offset, 8);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        assert_true(n == 9 || read_batch(&f, n) > 0);
+    }
+    struct batch_spec spec = spec_of(100);
+    assert_true(fixture_append(&f, partition, &spec) == INT64_C(1) << 32);
+    int32_t epoch;
+    int64_t end;
+    partition_epoch_end(f.log, partition, 0, &epoch, &end);
+    assert_int_equal(epoch, 0);
+    assert_true(end == INT64_C(1) << 32);
+    fixture_stop(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(fixture_partition(&f, "t", 0)->leader_epoch, 1);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_damage__one_checkpoint_is_enough(void **state) {
+    for (unsigned slot = 0; slot < 2; slot++) {
+        struct fixture f;
+        fill(&f);
+        fixture_stop(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        struct batch_spec spec = spec_of(100);
+        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 8);
+        fixture_stop(&f);
+        assert_int_equal(disk_sim_corrupt(f.disk, slot ? "checkpoint.1" : "checkpoint.0", 70, 8, 1),
+                         0);
+        assert_int_equal(fixture_start(&f), 0);
+        for (uint64_t n = 0; n < BATCHES; n++) {
+            assert_true(read_batch(&f, n) > 0);
+        }
+        assert_int_equal(fixture_partition(&f, "t", 0)->log_end_offset, 10);
+        assert_int_equal(fixture_partition(&f, "t", 0)->leader_epoch, 0);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_damage__without_checkpoint_folders_are_read(void **state) {
+    for (unsigned round = 0; round < 3; round++) {
+        struct fixture f;
+        fill(&f);
+        if (round == 0) {
+            fixture_stop(&f);
+        } else {
+            fixture_run_ms(&f, round == 1 ? 3000 : 0);
+            fixture_crash(&f, round == 2);
+        }
+        (void)disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1);
+        (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+        for (uint64_t n = 0; n < BATCHES; n++) {
+            assert_true(read_batch(&f, n) > 0);
+        }
+        assert_int_equal(fixture_partition(&f, "t", 0)->leader_epoch, 1);
+        struct batch_spec spec = spec_of(100);
+        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 8);
+        fixture_crash(&f, true);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(fixture_partition(&f, "t", 0)->log_end_offset, 10);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* One partition with many batches in its segment, none of them in memory. */
+static void fill_segment(struct fixture *f, char path[SEGMENT_NAME_SIZE], enum segment_kind kind) {
+    fixture_init(f, 12);
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 3, NULL);
+    for (uint64_t n = 0; n < 60; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition_get(topic, (int32_t)(n % 3)), &spec),
+                         n / 3 * 2);
+    }
+    struct segment_id id = {topic->number, 0, 0};
+    segment_name(&id, kind, path);
+    fixture_stop(f);
+}
+
+static void test_log_damage__rot_in_a_segment_costs_one_stretch(void **state) {
+    struct fixture f;
+    char path[SEGMENT_NAME_SIZE];
+    fill_segment(&f, path, SEGMENT_LOG);
+    uint64_t at = find_batch(&f, path, 30);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, at + 20, 10, 1), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(read_batch(&f, 30), -BROKER_E_CORRUPT);
+    for (uint64_t n = 0; n < 60; n++) {
+        assert_true(n == 30 || read_batch(&f, n) > 0);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+    /* A header that is gone hides what follows up to the next index entry. */
+    fill_segment(&f, path, SEGMENT_LOG);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, at - 60, 40, 1), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    unsigned lost = 0;
+    for (uint64_t n = 0; n < 60; n += 3) {
+        lost += read_batch(&f, n) <= 0;
+    }
+    assert_in_range(lost, 1, 5);
+    assert_true(read_batch(&f, 57) > 0);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_damage__wrong_index_is_made_anew(void **state) {
+    for (unsigned round = 0; round < 3; round++) {
+        struct fixture f;
+        char path[SEGMENT_NAME_SIZE];
+        fill_segment(&f, path, round == 2 ? SEGMENT_TIMEINDEX : SEGMENT_INDEX);
+        if (round == 0) {
+            assert_int_equal(disk_unlink(f.disk, path), 0);
+        } else {
+            assert_int_equal(disk_sim_corrupt(f.disk, path, 2, 30, 1), 0);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        for (uint64_t n = 0; n < 60; n++) {
+            assert_true(read_batch(&f, n) > 0);
+        }
+        fixture_run_ms(&f, 2000);
+        struct disk_file *file;
+        uint64_t size = 0;
+        assert_int_equal(disk_open(f.disk, path, DISK_READ, &file), 0);
+        assert_int_equal(disk_size(file, &size), 0);
+        assert_true(size > INDEX_HEADER_BYTES);
+        disk_close(file);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+struct waiting_lookup {
+    struct partition_lookup lookup;
+    bool done;
+};
+
+static void on_lookup(struct partition_lookup *lookup, int status) {
+    assert_int_equal(status, 0);
+    container_of(lookup, struct waiting_lookup, lookup)->done = true;
+}
+
+static int64_t look_up(struct fixture *f, int64_t timestamp_ms) {
+    struct waiting_lookup waiting = {.lookup = {.partition = fixture_partition(f, "t", 0),
+                                                .timestamp_ms = timestamp_ms,
+                                                .done = on_lookup}};
+    int r = partition_lookup(f->log, &waiting.lookup);
+    if (r == OP_WAIT) {
+        fixture_until(f, waiting.done);
+        r = 0;
+    }
+    assert_int_equal(r, 0);
+    return waiting.lookup.ret_offset;
+}
+
+static void test_log_lookup__finds_first_record_at_or_after_a_time(void **state) {
+    struct fixture f;
+    fill(&f);
+    for (unsigned round = 0; round < 3; round++) {
+        /* Partition 0 has batches 0, 3, 6, 9 with records at n and n + 1 ms. */
+        assert_int_equal(look_up(&f, 0), 0);
+        assert_int_equal(look_up(&f, 1700000000001), 1);
+        assert_int_equal(look_up(&f, 1700000000002), 2);
+        assert_int_equal(look_up(&f, 1700000000007), 5);
+        assert_int_equal(look_up(&f, 1700000000010), 7);
+        assert_int_equal(look_up(&f, 1700000000011), -1);
+        assert_int_equal(look_up(&f, -3), 7);
+        if (round == 0) {
+            fixture_run_ms(&f, 3000);
+        } else {
+            fixture_stop(&f);
+            assert_int_equal(fixture_start(&f), 0);
+        }
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
+        cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
+        cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
+        cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
+        cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
+        cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_one_stretch),
+        cmocka_unit_test(test_log_damage__wrong_index_is_made_anew),
+        cmocka_unit_test(test_log_lookup__finds_first_record_at_or_after_a_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
