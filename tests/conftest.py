@@ -1,4 +1,5 @@
 """Fixtures of all Python tests."""
+
 import pathlib
 import sys
 
@@ -9,6 +10,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from support.peers.forward import ForwardServer  # noqa: E402
 from support.peers.sendgrid import SendGrid  # noqa: E402
 from support.server import Eventbox  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--bootstrap", help="HOST:PORT of a broker that tests/compat faces instead of our own")
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
  * request with many requests in flight. Prints one line "name value unit"; the driver (run.py)
  * reads the server's CPU time around it.
  *
- *   kafka_bench produce  HOST:PORT TOPIC COUNT SIZE CODEC    bulk, acks=all, six partitions or what the topic has
- *   kafka_bench consume  HOST:PORT TOPIC COUNT               from the start, all partitions
- *   kafka_bench pipeline HOST:PORT TOPIC COUNT SIZE DEPTH    one record a request, DEPTH in flight, acks=all
- *   kafka_bench latency  HOST:PORT TOPIC RATE SECONDS        produce to consume, no linger; p50 and p99 in us
+ *   kafka_bench produce  HOST:PORT TOPIC COUNT SIZE CODEC    bulk, acks=all, six partitions or what
+ * the topic has kafka_bench consume  HOST:PORT TOPIC COUNT               from the start, all
+ * partitions kafka_bench pipeline HOST:PORT TOPIC COUNT SIZE DEPTH    one record a request, DEPTH
+ * in flight, acks=all kafka_bench latency  HOST:PORT TOPIC RATE SECONDS        produce to consume,
+ * no linger; p50 and p99 in us
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -78,7 +79,8 @@ static rd_kafka_t *producer_new(const char *bootstrap, const char *codec, const 
     return rk;
 }
 
-static int run_produce(const char *bootstrap, const char *topic, long count, size_t size, const char *codec) {
+static int run_produce(const char *bootstrap, const char *topic, long count, size_t size,
+                       const char *codec) {
     rd_kafka_t *rk = producer_new(bootstrap, codec, "5");
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
     const struct rd_kafka_metadata *metadata;
@@ -89,8 +91,8 @@ static int run_produce(const char *bootstrap, const char *topic, long count, siz
     double begun = now_s();
     for (long i = 0; i < count; i++) {
         const char *value = pool + random_next() % (sizeof pool - size);
-        while (rd_kafka_produce(rkt, (int)(i % partitions), RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value, size, NULL, 0,
-                                NULL) != 0) {
+        while (rd_kafka_produce(rkt, (int)(i % partitions), RD_KAFKA_MSG_F_COPY,
+                                (void *)(uintptr_t)value, size, NULL, 0, NULL) != 0) {
             rd_kafka_poll(rk, 5);
         }
         if (i % 1000 == 0) {
@@ -261,8 +263,8 @@ struct window {
     int fd;
 };
 
-
-/* Answers of Produce v7 to our one topic have a fixed size; the error code stands at a fixed place. */
+/* Answers of Produce v7 to our one topic have a fixed size; the error code stands at a fixed place.
+ */
 static void *read_answers(void *arg) {
     struct window *window = arg;
     static uint8_t bytes[1 << 16];
@@ -277,7 +279,8 @@ static void *read_answers(void *arg) {
         size_t at = 0;
         long errors = 0;
         while (have - at >= 4) {
-            uint32_t size = (uint32_t)bytes[at] << 24 | (uint32_t)bytes[at + 1] << 16 | (uint32_t)bytes[at + 2] << 8 | bytes[at + 3];
+            uint32_t size = (uint32_t)bytes[at] << 24 | (uint32_t)bytes[at + 1] << 16 |
+                            (uint32_t)bytes[at + 2] << 8 | bytes[at + 3];
             if (have - at < 4 + size) {
                 break;
             }
@@ -299,12 +302,20 @@ static void *read_answers(void *arg) {
     return NULL;
 }
 
-static int run_pipeline(const char *bootstrap, const char *topic, long count, size_t size, long depth) {
+static int run_pipeline(const char *bootstrap, const char *topic, long count, size_t size,
+                        long depth) {
     enum { KINDS = 64 };
     static uint8_t requests[KINDS][4096];
     static uint8_t out[KINDS * 4096];
     size_t sizes[KINDS];
-    struct window window = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, depth, count, dial(bootstrap)};
+    struct window window = {PTHREAD_MUTEX_INITIALIZER,
+                            PTHREAD_COND_INITIALIZER,
+                            0,
+                            0,
+                            0,
+                            depth,
+                            count,
+                            dial(bootstrap)};
     for (int i = 0; i < KINDS; i++) {
         sizes[i] = produce_request(requests[i], topic, size);
     }
@@ -332,7 +343,8 @@ static int run_pipeline(const char *bootstrap, const char *topic, long count, si
         }
     }
     pthread_join(reader, NULL);
-    printf("pipeline %.0f requests/s %ld errors\n", (double)count / (now_s() - begun), window.errors);
+    printf("pipeline %.0f requests/s %ld errors\n", (double)count / (now_s() - begun),
+           window.errors);
     return window.errors ? 1 : 0;
 }
 
@@ -363,7 +375,8 @@ static void *produce_paced(void *arg) {
         }
         double at = now_s();
         memcpy(value, &at, sizeof at);
-        rd_kafka_produce(rkt, 0, RD_KAFKA_MSG_F_COPY | RD_KAFKA_MSG_F_BLOCK, value, sizeof value, NULL, 0, NULL);
+        rd_kafka_produce(rkt, 0, RD_KAFKA_MSG_F_COPY | RD_KAFKA_MSG_F_BLOCK, value, sizeof value,
+                         NULL, 0, NULL);
         rd_kafka_poll(rk, 0);
     }
     rd_kafka_flush(rk, 10000);

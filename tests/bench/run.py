@@ -5,6 +5,7 @@ usage: tests/bench/run [--kafka HOST:PORT --kafka-pid PID] [--rounds 3] [--quick
 Medians over the rounds. CPU is user and system time of the server process, from /proc, per million
 records, requests or answers. Everything runs on loopback with the release binary; nothing is asserted.
 """
+
 import argparse
 import http.client
 import json
@@ -54,6 +55,7 @@ class Target:
 
     def topic(self, partitions):
         from confluent_kafka.admin import AdminClient, NewTopic
+
         self.topics += 1
         name = f"bench{os.getpid()}-{self.topics}"
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
@@ -167,9 +169,12 @@ def registrations(server, seconds):
         while time.monotonic() < stop:
             i += 1
             name = f"b{n}x{i}x{int(stop)}"
-            connection.request("POST", "/users/", json.dumps({"username": name, "email": f"{name}@example.com",
-                                                              "password": "SecurePass123"}),
-                               {"content-type": "application/json"})
+            connection.request(
+                "POST",
+                "/users/",
+                json.dumps({"username": name, "email": f"{name}@example.com", "password": "SecurePass123"}),
+                {"content-type": "application/json"},
+            )
             answer = connection.getresponse()
             answer.read()
             with lock:
@@ -188,14 +193,24 @@ def registrations(server, seconds):
     return done[0] / seconds, sorted(samples)[len(samples) * 99 // 100]
 
 
-UNITS = {"rate": "/s", "cpu": "CPU s/million", "p50_ms": "ms p50", "p99_ms": "ms p99", "ms": "ms", "MiB": "MiB", "MB": "MB"}
+UNITS = {
+    "rate": "/s",
+    "cpu": "CPU s/million",
+    "p50_ms": "ms p50",
+    "p99_ms": "ms p99",
+    "ms": "ms",
+    "MiB": "MiB",
+    "MB": "MB",
+}
 
 
 def show(results):
     print(f"\n{'':44}{'':12}  medians")
     for (row, target), figures in results.items():
-        text = ", ".join(f"{statistics.median(v):,.{0 if statistics.median(v) >= 100 else 2}f} {UNITS[k]}"
-                         for k, v in figures.items())
+        text = ", ".join(
+            f"{statistics.median(v):,.{0 if statistics.median(v) >= 100 else 2}f} {UNITS[k]}"
+            for k, v in figures.items()
+        )
         print(f"{row:44}{target:12}  {text}")
 
 

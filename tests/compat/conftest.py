@@ -1,18 +1,15 @@
 """The address is a parameter, so that the very same suite can face any Kafka broker.
 
-    scripts/test e2e tests/compat                                  our own server, both listeners
-    scripts/test e2e tests/compat --bootstrap HOST:PORT            another broker
+scripts/test e2e tests/compat                                  our own server, both listeners
+scripts/test e2e tests/compat --bootstrap HOST:PORT            another broker
 """
+
 import itertools
 
 import pytest
 from support.server import Eventbox
 
 _numbers = itertools.count(1)
-
-
-def pytest_addoption(parser):
-    parser.addoption("--bootstrap", help="HOST:PORT of the broker to test instead of our own")
 
 
 @pytest.fixture(scope="session")
@@ -37,4 +34,5 @@ def bootstrap(brokers):
 def topic(request):
     """A name that no other test uses."""
     import os
+
     return f"compat-{os.getpid()}-{next(_numbers)}"

@@ -1,11 +1,14 @@
 """kcat, on Debian's librdkafka 2.0.2."""
+
 import subprocess
 
 import pytest
 
 
 def kcat(bootstrap, *arguments, stdin=None, timeout=40):
-    done = subprocess.run(["kcat", "-b", bootstrap, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        ["kcat", "-b", bootstrap, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -43,8 +46,13 @@ def test_headers_nulls_and_large_records(bootstrap, topic, tmp_path):
 
 
 def test_too_large__is_refused_and_the_connection_lives(bootstrap, topic):
-    done = subprocess.run(["kcat", "-b", bootstrap, "-P", "-t", topic, "-X", "message.max.bytes=5000000", "-D", "\x01"],
-                          input="x" * 2_000_000, capture_output=True, text=True, timeout=40)
+    done = subprocess.run(
+        ["kcat", "-b", bootstrap, "-P", "-t", topic, "-X", "message.max.bytes=5000000", "-D", "\x01"],
+        input="x" * 2_000_000,
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
     assert "too large" in done.stderr.lower()
     kcat(bootstrap, "-P", "-t", topic, "-p", "0", stdin="small\n")
 

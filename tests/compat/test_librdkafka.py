@@ -1,4 +1,5 @@
 """confluent-kafka: the newest librdkafka."""
+
 import subprocess
 import time
 
@@ -9,8 +10,17 @@ from support.server import wait_for
 
 
 def consumer(bootstrap, group, **more):
-    return Consumer({"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest",
-                     "enable.auto.commit": False, "session.timeout.ms": 6000, "heartbeat.interval.ms": 500, **more})
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "session.timeout.ms": 6000,
+            "heartbeat.interval.ms": 500,
+            **more,
+        }
+    )
 
 
 def produce(bootstrap, topic, values, partition=0, **more):
@@ -46,8 +56,12 @@ def test_admin__create_describe_delete(bootstrap, topic):
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
 def test_idempotent__offsets_are_contiguous(bootstrap, topic, codec):
-    offsets = produce(bootstrap, topic, [f"v{i}" for i in range(2000)], **{
-        "enable.idempotence": True, "compression.type": codec, "linger.ms": 2})
+    offsets = produce(
+        bootstrap,
+        topic,
+        [f"v{i}" for i in range(2000)],
+        **{"enable.idempotence": True, "compression.type": codec, "linger.ms": 2},
+    )
     assert offsets == list(range(2000))
     c = consumer(bootstrap, topic)
     c.assign([TopicPartition(topic, 0, 0)])
@@ -62,7 +76,7 @@ def test_seek__by_offset_and_time(bootstrap, topic):
     time.sleep(0.05)
     produce(bootstrap, topic, ["new"])
     c = consumer(bootstrap, topic)
-    found, = c.offsets_for_times([TopicPartition(topic, 0, middle)], timeout=20)
+    (found,) = c.offsets_for_times([TopicPartition(topic, 0, middle)], timeout=20)
     assert found.offset == 1
     assert c.get_watermark_offsets(TopicPartition(topic, 0), timeout=20) == (0, 2)
     c.assign([TopicPartition(topic, 0, 1)])
@@ -83,6 +97,7 @@ def test_group__members_share_leave_and_resume(bootstrap, topic):
     def shared():
         a.poll(0.1), b.poll(0.1)
         return len(a.assignment()) == 2 and len(b.assignment()) == 2
+
     wait_for(shared, 40, "two partitions each")
     b.close()
     wait_for(lambda: (a.poll(0.1), len(a.assignment()) == 4)[1], 40, "all partitions again")
@@ -98,9 +113,26 @@ def test_group__members_share_leave_and_resume(bootstrap, topic):
 def test_group__crashed_member_is_replaced(bootstrap, topic):
     """A member that is killed neither commits nor leaves: its session ends and another takes over."""
     produce(bootstrap, topic, ["x"] * 4)
-    member = subprocess.Popen(["kcat", "-b", bootstrap, "-G", "d" + topic, "-q", "-X", "auto.offset.reset=earliest",
-                               "-X", "session.timeout.ms=6000", "-X", "enable.auto.commit=false", "-u", topic],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    member = subprocess.Popen(
+        [
+            "kcat",
+            "-b",
+            bootstrap,
+            "-G",
+            "d" + topic,
+            "-q",
+            "-X",
+            "auto.offset.reset=earliest",
+            "-X",
+            "session.timeout.ms=6000",
+            "-X",
+            "enable.auto.commit=false",
+            "-u",
+            topic,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     assert member.stdout.readline() == b"x\n"
     member.kill()
     member.wait()
@@ -113,12 +145,16 @@ def test_group__crashed_member_is_replaced(bootstrap, topic):
 @pytest.mark.parametrize("strategy", ["range", "roundrobin", "cooperative-sticky"])
 def test_group__strategies_and_static_members(bootstrap, topic, strategy):
     produce(bootstrap, topic, ["x"])
-    member = consumer(bootstrap, strategy + topic, **{"partition.assignment.strategy": strategy, "group.instance.id": "i1"})
+    member = consumer(
+        bootstrap, strategy + topic, **{"partition.assignment.strategy": strategy, "group.instance.id": "i1"}
+    )
     member.subscribe([topic])
     take(member, 1)
     member.commit(asynchronous=False)
     member.close()
-    again = consumer(bootstrap, strategy + topic, **{"partition.assignment.strategy": strategy, "group.instance.id": "i1"})
+    again = consumer(
+        bootstrap, strategy + topic, **{"partition.assignment.strategy": strategy, "group.instance.id": "i1"}
+    )
     again.subscribe([topic])
     produce(bootstrap, topic, ["y"])
     assert take(again, 1)[0].value() == b"y"
@@ -136,7 +172,10 @@ def test_groups__listed_and_described(bootstrap, topic):
     described = admin.describe_consumer_groups(["l" + topic])["l" + topic].result(20)
     assert described.state.name == "STABLE" and len(described.members) == 1
     member.close()
-    wait_for(lambda: admin.describe_consumer_groups(["l" + topic])["l" + topic].result(20).state.name == "EMPTY", what="Empty")
+    wait_for(
+        lambda: admin.describe_consumer_groups(["l" + topic])["l" + topic].result(20).state.name == "EMPTY",
+        what="Empty",
+    )
     admin.delete_consumer_groups(["l" + topic])["l" + topic].result(20)
 
 

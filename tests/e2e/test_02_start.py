@@ -1,4 +1,5 @@
 """Starting: what is printed, what is refused in one line, where settings come from."""
+
 import os
 import socket
 import subprocess
@@ -47,8 +48,15 @@ def test_conf_check__names_lines(tmp_path):
     assert run("conf", "check", str(path)).returncode == 0
 
 
-@pytest.mark.parametrize("which,setting", [("users", "users.port"), ("notify", "notify.port"),
-                                           ("external", "broker.external_port"), ("internal", "broker.internal_port")])
+@pytest.mark.parametrize(
+    "which,setting",
+    [
+        ("users", "users.port"),
+        ("notify", "notify.port"),
+        ("external", "broker.external_port"),
+        ("internal", "broker.internal_port"),
+    ],
+)
 def test_busy_port__one_line_and_exit_2(make_eventbox, which, setting):
     server = make_eventbox()
     with socket.socket() as taken:
@@ -70,8 +78,9 @@ def test_unwritable_folder__one_line_and_exit_2(make_eventbox, tmp_path):
 
 def _refused_without_parent(server):
     with open(server.log_path, "wb") as log:
-        process = subprocess.Popen(server.command(), env=server.environment(), stdin=subprocess.DEVNULL, stdout=log,
-                                   stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            server.command(), env=server.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
     assert process.wait(20) == 2
     lines = [line for line in server.log().splitlines() if line.strip() and not line.startswith("{")]
     assert len(lines) == 1, server.log()
@@ -132,10 +141,16 @@ def test_env_files__each_for_its_module(make_eventbox, tmp_path):
     server = make_eventbox()
     users, notify = tmp_path / "user.env", tmp_path / "notification.env"
     users.write_text(f"DEBUG=True\nPORT={server.users}\nDATABASE_URL=sqlite:///{tmp_path}/here.db\nHOST=localhost\n")
-    notify.write_text(f"DEBUG=True\nPORT={server.notify}\nHOST=localhost\nSENDGRID_API_KEY=your_sendgrid_api_key_here\n")
+    notify.write_text(
+        f"DEBUG=True\nPORT={server.notify}\nHOST=localhost\nSENDGRID_API_KEY=your_sendgrid_api_key_here\n"
+    )
     base = server.command
     server.command = lambda: [x for x in base() if not x.startswith(("--users.port", "--notify.port"))] + [
-        "--env", f"users={users}", "--env", f"notify={notify}"]
+        "--env",
+        f"users={users}",
+        "--env",
+        f"notify={notify}",
+    ]
     server.start()
     assert (tmp_path / "here.db").exists()
     assert any("placeholder" in line for line in server.log().splitlines())
@@ -148,6 +163,7 @@ def test_database_url__postgresql_ends_with_a_clear_line(make_eventbox):
 
 def test_database__foreign_file_is_refused_and_untouched(make_eventbox, tmp_path):
     import sqlite3
+
     path = tmp_path / "theirs.db"
     connection = sqlite3.connect(path)
     connection.execute("create table theirs(x)")
@@ -167,8 +183,10 @@ def test_off_loopback__needs_insecure(make_eventbox):
     assert "insecure" in server.log()
 
 
-@pytest.mark.parametrize("modules,ports", [("broker", ["external"]), ("broker,users", ["external", "users"]),
-                                           ("broker,notify", ["external", "notify"])])
+@pytest.mark.parametrize(
+    "modules,ports",
+    [("broker", ["external"]), ("broker,users", ["external", "users"]), ("broker,notify", ["external", "notify"])],
+)
 def test_modules__any_subset_whose_requirements_hold(make_eventbox, modules, ports):
     server = make_eventbox(modules=modules).start()
     for name in ("external", "users", "notify"):
@@ -188,5 +206,13 @@ def test_banner__fits_one_screen(make_eventbox):
     banner = [line for line in text.splitlines() if not line.startswith("{")]
     assert 5 <= len(banner) <= 24
     shown = "\n".join(banner)
-    for part in (str(server.users), str(server.notify), str(server.external), str(server.data), "curl", "kcat", "mailbox"):
+    for part in (
+        str(server.users),
+        str(server.notify),
+        str(server.external),
+        str(server.data),
+        "curl",
+        "kcat",
+        "mailbox",
+    ):
         assert part in shown, part

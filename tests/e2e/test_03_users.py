@@ -1,4 +1,5 @@
 """The user service's answers: validation in FastAPI's words, roles, conflicts, limits."""
+
 import concurrent.futures
 import json
 
@@ -13,22 +14,33 @@ def test_create__defaults(eventbox):
     assert user["role"] == "user" and user["age"] is None and user["full_name"] is None
 
 
-@pytest.mark.parametrize("change,loc,kind,message", [
-    ({"username": None}, ["body", "username"], "string_type", "Input should be a valid string"),
-    ({"username": "ab"}, ["body", "username"], "string_too_short", "String should have at least 3 characters"),
-    ({"username": "x" * 51}, ["body", "username"], "string_too_long", "String should have at most 50 characters"),
-    ({"age": "old"}, ["body", "age"], "int_parsing",
-     "Input should be a valid integer, unable to parse string as an integer"),
-    ({"age": -1}, ["body", "age"], "greater_than_equal", "Input should be greater than or equal to 0"),
-    ({"age": 151}, ["body", "age"], "less_than_equal", "Input should be less than or equal to 150"),
-    ({"age": 2.5}, ["body", "age"], "int_from_float",
-     "Input should be a valid integer, got a number with a fractional part"),
-    ({"role": "king"}, ["body", "role"], "enum", "Input should be 'admin', 'user' or 'guest'"),
-])
+@pytest.mark.parametrize(
+    "change,loc,kind,message",
+    [
+        ({"username": None}, ["body", "username"], "string_type", "Input should be a valid string"),
+        ({"username": "ab"}, ["body", "username"], "string_too_short", "String should have at least 3 characters"),
+        ({"username": "x" * 51}, ["body", "username"], "string_too_long", "String should have at most 50 characters"),
+        (
+            {"age": "old"},
+            ["body", "age"],
+            "int_parsing",
+            "Input should be a valid integer, unable to parse string as an integer",
+        ),
+        ({"age": -1}, ["body", "age"], "greater_than_equal", "Input should be greater than or equal to 0"),
+        ({"age": 151}, ["body", "age"], "less_than_equal", "Input should be less than or equal to 150"),
+        (
+            {"age": 2.5},
+            ["body", "age"],
+            "int_from_float",
+            "Input should be a valid integer, got a number with a fractional part",
+        ),
+        ({"role": "king"}, ["body", "role"], "enum", "Input should be 'admin', 'user' or 'guest'"),
+    ],
+)
 def test_create__wrong_field(eventbox, change, loc, kind, message):
     answer = eventbox.user_service("POST", "/users/", dict(GOOD, **change))
     assert answer.status == 422, answer
-    item, = answer.json["detail"]
+    (item,) = answer.json["detail"]
     assert (item["loc"], item["type"], item["msg"]) == (loc, kind, message)
 
 
@@ -50,9 +62,18 @@ def test_create__password_is_never_echoed(eventbox):
     assert "SecurePass123" not in broken.raw.decode()
 
 
-@pytest.mark.parametrize("body,kind", [("{", "json_invalid"), ("", "missing"), ("[]", "model_attributes_type"),
-                                       ('"x"', "model_attributes_type"), ('{"username": "a\\u0000b"}', None),
-                                       ("{\"a\":" * 40 + "1" + "}" * 40, None), ('{"age":1,"age":2}', None)])
+@pytest.mark.parametrize(
+    "body,kind",
+    [
+        ("{", "json_invalid"),
+        ("", "missing"),
+        ("[]", "model_attributes_type"),
+        ('"x"', "model_attributes_type"),
+        ('{"username": "a\\u0000b"}', None),
+        ("{\"a\":" * 40 + "1" + "}" * 40, None),
+        ('{"age":1,"age":2}', None),
+    ],
+)
 def test_create__no_json_object(eventbox, body, kind):
     answer = eventbox.user_service("POST", "/users/", body, headers={"content-type": "application/json"})
     assert answer.status in (413, 422), answer
@@ -71,14 +92,21 @@ def test_create__conflict_ignores_case(eventbox):
 
 def test_create__two_at_once_make_one(eventbox):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        statuses = sorted(a.status for a in pool.map(lambda _: eventbox.user_service("POST", "/users/", GOOD), range(8)))
+        statuses = sorted(
+            a.status for a in pool.map(lambda _: eventbox.user_service("POST", "/users/", GOOD), range(8))
+        )
     assert statuses == [201] + [409] * 7
     assert len(eventbox.consume("notification").splitlines()) == 1
 
 
 def test_get__wrong_ids(eventbox):
-    for path, status in (("/users/99", 404), ("/users/0", 404), ("/users/abc", 422), ("/users/1e3", 422),
-                         ("/users/99999999999999999999999", 422)):
+    for path, status in (
+        ("/users/99", 404),
+        ("/users/0", 404),
+        ("/users/abc", 422),
+        ("/users/1e3", 422),
+        ("/users/99999999999999999999999", 422),
+    ):
         answer = eventbox.user_service("GET", path)
         assert answer.status in (status, 422), (path, answer)
         assert "detail" in answer.json
@@ -95,14 +123,20 @@ def test_routes__unknown_wrong_method_head_options(eventbox):
 
 def test_admin__only_the_first_is_free(eventbox):
     assert eventbox.user_service("POST", "/users/", dict(GOOD, role="admin")).status == 201
-    second = eventbox.user_service("POST", "/users/", {"username": "eve", "email": "eve@example.com",
-                                                       "password": "SecurePass123", "role": "admin"})
+    second = eventbox.user_service(
+        "POST",
+        "/users/",
+        {"username": "eve", "email": "eve@example.com", "password": "SecurePass123", "role": "admin"},
+    )
     assert second.status == 403, second
 
 
 def test_login__one_text_for_all_causes(eventbox):
     eventbox.user_service("POST", "/users/", GOOD)
-    for body in ({"username": "jane", "password": "WrongPass999"}, {"username": "nobody", "password": "SecurePass123"}):
+    for body in (
+        {"username": "jane", "password": "WrongPass999"},
+        {"username": "nobody", "password": "SecurePass123"},
+    ):
         answer = eventbox.user_service("POST", "/users/login", body)
         assert answer.status == 401 and answer.json == {"detail": "Invalid credentials"}
     first = eventbox.user_service("POST", "/users/login", {"username": "JANE", "password": "SecurePass123"}).json
@@ -155,7 +189,9 @@ def test_restart__keeps_users_and_ids(eventbox):
 
 def test_trace__comes_in_and_goes_along(eventbox):
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    answer = eventbox.user_service("POST", "/users/", GOOD, headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    answer = eventbox.user_service(
+        "POST", "/users/", GOOD, headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    )
     assert answer.status == 201
     headers = eventbox.kcat("-C", "-t", "users.events", "-e", "-q", "-o", "beginning", "-f", "%h\n")
     assert trace in headers

@@ -1,16 +1,20 @@
 """Mail through a SendGrid-compatible server: every kind of answer, and what is shown."""
+
 from support.server import wait_for
 
 
 def with_sendgrid(make_eventbox, sendgrid, *args):
-    return make_eventbox(env={"SENDGRID_API_KEY": "SG.secret-key", "SENDGRID_FROM": "no-reply@example.com"},
-                         args=[f"--notify.sendgrid_url={sendgrid.url}", *args]).start()
+    return make_eventbox(
+        env={"SENDGRID_API_KEY": "SG.secret-key", "SENDGRID_FROM": "no-reply@example.com"},
+        args=[f"--notify.sendgrid_url={sendgrid.url}", *args],
+    ).start()
 
 
 def delivery_of(server, state, timeout=20):
     def found():
         rows = [d for n in server.notifications() for d in n["deliveries"] if d["state"] == state]
         return rows and rows[0]
+
     return wait_for(found, timeout, f"a delivery in state {state}")
 
 
@@ -93,8 +97,15 @@ def test_closed_after_the_body__is_in_doubt_and_posted_once(make_eventbox, sendg
         sendgrid.script = [action]
         before = len(sendgrid.journal)
         server.register(f"lost{action}")
-        wait_for(lambda: [d for n in server.notifications() for d in n["deliveries"]
-                          if d["state"] == "in_doubt" and d["address"] == f"lost{action}@example.com"], what="the doubt")
+        wait_for(
+            lambda: [
+                d
+                for n in server.notifications()
+                for d in n["deliveries"]
+                if d["state"] == "in_doubt" and d["address"] == f"lost{action}@example.com"
+            ],
+            what="the doubt",
+        )
         assert len(sendgrid.journal) == before + 1
     assert "in_doubt" in str(server.log_lines()) or "notification_in_doubt" in server.log()
 
@@ -110,12 +121,14 @@ def test_silence__is_in_doubt_after_the_timeout(make_eventbox, sendgrid):
 def test_refused__is_tried_again_when_the_server_is_there(make_eventbox, sendgrid):
     port, sendgrid_url = sendgrid.port, sendgrid.url
     sendgrid.close()
-    server = make_eventbox(env={"SENDGRID_API_KEY": "SG.x", "SENDGRID_FROM": "a@example.com"},
-                           args=[f"--notify.sendgrid_url={sendgrid_url}", "--notify.retry_base=50ms",
-                                 "--notify.retry_cap=200ms"]).start()
+    server = make_eventbox(
+        env={"SENDGRID_API_KEY": "SG.x", "SENDGRID_FROM": "a@example.com"},
+        args=[f"--notify.sendgrid_url={sendgrid_url}", "--notify.retry_base=50ms", "--notify.retry_cap=200ms"],
+    ).start()
     server.register("later")
     delivery_of(server, "retrying")
     from support.peers.sendgrid import SendGrid
+
     again = SendGrid(port)
     try:
         delivery_of(server, "sent")
@@ -136,18 +149,27 @@ def test_kill_during_a_send__shows_the_doubt(make_eventbox, sendgrid):
 
 
 def test_post_notifications__each_type(eventbox):
-    for body in ({"type": "email", "to": "a@example.com", "subject": "Hello", "body": "Text"},
-                 {"type": "sms", "to": "+4915112345678", "body": "Text"},
-                 {"type": "push", "to": "device-token", "subject": "Hello", "body": "Text"}):
+    for body in (
+        {"type": "email", "to": "a@example.com", "subject": "Hello", "body": "Text"},
+        {"type": "sms", "to": "+4915112345678", "body": "Text"},
+        {"type": "push", "to": "device-token", "subject": "Hello", "body": "Text"},
+    ):
         answer = eventbox.notification_service("POST", "/notifications", body)
         assert answer.status in (201, 202), answer
-    wait_for(lambda: len([n for n in eventbox.notifications() if n["deliveries"][0]["state"] == "sent"]) == 3,
-             what="three sent")
+    wait_for(
+        lambda: len([n for n in eventbox.notifications() if n["deliveries"][0]["state"] == "sent"]) == 3,
+        what="three sent",
+    )
 
 
 def test_post_notifications__wrong(eventbox):
-    for body in ({"type": "fax", "to": "x", "body": "y"}, {"type": "email", "to": "nobody", "subject": "s", "body": "b"},
-                 {"type": "sms", "to": "not-a-number", "body": "b"}, {"type": "email"}, {}):
+    for body in (
+        {"type": "fax", "to": "x", "body": "y"},
+        {"type": "email", "to": "nobody", "subject": "s", "body": "b"},
+        {"type": "sms", "to": "not-a-number", "body": "b"},
+        {"type": "email"},
+        {},
+    ):
         assert eventbox.notification_service("POST", "/notifications", body).status == 422, body
     assert eventbox.notifications() == []
 

@@ -1,4 +1,5 @@
 """Wrong bytes on every port: a clear end, one log line, and everybody else goes on."""
+
 import socket
 import struct
 
@@ -6,10 +7,10 @@ import pytest
 from support.server import wait_for
 
 HTTP_CASES = [
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100,       # a TLS hello
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100,  # a TLS hello
     b"\x00" * 64,
     b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
-    b"GET / HTTP/1.1\r\n\r\n",                                             # no Host
+    b"GET / HTTP/1.1\r\n\r\n",  # no Host
     b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     b"POST /users/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
@@ -50,11 +51,11 @@ KAFKA_CASES = [
     (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP"),
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100, "TLS"),
     (struct.pack(">i", -1), None),
-    (struct.pack(">i", 0x7fffffff) + b"x" * 10, None),
+    (struct.pack(">i", 0x7FFFFFFF) + b"x" * 10, None),
     (struct.pack(">i", 0), None),
     (frame(b"\x00\x03"), None),
-    (frame(struct.pack(">hhih", 3, 9, 1, -1) + b"\xff" * 20), None),                 # arrays beyond the frame
-    (frame(struct.pack(">hhih", 999, 0, 1, -1)), None),                               # unknown API
+    (frame(struct.pack(">hhih", 3, 9, 1, -1) + b"\xff" * 20), None),  # arrays beyond the frame
+    (frame(struct.pack(">hhih", 999, 0, 1, -1)), None),  # unknown API
 ]
 
 
@@ -77,7 +78,9 @@ def test_kafka__unknown_api_versions_version_gets_error_35(eventbox):
 
 
 def test_huge_body__is_refused_before_it_is_read(eventbox):
-    head = b"POST /users/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999999999999\r\n\r\n"
+    head = (
+        b"POST /users/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999999999999\r\n\r\n"
+    )
     assert b" 413 " in talk(eventbox.users, head + b"{")
 
 
@@ -87,19 +90,23 @@ def test_text_plain__is_not_json(eventbox):
 
 
 def test_gzip_body__is_refused(eventbox):
-    answer = eventbox.user_service("POST", "/users/", b"\x1f\x8b", headers={"content-type": "application/json",
-                                                                            "content-encoding": "gzip"})
+    answer = eventbox.user_service(
+        "POST", "/users/", b"\x1f\x8b", headers={"content-type": "application/json", "content-encoding": "gzip"}
+    )
     assert answer.status == 415
 
 
 def test_produce__corrupt_batch_is_refused_and_nothing_is_stored(eventbox):
     eventbox.kcat("-P", "-t", "whole", "-p", "0", stdin="good\n")
-    batch = bytearray(struct.pack(">qiibIhiqqqhii", 0, 49 + 8, -1, 2, 0xdeadbeef, 0, 0, 0, 0, -1, -1, -1, 1) + b"\x0e\x00\x00\x00\x01\x02x\x00")
+    batch = bytearray(
+        struct.pack(">qiibIhiqqqhii", 0, 49 + 8, -1, 2, 0xDEADBEEF, 0, 0, 0, 0, -1, -1, -1, 1)
+        + b"\x0e\x00\x00\x00\x01\x02x\x00"
+    )
     batch[8:12] = struct.pack(">i", len(batch) - 12)
     body = struct.pack(">hhih", 0, 3, 5, -1) + struct.pack(">hhii", -1, -1, 10000, 1)
     body += struct.pack(">h", 5) + b"whole" + struct.pack(">iii", 1, 0, len(batch)) + bytes(batch)
     with socket.create_connection(("127.0.0.1", eventbox.external), 10) as s:
         s.sendall(frame(body))
         answer = s.recv(65536)
-    assert struct.unpack(">h", answer[4 + 4 + 4 + 2 + 5 + 4 + 4:][:2])[0] == 2, answer
+    assert struct.unpack(">h", answer[4 + 4 + 4 + 2 + 5 + 4 + 4 :][:2])[0] == 2, answer
     assert eventbox.consume("whole", "%s\n") == "good\n"

@@ -1,4 +1,5 @@
 """Signals, draining, and what survives kill -9."""
+
 import json
 import signal
 import socket
@@ -18,6 +19,7 @@ def test_signal__drains_and_exits_0(eventbox, name):
             answers.append(eventbox.register("inflight").status)
         except OSError:
             answers.append(None)
+
     thread = threading.Thread(target=register)
     thread.start()
     time.sleep(0.01)
@@ -32,7 +34,9 @@ def test_signal__drains_and_exits_0(eventbox, name):
 def test_second_signal__ends_at_once(make_eventbox):
     server = make_eventbox().start()
     with socket.create_connection(("127.0.0.1", server.users)) as held:
-        held.sendall(b"POST /users/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+        held.sendall(
+            b"POST /users/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
         time.sleep(0.1)
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.1)
@@ -68,8 +72,10 @@ def test_kill__users_records_offsets_and_mails_are_there(eventbox):
     for i in range(10):
         assert eventbox.register(f"keep{i}").status == 201
     eventbox.kcat("-P", "-t", "kept", "-p", "0", stdin="\n".join(f"r{i}" for i in range(100)) + "\n")
-    wait_for(lambda: len([n for n in eventbox.notifications("?limit=100") if n["deliveries"][0]["state"] == "sent"]) == 10,
-             what="ten mails")
+    wait_for(
+        lambda: len([n for n in eventbox.notifications("?limit=100") if n["deliveries"][0]["state"] == "sent"]) == 10,
+        what="ten mails",
+    )
     for _ in range(3):
         eventbox.kill()
         eventbox.start()
@@ -85,7 +91,9 @@ def test_kill__group_goes_on_where_it_was(eventbox):
     assert first.split() == ["r0", "r1", "r2", "r3"]
     eventbox.kill()
     eventbox.start()
-    rest = eventbox.kcat("-G", "g1", "-c", "6", "-q", "-f", "%s\n", "-X", "auto.offset.reset=earliest", "work", timeout=60)
+    rest = eventbox.kcat(
+        "-G", "g1", "-c", "6", "-q", "-f", "%s\n", "-X", "auto.offset.reset=earliest", "work", timeout=60
+    )
     assert rest.split() == [f"r{i}" for i in range(4, 10)]
 
 

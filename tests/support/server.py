@@ -1,4 +1,5 @@
 """Starts the real binary on free ports of loopback and talks to it. Used by every Python test."""
+
 import http.client
 import json
 import os
@@ -15,7 +16,11 @@ CACHE = ROOT / ".cache"
 
 def binary():
     """The binary under test: EVENTBOX_BINARY, else the sanitizer build, else the release build."""
-    for candidate in (os.environ.get("EVENTBOX_BINARY"), ROOT / "build-test/src/main/eventbox", ROOT / "build/src/main/eventbox"):
+    for candidate in (
+        os.environ.get("EVENTBOX_BINARY"),
+        ROOT / "build-test/src/main/eventbox",
+        ROOT / "build/src/main/eventbox",
+    ):
         if candidate and pathlib.Path(candidate).exists():
             return str(candidate)
     raise RuntimeError("no eventbox binary: run scripts/build or scripts/test first")
@@ -104,8 +109,12 @@ class Eventbox:
         return [binary()] + [f"--{k}={v}" for k, v in settings.items() if k not in known] + self.args
 
     def environment(self):
-        clean = {k: v for k, v in os.environ.items()
-                 if not k.startswith("EVENTBOX_") and k not in ("PORT", "HOST", "DEBUG", "DATABASE_URL", "SENDGRID_API_KEY", "SENDGRID_FROM")}
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith("EVENTBOX_")
+            and k not in ("PORT", "HOST", "DEBUG", "DATABASE_URL", "SENDGRID_API_KEY", "SENDGRID_FROM")
+        }
         clean.setdefault("ASAN_OPTIONS", "detect_leaks=0")
         clean.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         clean.update(self.env)
@@ -115,8 +124,9 @@ class Eventbox:
         """Start without waiting."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.command(), env=self.environment(), stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                self.command(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
         return self
 
     def start(self, timeout=30):

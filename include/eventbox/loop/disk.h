@@ -31,7 +31,8 @@ struct disk_space {
     uint64_t available_bytes;
 };
 
-typedef int (*disk_list_fn)(void *userdata, const char *name, bool is_dir); /* nonzero ends the listing with it */
+typedef int (*disk_list_fn)(void *userdata, const char *name,
+                            bool is_dir); /* nonzero ends the listing with it */
 
 struct disk {
     const struct disk_ops *ops;
@@ -41,7 +42,8 @@ struct disk_ops {
     int (*open)(struct disk *disk, const char *path, unsigned flags, struct disk_file **ret_file);
     void (*close)(struct disk_file *file); /* accepts NULL */
     /* Reads until @size or end of file; *ret_size < size means end of file. */
-    int (*pread)(struct disk_file *file, void *data, size_t size, uint64_t offset, size_t *ret_size);
+    int (*pread)(struct disk_file *file, void *data, size_t size, uint64_t offset,
+                 size_t *ret_size);
     /* Writes everything or fails; after a failure any part may have been written. */
     int (*pwritev)(struct disk_file *file, const struct iovec *parts, int count, uint64_t offset);
     int (*sync)(struct disk_file *file); /* fdatasync */
@@ -55,7 +57,8 @@ struct disk_ops {
     int (*rmdir)(struct disk *disk, const char *path);
     int (*list)(struct disk *disk, const char *path, disk_list_fn each, void *userdata);
     int (*sync_dir)(struct disk *disk, const char *path);
-    int (*syncfs)(struct disk *disk); /* everything of this file system, on the descriptor held since the start */
+    int (*syncfs)(struct disk *disk); /* everything of this file system, on the descriptor held
+                                         since the start */
     int (*space)(struct disk *disk, struct disk_space *ret_space);
     void (*free)(struct disk *disk);
 };
@@ -86,5 +89,6 @@ struct disk_file {
     struct disk *disk;
 };
 
-/** disk_system_new() - the folder @root (made with mode 0700 if absent) of the machine's file system */
+/** disk_system_new() - the folder @root (made with mode 0700 if absent) of the machine's file
+ * system */
 int disk_system_new(const char *root, struct disk **ret_disk);

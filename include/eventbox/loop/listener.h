@@ -1,4 +1,5 @@
-/* Listening sockets on uv_poll. Accepts at most a batch a turn, keeps a reserve descriptor for EMFILE. Thread: loop. */
+/* Listening sockets on uv_poll. Accepts at most a batch a turn, keeps a reserve descriptor for
+ * EMFILE. Thread: loop. */
 #pragma once
 
 #include <eventbox/loop/loop.h>
@@ -9,7 +10,7 @@ struct listener_config {
     /* Numeric address or "localhost" (127.0.0.1 and ::1). Other names are left to the system's
      * resolver, which may block: only at the start, for names of /etc/hosts. */
     const char *host;
-    uint16_t port;    /* 0: the kernel chooses */
+    uint16_t port; /* 0: the kernel chooses */
     unsigned backlog;
 };
 
@@ -18,10 +19,11 @@ typedef int (*listener_accept_fn)(void *userdata, int fd);
 
 /**
  * listener_open() - bind and listen on every address of @config->host
- * Return: 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as they are: the host makes the one-line message.
+ * Return: 0; -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, ... as they are: the host makes the one-line
+ * message.
  */
-int listener_open(struct loop *loop, const struct listener_config *config, listener_accept_fn accept,
-                  void *userdata, struct listener **ret_listener);
+int listener_open(struct loop *loop, const struct listener_config *config,
+                  listener_accept_fn accept, void *userdata, struct listener **ret_listener);
 /** listener_close() - no accept after the call; memory is freed in the close callback */
 void listener_close(struct listener *listener);
 uint16_t listener_port(const struct listener *listener);

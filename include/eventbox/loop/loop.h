@@ -34,22 +34,25 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /** loop_step() - run due timers and tasks once without waiting; true when something ran */
 bool loop_step(struct loop *loop);
-/** loop_next_timer_ns() - monotonic time of the first timer, where a simulation turns its clock to; -1: none runs */
+/** loop_next_timer_ns() - monotonic time of the first timer, where a simulation turns its clock to;
+ * -1: none runs */
 int64_t loop_next_timer_ns(const struct loop *loop);
 
 struct clock *loop_clock(struct loop *loop);
 /** loop_now_ns() - monotonic time cached for this turn of the loop */
 int64_t loop_now_ns(struct loop *loop);
 
-/** loop_post() - run @task on the loop; nothing if it is pending already. Thread: any. Wake-ups are coalesced */
+/** loop_post() - run @task on the loop; nothing if it is pending already. Thread: any. Wake-ups are
+ * coalesced */
 void loop_post(struct loop *loop, struct loop_task *task);
 /**
- * loop_defer() - run @task at the end of this turn; nothing if it is pending already. For coalescing
- * and to unwind the stack. list_remove(&task->link) takes it back. Thread: loop
+ * loop_defer() - run @task at the end of this turn; nothing if it is pending already. For
+ * coalescing and to unwind the stack. list_remove(&task->link) takes it back. Thread: loop
  */
 void loop_defer(struct loop *loop, struct loop_task *task);
 
-/** loop_scratch() - one shared buffer of @ret_size bytes (64 KiB) for reads that are consumed at once */
+/** loop_scratch() - one shared buffer of @ret_size bytes (64 KiB) for reads that are consumed at
+ * once */
 void *loop_scratch(struct loop *loop, size_t *ret_size);
 
 /* A signal, as a loop event. */

@@ -55,16 +55,19 @@ struct op {
  */
 void op_start(struct op *op, struct loop *loop, const char *name, const struct op_step *steps,
               op_finish_fn finish);
-/** op_wait() - install the cancel hook (may be NULL) and return OP_WAIT, for `return op_wait(op, hook)` */
+/** op_wait() - install the cancel hook (may be NULL) and return OP_WAIT, for `return op_wait(op,
+ * hook)` */
 int op_wait(struct op *op, op_cancel_fn cancel);
 /** op_resume() - complete the wait. Thread: loop */
 void op_resume(struct op *op, int status);
 void op_cancel(struct op *op, int reason);
 
-/** op_wait_work() - run @run(op) on @worker; its result resumes the op. WORK_E_FULL when the gate is full */
+/** op_wait_work() - run @run(op) on @worker; its result resumes the op. WORK_E_FULL when the gate
+ * is full */
 int op_wait_work(struct op *op, struct worker *worker, int (*run)(struct op *op));
 int op_wait_ms(struct op *op, int64_t delay_ms);
 
 /* One observer for all operations, for metrics and traces; NULL to remove. */
-typedef void (*op_observe_fn)(const struct op *op, const char *step, int64_t duration_ns, int result);
+typedef void (*op_observe_fn)(const struct op *op, const char *step, int64_t duration_ns,
+                              int result);
 void op_set_observer(op_observe_fn observe);

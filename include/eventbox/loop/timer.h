@@ -15,7 +15,8 @@ struct timer {
 };
 
 void timer_init(struct timer *timer, struct loop *loop, void (*fire)(struct timer *timer));
-/** timer_start() - (re)arm to fire once in @delay_ns; 0 fires in the next turn. Aborts only without memory for the heap */
+/** timer_start() - (re)arm to fire once in @delay_ns; 0 fires in the next turn. Aborts only without
+ * memory for the heap */
 void timer_start(struct timer *timer, int64_t delay_ns);
 void timer_start_ms(struct timer *timer, int64_t delay_ms);
 void timer_stop(struct timer *timer); /* harmless when not running */

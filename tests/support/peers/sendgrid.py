@@ -3,6 +3,7 @@
 Every request that arrived whole is in `journal`, whatever was answered; so the journal, and not the
 server under test, says how often a mail was sent.
 """
+
 import http.server
 import json
 import socket
@@ -13,7 +14,7 @@ import uuid
 
 class SendGrid:
     def __init__(self, port=0):
-        self.script = []   # one action for each request: a status, or "close", "reset", "silence"; then the default
+        self.script = []  # one action for each request: a status, or "close", "reset", "silence"; then the default
         self.default = 202
         self.headers = {}  # extra header fields of an answer
         self.journal = []  # dicts: body, authorization, action
@@ -41,8 +42,14 @@ class SendGrid:
         with self.lock:
             action = self.script.pop(0) if self.script else self.default
             mail = json.loads(body)
-            self.journal.append({"body": mail, "authorization": request.headers.get("authorization"),
-                                 "path": request.path, "action": action})
+            self.journal.append(
+                {
+                    "body": mail,
+                    "authorization": request.headers.get("authorization"),
+                    "path": request.path,
+                    "action": action,
+                }
+            )
         if action == "silence":
             self.release.wait(60)
             request.close_connection = True
@@ -54,8 +61,11 @@ class SendGrid:
             request.connection.close() if action == "reset" else request.connection.shutdown(socket.SHUT_RDWR)
             return
         status = self.verdict(request, mail, action)
-        payload = b"" if status == 202 else json.dumps(
-            {"errors": [{"message": f"scripted {status}", "field": None, "help": None}]}).encode()
+        payload = (
+            b""
+            if status == 202
+            else json.dumps({"errors": [{"message": f"scripted {status}", "field": None, "help": None}]}).encode()
+        )
         request.send_response(status)
         for name, value in self.headers.items():
             request.send_header(name, value)
@@ -72,7 +82,12 @@ class SendGrid:
             return 404
         if not (request.headers.get("authorization") or "").startswith("Bearer "):
             return 401
-        whole = mail.get("from", {}).get("email") and mail.get("subject") and mail.get("content") and mail.get("personalizations")
+        whole = (
+            mail.get("from", {}).get("email")
+            and mail.get("subject")
+            and mail.get("content")
+            and mail.get("personalizations")
+        )
         if not whole or not all(p["to"][0]["email"] for p in mail["personalizations"]):
             return 400
         return action
