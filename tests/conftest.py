@@ -13,7 +13,12 @@ from support.server import Eventbox  # noqa: E402
 
 
 def pytest_addoption(parser):
-    parser.addoption("--bootstrap", help="HOST:PORT of a broker that tests/compat faces instead of our own")
+    parser.addoption("--bootstrap", metavar="HOST:PORT", help="tests/compat: face this broker, not one of our own")
+    parser.addoption("--bootstrap-internal", metavar="HOST:PORT", help="tests/compat: its second listener")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "creates_topics: for clients that can create a topic by request")
 
 
 @pytest.fixture

@@ -1,15 +1,37 @@
 """The address is a parameter, so that the very same suite can face any Kafka broker.
 
-scripts/test e2e tests/compat                                  our own server, both listeners
-scripts/test e2e tests/compat --bootstrap HOST:PORT            another broker
-"""
+    scripts/test e2e tests/compat                                  our own server, both listeners
+    scripts/test e2e tests/compat --bootstrap HOST:PORT [--bootstrap-internal HOST:PORT]    another broker
 
-import itertools
+A test that takes `client` runs once for each client and listener; one that also takes `codec`, once for each codec.
+"""
+import secrets
 
 import pytest
+from clients.confluent import Confluent
+from clients.kafka_python import KafkaPython
+from clients.kcat import Kcat
+from clients.remote import Java, Kafkajs
 from support.server import Eventbox
 
-_numbers = itertools.count(1)
+CLIENTS = {"kcat": Kcat, "confluent": Confluent, "kafka_python": KafkaPython, "kafkajs": Kafkajs, "java": Java}
+
+
+def pytest_generate_tests(metafunc):
+    if "client" not in metafunc.fixturenames:
+        return
+    names = [name for name, kind in CLIENTS.items()
+             if kind.creates_topics or not metafunc.definition.get_closest_marker("creates_topics")]
+    if "codec" in metafunc.fixturenames:
+        # What is compressed does not depend on the listener.
+        pairs = [((name, "external"), codec) for name in names for codec in CLIENTS[name].codecs]
+        metafunc.parametrize("client,codec", pairs, indirect=["client"], ids=[f"{p[0][0]}-{p[1]}" for p in pairs])
+        return
+    listeners = ["external", "internal"]
+    if metafunc.config.getoption("--bootstrap") and not metafunc.config.getoption("--bootstrap-internal"):
+        listeners = ["external"]
+    pairs = [(name, listener) for name in names for listener in listeners]
+    metafunc.parametrize("client", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +39,7 @@ def brokers(request, tmp_path_factory):
     """Addresses by listener name."""
     given = request.config.getoption("--bootstrap")
     if given:
-        yield {"external": given, "internal": given}
+        yield {"external": given, "internal": request.config.getoption("--bootstrap-internal") or given}
         return
     server = Eventbox(tmp_path_factory.mktemp("compat") / "data", modules="broker")
     server.start()
@@ -31,8 +53,32 @@ def bootstrap(brokers):
 
 
 @pytest.fixture
-def topic(request):
-    """A name that no other test uses."""
-    import os
+def topic():
+    """A name that no broker has seen: one that is not ours lives on after the tests."""
+    return "compat-" + secrets.token_hex(6)
 
-    return f"compat-{os.getpid()}-{next(_numbers)}"
+
+@pytest.fixture(scope="session")
+def clients(brokers):
+    """Drivers by name and listener, each made at its first use and kept: a Java machine takes its time to start."""
+    made = {}
+
+    def find(name, listener):
+        if (name, listener) not in made:
+            made[name, listener] = CLIENTS[name](brokers[listener])
+        return made[name, listener]
+
+    yield find
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture
+def client(request, clients):
+    return clients(*request.param)
+
+
+@pytest.fixture
+def other(clients):
+    """A second client, to read what the first wrote."""
+    return clients("confluent", "external")

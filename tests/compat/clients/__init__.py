@@ -1,0 +1,51 @@
+"""Stock Kafka clients behind one small interface, so that one suite drives them all.
+
+A driver is made with the address of a broker and does what its client does, in that client's own way:
+
+    metadata()                             {"brokers": ["host:port", ...], "topics": {name: partitions}}
+    create_topic(topic, partitions)
+    produce(topic, records, acks, codec, idempotent)
+    consume(topic, partition, start, count)   start: "earliest", an offset, or ("time", milliseconds)
+    join(group, topic)                     a Member, which is polled until what a test waits for is there
+    close()
+"""
+import dataclasses
+
+
+@dataclasses.dataclass
+class Record:
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple = ()        # of (name, bytes or None)
+    partition: int = 0         # -1 lets the client's own partitioner choose
+    offset: int | None = None  # of a consumed record
+    timestamp: int | None = None
+
+
+class Member:
+    """One member of a consumer group. poll() gives the client a moment and gathers what has come."""
+
+    def __init__(self):
+        self.records = []
+        self.assignment = set()
+
+    def poll(self):
+        raise NotImplementedError
+
+    def commit(self):
+        """Commit what was polled."""
+        raise NotImplementedError
+
+    def leave(self):
+        raise NotImplementedError
+
+
+class Client:
+    codecs = ("none", "gzip", "snappy", "lz4", "zstd")
+    creates_topics = True
+
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+
+    def close(self):
+        pass

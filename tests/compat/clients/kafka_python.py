@@ -1,0 +1,86 @@
+"""kafka-python from PyPI: no librdkafka below it."""
+import time
+import warnings
+
+from . import Client, Member, Record
+
+with warnings.catch_warnings():
+    # It reads its schemas with functions that Python 3.11 calls old.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka.admin import NewTopic
+
+ACKS = {"0": 0, "1": 1, "all": "all"}
+
+
+def record_of(found):
+    return Record(found.value, found.key, tuple(found.headers), found.partition, found.offset, found.timestamp)
+
+
+class KafkaPythonMember(Member):
+    def __init__(self, bootstrap, group, topic):
+        super().__init__()
+        self.topic = topic
+        self.consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=group, auto_offset_reset="earliest",
+                                      enable_auto_commit=False, heartbeat_interval_ms=200, fetch_max_wait_ms=100)
+
+    def poll(self):
+        for found in self.consumer.poll(timeout_ms=100).values():
+            self.records += [record_of(f) for f in found]
+        self.assignment = {p.partition for p in self.consumer.assignment()}
+
+    def commit(self):
+        self.consumer.commit()
+
+    def leave(self):
+        self.consumer.close()
+
+
+class KafkaPython(Client):
+    def metadata(self):
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            return {"brokers": [f"{b['host']}:{b['port']}" for b in admin.describe_cluster()["brokers"]],
+                    "topics": {t["name"]: len(t["partitions"]) for t in admin.describe_topics()}}
+        finally:
+            admin.close()
+
+    def create_topic(self, topic, partitions):
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.create_topics([NewTopic(topic, partitions, 1)])
+        finally:
+            admin.close()
+
+    def produce(self, topic, records, acks="all", codec="none", idempotent=False):
+        producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks=ACKS[acks], enable_idempotence=idempotent,
+                                 compression_type=None if codec == "none" else codec)
+        try:
+            answers = [producer.send(topic, r.value, r.key, list(r.headers), None if r.partition < 0 else r.partition)
+                       for r in records]
+            producer.flush(20)
+            for answer in answers:
+                answer.get(1)
+        finally:
+            producer.close()
+
+    def consume(self, topic, partition, start, count):
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False, fetch_max_wait_ms=100)
+        place = TopicPartition(topic, partition)
+        consumer.assign([place])
+        if start == "earliest":
+            consumer.seek_to_beginning(place)
+        elif isinstance(start, tuple):
+            consumer.seek(place, consumer.offsets_for_times({place: start[1]})[place].offset)
+        else:
+            consumer.seek(place, start)
+        records, end = [], time.monotonic() + 20
+        while len(records) < count:
+            assert time.monotonic() < end, f"{len(records)} records of {count}"
+            for found in consumer.poll(timeout_ms=500, max_records=count - len(records)).values():
+                records += [record_of(f) for f in found]
+        consumer.close()
+        return records
+
+    def join(self, group, topic):
+        return KafkaPythonMember(self.bootstrap, group, topic)

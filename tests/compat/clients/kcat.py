@@ -1,0 +1,90 @@
+"""Debian's kcat: librdkafka 2.0.2, from a shell."""
+import itertools
+import json
+import subprocess
+import threading
+
+from . import Client, Member, Record
+
+
+class KcatMember(Member):
+    """`kcat -G`: records on standard output, assignments on standard error; a signal makes it commit and leave."""
+
+    def __init__(self, client, group, topic):
+        super().__init__()
+        self.process = subprocess.Popen(
+            [*client.command, "-X", "auto.offset.reset=earliest", "-X", "heartbeat.interval.ms=200",
+             "-X", "fetch.wait.max.ms=100", "-u", "-J", "-G", group, topic],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for pipe, take in ((self.process.stdout, self._take_record), (self.process.stderr, self._take_line)):
+            threading.Thread(target=self._read, args=(pipe, take), daemon=True).start()
+
+    @staticmethod
+    def _read(pipe, take):
+        for line in pipe:
+            take(line)
+
+    def _take_record(self, line):
+        self.records.append(record_of(json.loads(line)))
+
+    def _take_line(self, line):
+        """% Group NAME rebalanced (memberid …): assigned: topic [0], topic [1]"""
+        if "assigned: " in line:
+            self.assignment = {int(part.split("]")[0]) for part in line.split("assigned: ")[1].split("[")[1:]}
+        elif "revoked: " in line:
+            self.assignment = set()
+
+    def poll(self):
+        assert self.process.poll() is None, "kcat ended by itself"
+
+    def commit(self):
+        pass  # its consumer commits when it closes
+
+    def leave(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def record_of(line):
+    def octets(text):
+        return None if text is None else text.encode()
+    names = line.get("headers", [])
+    headers = tuple((names[i], octets(names[i + 1])) for i in range(0, len(names), 2))
+    return Record(octets(line["payload"]), octets(line["key"]), headers, line["partition"], line["offset"], line["ts"])
+
+
+class Kcat(Client):
+    creates_topics = False
+
+    def __init__(self, bootstrap):
+        super().__init__(bootstrap)
+        self.command = ["kcat", "-b", bootstrap]
+
+    def _run(self, *arguments, stdin=b""):
+        done = subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, timeout=30)
+        assert done.returncode == 0, f"{arguments}: {done.stderr.decode()}"
+        return done.stdout.decode()
+
+    def metadata(self):
+        found = json.loads(self._run("-L", "-J"))
+        return {"brokers": [broker["name"] for broker in found["brokers"]],
+                "topics": {t["topic"]: len(t["partitions"]) for t in found["topics"]}}
+
+    def produce(self, topic, records, acks="all", codec="none", idempotent=False):
+        options = ["-P", "-t", topic, "-z", codec, "-X", f"acks={acks}",
+                   "-X", f"enable.idempotence={str(idempotent).lower()}"]
+        # One process for each run of records with the same partition and headers.
+        for (partition, headers), run in itertools.groupby(records, lambda r: (r.partition, r.headers)):
+            lines = b"".join((r.key or b"") + b"\t" + (r.value or b"") + b"\n" for r in run)
+            given = []
+            for name, value in headers:
+                given += ["-H", name if value is None else f"{name}={value.decode()}"]
+            self._run(*options, "-p", str(partition), *given, "-K", "\t", "-Z", stdin=lines)
+
+    def consume(self, topic, partition, start, count):
+        at = {"earliest": "beginning"}.get(start, start) if not isinstance(start, tuple) else f"s@{start[1]}"
+        lines = self._run("-C", "-t", topic, "-p", str(partition), "-o", str(at), "-c", str(count), "-J", "-q")
+        return [record_of(json.loads(line)) for line in lines.splitlines()]
+
+    def join(self, group, topic):
+        return KcatMember(self, group, topic)
