@@ -427,10 +427,15 @@ void log_stop_continue(struct topic_log *log) {
 void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *userdata) {
     log->on_stopped = done;
     log->on_stopped_userdata = userdata;
-    if (log->state != LOG_READY) {
+    if (log->state < LOG_STARTING) {
         log->failed = true; /* never started: nothing to finish */
         stop_workers(log);
         return;
+    }
+    if (log->state == LOG_STARTING && !log->failed) {
+        log->failed = true; /* no client was let in yet: give up what the start waits for */
+        (void)log_writer_send(log, WRITER_FAIL, NULL);
+        append_flush_soon(log);
     }
     log->state = LOG_STOPPING;
     log->stopping_since_ns = loop_now_ns(log->loop);

@@ -226,6 +226,37 @@ static void test_log__small_journal_is_recycled_under_load(void **state) {
     fixture_deinit(&f);
 }
 
+static void on_flag(void *userdata) {
+    *(bool *)userdata = true;
+}
+
+static void on_start_status(void *userdata, int status) {
+    *(int *)userdata = status;
+}
+
+/* A stop may come at any step of a start. */
+static void test_log__stop_during_start_ends_cleanly(void **state) {
+    for (unsigned steps = 0; steps < 40; steps++) {
+        struct fixture f;
+        fixture_init(&f, 7);
+        fixture_open(&f);
+        int status = INT32_MIN;
+        bool stopped = false;
+        topic_log_start(f.log, on_start_status, &status);
+        for (unsigned i = 0; i < steps; i++) {
+            fixture_step(&f);
+        }
+        topic_log_stop(f.log, on_flag, &stopped);
+        fixture_until(&f, stopped);
+        assert_int_not_equal(status, INT32_MIN);
+        fixture_crash(&f, false);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_non_null(fixture_topic(&f, "users", 1, NULL));
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log__append_is_read_back),
@@ -235,6 +266,7 @@ int main(void) {
         cmocka_unit_test(test_log__clean_start_replays_nothing),
         cmocka_unit_test(test_log__duplicate_gets_first_offset_also_after_restart),
         cmocka_unit_test(test_log__deleted_topic_stays_deleted_and_its_files_go),
+        cmocka_unit_test(test_log__stop_during_start_ends_cleanly),
         cmocka_unit_test(test_log__small_journal_is_recycled_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
