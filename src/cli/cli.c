@@ -13,6 +13,8 @@ static const struct cli_command commands[] = {
     {"conf print", "", 0, false, "print every setting: names, range, default, what is in force",
      cli_conf_print},
     {"conf check", "FILE", 1, false, "tell every mistake in a configuration file", cli_conf_check},
+    {"health", "", 0, false, "ask the running server whether all of it works; exit code 0 or 1",
+     cli_health},
     {"version", "", 0, false, "print the version", cli_version},
     {"help", "", 0, false, "print this page", cli_help},
 };

@@ -28,6 +28,7 @@ struct cli_command {
 int cli_run_server(struct cli *cli, int argc, char **argv);
 int cli_conf_print(struct cli *cli, int argc, char **argv);
 int cli_conf_check(struct cli *cli, int argc, char **argv);
+int cli_health(struct cli *cli, int argc, char **argv);
 int cli_version(struct cli *cli, int argc, char **argv);
 int cli_help(struct cli *cli, int argc, char **argv);
 
