@@ -1,4 +1,6 @@
 """kafka-python from PyPI: no librdkafka below it."""
+import queue
+import threading
 import time
 import warnings
 
@@ -18,22 +20,43 @@ def record_of(found):
 
 
 class KafkaPythonMember(Member):
+    """Polls on a thread of its own and for a whole second: this client forgets an assignment that arrives after the poll that
+    asked for it has timed out (3.0.12, with Apache Kafka too), and a rebalance ends only when all members poll at once."""
+
     def __init__(self, bootstrap, group, topic):
         super().__init__()
-        self.topic = topic
         self.consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=group, auto_offset_reset="earliest",
                                       enable_auto_commit=False, heartbeat_interval_ms=200, fetch_max_wait_ms=100)
+        self.wanted = queue.SimpleQueue()  # calls that only the consumer's own thread may make
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while True:
+            for found in self.consumer.poll(timeout_ms=1000).values():
+                self.records += [record_of(f) for f in found]
+            self.assignment = {p.partition for p in self.consumer.assignment()}
+            while not self.wanted.empty():
+                call, done = self.wanted.get()
+                call()
+                done.set()
+                if call == self.consumer.close:
+                    return
+
+    def _ask(self, call):
+        done = threading.Event()
+        self.wanted.put((call, done))
+        assert done.wait(20), f"{call.__name__} did not end"
 
     def poll(self):
-        for found in self.consumer.poll(timeout_ms=100).values():
-            self.records += [record_of(f) for f in found]
-        self.assignment = {p.partition for p in self.consumer.assignment()}
+        assert self.thread.is_alive(), "its thread ended by itself"
+        time.sleep(0.02)
 
     def commit(self):
-        self.consumer.commit()
+        self._ask(self.consumer.commit)
 
     def leave(self):
-        self.consumer.close()
+        self._ask(self.consumer.close)
 
 
 class KafkaPython(Client):
