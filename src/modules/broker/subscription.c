@@ -25,6 +25,7 @@ struct subscription {
     struct topic *topic;
     struct partition *partition;
     int64_t position; /* next offset wanted */
+    int64_t read_end; /* high watermark when the read under way began */
     bool wanted;      /* next() was called, no delivery since */
     bool reading;     /* a read is at the gate */
     bool ended;       /* unsubscribed; freed when the read has come back */
@@ -182,7 +183,11 @@ static void deliver(struct subscription *subscription) {
     if (r != 0 && delivery.count == 0) {
         report(subscription, r);
     } else if (delivery.count == 0) {
-        subscription->position = delivery.next_offset; /* only markers: go on behind them */
+        /* Only markers, or nothing up to the watermark of then (offsets that damage has skipped):
+         * go on behind them. */
+        subscription->position = delivery.next_offset > subscription->position
+                                     ? delivery.next_offset
+                                     : subscription->read_end;
         queue_pump(subscription);
     } else {
         subscription->wanted = false;
@@ -243,6 +248,7 @@ static void pump_once(struct subscription *subscription) {
                                                  .min_one_batch = true,
                                                  .memory_only = true,
                                                  .done = on_read};
+    subscription->read_end = partition->high_watermark;
     int r = partition_read(subscription->topics->log, &subscription->read);
     if (r == OP_WAIT) {
         subscription->reading = true;

@@ -15,7 +15,8 @@ struct load {
     struct topic *topic;
     int32_t partition;
     int64_t offset;
-    bool abandoned; /* the coordinator is gone; free at the next chance */
+    int64_t read_end; /* high watermark when the read under way began */
+    bool abandoned;   /* the coordinator is gone; free at the next chance */
     bool reading;
     struct partition_read read;
     struct loop_task task;
@@ -130,6 +131,9 @@ static void load_end(struct load *load, int status) {
 /* One partition at a time, one read at a time; true when the next may start. */
 static int load_apply(struct load *load) {
     int r = 0;
+    if (load->read.bytes == 0) { /* offsets that damage has skipped: nothing up to the watermark */
+        load->offset = load->read_end;
+    }
     for (unsigned i = 0; i < load->read.chunk_count && r == 0; i++) {
         r = apply_batches(
             load, span_of(load->read.chunks[i].slice.data, load->read.chunks[i].slice.size));
@@ -171,6 +175,7 @@ static void load_next(struct loop_task *task) {
                                              .min_one_batch = true,
                                              .memory_only = true,
                                              .done = on_read};
+        load->read_end = partition->high_watermark;
         int r = partition_read(load->coordinator->config.log, &load->read);
         if (r == OP_WAIT) {
             load->reading = true;
