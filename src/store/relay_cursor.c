@@ -1,6 +1,7 @@
 /*
  * Usually the last record of the topic is ours: one record is read. It may belong to another store
- * (the database was replaced); then the whole topic, which is compacted, is read for our last one.
+ * (the database was replaced), or there may be none (damage raised the log end); then the whole
+ * topic, which is compacted, is read for our last one.
  */
 #include "relay_cursor.h"
 
@@ -70,6 +71,23 @@ static void on_records(void *userdata, const struct topic_message *messages, siz
     }
 }
 
+/* No record where the last one should be: offsets before the watermark were skipped after damage.
+ */
+static void on_end(void *userdata) {
+    struct relay_cursor *cursor = userdata;
+    struct topic_info info;
+    if (cursor->finished) {
+        return;
+    }
+    int r = cursor->scanning ? 0 : topic_info(cursor->topics, RELAY_CURSOR_TOPIC, 0, &info);
+    if (cursor->scanning || r != 0) {
+        finish(cursor, r);
+        return;
+    }
+    cursor->scanning = true;
+    topic_subscription_next(cursor->subscription, info.log_start_offset);
+}
+
 static void on_error(void *userdata, int status) {
     finish(userdata, status);
 }
@@ -83,6 +101,7 @@ static int subscribe(struct relay_cursor *cursor, int64_t offset) {
         .max_records = 1000,
         .max_bytes = KIB(64),
         .on_records = on_records,
+        .on_end = on_end,
         .on_error = on_error,
         .userdata = cursor,
     };

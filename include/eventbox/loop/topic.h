@@ -62,6 +62,8 @@ struct topic_subscription_config {
     size_t max_bytes;     /* a delivery, at least one record */
     /* Called when records are there; none follows until topic_subscription_next(). */
     void (*on_records)(void *userdata, const struct topic_message *messages, size_t count);
+    /* Optional: the position is at the high watermark and nothing was delivered since next(). */
+    void (*on_end)(void *userdata);
     /* The log start has passed the position, the topic was deleted or reading failed; @status says
      * which. */
     void (*on_error)(void *userdata, int status);

@@ -25,6 +25,7 @@ struct subscription {
     struct topic *topic;
     struct partition *partition;
     int64_t position; /* next offset wanted */
+    bool told_end;    /* on_end() was called since next() */
     int64_t read_end; /* high watermark when the read under way began */
     bool wanted;      /* next() was called, no delivery since */
     bool reading;     /* a read is at the gate */
@@ -240,6 +241,12 @@ static void pump_once(struct subscription *subscription) {
     if (subscription->position >= partition->high_watermark) {
         partition_unwait(&subscription->waiter);
         partition_wait(partition, &subscription->waiter);
+        if (subscription->config.on_end && !subscription->told_end) {
+            subscription->told_end = true;
+            subscription->in_callback = true;
+            subscription->config.on_end(subscription->config.userdata);
+            subscription->in_callback = false;
+        }
         return;
     }
     subscription->read = (struct partition_read){.partition = partition,
@@ -276,6 +283,7 @@ void broker_topics_next(struct topic_subscription *base, int64_t offset) {
     struct subscription *subscription = container_of(base, struct subscription, base);
     subscription->position = offset;
     subscription->wanted = true;
+    subscription->told_end = false;
     (void)partition_guard(subscription->topics->log, subscription->partition,
                           subscription->consumer, offset);
     queue_pump(subscription);
