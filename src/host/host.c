@@ -183,6 +183,7 @@ static void on_relay_started(void *userdata, int status) {
     struct host *host = userdata;
     host->relay_running = status == 0;
     if (status) {
+        host->relay = NULL; /* it has freed itself */
         host_fail(host, status, "the relay from the database to the topic log cannot start: %s",
                   err_text(status));
     }

@@ -3,6 +3,7 @@
 Knows nothing of the server's files and shares no code with it. Each rule returns the violations as
 lines; an empty list is a pass.
 """
+
 import collections
 import http.client
 import json
@@ -17,8 +18,15 @@ def drain(bootstrap, topic):
     """Every record of a topic: {partition: [(offset, key, value)]} read by a stock consumer."""
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "checker", "enable.auto.commit": False,
-                         "isolation.level": "read_uncommitted", "enable.partition.eof": True})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "checker",
+            "enable.auto.commit": False,
+            "isolation.level": "read_uncommitted",
+            "enable.partition.eof": True,
+        }
+    )
     partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
     found, left = {p: [] for p in partitions}, set(partitions)
     consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
@@ -42,7 +50,9 @@ def check_records(name, history, found, idempotent):
     times = collections.Counter(v for v in at.values() if v.startswith(name + "-"))
     for entry in history:
         if entry["kind"] == "ok" and at.get((entry["partition"], entry["offset"])) != entry["value"]:
-            problems.append(f"{name}: acknowledged {entry['value'][:40]} is not at {entry['partition']}/{entry['offset']}")
+            problems.append(
+                f"{name}: acknowledged {entry['value'][:40]} is not at {entry['partition']}/{entry['offset']}"
+            )
     for value, count in times.items():
         if idempotent and count > 1:
             problems.append(f"{name}: {value[:40]} is there {count} times")
@@ -76,7 +86,9 @@ def check_commits(bootstrap, topic, group, history):
     problems = []
     for row in consumer.committed([TopicPartition(topic, p) for p in last], timeout=20):
         if row.offset < last[row.partition]:
-            problems.append(f"group {group}: partition {row.partition} is at {row.offset}, {last[row.partition]} was acknowledged")
+            problems.append(
+                f"group {group}: partition {row.partition} is at {row.offset}, {last[row.partition]} was acknowledged"
+            )
     consumer.close()
     return problems
 
@@ -126,9 +138,11 @@ def check_events(bootstrap, port):
     """`notification`, its copy and `user_created` have exactly one record for each user that exists."""
     problems = []
     ids = collections.Counter(str(u["id"]) for u in all_users(port))
-    for topic, of in (("notification", lambda k, v: v.decode().rsplit(" ", 1)[1]),
-                      ("notifications", lambda k, v: v.decode().rsplit(" ", 1)[1]),
-                      ("user_created", lambda k, v: k.decode())):
+    for topic, of in (
+        ("notification", lambda k, v: v.decode().rsplit(" ", 1)[1]),
+        ("notifications", lambda k, v: v.decode().rsplit(" ", 1)[1]),
+        ("user_created", lambda k, v: k.decode()),
+    ):
         seen = collections.Counter(of(k, v) for rows in drain(bootstrap, topic).values() for _, k, v in rows)
         if seen != ids:
             missing, extra = ids - seen, seen - ids

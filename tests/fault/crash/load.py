@@ -4,6 +4,7 @@ A client writes one JSON line before it sends (invoke) and one when it knows (ok
 connection broke). What it has noted as ok is what the checker demands afterwards. The server is
 killed under them, they are not.
 """
+
 import http.client
 import json
 import random
@@ -31,10 +32,20 @@ def produce(path, acked, stop, bootstrap, topic, name, idempotent, acks):
     from confluent_kafka import Producer
 
     history = History(path, acked)
-    producer = Producer({
-        "bootstrap.servers": bootstrap, "enable.idempotence": idempotent, "acks": acks, "linger.ms": 1,
-        "message.timeout.ms": 120000, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100,
-        "retry.backoff.ms": 20, "socket.timeout.ms": 10000, "log_level": 0})
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "enable.idempotence": idempotent,
+            "acks": acks,
+            "linger.ms": 1,
+            "message.timeout.ms": 120000,
+            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 100,
+            "retry.backoff.ms": 20,
+            "socket.timeout.ms": 10000,
+            "log_level": 0,
+        }
+    )
     number = 0
 
     def delivered(error, message):
@@ -60,9 +71,18 @@ def consume(path, acked, stop, bootstrap, topic, group):
     from confluent_kafka import Consumer, KafkaException
 
     history = History(path, acked)
-    consumer = Consumer({
-        "bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-        "session.timeout.ms": 10000, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "log_level": 0})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "session.timeout.ms": 10000,
+            "reconnect.backoff.ms": 20,
+            "reconnect.backoff.max.ms": 100,
+            "log_level": 0,
+        }
+    )
     consumer.subscribe([topic])
     while not stop.is_set():
         messages = [m for m in consumer.consume(200, 0.05) if not m.error()]
@@ -88,7 +108,12 @@ def rest(path, acked, stop, port, name):
         number += 1
         if not users or number % 40 == 0:
             username = f"{name}{number}"
-            body = {"username": username, "email": f"{username}@example.com", "password": "SecurePass123", "full_name": "v0"}
+            body = {
+                "username": username,
+                "email": f"{username}@example.com",
+                "password": "SecurePass123",
+                "full_name": "v0",
+            }
             op, method, target = {"username": username}, "POST", "/users/"
         else:
             user = random.choice(users)
@@ -110,7 +135,9 @@ def rest(path, acked, stop, port, name):
             elif answer.status == 200:
                 history.ok("ok", op=kind, **op)
             else:
-                history.note("refused", op=kind, status=answer.status, body=payload.decode(errors="replace")[:200], **op)
+                history.note(
+                    "refused", op=kind, status=answer.status, body=payload.decode(errors="replace")[:200], **op
+                )
                 time.sleep(0.02)
         except (OSError, http.client.HTTPException) as error:
             history.note("unknown", op=kind, error=repr(error), **op)

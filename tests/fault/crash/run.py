@@ -5,6 +5,7 @@ usage: python -m fault.crash.run [--kills N] [--binary PATH] [--seed S] [--keep 
 A kill comes at a random moment, but never before 1,000 operations were acknowledged since the last
 one. Prints one line a kill and the verdict; exit code 1 when the checker finds anything.
 """
+
 import argparse
 import multiprocessing
 import os
@@ -45,11 +46,13 @@ def start_clients(folder, acked, stop, server):
 
 def settle(server):
     """Wait until every mail has its outcome and the relay has nothing left."""
+
     def settled():
         rows = checker.all_notifications(server.notify)
         users = len(checker.all_users(server.users))
         done = [d for n in rows for d in n["deliveries"] if d["state"] in ("sent", "in_doubt", "failed", "dead")]
         return users and len(done) == users
+
     wait_for(settled, 60, "the outcome of every mail")
 
 
@@ -94,8 +97,11 @@ def main():
     print(f"seed {given.seed}, {folder}", flush=True)
 
     sendgrid = SendGrid()
-    server = Eventbox(folder / "data", env={"SENDGRID_API_KEY": "SG.test", "SENDGRID_FROM": "no-reply@example.com"},
-                      args=[f"--notify.sendgrid_url={sendgrid.url}"])
+    server = Eventbox(
+        folder / "data",
+        env={"SENDGRID_API_KEY": "SG.test", "SENDGRID_FROM": "no-reply@example.com"},
+        args=[f"--notify.sendgrid_url={sendgrid.url}"],
+    )
     server.start()
     acked = multiprocessing.Value("q", 0)
     stop = multiprocessing.Event()
@@ -110,7 +116,10 @@ def main():
             server.kill()
             restart = time.monotonic()
             server.start()
-            print(f"kill {kill}: {operations} operations, back after {(time.monotonic() - restart) * 1000:.0f} ms", flush=True)
+            print(
+                f"kill {kill}: {operations} operations, back after {(time.monotonic() - restart) * 1000:.0f} ms",
+                flush=True,
+            )
         before = acked.value
         wait_for(lambda: acked.value - before >= ACKED_BETWEEN_KILLS, 60, "operations after the last kill")
     finally:
@@ -130,7 +139,10 @@ def main():
         sendgrid.close()
     for line in problems[:40]:
         print(line)
-    print(f"{given.kills} kills in {time.monotonic() - begun:.0f} s: " + (f"{len(problems)} violations" if problems else "no violation"))
+    print(
+        f"{given.kills} kills in {time.monotonic() - begun:.0f} s: "
+        + (f"{len(problems)} violations" if problems else "no violation")
+    )
     return 1 if problems else 0
 
 
