@@ -5,6 +5,7 @@
 
 A test that takes `client` runs once for each client and listener; one that also takes `codec`, once for each codec.
 """
+
 import secrets
 
 import pytest
@@ -20,8 +21,11 @@ CLIENTS = {"kcat": Kcat, "confluent": Confluent, "kafka_python": KafkaPython, "k
 def pytest_generate_tests(metafunc):
     if "client" not in metafunc.fixturenames:
         return
-    names = [name for name, kind in CLIENTS.items()
-             if kind.creates_topics or not metafunc.definition.get_closest_marker("creates_topics")]
+    names = [
+        name
+        for name, kind in CLIENTS.items()
+        if kind.creates_topics or not metafunc.definition.get_closest_marker("creates_topics")
+    ]
     if "codec" in metafunc.fixturenames:
         # What is compressed does not depend on the listener.
         pairs = [((name, "external"), codec) for name in names for codec in CLIENTS[name].codecs]

@@ -1,4 +1,5 @@
 """What every stock client must be able to do, on both listeners. What one alone can do is in that client's file."""
+
 import secrets
 import time
 
@@ -71,8 +72,12 @@ def test_produce__codec(client, other, topic, codec):
 
 
 def test_produce__headers_and_nulls(client, other, topic):
-    records = [Record(b"value", b"key", (("trace", b"0123"), ("empty", b""))), Record(b"value", None),
-               Record(None, b"key"), Record(b"last", b"key")]
+    records = [
+        Record(b"value", b"key", (("trace", b"0123"), ("empty", b""))),
+        Record(b"value", None),
+        Record(None, b"key"),
+        Record(b"last", b"key"),
+    ]
     written_and_read(client, other, topic, records)
     assert plain(client.consume(topic, 0, "earliest", 4)) == plain(records)
 
@@ -122,16 +127,25 @@ def test_group__join_rebalance_leave_commit_resume(client, topic):
 
     def spread(first):
         return [Record(b"value %d" % i, b"key %d" % i, partition=i % PARTITIONS) for i in range(first, first + 8)]
+
     client.produce(topic, spread(0))
 
     one = client.join(group, topic)
-    poll_until([one], lambda: one.assignment == everything and len(one.records) == 8, "all records at the only member")
+    poll_until(
+        [one], lambda: one.assignment == everything and len(one.records) == 8, "all records at the only member"
+    )
     assert sorted(plain(one.records)) == sorted(plain(spread(0)))
     one.commit()
 
     two = client.join(group, topic)
-    poll_until([one, two], lambda: one.assignment and two.assignment and one.assignment | two.assignment == everything
-               and not one.assignment & two.assignment, "both members with a share")
+    poll_until(
+        [one, two],
+        lambda: one.assignment
+        and two.assignment
+        and one.assignment | two.assignment == everything
+        and not one.assignment & two.assignment,
+        "both members with a share",
+    )
     one.leave()
     poll_until([two], lambda: two.assignment == everything, "the rest for who stayed")
     two.leave()

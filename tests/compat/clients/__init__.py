@@ -9,6 +9,7 @@ A driver is made with the address of a broker and does what its client does, in 
     join(group, topic)                     a Member, which is polled until what a test waits for is there
     close()
 """
+
 import dataclasses
 
 
@@ -16,8 +17,8 @@ import dataclasses
 class Record:
     value: bytes | None
     key: bytes | None = None
-    headers: tuple = ()        # of (name, bytes or None)
-    partition: int = 0         # -1 lets the client's own partitioner choose
+    headers: tuple = ()  # of (name, bytes or None)
+    partition: int = 0  # -1 lets the client's own partitioner choose
     offset: int | None = None  # of a consumed record
     timestamp: int | None = None
 

@@ -1,4 +1,5 @@
 """confluent-kafka from PyPI: the newest librdkafka."""
+
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -9,15 +10,24 @@ ACKS = {"0": 0, "1": 1, "all": -1}
 
 def record_of(message):
     headers = tuple(message.headers() or ())
-    return Record(message.value(), message.key(), headers, message.partition(), message.offset(),
-                  message.timestamp()[1])
+    return Record(
+        message.value(), message.key(), headers, message.partition(), message.offset(), message.timestamp()[1]
+    )
 
 
 class ConfluentMember(Member):
     def __init__(self, bootstrap, group, topic):
         super().__init__()
-        self.consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest",
-                                  "enable.auto.commit": False, "heartbeat.interval.ms": 200, "fetch.wait.max.ms": 100})
+        self.consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": group,
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "heartbeat.interval.ms": 200,
+                "fetch.wait.max.ms": 100,
+            }
+        )
         self.consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
 
     def _on_assign(self, _, partitions):
@@ -41,8 +51,10 @@ class ConfluentMember(Member):
 class Confluent(Client):
     def metadata(self):
         found = AdminClient({"bootstrap.servers": self.bootstrap}).list_topics(timeout=10)
-        return {"brokers": [f"{b.host}:{b.port}" for b in found.brokers.values()],
-                "topics": {name: len(t.partitions) for name, t in found.topics.items()}}
+        return {
+            "brokers": [f"{b.host}:{b.port}" for b in found.brokers.values()],
+            "topics": {name: len(t.partitions) for name, t in found.topics.items()},
+        }
 
     def create_topic(self, topic, partitions):
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
@@ -51,16 +63,36 @@ class Confluent(Client):
 
     def produce(self, topic, records, acks="all", codec="none", idempotent=False):
         errors = []
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": ACKS[acks], "compression.type": codec,
-                             "enable.idempotence": idempotent, "linger.ms": 1})
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "acks": ACKS[acks],
+                "compression.type": codec,
+                "enable.idempotence": idempotent,
+                "linger.ms": 1,
+            }
+        )
         for r in records:
-            producer.produce(topic, r.value, r.key, r.partition, headers=list(r.headers),
-                             on_delivery=lambda error, _: error and errors.append(error))
+            producer.produce(
+                topic,
+                r.value,
+                r.key,
+                r.partition,
+                headers=list(r.headers),
+                on_delivery=lambda error, _: error and errors.append(error),
+            )
         assert producer.flush(20) == 0 and not errors, errors
 
     def consume(self, topic, partition, start, count):
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "alone", "enable.auto.commit": False,
-                             "auto.offset.reset": "earliest", "fetch.wait.max.ms": 100})
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": "alone",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 100,
+            }
+        )
         place = TopicPartition(topic, partition, 0)
         if isinstance(start, tuple):
             place.offset = start[1]

@@ -1,4 +1,5 @@
 """kafka-python from PyPI: no librdkafka below it."""
+
 import queue
 import threading
 import time
@@ -21,12 +22,20 @@ def record_of(found):
 
 class KafkaPythonMember(Member):
     """Polls on a thread of its own and for a whole second: this client forgets an assignment that arrives after the poll that
-    asked for it has timed out (3.0.12, with Apache Kafka too), and a rebalance ends only when all members poll at once."""
+    asked for it has timed out (3.0.12, with Apache Kafka too), and a rebalance ends only when all members poll at once.
+    """
 
     def __init__(self, bootstrap, group, topic):
         super().__init__()
-        self.consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=group, auto_offset_reset="earliest",
-                                      enable_auto_commit=False, heartbeat_interval_ms=200, fetch_max_wait_ms=100)
+        self.consumer = KafkaConsumer(
+            topic,
+            bootstrap_servers=bootstrap,
+            group_id=group,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            heartbeat_interval_ms=200,
+            fetch_max_wait_ms=100,
+        )
         self.wanted = queue.SimpleQueue()  # calls that only the consumer's own thread may make
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -63,8 +72,10 @@ class KafkaPython(Client):
     def metadata(self):
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
-            return {"brokers": [f"{b['host']}:{b['port']}" for b in admin.describe_cluster()["brokers"]],
-                    "topics": {t["name"]: len(t["partitions"]) for t in admin.describe_topics()}}
+            return {
+                "brokers": [f"{b['host']}:{b['port']}" for b in admin.describe_cluster()["brokers"]],
+                "topics": {t["name"]: len(t["partitions"]) for t in admin.describe_topics()},
+            }
         finally:
             admin.close()
 
@@ -76,11 +87,17 @@ class KafkaPython(Client):
             admin.close()
 
     def produce(self, topic, records, acks="all", codec="none", idempotent=False):
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks=ACKS[acks], enable_idempotence=idempotent,
-                                 compression_type=None if codec == "none" else codec)
+        producer = KafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            acks=ACKS[acks],
+            enable_idempotence=idempotent,
+            compression_type=None if codec == "none" else codec,
+        )
         try:
-            answers = [producer.send(topic, r.value, r.key, list(r.headers), None if r.partition < 0 else r.partition)
-                       for r in records]
+            answers = [
+                producer.send(topic, r.value, r.key, list(r.headers), None if r.partition < 0 else r.partition)
+                for r in records
+            ]
             producer.flush(20)
             for answer in answers:
                 answer.get(1)

@@ -1,4 +1,5 @@
 """Debian's kcat: librdkafka 2.0.2, from a shell."""
+
 import itertools
 import json
 import subprocess
@@ -13,9 +14,25 @@ class KcatMember(Member):
     def __init__(self, client, group, topic):
         super().__init__()
         self.process = subprocess.Popen(
-            [*client.command, "-X", "auto.offset.reset=earliest", "-X", "heartbeat.interval.ms=200",
-             "-X", "fetch.wait.max.ms=100", "-u", "-J", "-G", group, topic],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            [
+                *client.command,
+                "-X",
+                "auto.offset.reset=earliest",
+                "-X",
+                "heartbeat.interval.ms=200",
+                "-X",
+                "fetch.wait.max.ms=100",
+                "-u",
+                "-J",
+                "-G",
+                group,
+                topic,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for pipe, take in ((self.process.stdout, self._take_record), (self.process.stderr, self._take_line)):
             threading.Thread(target=self._read, args=(pipe, take), daemon=True).start()
 
@@ -48,9 +65,12 @@ class KcatMember(Member):
 def record_of(line):
     def octets(text):
         return None if text is None else text.encode()
+
     names = line.get("headers", [])
     headers = tuple((names[i], octets(names[i + 1])) for i in range(0, len(names), 2))
-    return Record(octets(line["payload"]), octets(line["key"]), headers, line["partition"], line["offset"], line["ts"])
+    return Record(
+        octets(line["payload"]), octets(line["key"]), headers, line["partition"], line["offset"], line["ts"]
+    )
 
 
 class Kcat(Client):
@@ -67,12 +87,23 @@ class Kcat(Client):
 
     def metadata(self):
         found = json.loads(self._run("-L", "-J"))
-        return {"brokers": [broker["name"] for broker in found["brokers"]],
-                "topics": {t["topic"]: len(t["partitions"]) for t in found["topics"]}}
+        return {
+            "brokers": [broker["name"] for broker in found["brokers"]],
+            "topics": {t["topic"]: len(t["partitions"]) for t in found["topics"]},
+        }
 
     def produce(self, topic, records, acks="all", codec="none", idempotent=False):
-        options = ["-P", "-t", topic, "-z", codec, "-X", f"acks={acks}",
-                   "-X", f"enable.idempotence={str(idempotent).lower()}"]
+        options = [
+            "-P",
+            "-t",
+            topic,
+            "-z",
+            codec,
+            "-X",
+            f"acks={acks}",
+            "-X",
+            f"enable.idempotence={str(idempotent).lower()}",
+        ]
         # One process for each run of records with the same partition and headers.
         for (partition, headers), run in itertools.groupby(records, lambda r: (r.partition, r.headers)):
             lines = b"".join((r.key or b"") + b"\t" + (r.value or b"") + b"\n" for r in run)

@@ -6,6 +6,7 @@ there are none, a header NAME:VALUE, commas between them. So a driver needs no p
     metadata | create topic partitions | produce topic acks codec idempotent record…
     consume topic partition start count | join member group topic | poll member | commit member | leave member
 """
+
 import base64
 import hashlib
 import json
@@ -31,8 +32,9 @@ def unpack(text):
 
 def record_of(found):
     headers = tuple((name, unpack(value)) for name, value in found["headers"])
-    return Record(unpack(found["value"]), unpack(found["key"]), headers, found["partition"], found["offset"],
-                  found["timestamp"])
+    return Record(
+        unpack(found["value"]), unpack(found["key"]), headers, found["partition"], found["offset"], found["timestamp"]
+    )
 
 
 class RemoteMember(Member):
@@ -59,8 +61,13 @@ class Remote(Client):
     def __init__(self, bootstrap):
         super().__init__(bootstrap)
         self.members = 0
-        self.process = subprocess.Popen(self.start_command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=dict(os.environ, NODE_PATH=str(CACHE / "node/node_modules")))
+        self.process = subprocess.Popen(
+            self.start_command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ, NODE_PATH=str(CACHE / "node/node_modules")),
+        )
 
     def start_command(self):
         raise NotImplementedError
@@ -110,6 +117,7 @@ class Remote(Client):
 class Kafkajs(Remote):
     """kafkajs 2.2.4. It brings gzip only; two more are added as its own documentation tells. No LZ4 in JavaScript
     is one that Kafka takes: lz4js writes frames of dependent blocks."""
+
     codecs = ("none", "gzip", "snappy", "zstd")
 
     def start_command(self):
@@ -128,5 +136,14 @@ class Java(Remote):
             fresh = classes.with_suffix(".new")
             subprocess.run(["javac", "-cp", libs, "-d", str(fresh), str(source)], check=True, timeout=120)
             fresh.rename(classes)
-        return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m",
-                "-cp", f"{classes}:{libs}", "KafkaClient", self.bootstrap]
+        return [
+            "java",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+            "-Xshare:auto",
+            "-Xmx256m",
+            "-cp",
+            f"{classes}:{libs}",
+            "KafkaClient",
+            self.bootstrap,
+        ]
