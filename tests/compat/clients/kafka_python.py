@@ -21,8 +21,9 @@ def record_of(found):
 
 
 class KafkaPythonMember(Member):
-    """Polls on a thread of its own and for a whole second: this client forgets an assignment that arrives after the poll that
-    asked for it has timed out (3.0.12, with Apache Kafka too), and a rebalance ends only when all members poll at once.
+    """Polls on a thread of its own and for a whole second: this client forgets an assignment that arrives after
+    the poll that asked for it has timed out (3.0.12, with Apache Kafka too), and a rebalance ends only when all
+    members poll at once.
     """
 
     def __init__(self, bootstrap, group, topic):
