@@ -2,6 +2,7 @@
 
 They are the ones below shared/seed/replica beside the checkout (or beside a folder above it).
 """
+
 import os
 import subprocess
 import sys
@@ -23,8 +24,14 @@ class Original:
         env = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
         env.update(settings, PYTHONDONTWRITEBYTECODE="1")
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=folder,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def lives(self):
         assert self.process.poll() is None, f"{self.name} ended:\n{self.log_path.read_text()[-3000:]}"
@@ -51,7 +58,7 @@ def original(tmp_path):
 
 def user_service(original, kafka, fluent):
     """The original's REST on a free port; answers requests from then on."""
-    port, = free_ports(1)
+    (port,) = free_ports(1)
     arguments = ["-m", "uvicorn", "user_service:app", "--app-dir", str(REPLICA), "--port", str(port)]
     process = original("user_service", arguments, KAFKA=kafka, FLUENT=fluent)
 
@@ -61,6 +68,7 @@ def user_service(original, kafka, fluent):
             return request(port, "GET", "/").status == 200
         except OSError:
             return False
+
     wait_for(answers, 60, "the original's user service")
     return port
 
@@ -86,12 +94,13 @@ def test_original__both_services_with_eventbox_as_their_kafka(make_eventbox, ori
     wait_for(lambda: server.consume("notification") == "user_created: User created with ID: 1\n", 30, "the record")
     wait_for(lambda: reader.lives() and subjects(sendgrid), 60, "the original's mail")
     assert subjects(sendgrid) == [("user_created", "User created with ID: 1")]
-    record, = wait_for(lambda: forward.records("user_created"), what="the original's log line")
+    (record,) = wait_for(lambda: forward.records("user_created"), what="the original's log line")
     assert (record["service"], record["user_id"]) == ("user-service", 1)
 
     def kept():
         return server.notifications()
-    entry, = wait_for(kept, what="the entry of the foreign record")
+
+    (entry,) = wait_for(kept, what="the entry of the foreign record")
     # Their user 1 is not ours: kept, and mailed to nobody.
     assert entry["kind"] == "foreign" and entry["deliveries"][0]["address"] is None
 
@@ -113,7 +122,9 @@ def test_original__its_events_survive_a_restart_of_eventbox(make_eventbox, origi
     assert request(port, "POST", "/users/", ANNA).status == 201
     wait_for(lambda: server.consume("notification"), 30, "the record")
     server.kill()
-    assert request(port, "POST", "/users/", {**ANNA, "username": "second", "email": "second@example.com"}).status == 201
+    assert (
+        request(port, "POST", "/users/", {**ANNA, "username": "second", "email": "second@example.com"}).status == 201
+    )
     server.start()
     reader = notification_service(original, server.bootstrap, sendgrid)
     wait_for(lambda: reader.lives() and len(subjects(sendgrid)) >= 2, 90, "both mails")

@@ -1,4 +1,5 @@
 """scripts/demo shows every hop of one user; scripts/consume prints what the original's test consumer printed."""
+
 import os
 import re
 import signal
@@ -9,8 +10,16 @@ from support.server import ROOT, free_ports, wait_for
 
 
 def demo(server, *arguments, notify=None, **kw):
-    command = [str(ROOT / "scripts/demo"), "--users", f"http://127.0.0.1:{server.users}", "--notify",
-               notify or f"http://127.0.0.1:{server.notify}", "--bootstrap", server.bootstrap, *arguments]
+    command = [
+        str(ROOT / "scripts/demo"),
+        "--users",
+        f"http://127.0.0.1:{server.users}",
+        "--notify",
+        notify or f"http://127.0.0.1:{server.notify}",
+        "--bootstrap",
+        server.bootstrap,
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **kw)
 
 
@@ -22,11 +31,17 @@ class Consume:
     """scripts/consume in the background; its lines as they come."""
 
     def __init__(self, server, *arguments):
-        self.process = subprocess.Popen([str(ROOT / "scripts/consume"), "--bootstrap", server.bootstrap, *arguments],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [str(ROOT / "scripts/consume"), "--bootstrap", server.bootstrap, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.lines, self.errors = [], []
         for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.errors)):
-            threading.Thread(target=lambda s=stream, kept=lines: kept.extend(iter(s.readline, "")), daemon=True).start()
+            threading.Thread(
+                target=lambda s=stream, kept=lines: kept.extend(iter(s.readline, "")), daemon=True
+            ).start()
 
     def close(self):
         if self.process.poll() is None:
@@ -100,6 +115,7 @@ def test_consume__prints_what_arrives_and_ends_on_ctrl_c(eventbox):
             number[0] += 1
             assert eventbox.register(f"later{number[0]}").status == 201
             return consume.lines
+
         wait_for(seen, 30, "a record")
         assert "notification [0] @" in consume.lines[0] and "ID: 1\n" not in consume.lines[0]
         consume.process.send_signal(signal.SIGINT)

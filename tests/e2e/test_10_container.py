@@ -1,4 +1,5 @@
 """What the container's HEALTHCHECK runs. scripts/container proves the image itself, as root, in minutes."""
+
 import subprocess
 
 import pytest
@@ -6,8 +7,9 @@ import pytest
 
 def health(server):
     """Exit code of `eventbox health` with the settings of @server, and what it says."""
-    done = subprocess.run(server.command() + ["health"], env=server.environment(), capture_output=True, text=True,
-                          timeout=30)
+    done = subprocess.run(
+        server.command() + ["health"], env=server.environment(), capture_output=True, text=True, timeout=30
+    )
     return done.returncode, done.stderr
 
 

@@ -290,6 +290,8 @@ struct topic_log {
     struct hashmap views;
     struct list views_lru;
     unsigned view_count;
+    const struct partition *damage_told_of; /* the last damage that a read met, told once */
+    int64_t damage_told_at;
     bool rebuilding;
 
     struct timer tick;

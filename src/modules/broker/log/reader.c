@@ -218,6 +218,20 @@ static void read_destroy(struct log_job *base) {
 
 static int read_on(struct topic_log *log, struct partition_read *read, int64_t from);
 
+/* A reader that asks again and again for the same damaged range leaves one line. */
+static void report_damage(struct topic_log *log, const struct partition_read *read) {
+    const struct partition *partition = read->partition;
+    if (log->damage_told_of == partition && log->damage_told_at == read->offset) {
+        return;
+    }
+    log->damage_told_of = partition;
+    log->damage_told_at = read->offset;
+    topic_log_report(log, TOPIC_LOG_DAMAGED,
+                     "%s-%d: the batch at offset %lld is damaged on disk; reads of it get "
+                     "CORRUPT_MESSAGE, a consumer goes on when it seeks behind it",
+                     partition->topic->name, (int)partition->index, (long long)read->offset);
+}
+
 static void on_read_done(struct work *work) {
     struct read_job *job = container_of(work, struct read_job, job.work);
     struct topic_log *log = job->job.log;
@@ -251,6 +265,9 @@ static void on_read_done(struct work *work) {
         }
     }
     log_job_finish(&job->job);
+    if (status == BROKER_E_CORRUPT) {
+        report_damage(log, read);
+    }
     read->done(read, status);
 }
 

@@ -1,0 +1,40 @@
+"""Damage on disk: named once, everything else stays readable."""
+
+import subprocess
+
+from support.server import wait_for
+
+
+def test_damaged_segment__is_named_and_the_rest_is_readable(make_eventbox):
+    server = make_eventbox(modules="broker").start()
+    for i in range(20):
+        server.kcat("-P", "-t", "rot", "-p", "0", stdin=f"record-{i}-" + "x" * 200 + "\n")
+    assert server.stop() == 0
+    segment = next(p for p in server.data.glob("topics/*-0/*.log") if b"record-0-" in p.read_bytes())
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"record-0-") + 20] ^= 0xFF
+    segment.write_bytes(data)
+    server.start()
+    command = [
+        "kcat",
+        "-b",
+        server.bootstrap,
+        "-C",
+        "-t",
+        "rot",
+        "-p",
+        "0",
+        "-o",
+        "0",
+        "-e",
+        "-q",
+        "-X",
+        "check.crcs=true",
+    ]
+    subprocess.run(command, capture_output=True, timeout=20)
+    line = wait_for(lambda: [x for x in server.log_lines() if x["action"] == "log_damaged"], what="the log line")[0]
+    assert "rot-0" in str(line["details"]) and "offset 0" in str(line["details"])
+    rest = server.kcat("-C", "-t", "rot", "-p", "0", "-o", "1", "-e", "-q", "-f", "%s\n").split()
+    assert [r.rsplit("-", 1)[0] for r in rest] == [f"record-{i}" for i in range(1, 20)]
+    server.kcat("-P", "-t", "rot", "-p", "0", stdin="after\n")
+    assert server.kcat("-C", "-t", "rot", "-p", "0", "-o", "20", "-e", "-q", "-f", "%s\n") == "after\n"
