@@ -174,6 +174,15 @@ int folder_note_store(struct host *host) {
     if (memcmp(uuid, &host->store_uuid, sizeof *uuid) == 0) {
         return 0;
     }
+    if (!uuid_is_zero(&host->store_uuid)) {
+        /* Ids of users and events would be given out again, and events of the old one read as
+         * foreign. */
+        return host_fail(
+            host, -EINVAL,
+            "%s was made with another database: it was removed or replaced; restore it, "
+            "or start with a new data folder (--data)",
+            host->data_path);
+    }
     host->store_uuid = *uuid;
     return write_meta(host);
 }

@@ -368,7 +368,7 @@ static void on_drained(struct op *op, int status) {
 static void on_drain_deadline(struct timer *timer) {
     struct host *host = container_of(timer, struct host, drain_timer);
     fprintf(stderr, "eventbox: not drained within drain_ms at step %s; ending now\n",
-            drain_steps[host->op.step].name);
+            host->op.steps[host->op.step].name);
     _exit(host->exit_code ? host->exit_code : 1);
 }
 
@@ -443,6 +443,9 @@ static void on_signal(void *userdata, int signum) {
     }
     host->stop_wanted = true;
     host->stop_wanted_ns = now_ns;
+    if (host->phase != HOST_READY) { /* a start that hangs has the same deadline */
+        timer_start_ms(&host->drain_timer, host->settings.drain_ms + DRAIN_GRACE_MS);
+    }
     if (host->phase == HOST_READY) {
         drain(host);
     }

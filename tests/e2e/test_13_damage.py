@@ -38,3 +38,22 @@ def test_damaged_segment__is_named_and_the_rest_is_readable(make_eventbox):
     assert [r.rsplit("-", 1)[0] for r in rest] == [f"record-{i}" for i in range(1, 20)]
     server.kcat("-P", "-t", "rot", "-p", "0", stdin="after\n")
     assert server.kcat("-C", "-t", "rot", "-p", "0", "-o", "20", "-e", "-q", "-f", "%s\n") == "after\n"
+
+
+def test_database_removed__start_is_refused_in_one_line(make_eventbox):
+    """Else ids would be given out again while the topics still name them."""
+    server = make_eventbox().start()
+    assert server.register("kept").status == 201
+    assert server.stop() == 0
+    kept = {p: p.read_bytes() for p in server.data.glob("eventbox.db*")}
+    for path in kept:
+        path.unlink()
+    server.spawn()
+    assert server.process.wait(20) == 2
+    assert any("another database" in line and str(server.data) in line for line in server.log().splitlines())
+    for path in server.data.glob("eventbox.db*"):
+        path.unlink()
+    for path, content in kept.items():
+        path.write_bytes(content)
+    server.start()
+    assert [u["username"] for u in server.user_service("GET", "/users/").json] == ["kept"]
