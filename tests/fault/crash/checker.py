@@ -50,9 +50,8 @@ def check_records(name, history, found, idempotent):
     times = collections.Counter(v for v in at.values() if v.startswith(name + "-"))
     for entry in history:
         if entry["kind"] == "ok" and at.get((entry["partition"], entry["offset"])) != entry["value"]:
-            problems.append(
-                f"{name}: acknowledged {entry['value'][:40]} is not at {entry['partition']}/{entry['offset']}"
-            )
+            where = f"{entry['partition']}/{entry['offset']}"
+            problems.append(f"{name}: acknowledged {entry['value'][:40]} is not at {where}")
     for value, count in times.items():
         if idempotent and count > 1:
             problems.append(f"{name}: {value[:40]} is there {count} times")
@@ -87,7 +86,8 @@ def check_commits(bootstrap, topic, group, history):
     for row in consumer.committed([TopicPartition(topic, p) for p in last], timeout=20):
         if row.offset < last[row.partition]:
             problems.append(
-                f"group {group}: partition {row.partition} is at {row.offset}, {last[row.partition]} was acknowledged"
+                f"group {group}: partition {row.partition} is at {row.offset},"
+                f" {last[row.partition]} was acknowledged"
             )
     consumer.close()
     return problems
@@ -160,23 +160,41 @@ def all_notifications(port):
         cursor = f"&cursor={page[-1]['id']}"
 
 
-def check_mails(port, users_port, journal):
-    """One mail for each user; a second only beside an in-doubt entry; none missing without one."""
-    problems = []
-    mails = collections.Counter(journal)
-    states = collections.defaultdict(list)
+def deliveries_by_address(port):
+    found = collections.defaultdict(list)
     for notification in all_notifications(port):
         for delivery in notification["deliveries"]:
-            states[delivery["address"]].append(delivery["state"])
-    in_doubt = 0
-    for user in all_users(users_port):
-        address, seen = user["email"], states[user["email"]]
-        doubt = "in_doubt" in seen
+            found[delivery["address"]].append(delivery["state"])
+    return found
+
+
+FINAL_STATES = ("sent", "in_doubt", "failed", "dead")
+
+
+def check_mails(port, users_port, posts, journal):
+    """One delivery and one mail for each user and each accepted POST /notifications.
+
+    A second mail, or none, only beside an entry in doubt. A POST whose answer was lost may have
+    left a delivery or nothing; nothing else may be there.
+    """
+    problems, in_doubt = [], 0
+    mails = collections.Counter(journal)
+    deliveries = deliveries_by_address(port)
+    least = {user["email"]: 1 for user in all_users(users_port)}
+    for entry in posts:
+        least[entry["address"]] = max(least.get(entry["address"], 0), entry["kind"] == "ok")
+    for address in (deliveries.keys() | mails.keys()) - least.keys():
+        problems.append(f"{address}: nobody asked for a mail to it")
+    for address, wanted in least.items():
+        states = deliveries[address]
+        doubt = "in_doubt" in states
         in_doubt += doubt
-        if len(seen) != 1:
-            problems.append(f"{address}: {len(seen)} deliveries")
+        if not wanted <= len(states) <= 1:
+            problems.append(f"{address}: {len(states)} deliveries")
+        if any(state not in FINAL_STATES for state in states):
+            problems.append(f"{address}: came to no end, {states}")
         if mails[address] > 1 and not doubt:
             problems.append(f"{address}: {mails[address]} mails and no doubt shown")
-        if mails[address] == 0 and not doubt:
-            problems.append(f"{address}: no mail, state {seen}")
+        if mails[address] == 0 and not doubt and (wanted or states):
+            problems.append(f"{address}: no mail, state {states}")
     return problems, in_doubt

@@ -27,8 +27,8 @@ class History:
             self.acked.value += 1
 
 
-def produce(path, acked, stop, bootstrap, topic, name, idempotent, acks):
-    """Sends numbered records with a few in flight; notes the offset of each acknowledged one."""
+def produce(path, acked, stop, bootstrap, topic, name, idempotent, acks, pause=0.0):
+    """Sends numbered records, a pause after each, with a few in flight; notes the offset of each acknowledged one."""
     from confluent_kafka import Producer
 
     history = History(path, acked)
@@ -63,6 +63,8 @@ def produce(path, acked, stop, bootstrap, topic, name, idempotent, acks):
         producer.poll(0)
         while len(producer) > 200 and not stop.is_set():
             producer.poll(0.01)
+        if pause:
+            time.sleep(pause)
     producer.flush(120)
 
 
@@ -106,7 +108,7 @@ def rest(path, acked, stop, port, name):
     users, number, connection = [], 0, None
     while not stop.is_set():
         number += 1
-        if not users or number % 40 == 0:
+        if not users or number % 8 == 0:
             username = f"{name}{number}"
             body = {
                 "username": username,
@@ -135,11 +137,35 @@ def rest(path, acked, stop, port, name):
             elif answer.status == 200:
                 history.ok("ok", op=kind, **op)
             else:
-                history.note(
-                    "refused", op=kind, status=answer.status, body=payload.decode(errors="replace")[:200], **op
-                )
+                reason = payload.decode(errors="replace")[:200]
+                history.note("refused", op=kind, status=answer.status, body=reason, **op)
                 time.sleep(0.02)
         except (OSError, http.client.HTTPException) as error:
             history.note("unknown", op=kind, error=repr(error), **op)
             connection = None
             time.sleep(0.02)
+
+
+def post_mails(path, acked, stop, port, name, pause):
+    """Asks for a mail to an address of its own, again and again, a pause after each."""
+    history = History(path, acked)
+    number, connection = 0, None
+    while not stop.is_set():
+        number += 1
+        address = f"{name}{number}@example.com"
+        body = {"type": "email", "to": address, "subject": "Crash test", "body": f"Number {number}"}
+        history.note("invoke", address=address)
+        try:
+            connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection.request("POST", "/notifications", json.dumps(body), {"content-type": "application/json"})
+            answer = connection.getresponse()
+            payload = answer.read()
+            if answer.status == 202:
+                history.ok("ok", address=address)
+            else:
+                reason = payload.decode(errors="replace")[:200]
+                history.note("refused", address=address, status=answer.status, body=reason)
+        except (OSError, http.client.HTTPException) as error:
+            history.note("unknown", address=address, error=repr(error))
+            connection = None
+        time.sleep(pause)

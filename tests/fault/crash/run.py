@@ -1,9 +1,14 @@
 """Kills the server again and again under mixed load, then lets the checker look.
 
-usage: python -m fault.crash.run [--kills N] [--binary PATH] [--seed S] [--keep DIR]   (from tests/)
+usage: python -m fault.crash.run [--kills N] [--binary PATH] [--seed S] [--keep DIR]
+                                 [--acked N] [--mail-ms N]                            (from tests/)
 
-A kill comes at a random moment, but never before 1,000 operations were acknowledged since the last
-one. Prints one line a kill and the verdict; exit code 1 when the checker finds anything.
+A kill comes at a random moment, but never before 1,000 operations (--acked) were acknowledged since
+the last one. Mails are answered after a random time of up to 50 ms (--mail-ms), so that kills meet
+sends in flight. Prints one line a kill and the verdict.
+
+Exit code: 0 no violation, 1 the checker found violations, 2 the run proves nothing: a client or the
+harness failed, or there was nothing to look at.
 """
 
 import argparse
@@ -14,6 +19,7 @@ import random
 import sys
 import tempfile
 import time
+import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
@@ -21,39 +27,81 @@ from fault.crash import checker, load  # noqa: E402
 from support.peers.sendgrid import SendGrid  # noqa: E402
 from support.server import Eventbox, wait_for  # noqa: E402
 
-ACKED_BETWEEN_KILLS = 1000
 TOPIC, GROUP = "crash", "crash-group"
+MAIL_PAUSE_S = 0.02  # between two POST /notifications of a client
+QUIET_S = 10  # no mail comes to its end for so long: it never will
 
 
-def start_clients(folder, acked, stop, server):
-    """The mixed load: three producers (two idempotent), two group members, two REST writers."""
-    jobs = [
-        (load.produce, "idem-a", (server.bootstrap, TOPIC, "idem-a", True, "all")),
-        (load.produce, "idem-b", (server.bootstrap, TOPIC, "idem-b", True, "all")),
-        (load.produce, "plain", (server.bootstrap, TOPIC, "plain", False, "1")),
-        (load.consume, "member-a", (server.bootstrap, TOPIC, GROUP)),
-        (load.consume, "member-b", (server.bootstrap, TOPIC, GROUP)),
-        (load.rest, "rest-a", (server.users, "resta")),
-        (load.rest, "rest-b", (server.users, "restb")),
-    ]
-    processes = []
-    for function, name, arguments in jobs:
-        process = multiprocessing.Process(target=function, args=(folder / f"{name}.history", acked, stop, *arguments))
+class Clients:
+    """The processes of the load; the server is killed under them, they are not."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.acked = multiprocessing.Value("q", 0)
+        self.stop = multiprocessing.Event()
+        self.processes = []
+
+    def add(self, function, name, *arguments):
+        path = self.folder / f"{name}.history"
+        process = multiprocessing.Process(target=function, name=name, args=(path, self.acked, self.stop, *arguments))
         process.start()
-        processes.append(process)
-    return processes
+        self.processes.append(process)
+
+    def wait_acked(self, count):
+        """Wait until count more operations were acknowledged; how many it were then."""
+        before = self.acked.value
+        wait_for(lambda: self.acked.value - before >= count, 60, f"{count} acknowledged operations")
+        return self.acked.value - before
+
+    def end(self):
+        """Stop them; the names of those that did not end as they should."""
+        self.stop.set()
+        for process in self.processes:
+            process.join(150)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        return [process.name for process in self.processes if process.exitcode]
+
+
+def add_mixed_load(clients, server):
+    """Three producers (two idempotent), two group members, two REST writers, two who ask for mails."""
+    clients.add(load.produce, "idem-a", server.bootstrap, TOPIC, "idem-a", True, "all")
+    clients.add(load.produce, "idem-b", server.bootstrap, TOPIC, "idem-b", True, "all")
+    clients.add(load.produce, "plain", server.bootstrap, TOPIC, "plain", False, "1")
+    clients.add(load.consume, "member-a", server.bootstrap, TOPIC, GROUP)
+    clients.add(load.consume, "member-b", server.bootstrap, TOPIC, GROUP)
+    clients.add(load.rest, "rest-a", server.users, "resta")
+    clients.add(load.rest, "rest-b", server.users, "restb")
+    clients.add(load.post_mails, "mail-a", server.notify, "maila", MAIL_PAUSE_S)
+    clients.add(load.post_mails, "mail-b", server.notify, "mailb", MAIL_PAUSE_S)
+
+
+def kill_and_start(server, clients, kills, acked):
+    """The kills themselves, each after acknowledged work and a random time more."""
+    for kill in range(1, kills + 1):
+        operations = clients.wait_acked(acked)
+        time.sleep(random.uniform(0, 0.7))
+        server.kill()
+        restart = time.monotonic()
+        server.start()
+        back_ms = (time.monotonic() - restart) * 1000
+        print(f"kill {kill}: {operations} operations, back after {back_ms:.0f} ms", flush=True)
+    clients.wait_acked(acked)
 
 
 def settle(server):
-    """Wait until every mail has its outcome and the relay has nothing left."""
-
-    def settled():
-        rows = checker.all_notifications(server.notify)
-        users = len(checker.all_users(server.users))
-        done = [d for n in rows for d in n["deliveries"] if d["state"] in ("sent", "in_doubt", "failed", "dead")]
-        return users and len(done) == users
-
-    wait_for(settled, 60, "the outcome of every mail")
+    """Wait until every mail has its outcome, or until none gets one any more: then the checker says which."""
+    done, since = -1, time.monotonic()
+    while time.monotonic() - since < QUIET_S:
+        states = [s for of in checker.deliveries_by_address(server.notify).values() for s in of]
+        users = {user["email"] for user in checker.all_users(server.users)}
+        now = sum(state in checker.FINAL_STATES for state in states)
+        if now == len(states) and users <= checker.deliveries_by_address(server.notify).keys():
+            return
+        if now != done:
+            done, since = now, time.monotonic()
+        time.sleep(0.2)
 
 
 def check(folder, server, mails):
@@ -66,10 +114,18 @@ def check(folder, server, mails):
     problems += checker.check_commits(server.bootstrap, TOPIC, GROUP, latest_commits(commits))
     more, users = checker.check_users(server.users, [histories["rest-a"], histories["rest-b"]])
     problems += more + checker.check_events(server.bootstrap, server.users)
-    more, doubts = checker.check_mails(server.notify, server.users, mails)
+    posts = histories["mail-a"] + histories["mail-b"]
+    more, doubts = checker.check_mails(server.notify, server.users, posts, mails)
     problems += more
-    records = sum(1 for h in histories.values() for e in h if e["kind"] == "ok")
-    print(f"{records} acknowledged operations, {len(users)} users, {len(mails)} mails, {doubts} in doubt")
+    acknowledged = {name: sum(e["kind"] == "ok" for e in history) for name, history in histories.items()}
+    print(
+        f"{sum(acknowledged.values())} acknowledged operations, {len(users)} users, {len(mails)} mails,"
+        f" {doubts} in doubt"
+    )
+    idle = [name for name, count in acknowledged.items() if not count and not name.startswith("member")]
+    assert not idle, f"a void run: nothing of {idle}"
+    assert acknowledged["member-a"] + acknowledged["member-b"], "a void run: no commit"
+    assert users and mails, "a void run: no user or no mail"
     return problems
 
 
@@ -82,68 +138,76 @@ def latest_commits(entries):
     return [{"kind": "ok", "partition": p, "offset": o} for p, o in best.items()]
 
 
-def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--kills", type=int, default=100)
-    options.add_argument("--binary")
-    options.add_argument("--seed", type=int, default=int(time.time()))
-    options.add_argument("--keep")
-    given = options.parse_args()
-    if given.binary:
-        os.environ["EVENTBOX_BINARY"] = given.binary
-    random.seed(given.seed)
-    folder = pathlib.Path(given.keep or tempfile.mkdtemp(prefix="eventbox-crash-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    print(f"seed {given.seed}, {folder}", flush=True)
-
+def run(folder, kills, acked=1000, mail_ms=50):
+    """One whole run in a folder; the violations. Raises when the run proves nothing."""
     sendgrid = SendGrid()
+    sendgrid.slow_ms = mail_ms
     server = Eventbox(
         folder / "data",
         env={"SENDGRID_API_KEY": "SG.test", "SENDGRID_FROM": "no-reply@example.com"},
         args=[f"--notify.sendgrid_url={sendgrid.url}"],
     )
-    server.start()
-    acked = multiprocessing.Value("q", 0)
-    stop = multiprocessing.Event()
-    clients = start_clients(folder, acked, stop, server)
-    begun = time.monotonic()
+    clients = Clients(folder)
     try:
-        for kill in range(1, given.kills + 1):
-            before = acked.value
-            wait_for(lambda: acked.value - before >= ACKED_BETWEEN_KILLS, 60, "1,000 acknowledged operations")
-            time.sleep(random.uniform(0, 0.7))
-            operations = acked.value - before
-            server.kill()
-            restart = time.monotonic()
-            server.start()
-            print(
-                f"kill {kill}: {operations} operations, back after {(time.monotonic() - restart) * 1000:.0f} ms",
-                flush=True,
-            )
-        before = acked.value
-        wait_for(lambda: acked.value - before >= ACKED_BETWEEN_KILLS, 60, "operations after the last kill")
-    finally:
-        stop.set()
-        for client in clients:
-            client.join(150)
-            if client.is_alive():
-                client.kill()
-                print("a client did not end", flush=True)
-    try:
+        server.start()
+        add_mixed_load(clients, server)
+        try:
+            kill_and_start(server, clients, kills, acked)
+        finally:
+            failed = clients.end()
+        assert not failed, f"clients that failed or did not end: {failed}"
         settle(server)
         problems = check(folder, server, sendgrid.recipients())
         server.close()
     finally:
-        if server.process.poll() is None:
+        if server.process and server.process.poll() is None:
             server.kill()
         sendgrid.close()
+    return problems
+
+
+def report(kills, begun, problems):
+    """Print the verdict; the exit code."""
     for line in problems[:40]:
         print(line)
-    print(
-        f"{given.kills} kills in {time.monotonic() - begun:.0f} s: "
-        + (f"{len(problems)} violations" if problems else "no violation")
-    )
+    verdict = f"{len(problems)} violations" if problems else "no violation"
+    print(f"{kills} kills in {time.monotonic() - begun:.0f} s: {verdict}")
     return 1 if problems else 0
+
+
+def parse(default_kills, doc):
+    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--kills", type=int, default=default_kills)
+    options.add_argument("--binary")
+    options.add_argument("--seed", type=int, default=int(time.time()))
+    options.add_argument("--keep")
+    return options
+
+
+def begin(given):
+    """The seed and the folder of a run."""
+    random.seed(given.seed)
+    folder = pathlib.Path(given.keep or tempfile.mkdtemp(prefix="eventbox-crash-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"seed {given.seed}, {folder}", flush=True)
+    return folder
+
+
+def main():
+    options = parse(100, __doc__)
+    options.add_argument("--acked", type=int, default=1000)
+    options.add_argument("--mail-ms", type=int, default=50)
+    given = options.parse_args()
+    folder, begun = begin(given), time.monotonic()
+    try:
+        if given.binary:
+            os.environ["EVENTBOX_BINARY"] = str(pathlib.Path(given.binary).resolve(strict=True))
+        problems = run(folder, given.kills, given.acked, given.mail_ms)
+    except Exception:  # noqa: BLE001 - whatever it is, it is not a finding about the server
+        traceback.print_exc()
+        print(f"the run proves nothing, after {time.monotonic() - begun:.0f} s")
+        return 2
+    return report(given.kills, begun, problems)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,22 @@ server under test, says how often a mail was sent.
 
 import http.server
 import json
+import random
 import socket
 import struct
+import sys
 import threading
+import time
 import uuid
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that is gone before its answer is no news: tests kill it."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class SendGrid:
@@ -17,6 +29,7 @@ class SendGrid:
         self.script = []  # one action for each request: a status, or "close", "reset", "silence"; then the default
         self.default = 202
         self.headers = {}  # extra header fields of an answer
+        self.slow_ms = 0  # an answer takes a random time up to this many milliseconds
         self.journal = []  # dicts: body, authorization, action
         self.lock = threading.Lock()
         self.release = threading.Event()
@@ -31,14 +44,17 @@ class SendGrid:
             def do_POST(self):
                 outer.handle(self)
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def handle(self, request):
-        body = request.rfile.read(int(request.headers.get("content-length", 0)))
+        size = int(request.headers.get("content-length", 0))
+        body = request.rfile.read(size)
+        if len(body) < size:
+            request.close_connection = True
+            return
         with self.lock:
             action = self.script.pop(0) if self.script else self.default
             mail = json.loads(body)
@@ -50,6 +66,8 @@ class SendGrid:
                     "action": action,
                 }
             )
+        if self.slow_ms:
+            time.sleep(random.uniform(0, self.slow_ms) / 1000)
         if action == "silence":
             self.release.wait(60)
             request.close_connection = True
