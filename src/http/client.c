@@ -11,7 +11,7 @@
  * CURLE_SEND_FAIL_REWIND. Requests without a body have nothing to rewind; unless they are safe
  * (GET, HEAD) they get a connection of their own.
  *
- * Outcome (research: notifications.md 3.0):
+ * Outcome, by what is known of the peer having taken the request:
  *
  *   a final status line (200 and up) came              ANSWERED, whatever happened after it
  *   the peer's certificate was refused                 TLS

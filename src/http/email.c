@@ -1,5 +1,5 @@
-/* Addresses as users.md 2.3 wants them: ASCII, dot-atom local part, letters, digits and hyphens in
- * the domain. */
+/* Addresses (RFC 5321, and a narrower set than it allows): ASCII, dot-atom local part, letters,
+ * digits and hyphens in the domain. */
 #include "rows.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
  * A value meets its row. Types, messages and ctx are pydantic 2's, word for word, because clients
- * match on them (research: users.md 2.1). Where we differ on purpose:
+ * match on them. Where we differ on purpose:
  *
  *   - true is no integer (pydantic takes it as 1);
  *   - input is null for secrets, for "missing" and for objects and arrays, so that a body with a

@@ -195,6 +195,19 @@ def test_modules__any_subset_whose_requirements_hold(make_eventbox, modules, por
         assert reached == (name in ports), name
 
 
+@pytest.mark.parametrize("modules", ["fluent", "broker,fluent", "broker,users,fluent", "broker,notify,fluent"])
+def test_modules__any_subset_sends_its_lines_to_fluentd(make_eventbox, forward, modules):
+    forward.start()
+    server = make_eventbox(modules=modules, args=[f"--fluent.port={forward.port}", "--fluent.flush_ms=50ms"]).spawn()
+    wait_for(lambda: forward.records("started"), what="the line of the start")
+    if "users" in modules:
+        assert server.register("seen").status == 201
+    services = {"broker": "broker", "users": "user-service", "notify": "notification-service"}
+    expected = {services[m] for m in modules.split(",") if m in services} | {"eventbox"}
+    wait_for(lambda: {e["tag"] for e in forward.events} == expected, what=f"lines of {expected}")
+    assert server.stop() == 0
+
+
 def test_modules__missing_requirement_is_one_line(make_eventbox):
     line = refused(make_eventbox(modules="users"))
     assert "users" in line and "broker" in line

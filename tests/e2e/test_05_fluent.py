@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 
+from support.peers.late_forward import LateForward
 from support.server import wait_for
 
 
@@ -83,7 +84,29 @@ def test_shutdown__flushes(make_eventbox, forward):
     server = make_eventbox(args=[f"--fluent.port={forward.port}", "--fluent.flush_ms=60s"]).start()
     server.register("last")
     assert server.stop() == 0
-    wait_for(
-        lambda: forward.records("user_created") and forward.records("stopped") or forward.records("user_created"),
-        what="the lines of the end",
-    )
+    wait_for(lambda: forward.records("user_created"), what="the lines of the end")
+
+
+def test_late_ack__the_chunk_comes_again_under_its_id_and_then_never(make_eventbox):
+    peer = LateForward()
+    server = make_eventbox(
+        args=[f"--fluent.port={peer.port}", "--fluent.flush_ms=50ms", "--fluent.ack_timeout_ms=1000ms"]
+    ).start()
+    server.register("late")
+
+    def acknowledged():
+        return {chunk for connection, chunk, _ in peer.chunks if connection > 0}
+
+    wait_for(lambda: peer.chunks and {c for n, c, _ in peer.chunks if n == 0} <= acknowledged(), 60, "repeats")
+    first = [chunk for connection, chunk, _ in peer.chunks if connection == 0]
+    assert len(first) == len(set(first)), "no chunk goes out twice on one connection"
+    server.register("after")
+    wait_for(lambda: [r for _, _, rs in peer.chunks for r in rs if r.get("user_id") == 2], what="a line after it")
+    later = [chunk for connection, chunk, _ in peer.chunks if connection > 0]
+    assert len(later) == len(set(later)), "what was acknowledged is not sent again"
+    users = [r["user_id"] for n, _, rs in peer.chunks if n > 0 for r in rs if r["action"] == "user_created"]
+    assert users == [1, 2]
+    metrics = server.user_service("GET", "/metrics").raw.decode()
+    assert re.search(r"^eventbox_fluent_ack_timeouts_total [1-9]", metrics, re.M)
+    server.close()
+    peer.close()

@@ -1,7 +1,7 @@
 /*
  * Outgoing HTTP on libcurl's multi interface, driven by the loop. libcurl is initialized at first
  * use. Bodies go out through a read callback whose seek refuses, so that libcurl cannot silently
- * send a body twice (research/notifications.md 0.3): that becomes HTTP_CLIENT_UNKNOWN.
+ * send a body twice on a reused connection that died: that becomes HTTP_CLIENT_UNKNOWN.
  * Redirects, proxies, netrc and cookies are off. Thread: loop.
  */
 #pragma once

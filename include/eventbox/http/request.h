@@ -35,7 +35,7 @@ bool http_request_peer_is_loopback(struct http_request *request);
 
 /*
  * Answers: exactly one of these, once. The server adds Date, Content-Length, X-Request-Id,
- * traceparent and the fields of users.md 2.7.
+ * traceparent (W3C Trace Context) and the security fields that response.c lists.
  */
 
 /** http_respond_header() - add a field before answering; copied */

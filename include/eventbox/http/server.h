@@ -1,6 +1,6 @@
 /*
  * HTTP/1.1 server (RFC 9110, RFC 9112) on llhttp with the guard in front. One http_service per
- * port. Limits: research/reliability.md 5.3; every hit is counted.
+ * port. Limits: struct http_limits and the README; every hit is counted.
  */
 #pragma once
 

@@ -8,7 +8,7 @@
 #include <eventbox/base/text.h>
 #include <eventbox/http/client.h>
 
-/* What an attempt came to. research/notifications.md 2.7 */
+/* What an attempt came to; README.md says what follows from each. */
 enum outcome_class {
     OUTCOME_ACCEPTED,  /* the provider has it */
     OUTCOME_PERMANENT, /* refused for good */

@@ -9,7 +9,7 @@ static bool is_alphanumeric(char c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-/* ASCII only: letters that look or fold alike are how names get taken over (users.md 3.2, 23). */
+/* ASCII only: letters that look or fold alike are how names get taken over. */
 static const char *check_username(const struct body_row *row, const void *field) {
     const struct body_string *name = field;
     for (size_t i = 0; i < name->size; i++) {
