@@ -3,8 +3,9 @@
 
     gen_kafka.py HEADER SOURCE SCHEMA.json ...
 
-The schemas speak Kafka's own vocabulary (apiKey, type, name, validVersions, flexibleVersions, fields
-with name, type, versions, nullableVersions, taggedVersions, tag, default, ignorable, fields). How a
+The schemas speak Kafka's own vocabulary (apiKey, type, name, validVersions, flexibleVersions,
+commonStructs, fields with name, type, versions, nullableVersions, taggedVersions, tag, default,
+ignorable, fields). Type "data" is what records hold instead of requests and has no apiKey. How a
 type looks in C stands in codec_walk.h, whose walker reads the tables. The build runs this script;
 what it writes is never checked in.
 """
@@ -14,7 +15,8 @@ import re
 import sys
 
 MAX_VERSION = 0x7FFF
-MESSAGE_KEYS = {"apiKey", "type", "name", "validVersions", "flexibleVersions", "fields", "about"}
+MESSAGE_KEYS = {"apiKey", "type", "name", "validVersions", "flexibleVersions", "commonStructs",
+                "fields", "about"}
 FIELD_KEYS = {"name", "type", "versions", "nullableVersions", "taggedVersions", "tag", "default",
               "ignorable", "about", "fields"}
 # Kafka's type: (C type, enum kafka_type)
@@ -89,14 +91,16 @@ class Message:
     def __init__(self, schema):
         check_keys(schema, MESSAGE_KEYS, "message")
         self.name = schema["name"]
-        self.key = schema["apiKey"]
         self.type = schema["type"]
+        self.key = None if self.type == "data" else schema["apiKey"]
         self.valid = versions(schema["validVersions"])
         self.flexible = versions(schema["flexibleVersions"])
+        self.flexible_first = MAX_VERSION if self.flexible[0] > self.flexible[1] else self.flexible[0]
         self.prefix = snake(self.name)
         self.header = []
         self.source = []
         self.seen = set()
+        self.common = {common["name"]: common["fields"] for common in schema.get("commonStructs", [])}
         self.add_struct(self.prefix, schema["fields"])
 
     def add_struct(self, c_name, fields):
@@ -109,6 +113,11 @@ class Message:
                 self.add_field(c_name, field, members, rows)
             except (SchemaError, KeyError, ValueError) as error:
                 raise SchemaError(f"{c_name}.{field.get('name', '?')}: {error}") from error
+        if self.flexible[0] <= self.flexible[1]:
+            members.append("struct span unknown_tags; /* the tagged section, if it has others */")
+            unknown = f"offsetof(struct {c_name}, unknown_tags)"
+        else:
+            unknown = "KAFKA_NO_TAGS"
         if not members:
             members.append("char nothing; /* a message without fields */")
         self.header += [f"struct {c_name} {{", *("    " + m for m in members), "};",
@@ -118,7 +127,16 @@ class Message:
         self.source += [
             f"const struct kafka_struct kafka_{c_name}_type = {{",
             f'    "{c_name}", sizeof(struct {c_name}), {len(rows)}, '
-            f'{c_name + "_fields" if rows else "NULL"},', "};", ""]
+            f'{c_name + "_fields" if rows else "NULL"}, {unknown},', "};", ""]
+
+    def add_child(self, base, field):
+        """The C name of a field's struct: its own, or one that the message shares."""
+        child = f"{self.prefix}_{snake(base)}"
+        if base not in self.common:
+            self.add_struct(child, field["fields"])
+        elif child not in self.seen:
+            self.add_struct(child, self.common[base])
+        return child
 
     def add_field(self, c_name, field, members, rows):
         check_keys(field, FIELD_KEYS, "field")
@@ -133,20 +151,23 @@ class Message:
             raise SchemaError("tag and taggedVersions go together")
         if "tag" in field and tagged[0] < self.flexible[0]:
             raise SchemaError("tagged in a version that is not flexible")
-        if (base in SCALARS) == ("fields" in field):
-            raise SchemaError(f"type {base}: unknown, or a basic type with fields")
+        if (base in SCALARS or base in self.common) == ("fields" in field):
+            raise SchemaError(f"type {base}: unknown, or a basic or common type with fields")
         if base in SCALARS:
             c_type, enum = SCALARS[base]
         else:
-            child = f"{self.prefix}_{snake(base)}"
-            self.add_struct(child, field["fields"])
+            child = self.add_child(base, field)
             c_type, enum, of = f"struct {child}", "KAFKA_STRUCT", f"&kafka_{child}_type"
+            if not array and nullable[0] <= nullable[1]:
+                if (nullable, field.get("default")) != (present, "null"):
+                    raise SchemaError("a nullable struct is so in every version, and null by default")
+                c_type, enum = f"struct {child} *", "KAFKA_OPTIONAL"
         count = "0"
         if array:
             members += [f"{c_type} *{name};", f"int32_t {name}_count;"]
             count = f"offsetof(struct {c_name}, {name}_count)"
         else:
-            members.append(f"{c_type} {name};")
+            members.append(f"{c_type} {name};".replace("* ", "*"))
         number, text = default_of(field, base, array, nullable)
         rows.append(f'    {{"{field["name"]}", {enum}, {str(array).lower()}, {field.get("tag", -1)}, '
                     f"offsetof(struct {c_name}, {name}), {count},\n     "
@@ -158,6 +179,8 @@ def pair_up(messages):
     """Rows of the table of APIs: a request and a response each, by key."""
     apis = {}
     for message in messages:
+        if message.key is None:
+            continue
         if apis.setdefault(message.key, {}).setdefault(message.type, message) is not message:
             raise SchemaError(f"{message.name}: second {message.type} of key {message.key}")
     rows = []
@@ -170,11 +193,17 @@ def pair_up(messages):
             raise SchemaError(f"key {key}: {request.name} and {response.name} do not match")
         if (request.valid, request.flexible) != (response.valid, response.flexible):
             raise SchemaError(f"{name}: request and response differ in versions")
-        flexible = request.flexible[0] if request.flexible[0] <= request.flexible[1] else MAX_VERSION
         rows.append(f'    {{{key}, "{name}", &kafka_{request.prefix}_type, '
                     f"&kafka_{response.prefix}_type, {{{request.valid[0]}, {request.valid[1]}}}, "
-                    f"{flexible}}},")
+                    f"{request.flexible_first}}},")
     return rows
+
+
+def data_rows(messages):
+    """Rows of the table of what records hold."""
+    return [f'    {{"{message.name}", &kafka_{message.prefix}_type, '
+            f"{{{message.valid[0]}, {message.valid[1]}}}, {message.flexible_first}}},"
+            for message in messages if message.key is None]
 
 
 def main():
@@ -204,6 +233,10 @@ def main():
             lines += message.source
         lines += ["const struct kafka_api kafka_apis[] = {", *rows, "};",
                   f"const size_t kafka_api_count = {len(rows)};", ""]
+        stored = data_rows(messages)
+        if stored:
+            lines += ["const struct kafka_data kafka_datas[] = {", *stored, "};",
+                      f"const size_t kafka_data_count = {len(stored)};", ""]
         file.write("\n".join(lines))
 
 

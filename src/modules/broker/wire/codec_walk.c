@@ -37,12 +37,19 @@ static size_t element_bytes(const struct kafka_field *field) {
         [KAFKA_STRING] = sizeof(struct span),
         [KAFKA_BYTES] = sizeof(struct span),
         [KAFKA_RECORDS] = sizeof(struct kafka_records),
+        [KAFKA_OPTIONAL] = sizeof(void *),
     };
     return field->type == KAFKA_STRUCT ? field->of->size : bytes[field->type];
 }
 
 static bool is_tagged(const struct kafka_field *field, int16_t version) {
     return field->tag >= 0 && kafka_versions_has(field->tagged, version);
+}
+
+static struct span *unknown_tags_of(const struct kafka_struct *type, const void *body) {
+    return type->unknown_tags_offset == KAFKA_NO_TAGS
+               ? NULL
+               : (struct span *)((uintptr_t)body + type->unknown_tags_offset);
 }
 
 static int32_t *count_of(const struct kafka_field *field, const void *body) {
@@ -86,13 +93,22 @@ static void init_field(const struct kafka_field *field, uint8_t *body) {
     case KAFKA_STRUCT:
         init_struct(field->of, at);
         break;
-    default: /* float64, uuid, records */
+    default: /* float64, uuid, records, optional */
         memset(at, 0, element_bytes(field));
         break;
     }
 }
 
+static void init_tags(const struct kafka_struct *type, uint8_t *body) {
+    struct span *unknown = unknown_tags_of(type, body);
+
+    if (unknown) {
+        *unknown = SPAN_NULL;
+    }
+}
+
 static void init_struct(const struct kafka_struct *type, uint8_t *body) {
+    init_tags(type, body);
     for (unsigned i = 0; i < type->field_count; i++) {
         init_field(&type->fields[i], body);
     }
@@ -192,6 +208,8 @@ static int take_span(struct reader *in, const struct kafka_field *field, bool nu
     return r;
 }
 
+static int decode_struct(const struct kafka_struct *type, struct reader *in, uint8_t *body);
+
 /* The least bytes that one value of @field, and one struct of @type, have on the wire. */
 static size_t least_struct(const struct kafka_struct *type, const struct reader *in);
 
@@ -215,6 +233,8 @@ static size_t least_value(const struct kafka_field *field, const struct reader *
         return in->flexible ? 1 : 2;
     case KAFKA_STRUCT:
         return least_struct(field->of, in);
+    case KAFKA_OPTIONAL:
+        return 1;
     default:
         return in->flexible ? 1 : 4;
     }
@@ -233,7 +253,18 @@ static size_t least_struct(const struct kafka_struct *type, const struct reader 
     return MAX(bytes, (size_t)1);
 }
 
-static int decode_struct(const struct kafka_struct *type, struct reader *in, uint8_t *body);
+static int decode_optional(const struct kafka_field *field, struct reader *in, void *out) {
+    const uint8_t *there;
+    void *inner = NULL;
+    int r = take(in, 1, &there);
+
+    if (r == 0 && (int8_t)*there >= 0) {
+        inner = arena_alloc(in->arena, field->of->size);
+        r = inner ? decode_struct(field->of, in, inner) : err_origin(-ENOMEM);
+    }
+    memcpy(out, &inner, sizeof inner);
+    return r;
+}
 
 static int decode_value(const struct kafka_field *field, struct reader *in, void *out) {
     bool nullable = !field->array && kafka_versions_has(field->nullable, in->version);
@@ -249,6 +280,9 @@ static int decode_value(const struct kafka_field *field, struct reader *in, void
     }
     if (field->type == KAFKA_STRUCT) {
         return decode_struct(field->of, in, out);
+    }
+    if (field->type == KAFKA_OPTIONAL) {
+        return decode_optional(field, in, out);
     }
     r = take(in, least_value(field, in), &at);
     if (r) {
@@ -332,34 +366,52 @@ static const struct kafka_field *find_tag(const struct kafka_struct *type, int16
     return NULL;
 }
 
+static int take_tag(struct reader *in, uint32_t *ret_tag, struct span *ret_value) {
+    const uint8_t *at;
+    uint32_t size;
+    int r = take_varint(in, ret_tag);
+
+    r = r ? r : take_varint(in, &size);
+    r = r ? r : take(in, size, &at);
+    if (r == 0) {
+        *ret_value = span_of(at, size);
+    }
+    return r;
+}
+
 static int decode_tags(const struct kafka_struct *type, struct reader *in, uint8_t *body) {
+    const uint8_t *section = in->at;
+    bool unknown = false;
     uint32_t count;
     int r = take_varint(in, &count);
 
     for (uint32_t i = 0; r == 0 && i < count; i++) {
         const struct kafka_field *field;
         struct reader inner = *in;
-        const uint8_t *at;
+        struct span value;
         uint32_t tag;
-        uint32_t size;
 
-        r = take_varint(in, &tag);
-        r = r ? r : take_varint(in, &size);
-        r = r ? r : take(in, size, &at);
+        r = take_tag(in, &tag, &value);
         if (r) {
             return r;
         }
         field = find_tag(type, in->version, tag);
-        if (field) { /* others are of a newer schema: skipped */
-            inner.at = at;
-            inner.left = size;
+        if (field) {
+            inner.at = value.data;
+            inner.left = value.size;
             r = decode_field(field, &inner, body);
+        } else { /* of a newer schema */
+            unknown = true;
         }
+    }
+    if (r == 0 && unknown) {
+        *unknown_tags_of(type, body) = span_of(section, (size_t)(in->at - section));
     }
     return r;
 }
 
 static int decode_struct(const struct kafka_struct *type, struct reader *in, uint8_t *body) {
+    init_tags(type, body);
     for (unsigned i = 0; i < type->field_count; i++) {
         const struct kafka_field *field = &type->fields[i];
         int r;
@@ -485,6 +537,17 @@ static int put_foreign(struct writer *to, const struct kafka_records *records) {
 
 static int encode_struct(const struct kafka_struct *type, struct writer *to, const uint8_t *body);
 
+static int encode_optional(const struct kafka_field *field, struct writer *to, const void *value) {
+    const uint8_t *inner;
+    uint8_t *there = put(to, 1);
+
+    memcpy(&inner, value, sizeof inner);
+    if (there) {
+        *there = inner ? 1 : UINT8_MAX;
+    }
+    return inner ? encode_struct(field->of, to, inner) : 0;
+}
+
 static int encode_value(const struct kafka_field *field, struct writer *to, const void *value) {
     bool nullable = !field->array && kafka_versions_has(field->nullable, to->version);
     const struct kafka_records *records = value;
@@ -500,6 +563,8 @@ static int encode_value(const struct kafka_field *field, struct writer *to, cons
                                 : put_span(to, 4, nullable, records->span);
     case KAFKA_STRUCT:
         return encode_struct(field->of, to, value);
+    case KAFKA_OPTIONAL:
+        return encode_optional(field, to, value);
     case KAFKA_BOOL:
     case KAFKA_INT8:
         if ((at = put(to, 1))) {
@@ -551,6 +616,8 @@ static int encode_field(const struct kafka_field *field, struct writer *to, cons
     return r;
 }
 
+static bool is_default_struct(const struct kafka_struct *type, const uint8_t *body);
+
 static bool is_default(const struct kafka_field *field, const uint8_t *body) {
     static const struct uuid zero;
     const void *at = body + field->offset;
@@ -586,14 +653,22 @@ static bool is_default(const struct kafka_field *field, const uint8_t *body) {
         return field->number ? !span->data : span_equal(*span, span_text(field->text));
     case KAFKA_RECORDS:
         return !records->foreign && records->span.size == 0;
+    case KAFKA_OPTIONAL:
+        return *(const void *const *)at == NULL;
     default:
-        for (unsigned i = 0; i < field->of->field_count; i++) {
-            if (!is_default(&field->of->fields[i], at)) {
-                return false;
-            }
-        }
-        return true;
+        return is_default_struct(field->of, at);
     }
+}
+
+static bool is_default_struct(const struct kafka_struct *type, const uint8_t *body) {
+    const struct span *unknown = unknown_tags_of(type, body);
+
+    for (unsigned i = 0; i < type->field_count; i++) {
+        if (!is_default(&type->fields[i], body)) {
+            return false;
+        }
+    }
+    return !unknown || unknown->size == 0;
 }
 
 /* The size of a tagged field stands in front of it: written behind, then moved into its place. */
@@ -620,24 +695,88 @@ static int encode_tag(const struct kafka_field *field, struct writer *to, const 
     return 0;
 }
 
-static int encode_tags(const struct kafka_struct *type, struct writer *to, const uint8_t *body) {
-    unsigned count = 0;
-    int r = 0;
+/* The next tag of those to be written that the schema knows: the least above @after. */
+static const struct kafka_field *next_tag(const struct kafka_struct *type, int16_t version,
+                                          const uint8_t *body, int32_t after) {
+    const struct kafka_field *next = NULL;
 
     for (unsigned i = 0; i < type->field_count; i++) {
         const struct kafka_field *field = &type->fields[i];
 
-        count += is_tagged(field, to->version) && !is_default(field, body);
-    }
-    put_varint(to, count);
-    /* Tags rise: at most a handful, so look for each in turn. */
-    for (int16_t tag = 0; r == 0 && count > 0; tag++) {
-        const struct kafka_field *field = find_tag(type, to->version, (uint32_t)tag);
-
-        if (field && !is_default(field, body)) {
-            r = encode_tag(field, to, body);
-            count--;
+        if (is_tagged(field, version) && field->tag > after && (!next || field->tag < next->tag) &&
+            !is_default(field, body)) {
+            next = field;
         }
+    }
+    return next;
+}
+
+/* The next tag of a section that decode_tags() has walked before and that @type does not know. */
+static bool next_unknown(const struct kafka_struct *type, struct reader *section, uint32_t *ret_tag,
+                         struct span *ret_value) {
+    while (section->left) {
+        if (take_tag(section, ret_tag, ret_value)) {
+            return false;
+        }
+        if (!find_tag(type, section->version, *ret_tag)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct reader unknown_section(const struct kafka_struct *type, int16_t version,
+                                     const uint8_t *body) {
+    struct span section = *unknown_tags_of(type, body);
+    struct reader reader = {section.data, section.size, version, true, NULL};
+    uint32_t count;
+
+    if (section.size) {
+        take_varint(&reader, &count);
+    }
+    return reader;
+}
+
+static unsigned count_tags(const struct kafka_struct *type, int16_t version, const uint8_t *body) {
+    struct reader unknown = unknown_section(type, version, body);
+    const struct kafka_field *field = NULL;
+    struct span value;
+    unsigned count = 0;
+    uint32_t tag;
+
+    while ((field = next_tag(type, version, body, field ? field->tag : -1))) {
+        count++;
+    }
+    while (next_unknown(type, &unknown, &tag, &value)) {
+        count++;
+    }
+    return count;
+}
+
+/* Tags rise: those of the schema and the unknown ones, each where it belongs. */
+static int encode_tags(const struct kafka_struct *type, struct writer *to, const uint8_t *body) {
+    struct reader unknown = unknown_section(type, to->version, body);
+    const struct kafka_field *field = next_tag(type, to->version, body, -1);
+    struct span value;
+    uint32_t tag;
+    int r = 0;
+
+    if (!field && unknown.left == 0) {
+        put_varint(to, 0);
+        return 0;
+    }
+    put_varint(to, count_tags(type, to->version, body));
+    while (next_unknown(type, &unknown, &tag, &value)) {
+        for (; r == 0 && field && (uint32_t)field->tag < tag;
+             field = next_tag(type, to->version, body, field->tag)) {
+            r = encode_tag(field, to, body);
+        }
+        put_varint(to, tag);
+        put_varint(to, value.size);
+        text_append(&to->out->text, value.data, value.size);
+    }
+    for (; r == 0 && field; field = next_tag(type, to->version, body, field->tag)) {
+        r = encode_tag(field, to, body);
     }
     return r;
 }

@@ -10,11 +10,14 @@
  *   records                              struct kafka_records
  *   []T                                  T *name; int32_t name_count, -1 is null
  *   a struct                             the struct itself, embedded
+ *   a struct that may be null            a pointer to the struct; NULL is null
  * A field that a version does not have is at its default after decoding and ignored in encoding.
  *
  * Decoding copies nothing: spans point into the input, arrays lie in the arena. A count is checked
  * against the bytes that are left (each element has a known least size) before memory is asked for.
- * Unknown tagged fields are skipped. Encoding writes into a text; records that the sender brings
+ * Tagged fields that the schema does not know are skipped, and survive: the struct remembers the
+ * section that holds them (unknown_tags, a span of the input as all others), and encoding it again
+ * writes them in their places. Encoding writes into a text; records that the sender brings
  * itself (file ranges, shared slices) become splices, so that Fetch copies no record.
  */
 #pragma once
@@ -65,6 +68,7 @@ enum kafka_type {
     KAFKA_BYTES,
     KAFKA_RECORDS,
     KAFKA_STRUCT,
+    KAFKA_OPTIONAL, /* a struct behind a pointer, with a byte in front of it: -1 null, 1 there */
 };
 
 /* Versions first..last; first > last: none. */
@@ -88,7 +92,7 @@ struct kafka_field {
     struct kafka_versions versions;
     struct kafka_versions nullable;
     struct kafka_versions tagged;
-    const struct kafka_struct *of; /* KAFKA_STRUCT */
+    const struct kafka_struct *of; /* KAFKA_STRUCT, KAFKA_OPTIONAL */
     int64_t number;   /* default; 1 for a string, bytes or array that is null by default */
     const char *text; /* default of a string; NULL: empty */
 };
@@ -98,7 +102,9 @@ struct kafka_struct {
     uint32_t size; /* of the C struct */
     uint16_t field_count;
     const struct kafka_field *fields;
+    uint32_t unknown_tags_offset; /* KAFKA_NO_TAGS: of a message that is never flexible */
 };
+enum { KAFKA_NO_TAGS = UINT32_MAX };
 
 /* One API: a row of the generated table. */
 struct kafka_api {
@@ -108,6 +114,13 @@ struct kafka_api {
     const struct kafka_struct *response;
     struct kafka_versions versions; /* of the schema: what can be encoded and decoded */
     int16_t flexible_first;         /* INT16_MAX: never flexible */
+};
+/* What the key or value of a record holds: a row of a second table, in builds that have such. */
+struct kafka_data {
+    const char *name;
+    const struct kafka_struct *type;
+    struct kafka_versions versions;
+    int16_t flexible_first;
 };
 /** kafka_api_find() - NULL for a key without a schema */
 const struct kafka_api *kafka_api_find(int16_t key);
