@@ -35,7 +35,9 @@ static size_t stride_of(const struct kafka_field *field) {
                                      16,
                                      sizeof(struct span),
                                      sizeof(struct span),
-                                     sizeof(struct kafka_records)};
+                                     sizeof(struct kafka_records),
+                                     0,
+                                     sizeof(void *)};
 
     return field->type == KAFKA_STRUCT ? field->of->size : strides[field->type];
 }
@@ -67,6 +69,12 @@ static void fill_value(const struct kafka_field *field, int16_t version, void *a
         break;
     case KAFKA_STRUCT:
         fill_struct(field->of, version, at);
+        break;
+    case KAFKA_OPTIONAL:
+        if (below(4) > 0) {
+            *(void **)at = kafka_new(&arena, field->of, 1);
+            fill_struct(field->of, version, *(void **)at);
+        }
         break;
     case KAFKA_BOOL:
         *(bool *)at = below(2);
@@ -112,6 +120,12 @@ static bool same_value(const struct kafka_field *field, const uint8_t *a, const 
     if (field->type == KAFKA_STRING || field->type == KAFKA_BYTES || field->type == KAFKA_RECORDS) {
         return span_equal(*x, *y) &&
                !x->data == !y->data; /* a records field begins with its span */
+    }
+    if (field->type == KAFKA_OPTIONAL) {
+        const uint8_t *left = *(uint8_t *const *)(const void *)a;
+        const uint8_t *right = *(uint8_t *const *)(const void *)b;
+
+        return left && right ? same_struct(field->of, left, right) : left == right;
     }
     return field->type == KAFKA_STRUCT ? same_struct(field->of, a, b)
                                        : memcmp(a, b, stride_of(field)) == 0;
@@ -262,17 +276,65 @@ static void test_kafka_decode__ends_at_the_arenas_limit(void **state) {
     arena_deinit(&small);
 }
 
-static void test_kafka_decode__skips_unknown_tagged_fields(void **state) {
-    /* ApiVersions v3: "a", "b", one tagged field 77 of three bytes. */
-    static const uint8_t in[] = {2, 'a', 2, 'b', 1, 77, 3, 1, 2, 3};
-    struct api_versions_request body;
+static void check_same_bytes(const struct kafka_struct *type, int16_t version, struct span in,
+                             void *body) {
+    struct kafka_encoded out;
     size_t size;
 
-    assert_int_equal(kafka_decode(&kafka_api_versions_request_type, 3, true, span_of(in, sizeof in),
-                                  &arena, &body, &size),
-                     0);
-    assert_int_equal(size, sizeof in);
+    assert_int_equal(kafka_decode(type, version, true, in, &arena, body, &size), 0);
+    assert_int_equal(size, in.size);
+    kafka_encoded_init(&out);
+    assert_int_equal(kafka_encode(type, version, true, body, &out), 0);
+    assert_true(span_equal(text_span(&out.text), in));
+    kafka_encoded_deinit(&out);
+}
+
+static void test_kafka_decode__lets_unknown_tagged_fields_survive(void **state) {
+    /* ApiVersions v3: "a", "b", tags 77 with three bytes and 1000 with none. */
+    static const uint8_t in[] = {2, 'a', 2, 'b', 2, 77, 3, 1, 2, 3, 0xe8, 7, 0};
+    struct api_versions_request body;
+
+    check_same_bytes(&kafka_api_versions_request_type, 3, span_of(in, sizeof in), &body);
     assert_true(span_equal(body.client_software_version, SPAN_LITERAL("b")));
+}
+
+static void test_kafka_encode__puts_unknown_tags_between_those_it_knows(void **state) {
+    /* Fetch v18's partition with tags 0 and 1 of the schema, and 1 to 3 made up around them. */
+    static const uint8_t head[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
+                                   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t high_watermark[] = {1, 8, 0, 0, 0, 0, 0, 0, 0, 5};
+    static const uint8_t unknown[] = {2, 1, 0xaa, 99, 0};
+    struct fetch_request_partition body;
+    struct text in;
+
+    text_init(&in);
+    text_append(&in, head, sizeof head);
+    text_append(&in, "\4\0\20", 3); /* four tags; 0 has a uuid */
+    text_append(&in, "0123456789abcdef", 16);
+    text_append(&in, high_watermark, sizeof high_watermark);
+    text_append(&in, unknown, sizeof unknown);
+    check_same_bytes(&kafka_fetch_request_partition_type, 18, text_span(&in), &body);
+    assert_int_equal(body.high_watermark, 5);
+
+    /* The same struct at a version that knows no tag 1 keeps it as an unknown one. */
+    check_same_bytes(&kafka_fetch_request_partition_type, 17, text_span(&in), &body);
+    assert_int_equal(body.high_watermark, INT64_MAX);
+    text_deinit(&in);
+}
+
+static void test_kafka_decode__reads_a_struct_that_may_be_null(void **state) {
+    /* DescribeTopicPartitions v0: no topics, limit 5, cursor null or "t" 3 (KIP-893, KIP-966). */
+    static const uint8_t null[] = {1, 0, 0, 0, 5, 0xff, 0};
+    static const uint8_t there[] = {1, 0, 0, 0, 5, 1, 2, 't', 0, 0, 0, 3, 0, 0};
+    struct describe_topic_partitions_request body;
+
+    check_same_bytes(&kafka_describe_topic_partitions_request_type, 0, span_of(null, sizeof null),
+                     &body);
+    assert_null(body.cursor);
+    check_same_bytes(&kafka_describe_topic_partitions_request_type, 0, span_of(there, sizeof there),
+                     &body);
+    assert_true(span_equal(body.cursor->topic_name, SPAN_LITERAL("t")));
+    assert_int_equal(body.cursor->partition_index, 3);
 }
 
 static void test_kafka_encode__leaves_tagged_fields_at_default_out(void **state) {
@@ -342,7 +404,9 @@ int main(void) {
         TEST(test_kafka_decode__survives_changed_bytes),
         TEST(test_kafka_decode__checks_a_count_before_it_takes_memory),
         TEST(test_kafka_decode__ends_at_the_arenas_limit),
-        TEST(test_kafka_decode__skips_unknown_tagged_fields),
+        TEST(test_kafka_decode__lets_unknown_tagged_fields_survive),
+        TEST(test_kafka_encode__puts_unknown_tags_between_those_it_knows),
+        TEST(test_kafka_decode__reads_a_struct_that_may_be_null),
         TEST(test_kafka_encode__leaves_tagged_fields_at_default_out),
         TEST(test_kafka_encode__marks_where_foreign_records_belong),
         TEST(test_kafka_encode__refuses_a_string_that_is_too_long),

@@ -42,6 +42,9 @@ static void dump_value(struct text *out, const struct kafka_field *field, int16_
     case KAFKA_INT16:
         text_append_int(out, *(const int16_t *)at);
         break;
+    case KAFKA_UINT16:
+        text_append_int(out, *(const uint16_t *)at);
+        break;
     case KAFKA_INT32:
         text_append_int(out, *(const int32_t *)at);
         break;
@@ -62,6 +65,13 @@ static void dump_value(struct text *out, const struct kafka_field *field, int16_
         break;
     case KAFKA_STRUCT:
         dump_struct(out, field->of, version, at);
+        break;
+    case KAFKA_OPTIONAL:
+        if (*(const void *const *)at) {
+            dump_struct(out, field->of, version, *(const uint8_t *const *)at);
+        } else {
+            text_append_str(out, "null");
+        }
         break;
     default:
         fail_msg("%s: a type that no schema has yet", field->name);
