@@ -162,7 +162,7 @@ static struct create_topics_response_topic create(int16_t version, const char *n
                                                   int32_t partitions, int16_t replicas,
                                                   const char *config, bool validate) {
     struct create_topics_response_topic row;
-    struct create_topics_request_config configs;
+    struct create_topics_request_config configs = {0};
     struct create_topics_request_topic topic;
     struct create_topics_request body;
     struct call call;
