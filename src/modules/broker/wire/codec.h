@@ -1,12 +1,13 @@
 /*
  * The codecs of record batches: the one door to zlib, liblz4, libsnappy and libzstd. Batches are
  * stored and served as they came; we inflate only where our own code reads records (lookups by
- * timestamp, in-process consumers), so there is no compressor here.
+ * timestamp, in-process consumers, compaction), and compress only what compaction writes anew.
  */
 #pragma once
 
 #include <eventbox/base/buf.h>
 #include <eventbox/base/error.h>
+#include <eventbox/base/text.h>
 
 enum record_codec {
     RECORD_CODEC_NONE = 0,
@@ -29,3 +30,10 @@ enum { CODEC_INFLATED_MAX_BYTES = 64 << 20 };
  */
 int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
                   struct buf **ret_buf);
+
+/**
+ * codec_deflate() - append @in, compressed, to @out
+ * Snappy gets xerial's framing. Return: 0; -ENOMEM, and what @out has gained is of no use;
+ * BROKER_E_CORRUPT for an unknown codec. Thread: any.
+ */
+int codec_deflate(enum record_codec codec, struct span in, struct text *out);
