@@ -362,8 +362,6 @@ static int start_parts(struct broker_module *broker) {
         .node_id = 0,
         .auto_create_topics = settings->auto_create_topics,
         .default_partitions = (int32_t)settings->default_partitions,
-        .topic_defaults = {.segment_bytes = settings->segment_bytes,
-                           .max_message_bytes = settings->message_max_bytes},
         .handlers = &broker->group_handlers,
         .handlers_count = 1,
         .prepare_coordinator = on_prepare_coordinator,

@@ -112,6 +112,7 @@ static int16_t check_keys(struct span bytes, struct kafka_request *request,
 static int16_t check_batch(struct kafka_request *request, const struct topic *topic,
                            struct span bytes, struct record_batch *batch, const char **ret_message,
                            struct produce_response_partition *row) {
+    const struct broker *broker = request->userdata;
     const uint8_t *data = bytes.data;
     int codec;
 
@@ -150,7 +151,7 @@ static int16_t check_batch(struct kafka_request *request, const struct topic *to
         *ret_message = "Producer id, epoch and sequence contradict one another.";
         return KAFKA_INVALID_RECORD;
     }
-    return topic->config.compact ? check_keys(bytes, request, row) : 0;
+    return topic_config_compacts(broker->log, topic) ? check_keys(bytes, request, row) : 0;
 }
 
 static struct topic *find_topic(const struct kafka_request *request,

@@ -44,7 +44,6 @@ struct kafka_server_config {
     int32_t node_id;
     bool auto_create_topics;
     int32_t default_partitions;
-    struct topic_config topic_defaults;    /* shown by DescribeConfigs; 0: the built-in default */
     const struct kafka_handlers *handlers; /* of group/; may be NULL with count 0 */
     size_t handlers_count;
     /* Optional, of group/: somebody looks for a coordinator; a topic is gone. */

@@ -54,8 +54,7 @@ static int check_part(struct topic_log *log, const struct append *append,
     if (topic->deleted) {
         return TOPIC_E_UNKNOWN;
     }
-    uint64_t max = topic->config.max_message_bytes > 0 ? (uint64_t)topic->config.max_message_bytes
-                                                       : log->limits.max_message_bytes;
+    uint64_t max = (uint64_t)topic_config_int(log, topic, TOPIC_MAX_MESSAGE_BYTES);
     if (append->class == APPEND_CLIENT && part->batch.size > max) {
         return TOPIC_E_TOO_LARGE;
     }
@@ -88,11 +87,10 @@ static struct tail_batch *batch_new(struct topic_log *log, const struct append_p
         return NULL;
     }
     struct log_partition *partition = log_partition_of(part->partition);
-    const struct topic_config *config = &partition->topic->public.config;
     batch->partition = partition;
     batch->batch = part->batch;
     batch->roll_bytes =
-        config->segment_bytes > 0 ? (uint64_t)config->segment_bytes : log->limits.segment_bytes;
+        (uint64_t)topic_config_int(log, &partition->topic->public, TOPIC_SEGMENT_BYTES);
     if (tail_push(partition, batch)) {
         free(batch);
         return NULL;
@@ -159,7 +157,7 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
     part->duplicate = false;
     part->log_append_time_ms = -1;
     batch->max_timestamp_ms = from->max_timestamp_ms;
-    if (partition->topic->public.config.log_append_time) {
+    if (topic_config_append_time(log, &partition->topic->public)) {
         int64_t now_ms = clock_wall_ms(log->config.clock);
         record_batch_set_append_time(bytes, part->batch.size, now_ms);
         part->log_append_time_ms = now_ms;

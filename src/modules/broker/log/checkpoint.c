@@ -62,6 +62,17 @@ void fields_put(struct text *out, uint64_t value, size_t bytes) {
     text_append(out, le, bytes);
 }
 
+struct span fields_take_text(struct fields *in) {
+    size_t size = fields_get(in, 2);
+    const uint8_t *text = in->failed ? NULL : fields_take(in, size);
+    return in->failed ? SPAN_NULL : span_of(text, size);
+}
+
+void fields_put_text(struct text *out, struct span text) {
+    fields_put(out, text.size, 2);
+    text_append(out, text.data, text.size);
+}
+
 /* ---- encoding ---- */
 
 static void encode_journal(const struct topic_log *log, struct text *out) {

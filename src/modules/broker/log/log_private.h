@@ -121,6 +121,8 @@ struct log_topic {
     struct list link;    /* in log->topics_all */
     struct topic_log *log;
     bool created_durable, deleted_durable;
+    struct topic_config coming; /* the newest of the changes under way */
+    unsigned coming_count;
     struct log_partition *storage; /* all partitions in one allocation */
 };
 
@@ -198,6 +200,7 @@ struct checkpoint_state {
 struct topic_log {
     struct topic_log_config config;
     struct topic_log_limits limits;
+    struct topic_config defaults; /* every key */
     struct loop *loop;
     struct disk *disk;
 
@@ -363,6 +366,9 @@ const uint8_t *fields_take(struct fields *in, size_t size);
 /** fields_get() - a little-endian number of @bytes bytes */
 uint64_t fields_get(struct fields *in, size_t bytes);
 void fields_put(struct text *out, uint64_t value, size_t bytes);
+/** fields_take_text() - u16 length and text; null once bytes lack */
+struct span fields_take_text(struct fields *in);
+void fields_put_text(struct text *out, struct span text);
 
 /* ---- registry.c ---- */
 void registry_topic_encode(struct text *out, const struct topic *topic);
@@ -382,8 +388,14 @@ int registry_add_removal(struct topic_log *log, const struct log_topic *topic, u
 int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence);
 int registry_reserve_producers(struct topic_log *log,
                                void (*done)(struct topic_log *log, int status));
-int registry_config_set(struct topic_config *config, struct span name, struct span value);
-void registry_config_encode(struct text *text, const struct topic_config *config);
+
+/* ---- registry_config.c ---- */
+int registry_defaults_init(struct topic_log *log);
+void registry_config_encode(struct text *out, const struct topic_config *config);
+/** registry_config_decode() - names that this version does not know are passed over */
+int registry_config_decode(struct fields *in, struct topic_config *config);
+/** registry_config_apply() - the body of a record topic_configured, in replay */
+int registry_config_apply(struct topic_log *log, struct span body);
 
 /* ---- log_writer.c ---- */
 int log_writer_new(struct topic_log *log, struct log_writer **ret_writer);

@@ -11,6 +11,7 @@
  *                     u16 length and name, configs: u16 count, then pairs of u16 length and text
  *   2 topic_deleted   u32 number
  *   3 producer_ids    i64 end: ids below it may have been given out
+ *   4 topic_configured  u32 number, configs as in 1: all that the topic sets from here on
  *
  * A number is never used again: next_number only rises, and stands in the checkpoint. Files of a
  * deleted topic stay until the older of two checkpoints covers the frame of its deletion, since a
@@ -24,7 +25,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REGISTRY_TOPIC_CREATED = 1, REGISTRY_TOPIC_DELETED, REGISTRY_PRODUCER_IDS };
+enum {
+    REGISTRY_TOPIC_CREATED = 1,
+    REGISTRY_TOPIC_DELETED,
+    REGISTRY_PRODUCER_IDS,
+    REGISTRY_TOPIC_CONFIGURED,
+};
 enum { REGISTRY_VERSION = 1, TOPIC_INTERNAL = 1, TOPIC_DECLARED = 2 };
 
 /* A record on its way to the journal. */
@@ -36,6 +42,7 @@ struct registry_change {
     struct topic_log_request *request;
     struct log_topic *topic; /* with a reference */
     int type;
+    struct topic_config config; /* of topic_configured */
     int64_t producer_end;
     void (*reserved)(struct topic_log *log, int status);
 };
@@ -55,11 +62,6 @@ struct log_topic *topic_new(struct topic_log *log, struct span name, const struc
     topic->public.id = *id;
     topic->public.number = number;
     topic->public.refs = 1;
-    topic->public.config = (struct topic_config){.retention_ms = -1,
-                                                 .retention_bytes = -1,
-                                                 .segment_bytes = -1,
-                                                 .max_message_bytes = -1,
-                                                 .flush_ms = -1};
     topic->log = log;
     list_init(&topic->link);
     topic->storage = calloc((size_t)partition_count, sizeof *topic->storage);
@@ -101,6 +103,8 @@ void topic_free(struct log_topic *topic) {
         free(partition->damage);
     }
     list_remove(&topic->link);
+    topic_config_deinit(&topic->public.config);
+    topic_config_deinit(&topic->coming);
     free(topic->public.partitions);
     free(topic->storage);
     free(topic);
@@ -202,6 +206,7 @@ void registry_deinit(struct topic_log *log) {
     while ((link = list_pop_front(&log->changes)) != NULL) {
         struct registry_change *change = list_entry(link, struct registry_change, link);
         buf_unref(change->part.batch.buf);
+        topic_config_deinit(&change->config);
         if (change->topic) {
             topic_unref(&change->topic->public);
         }
@@ -241,128 +246,6 @@ struct topic *topic_log_next(struct topic_log *log, size_t *position) {
     return topic ? &topic->public : NULL;
 }
 
-/* ---- configs ---- */
-
-static const struct {
-    const char *name;
-    size_t offset; /* of the int64_t in struct topic_config */
-    int64_t min;
-} config_rows[] = {
-    {"retention.ms", offsetof(struct topic_config, retention_ms), -1},
-    {"retention.bytes", offsetof(struct topic_config, retention_bytes), -1},
-    {"segment.bytes", offsetof(struct topic_config, segment_bytes), 14},
-    {"max.message.bytes", offsetof(struct topic_config, max_message_bytes), 0},
-    {"flush.ms", offsetof(struct topic_config, flush_ms), 0},
-};
-
-/* Of Kafka's, taken because tools send them, and without effect here. */
-static const char *const inert_configs[] = {
-    "compression.type",
-    "delete.retention.ms",
-    "file.delete.delay.ms",
-    "flush.messages",
-    "index.interval.bytes",
-    "max.compaction.lag.ms",
-    "message.downconversion.enable",
-    "message.format.version",
-    "message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms",
-    "message.timestamp.difference.max.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
-    "min.insync.replicas",
-    "preallocate",
-    "segment.index.bytes",
-    "segment.jitter.ms",
-    "segment.ms",
-    "unclean.leader.election.enable",
-};
-
-static bool parse_i64(struct span text, int64_t *ret_value) {
-    char copy[24];
-    if (text.size == 0 || text.size >= sizeof copy) {
-        return false;
-    }
-    memcpy(copy, text.data, text.size);
-    copy[text.size] = 0;
-    char *end;
-    errno = 0;
-    long long value = strtoll(copy, &end, 10);
-    if (errno || *end || (copy[0] != '-' && (copy[0] < '0' || copy[0] > '9'))) {
-        return false;
-    }
-    *ret_value = value;
-    return true;
-}
-
-int registry_config_set(struct topic_config *config, struct span name, struct span value) {
-    for (size_t i = 0; i < ARRAY_SIZE(config_rows); i++) {
-        if (span_equal(name, span_text(config_rows[i].name))) {
-            int64_t number;
-            if (!parse_i64(value, &number) || number < config_rows[i].min) {
-                return BROKER_E_CONFIG;
-            }
-            memcpy((char *)config + config_rows[i].offset, &number, sizeof number);
-            return 0;
-        }
-    }
-    if (span_equal(name, SPAN_LITERAL("cleanup.policy"))) {
-        config->compact = span_equal(value, SPAN_LITERAL("compact")) ||
-                          span_equal(value, SPAN_LITERAL("compact,delete")) ||
-                          span_equal(value, SPAN_LITERAL("delete,compact"));
-        return config->compact || span_equal(value, SPAN_LITERAL("delete")) ? 0 : BROKER_E_CONFIG;
-    }
-    if (span_equal(name, SPAN_LITERAL("message.timestamp.type"))) {
-        config->log_append_time = span_equal(value, SPAN_LITERAL("LogAppendTime"));
-        return config->log_append_time || span_equal(value, SPAN_LITERAL("CreateTime"))
-                   ? 0
-                   : BROKER_E_CONFIG;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(inert_configs); i++) {
-        if (span_equal(name, span_text(inert_configs[i]))) {
-            return 0;
-        }
-    }
-    return BROKER_E_CONFIG;
-}
-
-static void put_text(struct text *out, const char *text) {
-    uint8_t size[2];
-    put_le16(size, (uint16_t)strlen(text));
-    text_append(out, size, sizeof size);
-    text_append_str(out, text);
-}
-
-void registry_config_encode(struct text *text, const struct topic_config *config) {
-    uint16_t count = 0;
-    size_t count_at = text->size;
-    text_append(text, "\0\0", 2);
-    for (size_t i = 0; i < ARRAY_SIZE(config_rows); i++) {
-        int64_t value;
-        memcpy(&value, (const char *)config + config_rows[i].offset, sizeof value);
-        if (value != -1) {
-            char digits[24];
-            snprintf(digits, sizeof digits, "%" PRId64, value);
-            put_text(text, config_rows[i].name);
-            put_text(text, digits);
-            count++;
-        }
-    }
-    if (config->compact) {
-        put_text(text, "cleanup.policy");
-        put_text(text, "compact");
-        count++;
-    }
-    if (config->log_append_time) {
-        put_text(text, "message.timestamp.type");
-        put_text(text, "LogAppendTime");
-        count++;
-    }
-    if (!text_failed(text)) {
-        put_le16(text->data + count_at, count);
-    }
-}
-
 /* ---- records ---- */
 
 void registry_topic_encode(struct text *out, const struct topic *topic) {
@@ -371,14 +254,8 @@ void registry_topic_encode(struct text *out, const struct topic *topic) {
     fields_put(out, (topic->internal ? TOPIC_INTERNAL : 0) | (topic->declared ? TOPIC_DECLARED : 0),
                1);
     fields_put(out, (uint32_t)topic->partition_count, 4);
-    put_text(out, topic->name);
+    fields_put_text(out, span_text(topic->name));
     registry_config_encode(out, &topic->config);
-}
-
-static struct span take_text(struct fields *in) {
-    size_t size = get_le16(fields_take(in, 2));
-    const uint8_t *text = in->failed ? NULL : fields_take(in, size);
-    return in->failed ? SPAN_NULL : span_of(text, size);
 }
 
 int registry_topic_decode(struct topic_log *log, struct fields *fields,
@@ -389,7 +266,7 @@ int registry_topic_decode(struct topic_log *log, struct fields *fields,
     memcpy(id.bytes, fields_take(&in, sizeof id.bytes), sizeof id.bytes);
     unsigned flags = *fields_take(&in, 1);
     int32_t partition_count = (int32_t)get_le32(fields_take(&in, 4));
-    struct span name = take_text(&in);
+    struct span name = fields_take_text(&in);
     if (in.failed || !topic_name_valid(name) || partition_count < 1 ||
         (uint32_t)partition_count > (uint32_t)1 << 20) {
         return err_origin(BROKER_E_CORRUPT);
@@ -401,16 +278,10 @@ int registry_topic_decode(struct topic_log *log, struct fields *fields,
     topic->public.internal = flags & TOPIC_INTERNAL;
     topic->public.declared = flags & TOPIC_DECLARED;
     topic->created_durable = true;
-    for (unsigned n = get_le16(fields_take(&in, 2)); n > 0 && !in.failed; n--) {
-        struct span config = take_text(&in);
-        struct span value = take_text(&in);
-        if (!in.failed) {
-            (void)registry_config_set(&topic->public.config, config, value);
-        }
-    }
-    if (in.failed) {
+    int r = registry_config_decode(&in, &topic->public.config);
+    if (r) {
         topic_free(topic);
-        return err_origin(BROKER_E_CORRUPT);
+        return err_trace(r);
     }
     *fields = in;
     *ret_topic = topic;
@@ -455,6 +326,9 @@ static int apply_record(struct topic_log *log, struct span value, uint64_t seque
         log->producer_durable_end = MAX(log->producer_durable_end, (int64_t)get_le64(rest.data));
         return 0;
     }
+    if (bytes[0] == REGISTRY_TOPIC_CONFIGURED) {
+        return registry_config_apply(log, rest);
+    }
     return err_origin(BROKER_E_CORRUPT);
 }
 
@@ -476,6 +350,19 @@ int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence) 
 }
 
 /* ---- changes ---- */
+
+/* The change becomes what holds: it is durable, or the log has failed and it never was. */
+static void config_done(struct log_topic *topic, struct topic_config *config, int status) {
+    if (status == 0) {
+        struct topic_config before = topic->public.config;
+        topic->public.config = *config;
+        *config = before;
+    }
+    topic_config_deinit(config);
+    if (--topic->coming_count == 0) {
+        topic_config_deinit(&topic->coming);
+    }
+}
 
 static void change_done(struct append *append, int status) {
     struct registry_change *change = container_of(append, struct registry_change, append);
@@ -509,6 +396,9 @@ static void change_done(struct append *append, int status) {
             change->reserved(log, status);
         }
     }
+    if (change->type == REGISTRY_TOPIC_CONFIGURED) {
+        config_done(topic, &change->config, status);
+    }
     if (request) {
         request->topic = topic ? &topic->public : NULL;
         request->done(request, status);
@@ -524,7 +414,8 @@ static void change_done(struct append *append, int status) {
 static int change_start(struct topic_log *log, int type, struct text *value,
                         struct log_topic *topic, struct topic_log_request *request,
                         struct registry_change **ret_change) {
-    static const char *const names[] = {"", "topic_created", "topic_deleted", "producer_ids"};
+    static const char *const names[] = {"", "topic_created", "topic_deleted", "producer_ids",
+                                        "topic_configured"};
     struct registry_change *change = calloc(1, sizeof *change);
     struct record_batch_builder builder;
     record_batch_builder_init(&builder);
@@ -580,7 +471,10 @@ static int make_topic(struct topic_log *log, const struct topic_spec *spec,
     topic->public.internal = spec->internal;
     topic->public.declared = spec->declared;
     for (const struct topic_config_entry *c = spec->configs; c && c->name; c++) {
-        int r = registry_config_set(&topic->public.config, span_text(c->name), span_text(c->value));
+        enum topic_config_key key = topic_config_find(span_text(c->name));
+        int r = key == TOPIC_CONFIG_COUNT
+                    ? BROKER_E_CONFIG
+                    : topic_config_set(&topic->public.config, key, span_text(c->value));
         if (r) {
             topic_free(topic);
             return r;
@@ -650,6 +544,43 @@ int topic_log_delete(struct topic_log *log, struct topic *public,
     for (int32_t i = 0; i < public->partition_count; i++) {
         partition_wake(&topic->storage[i]);
     }
+    return 0;
+}
+
+const struct topic_config *topic_log_config_latest(const struct topic *public) {
+    const struct log_topic *topic = (const struct log_topic *)(const void *)public;
+    return topic->coming_count > 0 ? &topic->coming : &public->config;
+}
+
+int topic_log_configure(struct topic_log *log, struct topic *public,
+                        const struct topic_config *config, struct topic_log_request *request) {
+    struct log_topic *topic = log_topic_of(public);
+    struct topic_config copy = {0};
+    struct topic_config coming = {0};
+    if (public->deleted) {
+        return TOPIC_E_UNKNOWN;
+    }
+    int r = topic_config_copy(&copy, config);
+    if (!r) {
+        r = topic_config_copy(&coming, config);
+    }
+    struct registry_change *change = NULL;
+    if (!r) {
+        struct text value;
+        begin_record(&value, REGISTRY_TOPIC_CONFIGURED);
+        fields_put(&value, public->number, 4);
+        registry_config_encode(&value, config);
+        r = change_start(log, REGISTRY_TOPIC_CONFIGURED, &value, topic, request, &change);
+    }
+    if (r) {
+        topic_config_deinit(&copy);
+        topic_config_deinit(&coming);
+        return r;
+    }
+    change->config = copy;
+    topic_config_deinit(&topic->coming);
+    topic->coming = coming;
+    topic->coming_count++;
     return 0;
 }
 

@@ -219,6 +219,9 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
         r = segment_writer_new(log->disk, MAX(log->limits.open_files_max / 2, 1u), &log->segments);
     }
     if (!r) {
+        r = registry_defaults_init(log);
+    }
+    if (!r) {
         r = registry_init(log);
     }
     if (r) {
@@ -260,6 +263,7 @@ void topic_log_free(struct topic_log *log) {
     hashmap_deinit(&log->by_id);
     hashmap_deinit(&log->by_number);
     text_deinit(&log->checkpoint.snapshot);
+    topic_config_deinit(&log->defaults);
     free(log->removals);
     free(log->recovery);
     segment_writer_free(log->segments);

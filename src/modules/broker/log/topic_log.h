@@ -9,6 +9,7 @@
 #pragma once
 
 #include "record_batch.h"
+#include "topic_config.h"
 
 #include <eventbox/base/clock.h>
 #include <eventbox/base/hashmap.h>
@@ -78,13 +79,6 @@ bool topic_log_failed(const struct topic_log *log);
 
 struct partition;
 
-struct topic_config {
-    /* -1 or 0: the default of the broker. Grows in later issues; stored by name in the registry. */
-    int64_t retention_ms, retention_bytes, segment_bytes, max_message_bytes, flush_ms;
-    bool compact;
-    bool log_append_time;
-};
-
 struct topic {
     char name[250];
     struct uuid id;
@@ -133,6 +127,20 @@ int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
 /** topic_log_delete() - the name is free at once; parked waiters wake; files go after the record is
  * durable */
 int topic_log_delete(struct topic_log *log, struct topic *topic, struct topic_log_request *request);
+
+/** topic_log_defaults() - every topic config of the broker: what holds where a topic sets nothing
+ */
+const struct topic_config *topic_log_defaults(const struct topic_log *log);
+/** topic_log_config_latest() - of @topic, with changes that are still on their way to the disk */
+const struct topic_config *topic_log_config_latest(const struct topic *topic);
+/**
+ * topic_log_configure() - @topic sets what @config sets and nothing else, from the moment when that
+ * is durable and done() tells so. @config is copied; build it on a copy of
+ * topic_log_config_latest(), so that changes one after the other add up.
+ * Return: 0; TOPIC_E_UNKNOWN, TOPIC_E_FULL, TOPIC_E_FAILED; negative.
+ */
+int topic_log_configure(struct topic_log *log, struct topic *topic,
+                        const struct topic_config *config, struct topic_log_request *request);
 
 /* ---- partitions ---- */
 

@@ -17,6 +17,7 @@ struct fake_partition {
 
 struct topic_log {
     struct loop *loop;
+    struct topic_config defaults;
     struct topic *topics[TOPICS_MAX];
     unsigned topic_count;
     struct list appends;  /* struct append.link */
@@ -87,6 +88,9 @@ struct topic_log *fake_log_new(struct loop *loop) {
     log->loop = loop;
     log->settle.run = on_settle;
     log->next_producer = 1000;
+    if (topic_config_init_defaults(&log->defaults)) {
+        abort();
+    }
     list_init(&log->appends);
     list_init(&log->requests);
     return log;
@@ -102,11 +106,13 @@ static void free_topic(struct topic *topic) {
         }
         free(fake);
     }
+    topic_config_deinit(&topic->config);
     free(topic->partitions);
     free(topic);
 }
 
 void fake_log_free(struct topic_log *log) {
+    topic_config_deinit(&log->defaults);
     for (unsigned i = 0; i < log->topic_count; i++) {
         free_topic(log->topics[i]);
     }
@@ -205,6 +211,10 @@ bool topic_name_valid(struct span name) {
     return name.size > 0 && name.size < 250;
 }
 
+struct topic_config *fake_log_defaults(struct topic_log *log) {
+    return &log->defaults;
+}
+
 int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
                      struct topic_log_request *request) {
     struct topic *topic;
@@ -212,10 +222,17 @@ int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
     if (topic_log_find(log, spec->name)) {
         return TOPIC_E_EXISTS;
     }
-    if (spec->configs && spec->configs[0].name && strcmp(spec->configs[0].name, "bogus") == 0) {
-        return BROKER_E_CONFIG;
-    }
     topic = calloc(1, sizeof *topic);
+    for (const struct topic_config_entry *c = spec->configs; c && c->name; c++) {
+        enum topic_config_key key = topic_config_find(span_text(c->name));
+
+        if (key == TOPIC_CONFIG_COUNT ||
+            topic_config_set(&topic->config, key, span_text(c->value))) {
+            topic_config_deinit(&topic->config);
+            free(topic);
+            return BROKER_E_CONFIG;
+        }
+    }
     memcpy(topic->name, spec->name.data, spec->name.size);
     topic->internal = spec->internal;
     topic->declared = spec->declared;
@@ -248,6 +265,29 @@ int topic_log_delete(struct topic_log *log, struct topic *topic,
             w->wake(w);
         }
     }
+    list_push_back(&log->requests, &request->link);
+    settle_soon(log);
+    return 0;
+}
+
+const struct topic_config *topic_log_defaults(const struct topic_log *log) {
+    return &log->defaults;
+}
+
+const struct topic_config *topic_log_config_latest(const struct topic *topic) {
+    return &topic->config;
+}
+
+int topic_log_configure(struct topic_log *log, struct topic *topic,
+                        const struct topic_config *config, struct topic_log_request *request) {
+    struct topic_config copy;
+
+    if (topic_config_copy(&copy, config)) {
+        abort();
+    }
+    topic_config_deinit(&topic->config);
+    topic->config = copy;
+    request->topic = topic;
     list_push_back(&log->requests, &request->link);
     settle_soon(log);
     return 0;

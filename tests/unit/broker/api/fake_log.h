@@ -21,3 +21,5 @@ void fake_log_refuse(struct topic_log *log, int code);
 void fake_log_serve_files(struct topic_log *log, bool files);
 /** fake_log_leaks() - references to batches that nobody gave back */
 unsigned fake_log_leaks(struct topic_log *log);
+/** fake_log_defaults() - the broker's topic configs, to be changed */
+struct topic_config *fake_log_defaults(struct topic_log *log);

@@ -242,7 +242,9 @@ static void test_produce__names_the_record_without_key_of_a_compacted_topic(void
     struct produce_args args;
     struct call call;
 
-    harness_topic(&h, "t", 1)->config.compact = true;
+    assert_int_equal(topic_config_set(&harness_topic(&h, "t", 1)->config, TOPIC_CLEANUP_POLICY,
+                                      SPAN_LITERAL("compact")),
+                     0);
     produce_args(&args, -1, 0, batch);
     call_start(&h, &call, PRODUCE, 9, &args.body);
     answer = call_wait(&h, &call);

@@ -486,8 +486,10 @@ static void test_describe_configs__has_every_row_with_its_source(void **state) {
     struct span one[1] = {SPAN_LITERAL("retention.ms")};
     struct topic *topic = harness_topic(&h, "t", 1);
 
-    topic->config.retention_ms = 5000;
-    h.config.topic_defaults.segment_bytes = 4096; /* a setting of the broker */
+    assert_int_equal(topic_config_set(&topic->config, TOPIC_RETENTION_MS, SPAN_LITERAL("5000")), 0);
+    /* a setting of the broker */
+    assert_int_equal(
+        topic_config_set(fake_log_defaults(h.log), TOPIC_SEGMENT_BYTES, SPAN_LITERAL("4096")), 0);
     for (int16_t version = 1; version <= 4; version++) {
         struct span another[1] = {SPAN_LITERAL("segment.bytes")};
         struct describe_configs_request_resource resources[4];

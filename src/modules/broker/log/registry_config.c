@@ -1,0 +1,68 @@
+/*
+ * Configs of topics as bytes of the registry: u16 count, then pairs of u16 length and text, name
+ * and value. A name that a newer version wrote is passed over.
+ */
+#include "log_private.h"
+
+#include <stdio.h>
+
+int registry_defaults_init(struct topic_log *log) {
+    const struct {
+        enum topic_config_key key;
+        int64_t value;
+    } settings[] = {
+        {TOPIC_SEGMENT_BYTES, (int64_t)log->limits.segment_bytes},
+        {TOPIC_MAX_MESSAGE_BYTES, (int64_t)log->limits.max_message_bytes},
+    };
+    int r = topic_config_init_defaults(&log->defaults);
+    for (size_t i = 0; !r && i < ARRAY_SIZE(settings); i++) {
+        char digits[24];
+        snprintf(digits, sizeof digits, "%lld", (long long)settings[i].value);
+        r = topic_config_set(&log->defaults, settings[i].key, span_text(digits));
+    }
+    return r;
+}
+
+const struct topic_config *topic_log_defaults(const struct topic_log *log) {
+    return &log->defaults;
+}
+
+void registry_config_encode(struct text *out, const struct topic_config *config) {
+    fields_put(out, (uint64_t)__builtin_popcountll(config->set), 2);
+    for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {
+        const char *text = topic_config_text(config, key);
+        if (text) {
+            fields_put_text(out, span_text(topic_config_defs[key].name));
+            fields_put_text(out, span_text(text));
+        }
+    }
+}
+
+int registry_config_decode(struct fields *in, struct topic_config *config) {
+    for (uint64_t n = fields_get(in, 2); n > 0 && !in->failed; n--) {
+        enum topic_config_key key = topic_config_find(fields_take_text(in));
+        struct span value = fields_take_text(in);
+        int r = 0;
+        if (!in->failed && key != TOPIC_CONFIG_COUNT) {
+            r = topic_config_set(config, key, value);
+        }
+        if (r < 0) {
+            return err_trace(r);
+        }
+    }
+    return in->failed ? err_origin(BROKER_E_CORRUPT) : 0;
+}
+
+int registry_config_apply(struct topic_log *log, struct span body) {
+    struct fields in = fields_of(body);
+    struct log_topic *topic = registry_by_number(log, (uint32_t)fields_get(&in, 4));
+    struct topic_config config = {0};
+    int r = registry_config_decode(&in, &config);
+    if (!r && topic) {
+        topic_config_deinit(&topic->public.config);
+        topic->public.config = config;
+    } else {
+        topic_config_deinit(&config);
+    }
+    return r;
+}
