@@ -1,6 +1,10 @@
-"""The figures of the README: eventbox, and beside it any Kafka broker, in one run and in turns.
+"""The figures of the README: eventbox, and beside it Apache Kafka, in one run and in turns.
 
-usage: tests/bench/run [--kafka HOST:PORT --kafka-pid PID] [--rounds 3] [--quick] [--only ROW,...]
+usage: tests/bench/run [--kafka HOST:PORT] [--kafka-start COMMAND] [--rounds 3] [--quick] [--only NAME,...]
+
+--only takes names of rows (tests/bench/README.md lists them) or what stands before a dash in several of
+them. --kafka names a broker that runs already, on this machine; --kafka-start is the command that starts
+the same one again in the foreground, for the rows that kill it.
 
 Medians over the rounds. CPU is user and system time of the server process, from /proc, per million
 records, requests or answers. Everything runs on loopback with the release binary; nothing is asserted.
@@ -13,7 +17,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,88 +25,12 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/bench")]
 os.environ.setdefault("EVENTBOX_BINARY", str(ROOT / "build/src/main/eventbox"))
 
-from support.server import Eventbox, free_ports, request, wait_for  # noqa: E402
-
-BENCH = ROOT / "build/kafka_bench"
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def rss_mib(pid):
-    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1)) / 1024
-
-
-def bench(*arguments):
-    done = subprocess.run([str(BENCH), *map(str, arguments)], capture_output=True, text=True, timeout=300)
-    if done.returncode != 0:
-        print("  ", done.stdout.strip(), done.stderr.strip(), file=sys.stderr)
-    return [float(x) for x in re.findall(r"-?\d+(?:\.\d+)?", re.sub(r"p50|p99", "", done.stdout))] or [0.0]
-
-
-class Target:
-    """A broker under measurement."""
-
-    def __init__(self, name, bootstrap, pid):
-        self.name, self.bootstrap, self.pid, self.topics = name, bootstrap, pid, 0
-
-    def topic(self, partitions):
-        from confluent_kafka.admin import AdminClient, NewTopic
-
-        self.topics += 1
-        name = f"bench{os.getpid()}-{self.topics}"
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(20)
-        time.sleep(0.3)
-        return name
-
-    def measured(self, count, *arguments):
-        """First figure of the client, and CPU seconds a million of the server."""
-        before = cpu_seconds(self.pid)
-        figures = bench(*arguments)
-        return figures, (cpu_seconds(self.pid) - before) * 1e6 / count
-
-
-def kafka_rows(targets, rounds, scale, only):
-    """Yields (row, target, {figure: [values]}) with the targets in turns."""
-    results = {}
-
-    def add(row, target, **figures):
-        for name, value in figures.items():
-            results.setdefault((row, target.name), {}).setdefault(name, []).append(value)
-
-    for turn in range(rounds):
-        for target in targets:
-            for size, count in ((100, int(2_000_000 * scale)), (1024, int(500_000 * scale))):
-                row = f"{size} B"
-                topic = target.topic(6)
-                if "produce" in only:
-                    figures, cpu = target.measured(count, "produce", target.bootstrap, topic, count, size, "none")
-                    add(f"produce {row}, six partitions, acks=all", target, rate=figures[0], cpu=cpu)
-                if "consume" in only and "produce" in only:
-                    figures, cpu = target.measured(count, "consume", target.bootstrap, topic, count)
-                    add(f"consume {row}", target, rate=figures[0], cpu=cpu)
-            if "pipeline" in only:
-                count = int(300_000 * scale)
-                figures, cpu = target.measured(count, "pipeline", target.bootstrap, target.topic(1), count, 100, 64)
-                add("one record a request, 64 in flight", target, rate=figures[0], cpu=cpu)
-            if "latency" in only:
-                for rate in (1000, 10000):
-                    figures = bench("latency", target.bootstrap, target.topic(1), rate, max(2, int(5 * scale)))
-                    add(f"produce to consume at {rate}/s", target, p50_ms=figures[0] / 1000, p99_ms=figures[1] / 1000)
-        print(f"round {turn + 1} of {rounds} done", file=sys.stderr)
-    return results
-
-
-def port_open(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
+from log_rows import ROWS, chosen, log_rows  # noqa: E402
+from measure import Target, cpu_seconds, listener_pid, port_open, rss_mib  # noqa: E402
+from support.server import Eventbox, request, wait_for  # noqa: E402
 
 
 def start_ms(server):
@@ -196,53 +123,80 @@ def registrations(server, seconds):
 UNITS = {
     "rate": "/s",
     "cpu": "CPU s/million",
+    "create_s": "s to create",
     "p50_ms": "ms p50",
     "p99_ms": "ms p99",
     "ms": "ms",
     "MiB": "MiB",
+    "idle_MiB": "MiB idle",
+    "load_MiB": "MiB under load",
+    "after_MiB": "MiB 20 s later",
     "MB": "MB",
 }
 
 
 def show(results):
-    print(f"\n{'':44}{'':12}  medians")
+    print(f"\n{'':52}{'':10}  medians (of so many)")
     for (row, target), figures in results.items():
         text = ", ".join(
             f"{statistics.median(v):,.{0 if statistics.median(v) >= 100 else 2}f} {UNITS[k]}"
             for k, v in figures.items()
         )
-        print(f"{row:44}{target:12}  {text}")
+        rounds = max((len(v) for v in figures.values()), default=0)
+        print(f"{row:52}{target:10}  {text or 'not measured'} ({rounds})")
+
+
+class Settings:
+    """What the rows need to know."""
+
+    def __init__(self, given, folder):
+        self.only, self.rounds, self.folder = given.only.split(","), given.rounds, folder
+        self.scale = 0.1 if given.quick else 1
+        self.kafka_start, self.kafka_partitions = given.kafka_start, given.kafka_partitions
+        self.begun = time.monotonic()
+
+    def remove(self, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def progress(self, name):
+        print(f"{time.monotonic() - self.begun:6.0f} s  {name}", file=sys.stderr)
+
+
+def parse():
+    options = argparse.ArgumentParser()
+    options.add_argument("--kafka", help="HOST:PORT of a Kafka broker to measure in turns")
+    options.add_argument("--kafka-start", help="command that starts it again after a kill")
+    options.add_argument("--kafka-partitions", type=int, default=10000, help="rows with more leave it out")
+    options.add_argument("--kafka-pid", type=int, help="of the broker, where its port does not tell")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--quick", action="store_true", help="a tenth of everything")
+    options.add_argument("--only", default="start,rest," + ",".join(row.name for row in ROWS))
+    given = options.parse_args()
+    for name in given.only.split(","):
+        if name not in ("start", "rest") and not chosen([name]):
+            options.error(f"no row {name}; there are start, rest, {', '.join(row.name for row in ROWS)}")
+    return given
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--kafka", help="HOST:PORT of a Kafka broker to measure in turns")
-    options.add_argument("--kafka-pid", type=int)
-    options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--quick", action="store_true")
-    options.add_argument("--only", default="start,rest,produce,consume,pipeline,latency")
-    given = options.parse_args()
-    only = given.only.split(",")
-    scale = 0.1 if given.quick else 1
+    given = parse()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="eventbox-bench-"))
-    results = {}
+    settings, results = Settings(given, folder), {}
     try:
-        if "start" in only:
+        if "start" in settings.only:
             results.update(start_rows(folder, given.rounds))
         server = Eventbox(folder / "data", args=["--log_level=warn"]).start()
         targets = [Target("eventbox", server.bootstrap, server.process.pid)]
         if given.kafka:
-            targets.append(Target("kafka", given.kafka, given.kafka_pid))
-        results.update(kafka_rows(targets, given.rounds, scale, only))
-        results[("memory after the load", "eventbox")] = {"MiB": [rss_mib(server.process.pid)]}
-        if given.kafka:
-            results[("memory after the load", "kafka")] = {"MiB": [rss_mib(given.kafka_pid)]}
-        if "rest" in only:
+            pid = given.kafka_pid or listener_pid(int(given.kafka.rsplit(":", 1)[1]))
+            targets.append(Target("kafka", given.kafka, pid))
+        results.update(log_rows(targets, settings))
+        if "rest" in settings.only:
             results.update(rest_rows(server, given.rounds, 2 if given.quick else 5))
         server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    show(dict(sorted(results.items(), key=lambda item: item[0][0])))
+    show(results)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""What the rows have in common: processes and their figures, brokers under measurement, the client."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BENCH = ROOT / "build/kafka_bench"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def rss_mib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1)) / 1024
+
+
+class PeakMemory:
+    """The largest resident size of a process while the block runs, looked at every 20 ms."""
+
+    def __init__(self, pid):
+        self.pid, self.mib, self.stop = pid, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        while not self.stop.wait(0.02):
+            self.mib = max(self.mib, rss_mib(self.pid))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+
+def listener_pid(port):
+    """The process that listens on a TCP port of this machine."""
+    sockets = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in open(table).readlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                sockets.add(f"socket:[{fields[9]}]")
+    for folder in pathlib.Path("/proc").glob("[0-9]*/fd"):
+        try:
+            if any(os.readlink(fd) in sockets for fd in folder.iterdir()):
+                return int(folder.parent.name)
+        except OSError:
+            continue
+    return None
+
+
+def port_open(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def bench(*arguments, timeout=300):
+    """One run of the client: its figures. One that fails or takes too long gives no figure."""
+    try:
+        done = subprocess.run([str(BENCH), *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        print(f"  {' '.join(map(str, arguments))}: no end after {timeout} s", file=sys.stderr)
+        return None
+    if done.returncode != 0:
+        print("  ", done.stdout.strip(), done.stderr.strip(), file=sys.stderr)
+        return None
+    return [float(x) for x in re.findall(r"-?\d+(?:\.\d+)?", re.sub(r"p50|p99", "", done.stdout))]
+
+
+class Target:
+    """A broker under measurement that runs already."""
+
+    def __init__(self, name, bootstrap, pid):
+        self.name, self.bootstrap, self.pid, self.topics = name, bootstrap, pid, 0
+
+    def topic(self, partitions):
+        from confluent_kafka.admin import AdminClient, NewTopic
+
+        self.topics += 1
+        name = f"bench{os.getpid()}-{self.topics}"
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        made = admin.create_topics([NewTopic(name, partitions, 1)], request_timeout=120, operation_timeout=120)
+        made[name].result(120)
+        # Apache Kafka answers before the last of its partitions has a leader.
+        while sum(p.leader >= 0 for p in admin.list_topics(name, 30).topics[name].partitions.values()) < partitions:
+            time.sleep(0.1)
+        time.sleep(0.3)
+        return name
+
+    def measured(self, count, *arguments):
+        """rate and cpu: of the client, and CPU seconds of the server a million of @count."""
+        before = cpu_seconds(self.pid)
+        figures = bench(*arguments)
+        if not figures:
+            return {}
+        return {"rate": figures[0], "cpu": (cpu_seconds(self.pid) - before) * 1e6 / count}
+
+
+class OwnEventbox(Target):
+    """An eventbox of its own, for rows that kill it or look at its memory."""
+
+    def __init__(self, folder):
+        from support.server import Eventbox
+
+        self.server = Eventbox(folder, args=["--log_level=warn"]).start()
+        super().__init__("eventbox", self.server.bootstrap, self.server.process.pid)
+
+    def kill(self):
+        self.server.process.send_signal(signal.SIGKILL)
+        self.server.process.wait()
+
+    def start_again(self):
+        self.server.spawn()
+        self.pid = self.server.process.pid
+
+    def end(self):
+        self.server.stop()
+
+
+class OwnKafka(Target):
+    """Apache Kafka, started again by the command that the caller gave."""
+
+    def __init__(self, running, command):
+        super().__init__(running.name, running.bootstrap, running.pid)
+        self.running, self.command = running, command
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        while os.path.exists(f"/proc/{self.pid}") and "State:\tZ" not in open(f"/proc/{self.pid}/status").read():
+            time.sleep(0.01)
+
+    def start_again(self):
+        subprocess.Popen(
+            self.command, shell=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def end(self):
+        self.pid = self.running.pid = listener_pid(int(self.bootstrap.rsplit(":", 1)[1]))
