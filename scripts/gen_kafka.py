@@ -228,7 +228,7 @@ def main():
             lines += message.header
         file.write("\n".join(lines))
     with open(source_path, "w", encoding="utf-8") as file:
-        lines = [made, '#include "kafka_messages.h"', "", "#include <stddef.h>", ""]
+        lines = [made, f'#include "{os.path.basename(header_path)}"', "", "#include <stddef.h>", ""]
         for message in messages:
             lines += message.source
         lines += ["const struct kafka_api kafka_apis[] = {", *rows, "};",

@@ -3,7 +3,7 @@
  * with two bytes each, then the body. Whatever the walker accepts, it writes, and reading that
  * gives the same bytes again; whatever a batch holds, reading its records stays inside it.
  */
-#include "kafka_messages.h"
+#include "kafka_messages_all.h"
 #include "record_batch.h"
 
 #include <eventbox/base/bytes.h>

@@ -1,5 +1,5 @@
 /* Replays tests/golden/kafka/messages.hex; the file says what an entry looks like. */
-#include "kafka_messages.h"
+#include "kafka_messages_all.h"
 
 #include <ctype.h>
 #include <setjmp.h>
