@@ -157,8 +157,9 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
     part->duplicate = false;
     part->log_append_time_ms = -1;
     batch->max_timestamp_ms = from->max_timestamp_ms;
+    int64_t now_ms = clock_wall_ms(log->config.clock);
+    batch->appended_ms = now_ms;
     if (topic_config_append_time(log, &partition->topic->public)) {
-        int64_t now_ms = clock_wall_ms(log->config.clock);
         record_batch_set_append_time(bytes, part->batch.size, now_ms);
         part->log_append_time_ms = now_ms;
         batch->max_timestamp_ms = now_ms;
@@ -166,6 +167,8 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
     record_batch_assign(bytes, part->base_offset, public->leader_epoch);
     batch->base_offset = part->base_offset;
     batch->last_offset_delta = from->last_offset_delta;
+    batch->roll = partition->roll_next;
+    partition->roll_next = false;
     public->log_end_offset = tail_batch_end(batch);
     if (from->producer_id >= 0) {
         struct producer_batch remember = {
@@ -176,7 +179,7 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
             .epoch = from->producer_epoch,
         };
         (void)producer_push(&partition->producers, from->producer_id, &remember,
-                            public->high_watermark, clock_wall_ms(log->config.clock));
+                            public->high_watermark, now_ms);
     }
 }
 
@@ -419,14 +422,16 @@ static void on_submit_done(struct work *work) {
     list_init(&units);
     list_splice_back(&units, &job->units);
     bool failed = log->failed;
-    if (!failed) {
-        log->mid_frame = !job->last_of_frame;
-        if (job->last_of_frame) {
-            frame_durable(log, job);
-        }
+    bool last = job->last_of_frame;
+    if (!failed && last) {
+        frame_durable(log, job);
     }
     log_job_finish(&job->job);
+    /* What a registry record changes it changes now: until all of the frame have, the state is not
+     * that of a frame. */
+    log->mid_frame = true;
     finish_units(&units, failed ? TOPIC_E_FAILED : 0);
+    log->mid_frame = !failed && !last;
     wake_advanced(log);
     if (!log->failed) {
         journal_maintain(log);

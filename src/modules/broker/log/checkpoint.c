@@ -11,11 +11,18 @@
  *   body
  *     journal     u32 current file, u64 position, u32 count, then u32 id, u64 size, u64 last
  * sequence registry    u32 next number, i64 end of producer ids, u32 count, then topics as in
- * registry.c removals    u32 count, then u32 number, i32 partitions, u64 sequence partitions  until
- * the end: u32 topic, i32 index, i64 log start, i64 log end, i32 epoch, u32 segments (i64 base, u64
- * bytes, i64 largest timestamp) u32 epochs (i32, i64 start)   u32 damaged ranges (i64 from, i64 to)
+ *                 registry_records.c
+ *     removals    u32 count, then u32 number, i32 partition, i64 base offset, u64 sequence; of a
+ *                 deleted topic the partition is -1 and its count stands for the offset
+ *     partitions  until the end: u32 topic, i32 index, i64 log start, i64 log end, i32 epoch,
+ *                 u32 segments (i64 base, u64 bytes, i64 largest timestamp, i64 first timestamp,
+ *                 i64 created, i64 last append)
+ *                 u32 epochs (i32, i64 start)   u32 damaged ranges (i64 from, i64 to)
  *                 u32 producers (i64 id, i64 last used, u8 batches (i16 epoch, i32 first sequence,
  *                 i32 last sequence, i64 base offset, i32 last offset delta))
+ *
+ *   Version 1 had removals of topics alone (u32 number, i32 partitions, u64 sequence), and of a
+ *   segment the first three fields.
  *   partitions without anything to tell are left out.
  *
  * journal/clean, 64 bytes, is the marker of a clean stop: magic "EBCL", uuid, the sequence of the
@@ -30,7 +37,6 @@
 enum {
     CHECKPOINT_MAGIC = 0x50434245, /* "EBCP" */
     CLEAN_MAGIC = 0x4c434245,      /* "EBCL" */
-    CHECKPOINT_VERSION = 1,
     CHECKPOINT_HEADER_BYTES = 64,
     CHECKPOINT_CRC_AT = 44,
     CHECKPOINT_ROUND_BYTES = 64 << 10, /* files grow by this, so that most writes only overwrite */
@@ -100,7 +106,7 @@ static void encode_registry(struct topic_log *log, struct text *out) {
     list_for_each(link, &log->topics_all) {
         const struct log_topic *topic = list_entry(link, struct log_topic, link);
         if (topic_counts(topic)) {
-            registry_topic_encode(out, &topic->public);
+            registry_topic_encode(out, &topic->public, topic->durable_partitions);
             count++;
         }
     }
@@ -110,7 +116,8 @@ static void encode_registry(struct topic_log *log, struct text *out) {
     fields_put(out, log->removal_count, 4);
     for (uint32_t i = 0; i < log->removal_count; i++) {
         fields_put(out, log->removals[i].number, 4);
-        fields_put(out, (uint32_t)log->removals[i].partition_count, 4);
+        fields_put(out, (uint32_t)log->removals[i].partition, 4);
+        fields_put(out, (uint64_t)log->removals[i].base_offset, 8);
         fields_put(out, log->removals[i].sequence, 8);
     }
 }
@@ -155,9 +162,13 @@ static void encode_partition(const struct log_partition *partition, struct text 
     fields_put(out, (uint32_t) public->leader_epoch, 4);
     fields_put(out, partition->segment_count, 4);
     for (uint32_t i = 0; i < partition->segment_count; i++) {
-        fields_put(out, (uint64_t)partition->segments[i].base_offset, 8);
-        fields_put(out, partition->segments[i].bytes, 8);
-        fields_put(out, (uint64_t)partition->segments[i].max_timestamp_ms, 8);
+        const struct log_segment *segment = &partition->segments[i];
+        fields_put(out, (uint64_t)segment->base_offset, 8);
+        fields_put(out, segment->bytes, 8);
+        fields_put(out, (uint64_t)segment->max_timestamp_ms, 8);
+        fields_put(out, (uint64_t)segment->first_timestamp_ms, 8);
+        fields_put(out, (uint64_t)segment->created_ms, 8);
+        fields_put(out, (uint64_t)segment->appended_ms, 8);
     }
     fields_put(out, partition->epoch_count, 4);
     for (uint32_t i = 0; i < partition->epoch_count; i++) {
@@ -180,8 +191,8 @@ int checkpoint_encode(struct topic_log *log, struct text *out) {
         if (!topic_counts(topic) && topic != log->registry) {
             continue;
         }
-        for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            const struct log_partition *partition = &topic->storage[i];
+        for (int32_t i = 0; i < topic->durable_partitions; i++) {
+            const struct log_partition *partition = topic_partition(topic, i);
             if (partition->public.high_watermark > 0 || partition->epoch_count > 0) {
                 encode_partition(partition, out);
             }
@@ -213,7 +224,20 @@ static int decode_journal(struct topic_log *log, struct fields *in, uint32_t *re
     return 0;
 }
 
-static int decode_registry(struct topic_log *log, struct fields *in) {
+/* Version 1 knew deleted topics alone. */
+static int decode_removal(struct topic_log *log, unsigned version, struct fields *in) {
+    struct pending_removal removal = {.number = (uint32_t)fields_get(in, 4), .partition = -1};
+    if (version == 1) {
+        removal.partition_count = (int32_t)fields_get(in, 4);
+    } else {
+        removal.partition = (int32_t)fields_get(in, 4);
+        removal.base_offset = (int64_t)fields_get(in, 8);
+    }
+    removal.sequence = fields_get(in, 8);
+    return in->failed ? err_origin(BROKER_E_CORRUPT) : removal_add(log, &removal);
+}
+
+static int decode_registry(struct topic_log *log, unsigned version, struct fields *in) {
     uint32_t next_number = (uint32_t)fields_get(in, 4);
     log->producer_durable_end = (int64_t)fields_get(in, 8);
     for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0 && !in->failed; n--) {
@@ -230,9 +254,7 @@ static int decode_registry(struct topic_log *log, struct fields *in) {
     }
     log->next_number = MAX(log->next_number, next_number);
     for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0 && !in->failed; n--) {
-        struct log_topic topic = {.public.number = (uint32_t)fields_get(in, 4)};
-        topic.public.partition_count = (int32_t)fields_get(in, 4);
-        int r = registry_add_removal(log, &topic, fields_get(in, 8));
+        int r = decode_removal(log, version, in);
         if (r) {
             return r;
         }
@@ -272,8 +294,8 @@ static uint32_t get_count(struct fields *in, size_t bytes) {
     return (uint32_t)count;
 }
 
-static int decode_lists(struct log_partition *partition, struct fields *in) {
-    for (uint32_t n = get_count(in, 24); n > 0; n--) {
+static int decode_lists(struct log_partition *partition, unsigned version, struct fields *in) {
+    for (uint32_t n = get_count(in, version == 1 ? 24 : 48); n > 0; n--) {
         struct log_segment *segment;
         int r = partition_segment_at(partition, (int64_t)fields_get(in, 8), &segment);
         if (r) {
@@ -281,6 +303,15 @@ static int decode_lists(struct log_partition *partition, struct fields *in) {
         }
         segment->bytes = segment->written_bytes = fields_get(in, 8);
         segment->max_timestamp_ms = (int64_t)fields_get(in, 8);
+        if (version == 1) {
+            /* Nobody wrote down when: counted from this start on. */
+            segment->created_ms = segment->appended_ms =
+                clock_wall_ms(partition->topic->log->config.clock);
+            continue;
+        }
+        segment->first_timestamp_ms = (int64_t)fields_get(in, 8);
+        segment->created_ms = (int64_t)fields_get(in, 8);
+        segment->appended_ms = (int64_t)fields_get(in, 8);
     }
     uint32_t epochs = get_count(in, 12);
     partition->epochs = epochs ? calloc(epochs, sizeof *partition->epochs) : NULL;
@@ -302,7 +333,7 @@ static int decode_lists(struct log_partition *partition, struct fields *in) {
     return decode_producers(partition, in);
 }
 
-static int decode_partition(struct topic_log *log, struct fields *in) {
+static int decode_partition(struct topic_log *log, unsigned version, struct fields *in) {
     struct log_topic *topic = registry_by_number(log, (uint32_t)fields_get(in, 4));
     struct partition *public =
         topic ? partition_get(&topic->public, (int32_t)fields_get(in, 4)) : NULL;
@@ -313,7 +344,7 @@ static int decode_partition(struct topic_log *log, struct fields *in) {
     public->log_start_offset = (int64_t)fields_get(in, 8);
     public->high_watermark = public->log_end_offset = (int64_t)fields_get(in, 8);
     public->leader_epoch = (int32_t)fields_get(in, 4);
-    int r = decode_lists(partition, in);
+    int r = decode_lists(partition, version, in);
     if (r) {
         return r;
     }
@@ -325,15 +356,15 @@ static int decode_partition(struct topic_log *log, struct fields *in) {
     return 0;
 }
 
-int checkpoint_decode(struct topic_log *log, struct span body, uint32_t *ret_file_id,
-                      uint64_t *ret_position) {
+int checkpoint_decode(struct topic_log *log, unsigned version, struct span body,
+                      uint32_t *ret_file_id, uint64_t *ret_position) {
     struct fields in = fields_of(body);
     int r = decode_journal(log, &in, ret_file_id, ret_position);
     if (!r) {
-        r = decode_registry(log, &in);
+        r = decode_registry(log, version, &in);
     }
     while (!r && !in.failed && in.at < in.end) {
-        r = decode_partition(log, &in);
+        r = decode_partition(log, version, &in);
     }
     return r ? r : in.failed ? err_origin(BROKER_E_CORRUPT) : 0;
 }
@@ -344,11 +375,11 @@ static const char *slot_name(unsigned slot) {
     return slot == 0 ? "checkpoint.0" : "checkpoint.1";
 }
 
-int checkpoint_write(struct disk *disk, unsigned slot, const struct uuid *journal,
+int checkpoint_write(struct disk *disk, unsigned slot, unsigned version, const struct uuid *journal,
                      uint64_t sequence, struct span body) {
     uint8_t header[CHECKPOINT_HEADER_BYTES] = {0};
     put_le32(header, CHECKPOINT_MAGIC);
-    put_le16(header + 4, CHECKPOINT_VERSION);
+    put_le16(header + 4, (uint16_t)version);
     memcpy(header + 8, journal->bytes, sizeof journal->bytes);
     put_le64(header + 24, sequence);
     put_le64(header + 32, body.size);
@@ -402,11 +433,12 @@ int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *
     if (r) {
         return err_trace(r);
     }
-    if (got < sizeof header || get_le32(header) != CHECKPOINT_MAGIC ||
-        get_le16(header + 4) != CHECKPOINT_VERSION ||
+    if (got < sizeof header || get_le32(header) != CHECKPOINT_MAGIC || get_le16(header + 4) < 1 ||
+        get_le16(header + 4) > CHECKPOINT_VERSION ||
         get_le32(header + CHECKPOINT_CRC_AT) != crc32c(0, header, CHECKPOINT_CRC_AT)) {
         return err_origin(BROKER_E_CORRUPT);
     }
+    ret_header->version = get_le16(header + 4);
     ret_header->sequence = get_le64(header + 24);
     ret_header->body_bytes = get_le64(header + 32);
     ret_header->body_crc = get_le32(header + 40);
@@ -435,7 +467,8 @@ int checkpoint_confirm(struct disk *disk, unsigned slot) {
     text_init(&body);
     int r = checkpoint_read(disk, slot, &header, &body);
     if (r == 0) {
-        r = checkpoint_write(disk, slot, &header.journal, header.sequence, text_span(&body));
+        r = checkpoint_write(disk, slot, header.version, &header.journal, header.sequence,
+                             text_span(&body));
     } else if (r > 0) {
         r = 0; /* nothing there that anyone would build on */
     }

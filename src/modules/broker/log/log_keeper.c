@@ -1,5 +1,5 @@
 /*
- * What keeps the journal short: checkpoints, recycling, removal of deleted topics.
+ * What keeps the journal short: checkpoints and recycling.
  *
  * A checkpoint at frame N in three steps:
  *   1. the loop encodes its state between two frames: exactly as of N;
@@ -7,13 +7,12 @@
  *   3. the keeper's thread syncs those segments and their folders, then writes and syncs the
  *      checkpoint over the older of the two.
  * A journal file is free again when the older of the two valid checkpoints covers its last frame;
- * the same holds for the files of a deleted topic. So whatever survives a crash, one checkpoint is
- * valid, and all frames behind it are there.
+ * the same holds for files that are removed (removal.c). So whatever survives a crash, one
+ * checkpoint is valid, and all frames behind it are there.
  */
 #include "log_private.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- journal files ---- */
@@ -231,8 +230,8 @@ static void keeper_run(struct work *work) {
     job->syncfs = false;
     if (job->status == 0) {
         job->status =
-            checkpoint_write(log->disk, job->slot, &log->journal_uuid, log->checkpoint.sequence,
-                             text_span(&log->checkpoint.snapshot));
+            checkpoint_write(log->disk, job->slot, CHECKPOINT_VERSION, &log->journal_uuid,
+                             log->checkpoint.sequence, text_span(&log->checkpoint.snapshot));
     }
     if (job->status == 0 && job->final) {
         job->status = clean_marker_write(log->disk, &log->journal_uuid, log->checkpoint.sequence);
@@ -349,7 +348,7 @@ void checkpoint_maybe(struct topic_log *log) {
     bool newer = log->durable_sequence > log->newest_sequence;
     bool older = log->durable_sequence > log->older_sequence;
     int64_t age_ms = (loop_now_ns(log->loop) - log->checkpoint_ns) / NS_PER_MS;
-    bool removal = log->removal_count > 0 && !log->removals[0].under_way;
+    bool removal = removals_wait(log);
     bool due = (newer && log->bytes_since_checkpoint >= log->limits.checkpoint_bytes) ||
                ((newer || (removal && older)) && age_ms >= log->limits.checkpoint_ms);
     /* A journal that fills up needs two checkpoints, however new they are. */
@@ -357,129 +356,5 @@ void checkpoint_maybe(struct topic_log *log) {
         older && (log->journal_pressed || journal_room(log) < log->limits.journal_max_bytes / 2);
     if (due || pressed) {
         checkpoint_begin(log, false);
-    }
-}
-
-/* ---- removal of deleted topics ---- */
-
-struct removal_job {
-    struct log_job job;
-    uint32_t number;
-    int32_t partition_count;
-    int status;
-};
-
-static void removal_destroy(struct log_job *base) {
-    free(container_of(base, struct removal_job, job));
-}
-
-struct names {
-    char (*names)[SEGMENT_NAME_SIZE];
-    unsigned count;
-};
-enum { NAMES_AT_ONCE = 64 };
-
-static int collect_name(void *userdata, const char *name, bool is_dir) {
-    struct names *names = userdata;
-    if (is_dir || strlen(name) >= SEGMENT_NAME_SIZE / 2) {
-        return 0;
-    }
-    strcpy(names->names[names->count++], name);
-    return names->count == NAMES_AT_ONCE ? 1 : 0;
-}
-
-static int remove_folder(struct disk *disk, const char *folder) {
-    char collected[NAMES_AT_ONCE][SEGMENT_NAME_SIZE];
-    for (;;) {
-        struct names names = {collected, 0};
-        int r = disk_list(disk, folder, collect_name, &names);
-        if (r == DISK_E_NOT_FOUND) {
-            return 0;
-        }
-        if (r != 0 && r != 1) {
-            return err_trace(r);
-        }
-        if (names.count == 0) {
-            break;
-        }
-        for (unsigned i = 0; i < names.count; i++) {
-            char path[2 * SEGMENT_NAME_SIZE];
-            int length = snprintf(path, sizeof path, "%s/%s", folder, collected[i]);
-            r = length < (int)sizeof path ? disk_unlink(disk, path) : -ENAMETOOLONG;
-            if (r && r != DISK_E_NOT_FOUND) {
-                return err_trace(r);
-            }
-        }
-    }
-    int r = disk_rmdir(disk, folder);
-    return r == DISK_E_NOT_FOUND ? 0 : r;
-}
-
-/* Descriptors that the caches still hold would keep the space. */
-static void forget_run(struct work *work) {
-    struct removal_job *job = container_of(work, struct removal_job, job.work);
-    segment_writer_forget(job->job.log->segments, job->number, -1);
-}
-
-static void forget_done(struct work *work) {
-    struct removal_job *job = container_of(work, struct removal_job, job.work);
-    log_job_finish(&job->job);
-}
-
-static void forget_topic(struct topic_log *log, uint32_t number) {
-    reader_forget_topic(log, number);
-    struct removal_job *job = calloc(1, sizeof *job);
-    if (job) {
-        job->number = number;
-        log_job_init(log, &job->job, forget_done, removal_destroy);
-        job->job.work.run = forget_run;
-        (void)log_job_submit(&job->job, log->segment_worker);
-    }
-}
-
-static void removal_run(struct work *work) {
-    struct removal_job *job = container_of(work, struct removal_job, job.work);
-    job->status = 0;
-    for (int32_t i = 0; i < job->partition_count && job->status == 0; i++) {
-        char folder[SEGMENT_NAME_SIZE];
-        segment_folder(job->number, i, folder);
-        job->status = remove_folder(job->job.log->disk, folder);
-    }
-}
-
-static void removal_done(struct work *work) {
-    struct removal_job *job = container_of(work, struct removal_job, job.work);
-    struct topic_log *log = job->job.log;
-    for (uint32_t i = 0; i < log->removal_count; i++) {
-        if (log->removals[i].number == job->number && job->status == 0) {
-            log->removals[i] = log->removals[--log->removal_count];
-            break;
-        }
-    }
-    forget_topic(log, job->number);
-    /* A failed unlink loses nothing: the list is in the checkpoint, the next start tries again. */
-    log_job_finish(&job->job);
-    log_stop_continue(log);
-}
-
-void removals_maybe(struct topic_log *log) {
-    for (uint32_t i = 0; i < log->removal_count; i++) {
-        struct pending_removal *removal = &log->removals[i];
-        if (removal->under_way || removal->sequence > log->older_sequence) {
-            continue;
-        }
-        struct removal_job *job = calloc(1, sizeof *job);
-        if (!job) {
-            return;
-        }
-        job->number = removal->number;
-        job->partition_count = removal->partition_count;
-        log_job_init(log, &job->job, removal_done, removal_destroy);
-        job->job.work.run = removal_run;
-        removal->under_way = true;
-        if (log_job_submit(&job->job, log->cleaner_worker)) {
-            removal->under_way = false;
-            return;
-        }
     }
 }

@@ -5,7 +5,7 @@
  *   log writer      frames, positions, rolling             log_writer.c
  *   segment writer  segment files, next journal file       segment_writer.c
  *   log keeper      checkpoints, segment syncs             log_keeper.c, checkpoint.c
- *   log cleaner     unlinks of deleted topics              log_keeper.c
+ *   log cleaner     unlinks                                removal.c
  *   log readers     what must come from disk (two)         reader.c, lookup.c
  *
  * Before recovery is done one job of the keeper owns everything (recovery.c).
@@ -44,6 +44,8 @@ struct log_segment {
     uint64_t bytes;         /* durable in journal or segment */
     uint64_t written_bytes; /* in the segment file, hence readable there */
     int64_t max_timestamp_ms;
+    int64_t first_timestamp_ms; /* of the first batch, but not later than our clock; -1: none */
+    int64_t created_ms, appended_ms; /* first and last append by our clock; -1: not known */
 };
 
 struct epoch_start {
@@ -72,7 +74,9 @@ struct tail_batch {
     int64_t base_offset;
     int32_t last_offset_delta;
     uint8_t state;
+    bool roll; /* in: begins a segment */
     int64_t max_timestamp_ms;
+    int64_t appended_ms; /* by our clock */
     uint64_t roll_bytes; /* in: segment.bytes of the topic */
     /* out, by the log writer */
     int64_t segment_base;
@@ -97,6 +101,7 @@ struct log_partition {
     int64_t writer_base;
     uint64_t writer_position;
 
+    bool roll_next; /* the next batch begins a segment */
     struct log_segment *segments;
     uint32_t segment_count, segment_capacity;
     uint32_t epoch_count, damage_count;
@@ -116,6 +121,13 @@ struct log_partition {
     uint64_t proven_sequence;  /* recovery's: the last frame that named it after a lost one */
 };
 
+/* Partitions made together. They never move, so that the threads may keep pointers. */
+struct partition_block {
+    struct partition_block *next;
+    int32_t count;
+    struct log_partition partitions[];
+};
+
 struct log_topic {
     struct topic public; /* first */
     struct list link;    /* in log->topics_all */
@@ -123,7 +135,8 @@ struct log_topic {
     bool created_durable, deleted_durable;
     struct topic_config coming; /* the newest of the changes under way */
     unsigned coming_count;
-    struct log_partition *storage; /* all partitions in one allocation */
+    int32_t durable_partitions; /* the others are on their way to the journal */
+    struct partition_block *blocks;
 };
 
 static inline struct log_partition *log_partition_of(struct partition *partition) {
@@ -131,6 +144,9 @@ static inline struct log_partition *log_partition_of(struct partition *partition
 }
 static inline struct log_topic *log_topic_of(struct topic *topic) {
     return container_of(topic, struct log_topic, public);
+}
+static inline struct log_partition *topic_partition(const struct log_topic *topic, int32_t index) {
+    return log_partition_of(topic->public.partitions[index]);
 }
 
 /* A job in flight; the log knows all, so that an abandoned simulation can free them. */
@@ -179,11 +195,15 @@ struct writer_job {
     int64_t sync_ns;
 };
 
-/* Files of a deleted topic that wait for the checkpoint that allows their removal. */
+/* Files that nothing names any more; they wait for the checkpoint that allows their removal. */
 struct pending_removal {
     uint32_t number;
-    int32_t partition_count;
-    uint64_t sequence; /* of the frame that deleted the topic */
+    int32_t partition; /* -1: the topic, with all its folders */
+    union {
+        int64_t base_offset;     /* of the segment */
+        int64_t partition_count; /* of the topic */
+    };
+    uint64_t sequence; /* of the frame that says so */
     bool under_way;
 };
 
@@ -243,6 +263,7 @@ struct topic_log {
     int64_t producer_next, producer_durable_end, producer_reserved_end;
     struct pending_removal *removals;
     uint32_t removal_count, removal_capacity;
+    bool removing; /* a job of the cleaner is under way */
 
     /* appends */
     struct list pending; /* struct append_unit, not yet submitted */
@@ -347,6 +368,20 @@ int partition_segment_at(struct log_partition *partition, int64_t base_offset,
                          struct log_segment **ret_segment);
 /** partition_segment_index() - of the segment that would hold @offset; -1 when none */
 int partition_segment_index(const struct log_partition *partition, int64_t offset);
+/** segment_took() - account one batch of @bytes at @position, appended at @appended_ms */
+void segment_took(struct log_segment *segment, uint64_t position, uint64_t bytes,
+                  int64_t max_timestamp_ms, int64_t appended_ms);
+/** partition_keep() - base of the first segment that is left when the log begins at @offset; the
+ * log end when none is */
+int64_t partition_keep(const struct log_partition *partition, int64_t offset);
+/** partition_first_guard() - the guard that holds the most; NULL without guards */
+const struct guard *partition_first_guard(const struct log_partition *partition);
+/**
+ * partition_log_start() - the log begins at @offset from now on, and segments below @keep are gone:
+ * their files are removed when the older checkpoint covers @sequence
+ */
+int partition_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
+                        int64_t keep, uint64_t sequence);
 int partition_epoch_raise(struct log_partition *partition, int64_t start_offset);
 int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to);
 void partition_wake(struct log_partition *partition);
@@ -371,23 +406,20 @@ struct span fields_take_text(struct fields *in);
 void fields_put_text(struct text *out, struct span text);
 
 /* ---- registry.c ---- */
-void registry_topic_encode(struct text *out, const struct topic *topic);
-int registry_topic_decode(struct topic_log *log, struct fields *fields,
-                          struct log_topic **ret_topic);
 int registry_init(struct topic_log *log);
-void registry_deinit(struct topic_log *log);
 struct log_topic *topic_new(struct topic_log *log, struct span name, const struct uuid *id,
                             uint32_t number, int32_t partition_count);
 void topic_free(struct log_topic *topic);
+/** topic_reserve() - room for partitions up to @count; topic_grow() makes them part of the topic */
+int topic_reserve(struct log_topic *topic, int32_t count, struct partition_block **ret_block);
+void topic_grow(struct log_topic *topic, struct partition_block *block);
 int registry_insert(struct topic_log *log, struct log_topic *topic);
 void registry_remove(struct topic_log *log,
                      struct log_topic *topic); /* from the maps by name and id */
+/** registry_forget() - the log's own reference ends: the deletion is durable, or the creation never
+ * was */
+void registry_forget(struct topic_log *log, struct log_topic *topic);
 struct log_topic *registry_by_number(struct topic_log *log, uint32_t number);
-int registry_add_removal(struct topic_log *log, const struct log_topic *topic, uint64_t sequence);
-/** registry_apply() - apply one record batch of the registry in replay. Thread: recovery */
-int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence);
-int registry_reserve_producers(struct topic_log *log,
-                               void (*done)(struct topic_log *log, int status));
 
 /* ---- registry_config.c ---- */
 int registry_defaults_init(struct topic_log *log);
@@ -396,6 +428,32 @@ void registry_config_encode(struct text *out, const struct topic_config *config)
 int registry_config_decode(struct fields *in, struct topic_config *config);
 /** registry_config_apply() - the body of a record topic_configured, in replay */
 int registry_config_apply(struct topic_log *log, struct span body);
+
+/* ---- registry_records.c ---- */
+void registry_topic_encode(struct text *out, const struct topic *topic, int32_t partition_count);
+int registry_topic_decode(struct topic_log *log, struct fields *fields,
+                          struct log_topic **ret_topic);
+/** registry_apply() - apply one record batch of the registry in replay. Thread: recovery */
+int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence);
+
+/* ---- registry_changes.c ---- */
+void registry_deinit(struct topic_log *log);
+int registry_reserve_producers(struct topic_log *log,
+                               void (*done)(struct topic_log *log, int status));
+/**
+ * registry_log_start() - the log of @partition begins at @offset, which is at most its high
+ * watermark. Segments wholly below go; the one being written only with all that is in it.
+ */
+int registry_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
+                       struct topic_log_request *request);
+
+/* ---- removal.c ---- */
+/** removal_add() - @removal's files go when the older checkpoint covers its sequence */
+int removal_add(struct topic_log *log, const struct pending_removal *removal);
+int removal_add_topic(struct topic_log *log, const struct log_topic *topic, uint64_t sequence);
+void removals_maybe(struct topic_log *log);
+/** removals_wait() - whether a newer checkpoint would let files go */
+bool removals_wait(const struct topic_log *log);
 
 /* ---- log_writer.c ---- */
 int log_writer_new(struct topic_log *log, struct log_writer **ret_writer);
@@ -413,10 +471,11 @@ void checkpoint_maybe(struct topic_log *log);
 void checkpoint_begin(struct topic_log *log, bool final);
 void checkpoint_written(struct topic_log *log, const struct tail_batch *batch);
 void checkpoint_go_on(struct topic_log *log);
-void removals_maybe(struct topic_log *log);
 
 /* ---- checkpoint.c ---- */
+enum { CHECKPOINT_VERSION = 2 };
 struct checkpoint_header {
+    unsigned version;
     struct uuid journal;
     uint64_t sequence;
     uint64_t body_bytes;
@@ -425,10 +484,10 @@ struct checkpoint_header {
 /** checkpoint_encode() - the durable state of the loop, which stands exactly at
  * @log->durable_sequence */
 int checkpoint_encode(struct topic_log *log, struct text *out);
-/** checkpoint_decode() - into an empty log. Thread: recovery */
-int checkpoint_decode(struct topic_log *log, struct span body, uint32_t *ret_file_id,
-                      uint64_t *ret_position);
-int checkpoint_write(struct disk *disk, unsigned slot, const struct uuid *journal,
+/** checkpoint_decode() - a body of @version into an empty log. Thread: recovery */
+int checkpoint_decode(struct topic_log *log, unsigned version, struct span body,
+                      uint32_t *ret_file_id, uint64_t *ret_position);
+int checkpoint_write(struct disk *disk, unsigned slot, unsigned version, const struct uuid *journal,
                      uint64_t sequence, struct span body);
 /**
  * checkpoint_confirm() - make what is read from a slot durable, by writing the same bytes again:
@@ -451,5 +510,6 @@ int recovery_run(struct topic_log *log);
 void recovery_tell(struct topic_log *log);
 
 /* ---- reader.c ---- */
-void reader_forget_topic(struct topic_log *log, uint32_t number);
+/** reader_forget() - close what is open of a segment; of all of a topic when @partition is -1 */
+void reader_forget(struct topic_log *log, const struct segment_id *id);
 void reader_deinit(struct topic_log *log);

@@ -118,7 +118,7 @@ static uint64_t find_room(struct log_writer *writer, uint64_t bytes, unsigned *r
 /* Where a batch goes in its partition: rolls beyond segment.bytes. */
 static void place(struct tail_batch *batch) {
     struct log_partition *partition = batch->partition;
-    bool roll = partition->writer_base < 0;
+    bool roll = partition->writer_base < 0 || batch->roll;
     if (!roll && partition->writer_position > 0) {
         uint64_t end = partition->writer_position + batch->batch.size;
         int64_t last = tail_batch_end(batch) - 1 - partition->writer_base;

@@ -29,7 +29,11 @@ int partition_segment_at(struct log_partition *partition, int64_t base_offset,
     }
     struct log_segment *segment = &partition->segments[count];
     memmove(segment + 1, segment, (partition->segment_count - count) * sizeof *segment);
-    *segment = (struct log_segment){.base_offset = base_offset, .max_timestamp_ms = -1};
+    *segment = (struct log_segment){.base_offset = base_offset,
+                                    .max_timestamp_ms = -1,
+                                    .first_timestamp_ms = -1,
+                                    .created_ms = -1,
+                                    .appended_ms = -1};
     partition->segment_count++;
     *ret_segment = segment;
     return 0;
@@ -46,6 +50,74 @@ int partition_segment_index(const struct log_partition *partition, int64_t offse
         }
     }
     return low - 1;
+}
+
+void segment_took(struct log_segment *segment, uint64_t position, uint64_t bytes,
+                  int64_t max_timestamp_ms, int64_t appended_ms) {
+    if (position == 0) {
+        segment->created_ms = appended_ms;
+        segment->first_timestamp_ms = MIN(max_timestamp_ms, appended_ms);
+    }
+    segment->bytes = position + bytes;
+    segment->max_timestamp_ms = MAX(segment->max_timestamp_ms, max_timestamp_ms);
+    segment->appended_ms = appended_ms;
+}
+
+int64_t partition_keep(const struct log_partition *partition, int64_t offset) {
+    if (offset >= partition->public.log_end_offset) {
+        return offset; /* nothing is on its way, and what comes begins a segment */
+    }
+    int index = partition_segment_index(partition, offset);
+    return index < 0 ? 0 : partition->segments[index].base_offset;
+}
+
+/* What is known of offsets below the log's start is of no use any more. */
+static void forget_below(struct log_partition *partition, int64_t offset) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < partition->damage_count; i++) {
+        if (partition->damage[i].to > offset) {
+            partition->damage[kept++] = partition->damage[i];
+        }
+    }
+    partition->damage_count = kept;
+    uint32_t epochs = 0;
+    while (epochs + 1 < partition->epoch_count &&
+           partition->epochs[epochs + 1].start_offset <= offset) {
+        epochs++;
+    }
+    if (epochs > 0) {
+        partition->epoch_count -= epochs;
+        memmove(partition->epochs, partition->epochs + epochs,
+                partition->epoch_count * sizeof *partition->epochs);
+    }
+}
+
+int partition_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
+                        int64_t keep, uint64_t sequence) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index, 0};
+    uint32_t gone = 0;
+    while (gone < partition->segment_count && partition->segments[gone].base_offset < keep) {
+        id.base_offset = partition->segments[gone++].base_offset;
+        struct pending_removal removal = {.number = id.topic,
+                                          .partition = id.partition,
+                                          .base_offset = id.base_offset,
+                                          .sequence = sequence};
+        int r = removal_add(log, &removal);
+        if (r) {
+            return err_trace(r);
+        }
+        reader_forget(log, &id);
+    }
+    if (gone > 0) {
+        partition->segment_count -= gone;
+        memmove(partition->segments, partition->segments + gone,
+                partition->segment_count * sizeof *partition->segments);
+    }
+    if (offset > partition->public.log_start_offset) {
+        partition->public.log_start_offset = offset;
+        forget_below(partition, offset);
+    }
+    return 0;
 }
 
 int partition_epoch_raise(struct log_partition *partition, int64_t start_offset) {
@@ -149,4 +221,15 @@ int partition_guard(struct topic_log *log, struct partition *public, const char 
     guard->offset = offset;
     list_push_back(&partition->guards, &guard->link);
     return 0;
+}
+
+const struct guard *partition_first_guard(const struct log_partition *partition) {
+    const struct guard *first = NULL;
+    list_for_each(link, &partition->guards) {
+        const struct guard *guard = list_entry(link, struct guard, link);
+        if (!first || guard->offset < first->offset) {
+            first = guard;
+        }
+    }
+    return first;
 }

@@ -91,10 +91,17 @@ void segment_view_adopt(struct segment_view *view, struct disk_file *file) {
     }
 }
 
-void reader_forget_topic(struct topic_log *log, uint32_t number) {
+void reader_forget(struct topic_log *log, const struct segment_id *id) {
+    if (id->partition >= 0) {
+        struct segment_view *view = hashmap_find(&log->views, span_of(id, sizeof *id));
+        if (view) {
+            view_drop(log, view);
+        }
+        return;
+    }
     list_for_each_safe(link, &log->views_lru) {
         struct segment_view *view = list_entry(link, struct segment_view, lru_link);
-        if (view->id.topic == number) {
+        if (view->id.topic == id->topic) {
             view_drop(log, view);
         }
     }
@@ -264,10 +271,14 @@ static void on_read_done(struct work *work) {
             return;
         }
     }
-    log_job_finish(&job->job);
-    if (status == BROKER_E_CORRUPT) {
+    if (status != 0 && read->partition->topic->deleted) {
+        status = TOPIC_E_UNKNOWN;
+    } else if (status != 0 && read->offset < read->partition->log_start_offset) {
+        status = TOPIC_E_OUT_OF_RANGE; /* its files went while the gate looked for them */
+    } else if (status == BROKER_E_CORRUPT) {
         report_damage(log, read);
     }
+    log_job_finish(&job->job);
     read->done(read, status);
 }
 

@@ -97,6 +97,19 @@ static int walk_segment(struct recovery *recovery, struct log_partition *partiti
     return r;
 }
 
+/* Files of segments that a record of the registry, read before, has removed. */
+static int drop_below_start(struct topic_log *log, struct log_partition *partition) {
+    int64_t start = partition->public.log_start_offset;
+    int64_t keep = 0;
+    for (uint32_t i = 1; i < partition->segment_count; i++) {
+        if (partition->segments[i].base_offset <= start) {
+            keep = partition->segments[i].base_offset;
+        }
+    }
+    recovery_pass_start(partition);
+    return partition_log_start(log, partition, start, keep, 0);
+}
+
 static int walk_partition(struct recovery *recovery, struct log_partition *partition) {
     char folder[SEGMENT_NAME_SIZE];
     struct bases bases = {0};
@@ -109,7 +122,7 @@ static int walk_partition(struct recovery *recovery, struct log_partition *parti
         r = walk_segment(recovery, partition, bases.offsets[i]);
     }
     free(bases.offsets);
-    return r == DISK_E_NOT_FOUND ? 0 : r;
+    return r == DISK_E_NOT_FOUND ? 0 : r ? r : drop_below_start(recovery->log, partition);
 }
 
 static int walk_topics(struct recovery *recovery) {
@@ -117,7 +130,7 @@ static int walk_topics(struct recovery *recovery) {
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; topic != log->registry && i < topic->public.partition_count; i++) {
-            int r = walk_partition(recovery, &topic->storage[i]);
+            int r = walk_partition(recovery, topic_partition(topic, i));
             if (r) {
                 return err_trace(r);
             }
@@ -131,7 +144,7 @@ static int raise_all(struct recovery *recovery) {
     list_for_each(link, &recovery->log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            struct log_partition *partition = &topic->storage[i];
+            struct log_partition *partition = topic_partition(topic, i);
             int64_t end = partition->public.log_end_offset;
             int r = end > 0 ? partition_epoch_raise(partition, end) : 0;
             if (r) {
@@ -184,7 +197,7 @@ int recovery_rebuild(struct recovery *recovery) {
                     "no valid checkpoint: every folder below topics/ is read");
     recovery->changed = recovery->holes_expected = recovery->need_syncfs = true;
     choose_journal(recovery);
-    int r = walk_partition(recovery, &log->registry->storage[0]);
+    int r = walk_partition(recovery, topic_partition(log->registry, 0));
     if (!r) {
         r = walk_topics(recovery); /* topics known to the journal alone come with the replay */
     }

@@ -254,8 +254,8 @@ static int write_checkpoint(struct recovery *recovery) {
     text_init(&body);
     int r = checkpoint_encode(log, &body);
     if (!r) {
-        r = checkpoint_write(log->disk, log->next_slot, &log->journal_uuid, log->durable_sequence,
-                             text_span(&body));
+        r = checkpoint_write(log->disk, log->next_slot, CHECKPOINT_VERSION, &log->journal_uuid,
+                             log->durable_sequence, text_span(&body));
     }
     text_deinit(&body);
     if (r) {
@@ -435,6 +435,7 @@ static int load_checkpoints(struct recovery *recovery, struct text *body) {
         bool both = status[other] == 0 && memcmp(&headers[other].journal, &headers[best].journal,
                                                  sizeof headers[best].journal) == 0;
         log->older_sequence = both ? headers[other].sequence : 0;
+        recovery->checkpoint_version = headers[best].version;
         *body = bodies[best];
         text_init(&bodies[best]);
     }
@@ -452,7 +453,7 @@ static int start_from_checkpoint(struct recovery *recovery, struct span body) {
     struct topic_log *log = recovery->log;
     uint32_t file_id;
     uint64_t position, clean = 0;
-    int r = checkpoint_decode(log, body, &file_id, &position);
+    int r = checkpoint_decode(log, recovery->checkpoint_version, body, &file_id, &position);
     if (!r) {
         r = clean_marker_read(log->disk, &log->journal_uuid, &clean, &recovery->marker_exists);
     }

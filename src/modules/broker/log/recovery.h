@@ -22,6 +22,7 @@ struct recovery {
     struct topic_log *log;
     unsigned checkpoints_seen; /* files that are there, valid or not */
     bool have_checkpoint, marker_exists;
+    unsigned checkpoint_version;
     bool any_journal;       /* no checkpoint tells the journal's uuid */
     uint64_t base_sequence; /* of the checkpoint */
     uint64_t sequence;      /* of the last frame replayed, or counted as lost */
@@ -55,6 +56,8 @@ int recovery_replay(struct recovery *recovery);
 /** recovery_take_over() - one batch, which is in its segment, into the state of its partition */
 int recovery_take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
                        const struct record_batch *batch, int64_t now_ms);
+/** recovery_pass_start() - the log end is not short of the log's start */
+void recovery_pass_start(struct log_partition *partition);
 /** recovery_finish() - sync what was written, go on in the journal, write a checkpoint */
 int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position);
 /** recovery_rebuild() - no valid checkpoint: read every folder, then replay */

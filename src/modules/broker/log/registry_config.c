@@ -2,9 +2,11 @@
  * Configs of topics as bytes of the registry: u16 count, then pairs of u16 length and text, name
  * and value. A name that a newer version wrote is passed over.
  */
-#include "log_private.h"
+#include "registry.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int registry_defaults_init(struct topic_log *log) {
     const struct {
@@ -65,4 +67,73 @@ int registry_config_apply(struct topic_log *log, struct span body) {
         topic_config_deinit(&config);
     }
     return r;
+}
+
+/* ---- changing them ---- */
+
+struct config_change {
+    struct registry_change change; /* first */
+    struct topic_config config;
+};
+
+/* The change becomes what holds: it is durable, or the log has failed and it never was. */
+static int on_configured(struct registry_change *base, int status) {
+    struct config_change *change = container_of(base, struct config_change, change);
+    struct log_topic *topic = base->topic;
+    if (status == 0) {
+        struct topic_config before = topic->public.config;
+        topic->public.config = change->config;
+        change->config = before;
+    }
+    if (--topic->coming_count == 0) {
+        topic_config_deinit(&topic->coming);
+    }
+    return status;
+}
+
+static void destroy_config(struct registry_change *base) {
+    topic_config_deinit(&container_of(base, struct config_change, change)->config);
+}
+
+const struct topic_config *topic_log_config_latest(const struct topic *public) {
+    const struct log_topic *topic = (const struct log_topic *)(const void *)public;
+    return topic->coming_count > 0 ? &topic->coming : &public->config;
+}
+
+int topic_log_configure(struct topic_log *log, struct topic *public,
+                        const struct topic_config *config, struct topic_log_request *request) {
+    struct log_topic *topic = log_topic_of(public);
+    struct topic_config coming = {0};
+    if (public->deleted) {
+        return TOPIC_E_UNKNOWN;
+    }
+    struct config_change *change = calloc(1, sizeof *change);
+    int r = change ? topic_config_copy(&change->config, config) : err_origin(-ENOMEM);
+    if (!r) {
+        r = topic_config_copy(&coming, config);
+    }
+    if (r) {
+        if (change) {
+            destroy_config(&change->change);
+        }
+        free(change);
+        return r;
+    }
+    change->change.topic = topic;
+    change->change.request = request;
+    change->change.finished = on_configured;
+    change->change.destroy = destroy_config;
+    struct text value;
+    registry_record_begin(&value, REGISTRY_TOPIC_CONFIGURED);
+    fields_put(&value, public->number, 4);
+    registry_config_encode(&value, config);
+    r = registry_change_send(log, &change->change, REGISTRY_TOPIC_CONFIGURED, &value);
+    if (r) {
+        topic_config_deinit(&coming);
+        return r;
+    }
+    topic_config_deinit(&topic->coming);
+    topic->coming = coming;
+    topic->coming_count++;
+    return 0;
 }

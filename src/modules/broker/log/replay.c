@@ -48,8 +48,8 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     if (r) {
         return err_trace(r);
     }
-    segment->bytes = segment->written_bytes = position + batch->total_bytes;
-    segment->max_timestamp_ms = MAX(segment->max_timestamp_ms, batch->max_timestamp_ms);
+    segment_took(segment, position, batch->total_bytes, batch->max_timestamp_ms, now_ms);
+    segment->written_bytes = segment->bytes;
     partition->writer_base = segment_base;
     partition->writer_position = segment->bytes;
     int64_t end = batch->base_offset + batch->last_offset_delta + 1;
@@ -65,6 +65,17 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
         r = producer_push(&partition->producers, batch->producer_id, &remember, end, now_ms);
     }
     return r;
+}
+
+/*
+ * Nothing below the log's start is missed. The log end can be short of it only where files are gone
+ * that no checkpoint told of.
+ */
+void recovery_pass_start(struct log_partition *partition) {
+    struct partition *public = &partition->public;
+    if (public->log_end_offset < public->log_start_offset) {
+        public->log_end_offset = public->high_watermark = public->log_start_offset;
+    }
 }
 
 /* ---- the segment's copy ---- */
@@ -164,6 +175,7 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
     if (!partition) {
         return 0; /* deleted further on, or its creation was lost */
     }
+    recovery_pass_start(partition);
     for (unsigned i = 0; i < count && !r; i++) {
         const struct replayed *item = &items[i];
         const struct frame_entry *entry = &item->entry;
@@ -366,7 +378,7 @@ static int raise_unproven(struct recovery *recovery) {
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            struct log_partition *partition = &topic->storage[i];
+            struct log_partition *partition = topic_partition(topic, i);
             if (partition->proven_sequence > recovery->unknown_sequence) {
                 continue;
             }

@@ -32,7 +32,7 @@ enum {
     INDEX_VERSION = 1,
 };
 
-enum segment_kind { SEGMENT_LOG, SEGMENT_INDEX, SEGMENT_TIMEINDEX };
+enum segment_kind { SEGMENT_LOG, SEGMENT_INDEX, SEGMENT_TIMEINDEX, SEGMENT_KINDS };
 
 struct segment_id {
     uint32_t topic;
@@ -89,9 +89,9 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
 /** segment_writer_rebuild() - write the index files anew from the first @end bytes of the .log */
 int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id,
                            uint64_t end);
-/** segment_writer_forget() - close what is open of a partition (all: of a topic when @partition is
- * -1) */
-void segment_writer_forget(struct segment_writer *writer, uint32_t topic, int32_t partition);
+/** segment_writer_forget() - close what is open of a segment; of all of a topic when its partition
+ * is -1 */
+void segment_writer_forget(struct segment_writer *writer, const struct segment_id *id);
 
 /* ---- reading ---- */
 

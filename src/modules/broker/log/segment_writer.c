@@ -68,10 +68,17 @@ void segment_writer_free(struct segment_writer *writer) {
     free(writer);
 }
 
-void segment_writer_forget(struct segment_writer *writer, uint32_t topic, int32_t partition) {
+void segment_writer_forget(struct segment_writer *writer, const struct segment_id *id) {
+    if (id->partition >= 0) {
+        struct segment_file *file = hashmap_find(&writer->files, span_of(id, sizeof *id));
+        if (file) {
+            cache_drop(writer, file);
+        }
+        return;
+    }
     for (struct segment_file *file = writer->newest, *next; file; file = next) {
         next = file->lru_next;
-        if (file->id.topic == topic && (partition < 0 || file->id.partition == partition)) {
+        if (file->id.topic == id->topic) {
             cache_drop(writer, file);
         }
     }

@@ -96,8 +96,8 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     if (r) {
         return err_trace(r);
     }
-    segment->bytes = batch->position + batch->batch.size;
-    segment->max_timestamp_ms = MAX(segment->max_timestamp_ms, batch->max_timestamp_ms);
+    segment_took(segment, batch->position, batch->batch.size, batch->max_timestamp_ms,
+                 batch->appended_ms);
     partition->public.high_watermark = tail_batch_end(batch);
     batch->state = BATCH_DURABLE;
     partition->tail_durable++;
@@ -130,7 +130,7 @@ static void forget_unwritten(struct topic_log *log, struct tail_batch *batch) {
 
 void tail_drop_topic(struct topic_log *log, struct log_topic *topic) {
     for (int32_t i = 0; i < topic->public.partition_count; i++) {
-        struct log_partition *partition = &topic->storage[i];
+        struct log_partition *partition = topic_partition(topic, i);
         if (partition->tail_flushing > 0) {
             continue; /* goes the usual way; its files are removed later than that */
         }

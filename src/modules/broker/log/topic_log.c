@@ -80,7 +80,7 @@ static void wake_all(struct topic_log *log) {
     list_for_each_safe(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            partition_wake(&topic->storage[i]);
+            partition_wake(topic_partition(topic, i));
         }
     }
 }
@@ -125,7 +125,7 @@ static void sweep_producers(struct topic_log *log) {
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            struct log_partition *partition = &topic->storage[i];
+            struct log_partition *partition = topic_partition(topic, i);
             producers_expire(partition->producers, before_ms, partition->public.high_watermark);
         }
     }
@@ -468,7 +468,7 @@ void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_st
     list_for_each(link, &log->topics_all) {
         const struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            stats.segments += topic->storage[i].segment_count;
+            stats.segments += topic_partition(topic, i)->segment_count;
         }
     }
     *ret_stats = stats;

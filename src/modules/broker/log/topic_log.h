@@ -141,6 +141,14 @@ const struct topic_config *topic_log_config_latest(const struct topic *topic);
  */
 int topic_log_configure(struct topic_log *log, struct topic *topic,
                         const struct topic_config *config, struct topic_log_request *request);
+/**
+ * topic_log_add_partitions() - @topic has @count partitions from now on. They take appends as soon
+ * as this returns 0, as with topic_log_create().
+ * Return: 0; BROKER_E_PARTITIONS (not more than now, or beyond the limit), BROKER_E_POLICY
+ * (internal or declared), TOPIC_E_UNKNOWN (deleted), TOPIC_E_FULL, TOPIC_E_FAILED.
+ */
+int topic_log_add_partitions(struct topic_log *log, struct topic *topic, int32_t count,
+                             struct topic_log_request *request);
 
 /* ---- partitions ---- */
 
@@ -156,6 +164,16 @@ struct partition {
 
 /** partition_get() - NULL when @index is out of range */
 struct partition *partition_get(struct topic *topic, int32_t index);
+/**
+ * topic_log_delete_records() - the log of @partition begins at @offset; -1: at its high watermark.
+ * By the time of done() log_start_offset says so, durably; it is what it was where that is more.
+ * Segments wholly below go later.
+ * Return: 0; TOPIC_E_OUT_OF_RANGE (beyond the high watermark), BROKER_E_POLICY (compacted and not
+ * deleted from, or an in-process consumer needs what would go), TOPIC_E_UNKNOWN, TOPIC_E_FULL,
+ * TOPIC_E_FAILED.
+ */
+int topic_log_delete_records(struct topic_log *log, struct partition *partition, int64_t offset,
+                             struct topic_log_request *request);
 
 /* Wakes when the high watermark has advanced, or the topic is gone, or the log failed. Stays linked
  * until removed. */

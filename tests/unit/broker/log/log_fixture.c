@@ -210,6 +210,37 @@ int fixture_delete(struct fixture *f, struct topic *topic) {
     return waiting.status;
 }
 
+int fixture_add_partitions(struct fixture *f, struct topic *topic, int32_t count) {
+    struct waiting_request waiting = {.request.done = on_request};
+    int r = topic_log_add_partitions(f->log, topic, count, &waiting.request);
+    if (r) {
+        return r;
+    }
+    fixture_until(f, waiting.done);
+    return waiting.status;
+}
+
+int fixture_delete_records(struct fixture *f, struct partition *partition, int64_t offset) {
+    struct waiting_request waiting = {.request.done = on_request};
+    int r = topic_log_delete_records(f->log, partition, offset, &waiting.request);
+    if (r) {
+        return r;
+    }
+    fixture_until(f, waiting.done);
+    return waiting.status;
+}
+
+bool fixture_has_file(struct fixture *f, uint32_t topic, int32_t partition, int64_t base_offset,
+                      enum segment_kind kind) {
+    struct segment_id id = {topic, partition, base_offset};
+    struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(&id, kind, name);
+    int r = disk_open(f->disk, name, DISK_READ, &file);
+    disk_close(file);
+    return r == 0;
+}
+
 struct partition *fixture_partition(struct fixture *f, const char *name, int32_t index) {
     struct topic *topic = topic_log_find(f->log, span_text(name));
     return topic ? partition_get(topic, index) : NULL;

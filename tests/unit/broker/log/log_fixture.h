@@ -84,7 +84,12 @@ int64_t fixture_append(struct fixture *f, struct partition *partition,
 struct topic *fixture_topic(struct fixture *f, const char *name, int32_t partitions,
                             const struct topic_config_entry *configs);
 int fixture_delete(struct fixture *f, struct topic *topic);
+int fixture_add_partitions(struct fixture *f, struct topic *topic, int32_t count);
+int fixture_delete_records(struct fixture *f, struct partition *partition, int64_t offset);
 struct partition *fixture_partition(struct fixture *f, const char *name, int32_t index);
+/** fixture_has_file() - of a segment */
+bool fixture_has_file(struct fixture *f, uint32_t topic, int32_t partition, int64_t base_offset,
+                      enum segment_kind kind);
 
 /** fixture_read() - whole batches at @offset into new memory; bytes, or the negated error */
 ssize_t fixture_read(struct fixture *f, struct partition *partition, int64_t offset, size_t max,
