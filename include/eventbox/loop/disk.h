@@ -92,3 +92,8 @@ struct disk_file {
 /** disk_system_new() - the folder @root (made with mode 0700 if absent) of the machine's file
  * system */
 int disk_system_new(const char *root, struct disk **ret_disk);
+/**
+ * disk_overlay_new() - a disk that shows @below and keeps every change to itself in memory
+ * Ownership: borrows @below, which nothing of this ever changes.
+ */
+int disk_overlay_new(struct disk *below, struct disk **ret_disk);
