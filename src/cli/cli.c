@@ -21,23 +21,42 @@ static const struct cli_command commands[] = {
 
 /* ---- what is asked for ---- */
 
+/* How many words @words has when all of them stand at @argv; 0: they do not. */
+static int match_words(const char *words, int argc, char **argv) {
+    int count = 0;
+    while (*words && count < argc) {
+        size_t size = strcspn(words, " ");
+        if (strlen(argv[count]) != size || memcmp(argv[count], words, size) != 0) {
+            return 0;
+        }
+        count++;
+        words += size;
+        words += *words == ' ';
+    }
+    return *words ? 0 : count;
+}
+
 /* The command whose words stand at @argv, NULL if none; *ret_words is how many they are. */
 static const struct cli_command *find_command(int argc, char **argv, int *ret_words) {
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        const char *rest = commands[i].words;
-        int words = 0;
-        while (*rest && words < argc) {
-            size_t size = strcspn(rest, " ");
-            if (strlen(argv[words]) != size || memcmp(argv[words], rest, size) != 0) {
-                break;
-            }
-            words++;
-            rest += size;
-            rest += *rest == ' ';
-        }
-        if (!*rest) {
-            *ret_words = words;
+        *ret_words = match_words(commands[i].words, argc, argv);
+        if (*ret_words > 0) {
             return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* The same among the commands of modules. */
+static const struct module_command *find_module_command(const struct cli *cli, int argc,
+                                                        char **argv, int *ret_words) {
+    for (size_t i = 0; i < cli->module_count; i++) {
+        const struct module_command *command = cli->modules[i]->commands;
+        for (; command && command->words; command++) {
+            *ret_words = match_words(command->words, argc, argv);
+            if (*ret_words > 0) {
+                return command;
+            }
         }
     }
     return NULL;
@@ -47,7 +66,8 @@ static const struct cli_command *find_command(int argc, char **argv, int *ret_wo
 struct invocation {
     struct options options;
     const struct cli_command *command;
-    int argc; /* from the last word of the command on */
+    const struct module_command *module_command; /* instead of @command */
+    int argc;                                    /* from the last word of the command on */
     char **argv;
     char mistake[320];
 };
@@ -55,7 +75,13 @@ struct invocation {
 static void check_operands(struct invocation *call, int first) {
     const struct cli_command *command = call->command;
     int count = call->argc - first;
-    if (count < command->operand_count) {
+    if (call->module_command) {
+        if (count > 0) {
+            snprintf(call->mistake, sizeof call->mistake,
+                     "%.100s: not understood here; `eventbox %s` takes options only",
+                     call->argv[first], call->module_command->words);
+        }
+    } else if (count < command->operand_count) {
         snprintf(call->mistake, sizeof call->mistake, "%s: %s is missing", command->words,
                  command->operands);
     } else if (count > command->operand_count) {
@@ -67,7 +93,8 @@ static void check_operands(struct invocation *call, int first) {
     call->argc -= first - 1;
 }
 
-static void read_command_line(struct invocation *call, struct conf *conf, int argc, char **argv) {
+static void read_command_line(struct invocation *call, const struct cli *cli, struct conf *conf,
+                              int argc, char **argv) {
     int words = 0;
     int first = options_parse(&call->options, conf, argc, argv);
     call->argc = argc;
@@ -82,13 +109,17 @@ static void read_command_line(struct invocation *call, struct conf *conf, int ar
     }
     call->command = find_command(argc - first, argv + first, &words);
     if (!call->command) {
+        call->module_command = find_module_command(cli, argc - first, argv + first, &words);
+        call->options.rows = call->module_command ? call->module_command->options : NULL;
+    }
+    if (!call->command && !call->module_command) {
         snprintf(call->mistake, sizeof call->mistake,
                  "%.100s: unknown command; `eventbox --help` lists them", argv[first]);
         return;
     }
     call->argc = argc - first - words + 1;
     call->argv = argv + first + words - 1;
-    if (!call->command->own_options) {
+    if (!call->command || !call->command->own_options) {
         first = options_parse(&call->options, conf, call->argc, call->argv);
         snprintf(call->mistake, sizeof call->mistake, "%s", call->options.mistake);
         if (!call->mistake[0]) {
@@ -118,7 +149,7 @@ struct conf *cli_read_settings(struct cli *cli) {
     if (host_conf_new(cli->modules, cli->module_count, &conf)) {
         return NULL;
     }
-    read_command_line(&call, conf, cli->argc, cli->argv);
+    read_command_line(&call, cli, conf, cli->argc, cli->argv);
     read_sources(&call.options, conf);
     return conf;
 }
@@ -171,6 +202,14 @@ int cli_conf_check(struct cli *cli, int argc, char **argv) {
     return exit_code;
 }
 
+static int run_module_command(struct cli *cli, const struct module_command *command,
+                              const char *const *values) {
+    struct module_command_call call = {.data_path =
+                                           conf_text(cli->conf, CONF_HOST_SECTION, "data")};
+    memcpy(call.values, values, sizeof call.values);
+    return command->run(&call);
+}
+
 int cli_version(struct cli *cli, int argc, char **argv) {
     printf("eventbox %s\n", EVENTBOX_VERSION);
     return 0;
@@ -186,6 +225,12 @@ int cli_help(struct cli *cli, int argc, char **argv) {
         snprintf(words, sizeof words, "%s %s", commands[i].words, commands[i].operands);
         printf("  %-20s %s\n", words, commands[i].summary);
     }
+    for (size_t i = 0; i < cli->module_count; i++) {
+        const struct module_command *command = cli->modules[i]->commands;
+        for (; command && command->words; command++) {
+            printf("  %-20s %s\n", command->words, command->summary);
+        }
+    }
     printf(
         "\nOptions:\n"
         "  -c, --conf FILE      read settings from FILE\n"
@@ -200,17 +245,32 @@ int cli_help(struct cli *cli, int argc, char **argv) {
     return fflush(stdout) ? 1 : 0;
 }
 
+/* `eventbox log dump --help`: what this command has beside the settings. */
+static int print_command_help(const struct module_command *command) {
+    printf("Usage: eventbox %s [OPTION]...\n\n%s\n\nOptions:\n", command->words, command->summary);
+    for (const struct module_command_option *row = command->options; row && row->name; row++) {
+        char name[64];
+        snprintf(name, sizeof name, "--%s %s", row->name, row->argument ? row->argument : "");
+        printf("  %-20s %s\n", name, row->doc);
+    }
+    printf("  --data DIR           the data folder; any other setting is understood too\n");
+    return fflush(stdout) ? 1 : 0;
+}
+
 /* ---- main ---- */
 
 /* Mistakes end everything, save what is asked for to get help. */
 static int run_command(struct cli *cli, const struct invocation *call) {
-    bool checks_itself = call->command->run == cli_conf_check;
+    bool checks_itself = call->command && call->command->run == cli_conf_check;
     const char *mistakes = conf_mistakes(cli->conf);
     if (mistakes[0] && !checks_itself) {
         print_lines(mistakes, "");
         return EXIT_USAGE;
     }
     print_lines(conf_warnings(cli->conf), "warning: ");
+    if (call->module_command) {
+        return run_module_command(cli, call->module_command, call->options.values);
+    }
     return call->command->run(cli, call->argc, call->argv);
 }
 
@@ -222,10 +282,12 @@ int cli_main(int argc, char **argv, const struct module *const *modules, size_t 
         return 1;
     }
     int exit_code;
-    read_command_line(&call, cli.conf, argc, argv);
+    read_command_line(&call, &cli, cli.conf, argc, argv);
     cli.banner = call.options.banner;
     if (call.options.help || call.options.version) {
-        exit_code = call.options.help ? cli_help(&cli, 0, NULL) : cli_version(&cli, 0, NULL);
+        exit_code = !call.options.help    ? cli_version(&cli, 0, NULL)
+                    : call.module_command ? print_command_help(call.module_command)
+                                          : cli_help(&cli, 0, NULL);
     } else if (call.mistake[0]) {
         print_lines(call.mistake, "");
         exit_code = EXIT_USAGE;

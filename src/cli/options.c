@@ -9,7 +9,7 @@
 #include <strings.h>
 
 /* Values above the characters of short options. */
-enum { OPTION_ENV = 256, OPTION_BANNER, OPTION_SETTING };
+enum { OPTION_ENV = 256, OPTION_BANNER, OPTION_SETTING, OPTION_COMMAND };
 
 static const struct option own_options[] = {
     {"conf", required_argument, NULL, 'c'},       {"help", no_argument, NULL, 'h'},
@@ -17,18 +17,27 @@ static const struct option own_options[] = {
     {"banner", no_argument, NULL, OPTION_BANNER},
 };
 
-static struct option *make_long_options(const struct conf *conf) {
+static struct option *make_long_options(const struct options *options, const struct conf *conf) {
     const char *name;
     const struct conf_row *row;
-    size_t count = 0;
+    size_t count = 0, of_command = 0;
     while (conf_option_at(conf, count, &name, &row)) {
         count++;
     }
-    struct option *all = calloc(ARRAY_SIZE(own_options) + count + 1, sizeof *all);
+    while (options->rows && options->rows[of_command].name) {
+        of_command++;
+    }
+    struct option *all = calloc(ARRAY_SIZE(own_options) + count + of_command + 1, sizeof *all);
     if (!all) {
         return NULL;
     }
     memcpy(all, own_options, sizeof own_options);
+    for (size_t i = 0; i < of_command; i++) {
+        const struct module_command_option *option = &options->rows[i];
+        all[ARRAY_SIZE(own_options) + count + i] =
+            (struct option){option->name, option->argument ? required_argument : no_argument, NULL,
+                            OPTION_COMMAND + (int)i};
+    }
     for (size_t i = 0; i < count; i++) {
         conf_option_at(conf, i, &name, &row);
         int argument = row->type == CONF_BOOL ? optional_argument : required_argument;
@@ -78,6 +87,9 @@ static void take(struct options *options, struct conf *conf, const struct option
     case OPTION_SETTING:
         conf_set_option(conf, chosen->name, optarg ? optarg : "yes");
         break;
+    default:
+        options->values[value - OPTION_COMMAND] = optarg ? optarg : "";
+        break;
     }
 }
 
@@ -93,7 +105,7 @@ static void take_word_of_bool(int argc, char **argv) {
 }
 
 int options_parse(struct options *options, struct conf *conf, int argc, char **argv) {
-    struct option *all = make_long_options(conf);
+    struct option *all = make_long_options(options, conf);
     if (!all) {
         snprintf(options->mistake, sizeof options->mistake, "out of memory");
         return argc;

@@ -11,6 +11,9 @@ struct options {
     const char *env_files[OPTIONS_ENV_FILES_MAX]; /* "users=FILE" */
     size_t env_file_count;
     bool help, version, banner;
+    /* Of the command that was named, if it is a module's: rows, and a value for each. */
+    const struct module_command_option *rows;
+    const char *values[MODULE_COMMAND_OPTIONS_MAX];
     char mistake[256]; /* of the command line itself; "" when all is well */
 };
 

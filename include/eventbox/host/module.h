@@ -69,6 +69,28 @@ struct module_http {
         port_offset; /* of the char * and the int64_t in the state; 0, 0: no service */
 };
 
+/*
+ * A command of the command line that belongs to a module: `eventbox log verify`. It runs instead of
+ * the server, in a process without a loop; what it may touch is its own part of the data folder.
+ */
+struct module_command_option {
+    const char *name;     /* "topic": --topic; NULL ends a table */
+    const char *argument; /* "NAME"; NULL: a switch */
+    const char *doc;
+};
+enum { MODULE_COMMAND_OPTIONS_MAX = 16 };
+struct module_command_call {
+    const char *data_path; /* the folder as the settings name it; it may not be there */
+    /* One value for each row of the options; "" for a switch, NULL: not given. */
+    const char *values[MODULE_COMMAND_OPTIONS_MAX];
+};
+struct module_command {
+    const char *words; /* "log verify"; NULL ends a table */
+    const char *summary;
+    const struct module_command_option *options;
+    int (*run)(const struct module_command_call *call); /* the exit code; 2: cannot be done */
+};
+
 typedef void (*module_done_fn)(void *userdata, int status);
 
 struct module {
@@ -82,6 +104,7 @@ struct module {
     const struct metric_row *metrics;
     const struct topic_declaration *topics;
     const struct store_migration *migrations;
+    const struct module_command *commands;
     struct module_http http;
     size_t state_size;
 

@@ -7,6 +7,8 @@
  */
 #include "broker.h"
 
+#include "log_commands.h"
+
 #include <errno.h>
 #include <eventbox/loop/listener.h>
 #include <stdio.h>
@@ -602,6 +604,7 @@ const struct module broker_module = {
     .provides = provides,
     .conf = conf_rows,
     .metrics = metric_rows,
+    .commands = log_commands,
     .state_size = sizeof(struct broker_module),
     .init = broker_init,
     .start = broker_start,

@@ -14,9 +14,26 @@ void segment_folder(uint32_t topic, int32_t partition, char out[SEGMENT_NAME_SIZ
     snprintf(out, SEGMENT_NAME_SIZE, "topics/%" PRIu32 "-%" PRId32, topic, partition);
 }
 
+static const char *const endings[] = {"log", "index", "timeindex"};
+
+bool segment_name_parse(const char *name, int64_t *ret_base_offset) {
+    enum { DIGITS = 20 };
+    char *end;
+    if (strspn(name, "0123456789") != DIGITS || name[DIGITS] != '.') {
+        return false;
+    }
+    long long base = strtoll(name, &end, 10);
+    for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+        if (strcmp(end + 1, endings[i]) == 0) {
+            *ret_base_offset = base;
+            return true;
+        }
+    }
+    return false;
+}
+
 void segment_name(const struct segment_id *id, enum segment_kind kind,
                   char out[SEGMENT_NAME_SIZE]) {
-    static const char *const endings[] = {"log", "index", "timeindex"};
     snprintf(out, SEGMENT_NAME_SIZE, "topics/%" PRIu32 "-%" PRId32 "/%020" PRId64 ".%s", id->topic,
              id->partition, id->base_offset, endings[kind]);
 }

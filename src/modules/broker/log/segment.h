@@ -42,6 +42,8 @@ struct segment_id {
 
 void segment_folder(uint32_t topic, int32_t partition, char out[SEGMENT_NAME_SIZE]);
 void segment_name(const struct segment_id *id, enum segment_kind kind, char out[SEGMENT_NAME_SIZE]);
+/** segment_name_parse() - whether @name, without its folder, is that of a segment's file */
+bool segment_name_parse(const char *name, int64_t *ret_base_offset);
 
 /* A segment open for writing. Shared by count: the segment writer's cache, and whoever must sync
  * it. */

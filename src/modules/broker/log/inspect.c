@@ -1,0 +1,208 @@
+/* The state of a data folder in memory, and a walk through the batches of a segment. */
+#include "inspect.h"
+
+#include "recovery.h"
+
+#include <errno.h>
+#include <eventbox/base/bytes.h>
+#include <stdlib.h>
+
+enum { WINDOW_BYTES = 1 << 20 };
+
+/* ---- one state ---- */
+
+static void read_checkpoints(struct log_inspect *inspect, struct text *newest, int *ret_best) {
+    *ret_best = -1;
+    for (int slot = 0; slot < 2; slot++) {
+        struct text body;
+        text_init(&body);
+        int r =
+            checkpoint_read(inspect->folder, (unsigned)slot, &inspect->checkpoints[slot], &body);
+        inspect->checkpoint_status[slot] = r;
+        if (r == 0 && (*ret_best < 0 || inspect->checkpoints[slot].sequence >
+                                            inspect->checkpoints[*ret_best].sequence)) {
+            text_deinit(newest);
+            *newest = body;
+            text_init(&body);
+            *ret_best = slot;
+        }
+        text_deinit(&body);
+    }
+    inspect->have_checkpoint = *ret_best >= 0;
+}
+
+static int open_live(struct log_inspect *inspect, struct span body) {
+    uint32_t file_id;
+    uint64_t position;
+    return inspect->have_checkpoint ? checkpoint_decode(inspect->log, body, &file_id, &position)
+                                    : err_origin(BROKER_E_CORRUPT);
+}
+
+int log_inspect_open(struct log_inspect *inspect) {
+    struct text body;
+    int best;
+    text_init(&body);
+    read_checkpoints(inspect, &body, &best);
+    inspect->overlay = inspect->folder;
+    int r = inspect->live ? 0 : disk_overlay_new(inspect->folder, &inspect->overlay);
+    if (!r) {
+        r = loop_new_simulated(clock_system(), &inspect->loop);
+    }
+    if (!r) {
+        struct topic_log_config config = {
+            .loop = inspect->loop,
+            .disk = inspect->overlay,
+            .clock = clock_system(),
+            .random = random_system(),
+            .limits = TOPIC_LOG_LIMITS_DEFAULT,
+            .on_event = inspect->on_event,
+            .userdata = inspect->userdata,
+        };
+        config.limits.partitions_max = UINT32_MAX / 2;
+        r = topic_log_new(&config, &inspect->log);
+    }
+    if (!r) {
+        r = inspect->live ? open_live(inspect, text_span(&body)) : recovery_run(inspect->log);
+        recovery_tell(inspect->log);
+    }
+    text_deinit(&body);
+    return r ? err_trace(r) : 0;
+}
+
+void log_inspect_close(struct log_inspect *inspect) {
+    topic_log_free(inspect->log);
+    loop_free(inspect->loop);
+    if (inspect->overlay && inspect->overlay != inspect->folder) {
+        disk_free(inspect->overlay);
+    }
+    inspect->log = NULL;
+    inspect->loop = NULL;
+    inspect->overlay = NULL;
+}
+
+/* ---- batches of a segment ---- */
+
+int batch_walk_open(struct batch_walk *walk, struct disk *disk, const struct segment_id *id,
+                    uint64_t end) {
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    *walk = (struct batch_walk){.base_offset = id->base_offset, .least_offset = id->base_offset};
+    segment_name(id, SEGMENT_LOG, name);
+    int r = disk_open(disk, name, DISK_READ | DISK_DIRECT, &walk->file);
+    if (r == DISK_E_UNSUPPORTED) {
+        r = disk_open(disk, name, DISK_READ, &walk->file);
+    }
+    if (!r) {
+        r = disk_size(walk->file, &size);
+    }
+    walk->end = MIN(end, size);
+    return r;
+}
+
+void batch_walk_close(struct batch_walk *walk) {
+    disk_close(walk->file);
+    free(walk->window);
+    *walk = (struct batch_walk){0};
+}
+
+/* Brings @bytes at @position into the window; what the file does not have is not there. */
+static int bring(struct batch_walk *walk, uint64_t position, size_t bytes) {
+    if (position >= walk->window_at && position + bytes <= walk->window_at + walk->window_bytes) {
+        return 0;
+    }
+    uint64_t at = position & ~(uint64_t)(DISK_ALIGN - 1);
+    size_t size = (size_t)(position - at) + bytes;
+    size = (MAX(size, (size_t)WINDOW_BYTES) + DISK_ALIGN - 1) & ~(size_t)(DISK_ALIGN - 1);
+    if (size > walk->window_capacity) {
+        free(walk->window);
+        walk->window_capacity = walk->window_bytes = 0;
+        walk->window = aligned_alloc(DISK_ALIGN, size);
+        if (!walk->window) {
+            return err_origin(-ENOMEM);
+        }
+        walk->window_capacity = size;
+    }
+    walk->window_bytes = 0;
+    int r = disk_pread(walk->file, walk->window, size, at, &walk->window_bytes);
+    walk->window_at = at;
+    return r;
+}
+
+/* 1 when a whole and right batch begins at @position; *ret_header when at least its header is. */
+static int batch_at(struct batch_walk *walk, uint64_t position, bool *ret_header) {
+    *ret_header = false;
+    if (walk->end - position < RECORD_BATCH_HEADER_BYTES) {
+        return 0;
+    }
+    int r = bring(walk, position, RECORD_BATCH_HEADER_BYTES);
+    const uint8_t *at = walk->window + (position - walk->window_at);
+    if (r || segment_header(at, position, walk->end, &walk->batch) ||
+        walk->batch.base_offset < walk->least_offset ||
+        walk->batch.base_offset - walk->base_offset > INT32_MAX) {
+        return r;
+    }
+    *ret_header = true;
+    size_t bytes = walk->batch.total_bytes;
+    r = bring(walk, position, bytes);
+    if (r) {
+        return r;
+    }
+    walk->bytes = span_of(walk->window + (position - walk->window_at), bytes);
+    bool right = position + bytes <= walk->window_at + walk->window_bytes &&
+                 record_batch_parse(walk->bytes, &walk->batch) == 0 &&
+                 record_batch_check_crc(walk->bytes);
+    return right ? 1 : 0;
+}
+
+/* Looks for the next batch behind @position, byte by byte. */
+static int find_next(struct batch_walk *walk, uint64_t position, uint64_t *ret_position) {
+    struct record_batch bad = walk->batch;
+    bool header;
+    int r = 0;
+    while (position + RECORD_BATCH_HEADER_BYTES <= walk->end) {
+        r = bring(walk, position, RECORD_BATCH_HEADER_BYTES);
+        if (r) {
+            return r;
+        }
+        /* Byte 16 of a batch is its magic: most places are passed over by that alone. */
+        const uint8_t *from = walk->window + (position + 16 - walk->window_at);
+        size_t left = walk->window_bytes - (size_t)(position + 16 - walk->window_at);
+        const uint8_t *magic = memchr(from, 2, left);
+        if (!magic) {
+            position += left;
+            continue;
+        }
+        position += (uint64_t)(magic - from);
+        r = batch_at(walk, position, &header);
+        if (r != 0) {
+            break;
+        }
+        position++;
+    }
+    walk->batch = bad;
+    *ret_position = r == 1 ? position : walk->end;
+    return r < 0 ? r : 0;
+}
+
+int batch_walk_next(struct batch_walk *walk) {
+    if (walk->position >= walk->end) {
+        return BATCH_END;
+    }
+    int r = batch_at(walk, walk->position, &walk->bad_header_held);
+    if (r < 0) {
+        return r;
+    }
+    if (r == 1) {
+        walk->position += walk->bytes.size;
+        walk->least_offset = walk->batch.base_offset + walk->batch.last_offset_delta + 1;
+        return BATCH_GOOD;
+    }
+    uint64_t next = 0, begin = walk->position;
+    bool held = walk->bad_header_held;
+    r = find_next(walk, begin + 1, &next);
+    walk->bad_header_held = held;
+    walk->bad_position = begin;
+    walk->bad_bytes = next - begin;
+    walk->position = next;
+    return r ? r : BATCH_BAD;
+}

@@ -1,0 +1,389 @@
+/* What verify and dump say of a folder, sound and damaged, and that they leave it as it is. */
+#include "dump_text.h"
+#include "inspect.h"
+#include "log_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BATCHES = 30, VALUE_BYTES = 2000, FINDINGS_MAX = 16 };
+
+struct kept {
+    struct log_finding finding;
+    char topic[64], file[128];
+};
+struct looked {
+    struct log_inspect inspect;
+    struct log_verify verify;
+    struct kept kept[FINDINGS_MAX];
+    unsigned count, events[TOPIC_LOG_DISK_AGAIN + 1];
+    struct text text;
+};
+
+static struct batch_spec spec_of(uint64_t n) {
+    return (struct batch_spec){.records = 2,
+                               .value_bytes = VALUE_BYTES,
+                               .tag = UINT64_C(0x7a6f6e6500000000) + n * 16,
+                               .timestamp_ms = 1700000000000 + (int64_t)n,
+                               .producer_id = -1};
+}
+
+/* Thirty batches on partition 1 of "t", one on partition 0. */
+static void fill(struct fixture *f, int64_t checkpoint_ms) {
+    fixture_init(f, 5);
+    f->limits.checkpoint_ms = checkpoint_ms;
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 2, NULL);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition_get(topic, 1), &spec), n * 2);
+    }
+    struct batch_spec spec = spec_of(99);
+    assert_int_equal(fixture_append(f, partition_get(topic, 0), &spec), 0);
+}
+
+static void on_finding(void *userdata, const struct log_finding *finding) {
+    struct looked *looked = userdata;
+    assert_true(looked->count < FINDINGS_MAX);
+    struct kept *kept = &looked->kept[looked->count++];
+    kept->finding = *finding;
+    snprintf(kept->topic, sizeof kept->topic, "%s", finding->topic ? finding->topic : "");
+    snprintf(kept->file, sizeof kept->file, "%s", finding->file ? finding->file : "");
+}
+
+static void on_event(void *userdata, enum topic_log_event event, const char *text) {
+    (void)text;
+    ((struct looked *)userdata)->events[event]++;
+}
+
+static void look(struct fixture *f, struct looked *looked, bool live) {
+    memset(looked, 0, sizeof *looked);
+    uint64_t before = disk_sim_digest(f->disk);
+    looked->inspect = (struct log_inspect){
+        .folder = f->disk, .live = live, .on_event = on_event, .userdata = looked};
+    assert_int_equal(log_inspect_open(&looked->inspect), 0);
+    looked->verify = (struct log_verify){
+        .inspect = &looked->inspect, .on_finding = on_finding, .userdata = looked, .partition = -1};
+    assert_int_equal(log_verify_run(&looked->verify), 0);
+    log_inspect_close(&looked->inspect);
+    assert_int_equal(disk_sim_digest(f->disk), before);
+}
+
+/* The folder and name of the only segment of partition @index of "t", whose number is 1. */
+static const char *segment_path(int index, enum segment_kind kind) {
+    static char path[SEGMENT_NAME_SIZE];
+    struct segment_id id = {1, index, 0};
+    segment_name(&id, kind, path);
+    return path;
+}
+
+/* Where the first value of batch @n stands in a file. */
+static uint64_t find_batch(struct fixture *f, const char *path, uint64_t n) {
+    struct disk_file *file;
+    uint64_t size, tag = spec_of(n).tag;
+    size_t got, at = 0;
+    assert_int_equal(disk_open(f->disk, path, DISK_READ, &file), 0);
+    assert_int_equal(disk_size(file, &size), 0);
+    uint8_t *data = malloc(size);
+    assert_int_equal(disk_pread(file, data, size, 0, &got), 0);
+    disk_close(file);
+    while (at + sizeof tag <= got && memcmp(data + at, &tag, sizeof tag) != 0) {
+        at++;
+    }
+    assert_true(at + sizeof tag <= got);
+    free(data);
+    return at;
+}
+
+static void make_file(struct fixture *f, const char *path) {
+    struct disk_file *file;
+    assert_int_equal(disk_open(f->disk, path, DISK_WRITE | DISK_CREATE, &file), 0);
+    assert_int_equal(disk_pwrite(file, "x", 1, 0), 0);
+    disk_close(file);
+}
+
+static void test_log_verify__sound_after_a_stop(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100000);
+    fixture_stop(&f);
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 0);
+    assert_int_equal(looked.verify.worst, FINDING_NOTE);
+    assert_int_equal(looked.verify.topics, 2); /* the registry, too */
+    assert_true(looked.verify.records >= 2 * (BATCHES + 1));
+    assert_true(looked.verify.index_entries > 5);
+    assert_true(looked.verify.frames >= BATCHES);
+    fixture_deinit(&f);
+}
+
+/* What a kill left in the journal alone is part of the log: a start would serve it. */
+static void test_log_verify__sees_records_of_the_journal_alone(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100000);
+    fixture_crash(&f, true);
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 0);
+    assert_true(looked.verify.records >= 2 * (BATCHES + 1));
+    assert_int_equal(looked.events[TOPIC_LOG_RECOVERED], 1);
+    fixture_deinit(&f);
+}
+
+static void test_log_verify__names_topic_partition_and_offsets_of_rot(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100000);
+    fixture_stop(&f);
+    const char *path = segment_path(1, SEGMENT_LOG);
+    uint64_t at = find_batch(&f, path, 7);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, at, 1, 3), 0);
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 1);
+    const struct kept *kept = &looked.kept[0];
+    assert_int_equal(kept->finding.level, FINDING_LOSS);
+    assert_string_equal(kept->topic, "t");
+    assert_int_equal(kept->finding.partition, 1);
+    assert_int_equal(kept->finding.from, 14);
+    assert_int_equal(kept->finding.to, 15);
+    assert_string_equal(kept->file, path);
+    assert_true(kept->finding.position <= at && at < kept->finding.position + kept->finding.bytes);
+    fixture_deinit(&f);
+}
+
+/* A header that is gone takes along nothing but its own batch. */
+static void test_log_verify__finds_the_next_batch_behind_a_lost_header(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100000);
+    fixture_stop(&f);
+    const char *path = segment_path(1, SEGMENT_LOG);
+    uint64_t at = find_batch(&f, path, 20) & ~UINT64_C(4095);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, at, 4096, 3), 0);
+    look(&f, &looked, false);
+    assert_true(looked.count >= 1);
+    assert_int_equal(looked.verify.worst, FINDING_LOSS);
+    assert_int_equal(looked.kept[0].finding.level, FINDING_LOSS);
+    assert_true(looked.kept[0].finding.from <= 40 && looked.kept[0].finding.to >= 41);
+    assert_true(looked.kept[0].finding.to - looked.kept[0].finding.from < 8);
+    fixture_deinit(&f);
+}
+
+static void test_log_verify__short_segment_is_loss_up_to_its_end(void **state) {
+    struct fixture f;
+    struct looked looked;
+    struct disk_file *file;
+    fill(&f, 100000);
+    fixture_stop(&f);
+    const char *path = segment_path(1, SEGMENT_LOG);
+    uint64_t at = find_batch(&f, path, 25);
+    assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, at), 0);
+    disk_close(file);
+    look(&f, &looked, false);
+    assert_true(looked.count >= 1);
+    const struct log_finding *finding = &looked.kept[0].finding;
+    assert_int_equal(finding->level, FINDING_LOSS);
+    assert_int_equal(finding->from, 50);
+    assert_int_equal(finding->to, 2 * BATCHES - 1);
+    fixture_deinit(&f);
+}
+
+static void test_log_verify__removed_segment_is_loss(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100000);
+    fixture_stop(&f);
+    assert_int_equal(disk_unlink(f.disk, segment_path(0, SEGMENT_LOG)), 0);
+    look(&f, &looked, false);
+    assert_true(looked.count >= 1);
+    assert_int_equal(looked.kept[0].finding.level, FINDING_LOSS);
+    assert_int_equal(looked.kept[0].finding.partition, 0);
+    assert_int_equal(looked.kept[0].finding.from, 0);
+    assert_int_equal(looked.kept[0].finding.to, 1);
+    fixture_deinit(&f);
+}
+
+/* Each alone, in a folder that is sound otherwise: told, and no loss. */
+static void test_log_verify__what_mends_itself(void **state) {
+    enum { INDEX_WRONG, TIME_WRONG, ORPHAN_FILE, ORPHAN_FOLDER, CHECKPOINT, CASES };
+    static const char *const kinds[CASES] = {"index", "index", "orphan", "orphan", "checkpoint"};
+    for (int what = 0; what < CASES; what++) {
+        struct fixture f;
+        struct looked looked;
+        fill(&f, 100);
+        fixture_run_ms(&f, 3000);
+        fixture_stop(&f);
+        if (what == INDEX_WRONG) {
+            assert_int_equal(disk_sim_corrupt(f.disk, segment_path(1, SEGMENT_INDEX),
+                                              INDEX_HEADER_BYTES + 4, 1, 1),
+                             0);
+        } else if (what == TIME_WRONG) {
+            /* The second entry's timestamp, now before that of earlier batches. */
+            struct disk_file *file;
+            uint8_t zeros[8] = {0};
+            assert_int_equal(disk_open(f.disk, segment_path(1, SEGMENT_TIMEINDEX),
+                                       DISK_READ | DISK_WRITE, &file),
+                             0);
+            assert_int_equal(disk_pwrite(file, zeros, 8, INDEX_HEADER_BYTES + TIME_ENTRY_BYTES), 0);
+            disk_close(file);
+        } else if (what == ORPHAN_FILE) {
+            make_file(&f, "topics/1-1/00000000000000000777.log");
+        } else if (what == ORPHAN_FOLDER) {
+            assert_int_equal(disk_mkdir(f.disk, "topics/77-0"), 0);
+        } else {
+            assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 4, 1), 0);
+        }
+        look(&f, &looked, false);
+        assert_int_equal(looked.count, 1);
+        assert_int_equal(looked.kept[0].finding.level, FINDING_MENDS);
+        assert_string_equal(looked.kept[0].finding.kind, kinds[what]);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_verify__damaged_frame_is_told_as_recovery_tells_it(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100000);
+    fixture_crash(&f, true);
+    uint64_t at = find_batch(&f, "journal/00000000", 4);
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", at, 1, 1), 0);
+    look(&f, &looked, false);
+    assert_true(looked.events[TOPIC_LOG_DAMAGED] > 0);
+    assert_int_equal(looked.count, 1);
+    assert_string_equal(looked.kept[0].topic, "t");
+    assert_int_equal(looked.kept[0].finding.from, 8);
+    assert_int_equal(looked.kept[0].finding.to, 9);
+    fixture_deinit(&f);
+}
+
+/* Frames that one checkpoint still needs: rot in them is told before it can cost anything. */
+static void test_log_verify__frame_between_the_checkpoints(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100000);
+    fixture_stop(&f);
+    uint64_t at = find_batch(&f, "journal/00000000", 12);
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", at, 1, 1), 0);
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 1);
+    assert_int_equal(looked.kept[0].finding.level, FINDING_MENDS);
+    assert_string_equal(looked.kept[0].finding.kind, "journal");
+    fixture_deinit(&f);
+}
+
+/* Beside a running server only what the newest checkpoint covers is looked at. */
+static void test_log_verify__live_reads_what_a_checkpoint_covers(void **state) {
+    struct fixture f;
+    struct looked looked;
+    fill(&f, 100);
+    fixture_run_ms(&f, 3000);
+    struct batch_spec spec = spec_of(100);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 2);
+    look(&f, &looked, true);
+    assert_int_equal(looked.count, 0);
+    assert_true(looked.verify.records >= 2 * (BATCHES + 1));
+    fixture_deinit(&f);
+}
+
+/* ---- dump ---- */
+
+static int keep_text(void *userdata, struct text *text) {
+    text_append(userdata, text->data, text->size);
+    return 0;
+}
+
+static void dump(struct fixture *f, struct log_dump what, struct text *ret_text) {
+    struct log_inspect inspect = {.folder = f->disk};
+    struct text out;
+    text_init(&out);
+    text_init(ret_text);
+    assert_int_equal(log_inspect_open(&inspect), 0);
+    what.inspect = &inspect;
+    what.out = &out;
+    what.on_text = keep_text;
+    what.userdata = ret_text;
+    assert_int_equal(log_dump_run(&what), 0);
+    log_inspect_close(&inspect);
+    text_deinit(&out);
+    text_append_char(ret_text, '\0');
+}
+
+static unsigned count_of(const struct text *text, const char *what) {
+    unsigned count = 0;
+    for (const char *at = text->data; (at = strstr(at, what)) != NULL; at++) {
+        count++;
+    }
+    return count;
+}
+
+static void test_log_dump__prints_the_range_and_nothing_else(void **state) {
+    struct fixture f;
+    struct text text;
+    fill(&f, 100000);
+    fixture_crash(&f, true);
+    struct log_dump what = {.topic = "t", .partition = 1, .from = 15, .to = 18, .json = true};
+    dump(&f, what, &text);
+    assert_int_equal(count_of(&text, "\"kind\":\"record\""), 4);
+    assert_int_equal(count_of(&text, "\"offset\":15,"), 1);
+    assert_int_equal(count_of(&text, "\"offset\":18,"), 1);
+    assert_int_equal(count_of(&text, "\"kind\":\"batch\""), 3);
+    text_deinit(&text);
+    what.batches_only = true;
+    dump(&f, what, &text);
+    assert_int_equal(count_of(&text, "\"kind\":\"record\""), 0);
+    assert_int_equal(count_of(&text, "\"kind\":\"batch\""), 3);
+    text_deinit(&text);
+    fixture_deinit(&f);
+}
+
+static void test_log_dump__journal_and_checkpoints(void **state) {
+    struct fixture f;
+    struct text text;
+    fill(&f, 100000);
+    fixture_stop(&f);
+    dump(&f, (struct log_dump){.partition = -1, .to = INT64_MAX, .journal = true, .topic = "t"},
+         &text);
+    assert_int_equal(count_of(&text, "  t-1 (folder 1-1) from offset "), BATCHES);
+    assert_int_equal(count_of(&text, "  t-0 (folder 1-0) from offset "), 1);
+    text_deinit(&text);
+    dump(&f, (struct log_dump){.partition = -1, .to = INT64_MAX, .checkpoints = true}, &text);
+    assert_int_equal(count_of(&text, "checkpoint.0: valid, stands for frame "), 1);
+    assert_int_equal(count_of(&text, "t-1 (folder 1-1): offsets 0 to 60, epoch 0"), 1);
+    text_deinit(&text);
+    fixture_deinit(&f);
+}
+
+/* Keys and values come from anyone, and the dump goes to a terminal. */
+static void test_log_dump__escapes_what_a_terminal_would_obey(void **state) {
+    struct text text;
+    text_init(&text);
+    dump_escaped(&text, SPAN_LITERAL("a\"\\\n\x1b[2J\xc2\x9b"
+                                     "\xff \xc3\xa9"));
+    text_append_char(&text, '\0');
+    assert_string_equal(text.data, "\"a\\\"\\\\\\x0a\\x1b[2J\\xc2\\x9b\\xff \xc3\xa9\"");
+    text_deinit(&text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_verify__sound_after_a_stop),
+        cmocka_unit_test(test_log_verify__sees_records_of_the_journal_alone),
+        cmocka_unit_test(test_log_verify__names_topic_partition_and_offsets_of_rot),
+        cmocka_unit_test(test_log_verify__finds_the_next_batch_behind_a_lost_header),
+        cmocka_unit_test(test_log_verify__short_segment_is_loss_up_to_its_end),
+        cmocka_unit_test(test_log_verify__removed_segment_is_loss),
+        cmocka_unit_test(test_log_verify__what_mends_itself),
+        cmocka_unit_test(test_log_verify__damaged_frame_is_told_as_recovery_tells_it),
+        cmocka_unit_test(test_log_verify__frame_between_the_checkpoints),
+        cmocka_unit_test(test_log_verify__live_reads_what_a_checkpoint_covers),
+        cmocka_unit_test(test_log_dump__prints_the_range_and_nothing_else),
+        cmocka_unit_test(test_log_dump__journal_and_checkpoints),
+        cmocka_unit_test(test_log_dump__escapes_what_a_terminal_would_obey),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
