@@ -76,7 +76,8 @@ static int dump_state(struct log_dump *dump) {
         const struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; topic_wanted(dump, topic) && i < topic->public.partition_count; i++) {
             if (partition_wanted(dump, i)) {
-                dump_partition_state(dump->out, dump->json, &topic->storage[i]);
+                dump_partition_state(dump->out, dump->json,
+                                     log_partition_of(topic->public.partitions[i]));
             }
             r = r ? r : flush_text(dump, FLUSH_BYTES);
         }
@@ -225,7 +226,7 @@ static int dump_segment(struct log_dump *dump, const struct log_partition *parti
 static int dump_partitions(struct log_dump *dump, const struct log_topic *topic) {
     int r = 0;
     for (int32_t p = 0; p < topic->public.partition_count && !r; p++) {
-        const struct log_partition *partition = &topic->storage[p];
+        const struct log_partition *partition = log_partition_of(topic->public.partitions[p]);
         for (uint32_t i = 0; i < partition->segment_count && partition_wanted(dump, p) && !r; i++) {
             bool behind = i + 1 < partition->segment_count &&
                           partition->segments[i + 1].base_offset <= dump->from;

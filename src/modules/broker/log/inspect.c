@@ -31,11 +31,14 @@ static void read_checkpoints(struct log_inspect *inspect, struct text *newest, i
     inspect->have_checkpoint = *ret_best >= 0;
 }
 
-static int open_live(struct log_inspect *inspect, struct span body) {
+static int open_live(struct log_inspect *inspect, int slot, struct span body) {
     uint32_t file_id;
     uint64_t position;
-    return inspect->have_checkpoint ? checkpoint_decode(inspect->log, body, &file_id, &position)
-                                    : err_origin(BROKER_E_CORRUPT);
+    if (slot < 0) {
+        return err_origin(BROKER_E_CORRUPT);
+    }
+    return checkpoint_decode(inspect->log, inspect->checkpoints[slot].version, body, &file_id,
+                             &position);
 }
 
 int log_inspect_open(struct log_inspect *inspect) {
@@ -62,7 +65,7 @@ int log_inspect_open(struct log_inspect *inspect) {
         r = topic_log_new(&config, &inspect->log);
     }
     if (!r) {
-        r = inspect->live ? open_live(inspect, text_span(&body)) : recovery_run(inspect->log);
+        r = inspect->live ? open_live(inspect, best, text_span(&body)) : recovery_run(inspect->log);
         recovery_tell(inspect->log);
     }
     text_deinit(&body);

@@ -332,7 +332,7 @@ static int check_partitions(struct log_verify *verify) {
         verify->topics++;
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
             int r = verify->partition < 0 || verify->partition == i
-                        ? check_partition(verify, &topic->storage[i])
+                        ? check_partition(verify, log_partition_of(topic->public.partitions[i]))
                         : 0;
             if (r) {
                 return r;
