@@ -37,6 +37,20 @@ def record_of(found):
     )
 
 
+def java_command(name):
+    """Starts the program java/NAME.java, compiled once for each text of it."""
+    libs = f"{CACHE / 'java/libs'}/*"
+    source = HERE.parent / f"java/{name}.java"
+    classes = CACHE / "java" / ("classes-" + hashlib.sha256(source.read_bytes()).hexdigest()[:12])
+    if not classes.exists():
+        # A folder half filled by a compiler that was ended is never taken for a whole one.
+        fresh = classes.with_suffix(".new")
+        subprocess.run(["javac", "-cp", libs, "-d", str(fresh), str(source)], check=True, timeout=120)
+        fresh.rename(classes)
+    options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m"]
+    return ["java", *options, "-cp", f"{classes}:{libs}", name]
+
+
 class RemoteMember(Member):
     def __init__(self, client, group, topic):
         super().__init__()
@@ -128,22 +142,4 @@ class Java(Remote):
     """Apache's own client."""
 
     def start_command(self):
-        libs = f"{CACHE / 'java/libs'}/*"
-        source = HERE.parent / "java/KafkaClient.java"
-        classes = CACHE / "java" / ("classes-" + hashlib.sha256(source.read_bytes()).hexdigest()[:12])
-        if not classes.exists():
-            # A folder half filled by a compiler that was ended is never taken for a whole one.
-            fresh = classes.with_suffix(".new")
-            subprocess.run(["javac", "-cp", libs, "-d", str(fresh), str(source)], check=True, timeout=120)
-            fresh.rename(classes)
-        return [
-            "java",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            "-Xshare:auto",
-            "-Xmx256m",
-            "-cp",
-            f"{classes}:{libs}",
-            "KafkaClient",
-            self.bootstrap,
-        ]
+        return java_command("KafkaClient") + [self.bootstrap]
