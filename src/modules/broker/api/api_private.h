@@ -34,6 +34,8 @@ struct broker {
     void *server;
     struct list fetches; /* parked: struct fetch.link */
     unsigned fetch_count;
+    struct list produces; /* waiting for the log: struct produce.link */
+    struct timer produce_timer;
     bool draining;
 };
 
@@ -54,6 +56,10 @@ void handle_delete_topics(struct kafka_request *request);
 void handle_describe_configs(struct kafka_request *request);
 void handle_describe_cluster(struct kafka_request *request);
 
+/** produce_init() - list and timer of requests that wait for the log; produce_deinit() stops it */
+void produce_init(struct broker *broker);
+void produce_deinit(struct broker *broker);
+
 /** fetch_drain() - answer every parked fetch now */
 void fetch_drain(struct broker *broker);
 
@@ -68,6 +74,8 @@ void broker_event(const struct broker *broker, enum kafka_server_event event,
                   const struct kafka_request *request, const char *format, ...) _printf_(4, 5);
 /** topic_name_reserved() - ours: not made by clients */
 bool topic_name_reserved(struct span name);
+/** topic_name_internal() - Kafka's own names, marked so even where there is no such topic */
+bool topic_name_internal(struct span name);
 /** topic_name_collides() - a topic exists that differs in . and _ only, which metrics confuse */
 bool topic_name_collides(struct topic_log *log, struct span name);
 /** leader_epoch_check() - error code for a client's current leader epoch; 0 when right, or -1 */

@@ -2,6 +2,7 @@
 #include "api_private.h"
 
 enum {
+    VERSION_BATCHED = 4, /* FindCoordinator with several keys */
     KEY_TYPE_GROUP = 0,
     KEY_TYPE_TRANSACTION = 1,
     ENDPOINT_BROKERS = 1,
@@ -98,8 +99,10 @@ void handle_describe_cluster(struct kafka_request *request) {
  * Transactions are not served: 53 is the one code that every client takes as final at once, where
  * others retry until a timeout that tells nobody anything.
  */
-static int16_t coordinator_error(struct broker *broker, int8_t key_type, struct span *ret_message) {
-    *ret_message = SPAN_NULL;
+static int16_t coordinator_error(struct broker *broker, int8_t key_type, int16_t version,
+                                 struct span *ret_message) {
+    /* So says Kafka where nothing is wrong. */
+    *ret_message = version < VERSION_BATCHED ? SPAN_LITERAL("NONE") : SPAN_LITERAL("");
     if (key_type == KEY_TYPE_TRANSACTION) {
         *ret_message = SPAN_LITERAL("Transactions are not served by this broker.");
         return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
@@ -125,7 +128,7 @@ void handle_find_coordinator(struct kafka_request *request) {
         KAFKA_NEW(request->arena, find_coordinator_response_coordinator,
                   MAX(body->coordinator_keys_count, 1));
     struct span message;
-    int16_t error = coordinator_error(broker, body->key_type, &message);
+    int16_t error = coordinator_error(broker, body->key_type, request->version, &message);
 
     if (!answer || !rows) {
         out_of_memory(request);
@@ -167,6 +170,8 @@ void handle_init_producer_id(struct kafka_request *request) {
         answer->error_code = body->transactional_id.size
                                  ? KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
                                  : KAFKA_INVALID_REQUEST;
+    } else if ((body->producer_id == -1) != (body->producer_epoch == -1)) {
+        answer->error_code = KAFKA_INVALID_REQUEST; /* both or none (KIP-360) */
     } else if (topic_log_producer_id(broker->log, &producer_id)) {
         answer->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS; /* the next block is on its way */
     } else {

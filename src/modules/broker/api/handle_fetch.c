@@ -128,7 +128,7 @@ static void check_part(struct fetch_part *part) {
                             : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
         return;
     }
-    error = leader_epoch_check(partition, part->wanted->current_leader_epoch);
+    error = leader_epoch_check(partition, MAX(part->wanted->current_leader_epoch, -1));
     if (error) {
         set_error(part, error);
         return;

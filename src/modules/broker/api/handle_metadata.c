@@ -1,10 +1,19 @@
 /*
  * Metadata. Topics come into being here: a name asked for with the flag (implied before
  * version 4) is created, and the answer waits until that is durable; asking for all creates none.
+ *
+ * A request that names any topic by its id is about ids alone, as in Kafka; a topic that is named
+ * twice is told once.
  */
+#include "places.h"
+
 #include "api_private.h"
 
+#include <errno.h>
+
 enum {
+    VERSION_IDS = 10,          /* in the layout */
+    VERSION_IDS_ANSWERED = 12, /* and as a question */
     CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
     TOPIC_OPERATIONS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
 };
@@ -114,11 +123,16 @@ static bool may_create(const struct kafka_request *request, struct span name) {
 static bool add_named(struct lookup *lookup, struct span name) {
     struct metadata_response *answer = lookup->answer;
     const struct broker *broker = lookup->request->userdata;
+    const struct metadata_request *body = lookup->request->body;
     int32_t index = answer->topics_count++;
     struct metadata_response_topic *row = &answer->topics[index];
     struct topic *topic;
 
     row->name = name;
+    row->is_internal = topic_name_internal(name);
+    if (body->include_topic_authorized_operations) {
+        row->topic_authorized_operations = TOPIC_OPERATIONS;
+    }
     if (!topic_name_valid(name)) {
         row->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;
         return true;
@@ -175,23 +189,89 @@ static bool add_all(struct lookup *lookup) {
     return true;
 }
 
+static bool is_by_id(const struct metadata_request_topic *topic) {
+    return !uuid_is_zero(&topic->topic_id);
+}
+
+/* Which topics are named again further on; NULL when none is. */
+static int find_twins(const struct kafka_request *request, bool by_id, uint32_t **ret_last) {
+    const struct metadata_request *body = request->body;
+    uint32_t count = (uint32_t)body->topics_count;
+    struct place *places = arena_alloc(request->arena, count * sizeof *places);
+
+    if (!places) {
+        return err_origin(-ENOMEM);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct metadata_request_topic *topic = &body->topics[i];
+
+        places[i].topic =
+            by_id ? span_of(topic->topic_id.bytes, sizeof topic->topic_id.bytes) : topic->name;
+    }
+    return places_last(request->arena, places, count, ret_last);
+}
+
 static bool add_requested(struct lookup *lookup) {
     const struct metadata_request *body = lookup->request->body;
+    bool by_id = false;
+    uint32_t *last;
     bool ok = true;
 
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        by_id = by_id || is_by_id(&body->topics[i]);
+    }
     lookup->answer->topics =
         KAFKA_NEW(lookup->request->arena, metadata_response_topic, body->topics_count);
-    if (!lookup->answer->topics) {
+    if (!lookup->answer->topics || find_twins(lookup->request, by_id, &last)) {
         return false;
     }
     for (int32_t i = 0; ok && i < body->topics_count; i++) {
         const struct metadata_request_topic *topic = &body->topics[i];
 
-        ok = lookup->request->version >= 10 && !uuid_is_zero(&topic->topic_id)
-                 ? add_by_id(lookup, &topic->topic_id)
-                 : add_named(lookup, topic->name);
+        if ((last && last[i] != (uint32_t)i) || (by_id && !is_by_id(topic))) {
+            continue;
+        }
+        ok = by_id ? add_by_id(lookup, &topic->topic_id) : add_named(lookup, topic->name);
     }
     return ok;
+}
+
+/* A null name is a topic asked for by its id: from version 12 on, and with an id. */
+static int16_t check_request(const struct kafka_request *request) {
+    const struct metadata_request *body = request->body;
+
+    for (int32_t i = 0; request->version >= VERSION_IDS && i < body->topics_count; i++) {
+        if (request->version < VERSION_IDS_ANSWERED &&
+            (!body->topics[i].name.data || is_by_id(&body->topics[i]))) {
+            return KAFKA_INVALID_REQUEST;
+        }
+        if (!body->topics[i].name.data && !is_by_id(&body->topics[i])) {
+            return KAFKA_UNKNOWN_SERVER_ERROR;
+        }
+    }
+    return 0;
+}
+
+/* Nothing but the error, for every topic. */
+static void refuse_request(struct kafka_request *request, int16_t error) {
+    const struct metadata_request *body = request->body;
+    struct metadata_response *answer = KAFKA_NEW(request->arena, metadata_response, 1);
+
+    if (answer) {
+        answer->topics = KAFKA_NEW(request->arena, metadata_response_topic, body->topics_count);
+    }
+    if (!answer || !answer->topics) {
+        out_of_memory(request);
+        return;
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        struct metadata_response_topic *row = &answer->topics[answer->topics_count++];
+
+        row->error_code = error;
+        row->name = body->topics[i].name.data ? body->topics[i].name : SPAN_LITERAL("");
+        row->topic_id = body->topics[i].topic_id;
+    }
+    kafka_respond(request, answer);
 }
 
 void handle_metadata(struct kafka_request *request) {
@@ -201,9 +281,14 @@ void handle_metadata(struct kafka_request *request) {
     struct metadata_response_broker *self = KAFKA_NEW(request->arena, metadata_response_broker, 1);
     struct metadata_response *answer = KAFKA_NEW(request->arena, metadata_response, 1);
     bool all = body->topics_count < 0 || (request->version == 0 && body->topics_count == 0);
+    int16_t error = check_request(request);
 
     if (!lookup || !self || !answer) {
         out_of_memory(request);
+        return;
+    }
+    if (error) {
+        refuse_request(request, error);
         return;
     }
     lookup->request = request;

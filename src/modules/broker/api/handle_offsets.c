@@ -1,7 +1,17 @@
 /* ListOffsets and OffsetForLeaderEpoch: from times and epochs to offsets. */
+#include "places.h"
+
 #include "api_private.h"
 
 #include <eventbox/loop/op.h>
+
+#include <errno.h>
+
+enum { READ_UNCOMMITTED = 0, READ_COMMITTED = 1 };
+
+/* Marks of entries in place of an index. */
+#define TWIN_LAST        (UINT32_MAX - 1)
+#define TWIN_BEFORE_LAST UINT32_MAX
 
 /* Timestamps with a meaning of their own. */
 enum {
@@ -18,6 +28,8 @@ struct listing {
     struct kafka_request *request;
     struct list_offsets_response *answer;
     int32_t topic, partition; /* next to look at */
+    uint32_t *last;           /* of places_last(): partitions that are named twice */
+    uint32_t entry;           /* of topic and partition */
     struct topic *held;       /* with a reference during the lookup */
     struct partition_lookup lookup;
 };
@@ -62,37 +74,51 @@ static void go_on(struct listing *listing);
 static void on_lookup(struct partition_lookup *lookup, int status) {
     struct listing *listing = container_of(lookup, struct listing, lookup);
 
-    take_lookup(&listing->answer->topics[listing->topic].partitions[listing->partition], lookup,
-                status);
+    struct list_offsets_response_topic *row = &listing->answer->topics[listing->topic];
+
+    take_lookup(&row->partitions[row->partitions_count - 1], lookup, status);
     topic_unref(listing->held);
-    listing->partition++;
     go_on(listing);
+}
+
+static int16_t check_one(const struct listing *listing,
+                         const struct list_offsets_request_partition *wanted,
+                         const struct partition *partition) {
+    const struct list_offsets_request *body = listing->request->body;
+    int16_t error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+
+    if (body->isolation_level != READ_UNCOMMITTED && body->isolation_level != READ_COMMITTED) {
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    }
+    if (!is_served(wanted->timestamp, listing->request->version)) {
+        return KAFKA_UNSUPPORTED_VERSION;
+    }
+    if (partition) {
+        error = leader_epoch_check(partition, wanted->current_leader_epoch);
+    }
+    return error;
 }
 
 /* Return false when on_lookup() follows. */
 static bool list_one(struct listing *listing, const struct list_offsets_request_topic *topic,
                      const struct list_offsets_request_partition *wanted,
                      struct list_offsets_response_partition *row) {
+    const struct list_offsets_request *body = listing->request->body;
     const struct broker *broker = listing->request->userdata;
     struct topic *found = topic_log_find(broker->log, topic->name);
     struct partition *partition = found ? partition_get(found, wanted->partition_index) : NULL;
     int r;
 
     row->partition_index = wanted->partition_index;
-    if (!partition) {
-        row->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-        return true;
-    }
-    row->error_code = leader_epoch_check(partition, wanted->current_leader_epoch);
-    if (row->error_code == 0 && !is_served(wanted->timestamp, listing->request->version)) {
-        row->error_code = KAFKA_UNSUPPORTED_VERSION;
-    }
+    row->error_code = check_one(listing, wanted, partition);
     if (row->error_code) {
         return true;
     }
     switch (wanted->timestamp) {
-    case AT_LATEST: /* for both isolation levels: nothing is unstable without transactions */
-        row->offset = partition->high_watermark;
+    case AT_LATEST:
+        row->offset = body->isolation_level == READ_COMMITTED
+                          ? partition_last_stable_offset(partition)
+                          : partition->high_watermark;
         row->leader_epoch = partition->leader_epoch;
         return true;
     case AT_EARLIEST:
@@ -124,9 +150,19 @@ static void go_on(struct listing *listing) {
         const struct list_offsets_request_topic *topic = &body->topics[listing->topic];
         struct list_offsets_response_topic *row = &listing->answer->topics[listing->topic];
 
-        for (; listing->partition < topic->partitions_count; listing->partition++) {
-            if (!list_one(listing, topic, &topic->partitions[listing->partition],
-                          &row->partitions[listing->partition])) {
+        while (listing->partition < topic->partitions_count) {
+            int32_t index = listing->partition++;
+            uint32_t entry = listing->entry++;
+            struct list_offsets_response_partition *to;
+
+            if (listing->last && listing->last[entry] == TWIN_BEFORE_LAST) {
+                continue;
+            }
+            to = &row->partitions[row->partitions_count++];
+            if (listing->last && listing->last[entry] == TWIN_LAST) {
+                to->partition_index = topic->partitions[index].partition_index;
+                to->error_code = KAFKA_INVALID_REQUEST;
+            } else if (!list_one(listing, topic, &topic->partitions[index], to)) {
                 return;
             }
         }
@@ -134,34 +170,66 @@ static void go_on(struct listing *listing) {
     kafka_respond(listing->request, listing->answer);
 }
 
+/* Marks the entries of partitions that are named twice: neither of them is looked at. */
+static int find_twins(struct listing *listing, uint32_t count) {
+    const struct list_offsets_request *body = listing->request->body;
+    struct arena *arena = listing->request->arena;
+    struct place *places = arena_alloc(arena, count * sizeof *places);
+    uint32_t n = 0;
+    int r;
+
+    if (!places) {
+        return err_origin(-ENOMEM);
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
+            places[n++] =
+                (struct place){body->topics[i].name, body->topics[i].partitions[p].partition_index};
+        }
+    }
+    r = places_last(arena, places, count, &listing->last);
+    for (uint32_t i = 0; r == 0 && listing->last && i < count; i++) {
+        if (listing->last[i] < TWIN_LAST && listing->last[i] != i) {
+            listing->last[listing->last[i]] = TWIN_LAST;
+            listing->last[i] = TWIN_BEFORE_LAST;
+        }
+    }
+    return r;
+}
+
 void handle_list_offsets(struct kafka_request *request) {
     const struct list_offsets_request *body = request->body;
     struct listing *listing = arena_alloc(request->arena, sizeof *listing);
     struct list_offsets_response *answer = KAFKA_NEW(request->arena, list_offsets_response, 1);
-    int32_t count = MAX(body->topics_count, 0);
+    int32_t topics = MAX(body->topics_count, 0);
+    uint32_t count = 0;
 
     if (answer) {
-        answer->topics = KAFKA_NEW(request->arena, list_offsets_response_topic, count);
+        answer->topics = KAFKA_NEW(request->arena, list_offsets_response_topic, topics);
     }
     if (!listing || !answer || !answer->topics) {
         out_of_memory(request);
         return;
     }
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < topics; i++) {
         struct list_offsets_response_topic *row = &answer->topics[i];
+        int32_t partitions = MAX(body->topics[i].partitions_count, 0);
 
         row->name = body->topics[i].name;
-        row->partitions_count = MAX(body->topics[i].partitions_count, 0);
-        row->partitions =
-            KAFKA_NEW(request->arena, list_offsets_response_partition, row->partitions_count);
+        row->partitions = KAFKA_NEW(request->arena, list_offsets_response_partition, partitions);
         if (!row->partitions) {
             out_of_memory(request);
             return;
         }
+        count += (uint32_t)partitions;
     }
-    answer->topics_count = count;
+    answer->topics_count = topics;
     listing->request = request;
     listing->answer = answer;
+    if (count > 1 && find_twins(listing, count)) {
+        out_of_memory(request);
+        return;
+    }
     go_on(listing);
 }
 
@@ -181,9 +249,15 @@ static void find_epoch_end(const struct kafka_request *request,
         return;
     }
     row->error_code = leader_epoch_check(partition, wanted->current_leader_epoch);
-    /* An epoch that never was, or is yet to come, is undefined: -1 and -1. */
-    if (row->error_code == 0 && wanted->leader_epoch >= 0 &&
-        wanted->leader_epoch <= partition->leader_epoch) {
+    /* What never was is told by -1 and -1: the epoch -1 itself, and one that is yet to come. */
+    if (row->error_code || wanted->leader_epoch == -1 ||
+        wanted->leader_epoch > partition->leader_epoch) {
+        return;
+    }
+    if (wanted->leader_epoch < 0) { /* before all epochs: nothing of it is in the log */
+        row->leader_epoch = wanted->leader_epoch;
+        row->end_offset = partition->log_start_offset;
+    } else {
         partition_epoch_end(broker->log, partition, wanted->leader_epoch, &row->leader_epoch,
                             &row->end_offset);
     }

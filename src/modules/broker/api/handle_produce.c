@@ -2,12 +2,22 @@
  * Produce. Each partition is an append of its own, as in Kafka: one that is refused does not hold
  * the others back. The batch stays where the socket put it: the log takes a reference to the frame.
  * The answer leaves when the last append is durable, also for acks=1; acks=0 gets none.
+ *
+ * An answer waits for timeout_ms at most: then what is not durable is answered with error 7, whose
+ * outcome nobody knows. Its appends go on, so the memory that they live in, the request's arena, is
+ * taken away from the request and outlives it. One lazy timer serves all requests.
  */
-#include "api_private.h"
+#include "places.h"
+#include "produce_batch.h"
 
-#include "codec.h"
+#include <errno.h>
 
-enum { VERSION_ZSTD = 7, VERSION_TOPIC_IDS = 13, AT_MAGIC = 16 };
+enum {
+    VERSION_FIRST = 3,
+    VERSION_TOPIC_IDS = 13,
+    /* A client that gives no time at all means the time of replicas, not that of a disk. */
+    TIMEOUT_LEAST_MS = 1000,
+};
 
 struct produce;
 
@@ -17,25 +27,41 @@ struct produce_append {
     struct produce *produce;
     struct produce_response_partition *row;
     struct topic *topic; /* with a reference */
+    int64_t max_timestamp_ms;
+    bool pending;
 };
 
 struct produce {
-    struct kafka_request *request;
+    struct kafka_request *request; /* NULL once it is gone and appends are left */
     struct produce_response *answer;
     struct produce_append *appends; /* one for each partition of the request */
     int32_t append_count;
     unsigned pending;
-    bool ready;  /* every append was begun */
-    bool failed; /* some partition has an error */
+    bool ready;       /* every append was begun */
+    bool failed;      /* some partition has an error */
+    bool gave_up;     /* answered before every append was done */
+    struct list link; /* in broker.produces while it waits */
+    int64_t deadline_ns;
+    struct arena arena; /* what this lives in, once @request is NULL */
 };
 
 static void finish_if_ready(struct produce *produce) {
-    const struct produce_request *body = produce->request->body;
     struct kafka_request *request = produce->request;
+    const struct produce_request *body;
 
     if (!produce->ready || produce->pending > 0) {
         return;
     }
+    if (produce->gave_up) {
+        if (!request) {
+            struct arena arena = produce->arena;
+
+            arena_deinit(&arena);
+        }
+        return;
+    }
+    list_remove(&produce->link);
+    body = request->body;
     if (body->acks != 0) {
         kafka_respond(request, produce->answer);
     } else if (produce->failed) {
@@ -45,13 +71,18 @@ static void finish_if_ready(struct produce *produce) {
     }
 }
 
+/* Where the log itself refused the batch, Kafka tells the log start offset all the same. */
 static void refuse(struct produce *produce, struct produce_response_partition *row, int16_t error,
-                   const char *message) {
+                   const struct partition *partition, const char *message) {
+    bool told = partition && error != KAFKA_CORRUPT_MESSAGE && error != KAFKA_MESSAGE_TOO_LARGE &&
+                error != KAFKA_STORAGE_ERROR && error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION &&
+                error != KAFKA_UNKNOWN_TOPIC_ID;
+
     produce->failed = true;
     row->error_code = error;
     row->base_offset = -1;
     row->log_append_time_ms = -1;
-    row->log_start_offset = -1;
+    row->log_start_offset = told ? partition->log_start_offset : -1;
     row->error_message = message ? span_text(message) : SPAN_NULL;
 }
 
@@ -60,99 +91,101 @@ static int16_t append_error(const struct kafka_request *request, int code) {
                                                                             : kafka_error_of(code);
 }
 
+static void fill_row(const struct produce_append *item) {
+    item->row->base_offset = item->part.base_offset;
+    item->row->log_start_offset = item->part.partition->log_start_offset;
+    /* Of a batch that was there already, Kafka tells the time of the record. */
+    item->row->log_append_time_ms =
+        item->part.duplicate ? item->max_timestamp_ms : item->part.log_append_time_ms;
+}
+
 static void on_durable(struct append *append, int status) {
     struct produce_append *item = container_of(append, struct produce_append, append);
     struct produce *produce = item->produce;
 
-    if (status) {
-        refuse(produce, item->row, append_error(produce->request, status),
+    item->pending = false;
+    if (status && !produce->gave_up) {
+        refuse(produce, item->row, append_error(produce->request, status), item->part.partition,
                error_row_get(status)->text);
-    } else {
-        item->row->base_offset = item->part.base_offset;
-        item->row->log_append_time_ms = item->part.log_append_time_ms;
-        item->row->log_start_offset = item->part.partition->log_start_offset;
+    } else if (!produce->gave_up) {
+        fill_row(item);
     }
     topic_unref(item->topic);
     produce->pending--;
     finish_if_ready(produce);
 }
 
-/* What only a key-less record of a compacted topic can be refused for needs a look inside. */
-static int16_t check_keys(struct span bytes, struct kafka_request *request,
-                          struct produce_response_partition *row) {
-    struct record_iterator it;
-    struct record record;
-    int32_t index = 0;
-    int16_t error = 0;
-    int r = record_iterator_init(&it, bytes);
+/* ---- an answer that cannot wait any longer ---- */
 
-    while (r == 0 && (r = record_iterator_next(&it, &record)) == 1) {
-        r = 0;
-        if (!record.key.data) {
-            error = KAFKA_INVALID_RECORD;
-            row->record_errors = KAFKA_NEW(request->arena, produce_response_record_error, 1);
-            if (row->record_errors) {
-                row->record_errors_count = 1;
-                row->record_errors->batch_index = index;
-                row->record_errors->batch_index_error_message =
-                    SPAN_LITERAL("A compacted topic takes no record without a key.");
-            }
-            break;
-        }
-        index++;
-        if (index == it.batch.record_count) {
-            break;
-        }
+/* The request ends before its appends: they keep the arena that they are in. */
+static void on_free(struct kafka_request *request) {
+    struct produce *produce = request->parked;
+
+    if (produce->pending > 0) {
+        produce->request = NULL;
+        produce->arena = *request->arena;
+        arena_init(request->arena, produce->arena.limit_bytes);
     }
-    record_iterator_deinit(&it);
-    return r ? KAFKA_CORRUPT_MESSAGE : error;
 }
 
-/* The rules of the protocol; size, CRC and sequence are checked by the log. */
-static int16_t check_batch(struct kafka_request *request, const struct topic *topic,
-                           struct span bytes, struct record_batch *batch, const char **ret_message,
-                           struct produce_response_partition *row) {
-    const struct broker *broker = request->userdata;
-    const uint8_t *data = bytes.data;
-    int codec;
-
-    *ret_message = NULL;
-    if (bytes.size > AT_MAGIC && data[AT_MAGIC] != 2) {
-        *ret_message = "Record batches must have magic 2.";
-        return KAFKA_INVALID_RECORD;
+static void give_up(struct produce *produce) {
+    list_remove(&produce->link);
+    produce->gave_up = true;
+    for (int32_t i = 0; i < produce->append_count; i++) {
+        if (produce->appends[i].pending) {
+            refuse(produce, produce->appends[i].row, KAFKA_REQUEST_TIMED_OUT, NULL,
+                   "The batch was not durable in time; whether it will be is not known.");
+        }
     }
-    if (record_batch_parse(bytes, batch)) {
-        return KAFKA_CORRUPT_MESSAGE;
-    }
-    codec = batch->attributes & RECORD_BATCH_CODEC_MASK;
-    if (codec > RECORD_CODEC_ZSTD ||
-        (codec == RECORD_CODEC_ZSTD && request->version < VERSION_ZSTD)) {
-        *ret_message = "This version of Produce does not know the compression of the batch.";
-        return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
-    }
-    if (batch->total_bytes != bytes.size) {
-        *ret_message = "A partition takes exactly one record batch a request.";
-        return KAFKA_INVALID_RECORD;
-    }
-    if (batch->record_count == 0 || batch->record_count - 1 != batch->last_offset_delta) {
-        *ret_message = "The batch's record count does not match its offsets.";
-        return KAFKA_INVALID_RECORD;
-    }
-    if (batch->attributes & RECORD_BATCH_CONTROL) {
-        *ret_message = "Clients cannot write control batches.";
-        return KAFKA_INVALID_RECORD;
-    }
-    if (batch->attributes & RECORD_BATCH_TRANSACTIONAL) {
-        *ret_message = "Transactions are not served by this broker.";
-        return KAFKA_INVALID_TXN_STATE;
-    }
-    /* Without a producer id the rest means nothing: kafkajs writes epoch and sequence 0 there. */
-    if (batch->producer_id >= 0 && (batch->producer_epoch < 0 || batch->base_sequence < 0)) {
-        *ret_message = "Producer id, epoch and sequence contradict one another.";
-        return KAFKA_INVALID_RECORD;
-    }
-    return topic_config_compacts(broker->log, topic) ? check_keys(bytes, request, row) : 0;
+    kafka_respond(produce->request, produce->answer);
 }
+
+/* All that are overdue; then sleeps until the next one would be. */
+static void on_produce_timer(struct timer *timer) {
+    struct broker *broker = container_of(timer, struct broker, produce_timer);
+    int64_t now = loop_now_ns(broker->loop);
+    int64_t next = INT64_MAX;
+
+    list_for_each_safe(link, &broker->produces) {
+        struct produce *produce = list_entry(link, struct produce, link);
+
+        if (produce->deadline_ns <= now) {
+            give_up(produce);
+        } else {
+            next = MIN(next, produce->deadline_ns);
+        }
+    }
+    if (next != INT64_MAX) {
+        timer_start(timer, next - now);
+    }
+}
+
+static void wait_for_log(struct produce *produce) {
+    struct broker *broker = produce->request->userdata;
+    const struct produce_request *body = produce->request->body;
+    int64_t wait_ms = MAX(body->timeout_ms, TIMEOUT_LEAST_MS);
+    struct timer *timer = &broker->produce_timer;
+
+    if (body->acks == 0) {
+        return;
+    }
+    produce->deadline_ns = loop_now_ns(broker->loop) + wait_ms * NS_PER_MS;
+    list_push_back(&broker->produces, &produce->link);
+    if (!timer_running(timer) || timer->due_ns > produce->deadline_ns) {
+        timer_start_ms(timer, wait_ms);
+    }
+}
+
+void produce_init(struct broker *broker) {
+    list_init(&broker->produces);
+    timer_init(&broker->produce_timer, broker->loop, on_produce_timer);
+}
+
+void produce_deinit(struct broker *broker) {
+    timer_stop(&broker->produce_timer);
+}
+
+/* ---- the partitions of a request ---- */
 
 static struct topic *find_topic(const struct kafka_request *request,
                                 const struct produce_request_topic *wanted, int16_t *ret_error) {
@@ -177,22 +210,27 @@ static void append_partition(struct produce *produce, struct topic *topic, int16
                              const struct produce_request_partition *wanted,
                              struct produce_response_partition *row) {
     const struct broker *broker = produce->request->userdata;
-    struct span bytes = wanted->records.span;
     struct partition *partition = topic ? partition_get(topic, wanted->index) : NULL;
     struct produce_append *item;
     struct record_batch batch;
+    struct span bytes;
     const char *message;
     int16_t error;
     int r;
 
     row->index = wanted->index;
     if (!partition) {
-        refuse(produce, row, topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic_error, NULL);
+        refuse(produce, row, topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic_error, NULL, NULL);
         return;
     }
-    error = check_batch(produce->request, topic, bytes, &batch, &message, row);
+    error = produce_batch_find(produce->request->version, wanted->records.span, &bytes, &message);
     if (error) {
-        refuse(produce, row, error, message);
+        refuse(produce, row, error, NULL, message);
+        return;
+    }
+    error = produce_batch_check(produce->request, topic, bytes, &batch, row, &message);
+    if (error) {
+        refuse(produce, row, error, partition, message);
         return;
     }
     item = &produce->appends[produce->append_count++];
@@ -206,11 +244,14 @@ static void append_partition(struct produce *produce, struct topic *topic, int16
     item->append.done = on_durable;
     r = topic_log_append(broker->log, &item->append);
     if (r) {
-        refuse(produce, row, append_error(produce->request, r),
+        refuse(produce, row, append_error(produce->request, r), partition,
                r > 0 ? error_row_get(r)->text : NULL);
+        produce->append_count--;
         return;
     }
     item->topic = topic_ref(topic);
+    item->max_timestamp_ms = batch.max_timestamp_ms;
+    item->pending = true;
     produce->pending++;
 }
 
@@ -218,19 +259,55 @@ static void append_partition(struct produce *produce, struct topic *topic, int16
 static int16_t check_request(const struct kafka_request *request) {
     const struct produce_request *body = request->body;
 
-    if (request->version < 3) {
+    if (request->version < VERSION_FIRST) {
         return KAFKA_UNSUPPORTED_VERSION;
     }
-    if (body->transactional_id.data) {
-        return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    for (int32_t i = 0; i < body->topic_data_count; i++) {
+        const struct produce_request_topic *topic = &body->topic_data[i];
+
+        for (int32_t p = 0; p < topic->partition_data_count; p++) {
+            if (produce_batch_is_transactional(topic->partition_data[p].records.span)) {
+                return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+            }
+        }
     }
     return body->acks < -1 || body->acks > 1 ? KAFKA_INVALID_REQUIRED_ACKS : 0;
 }
 
+static int find_twins(const struct kafka_request *request, uint32_t count, uint32_t **ret_last) {
+    const struct produce_request *body = request->body;
+    struct place *places;
+    uint32_t n = 0;
+
+    *ret_last = NULL;
+    if (count < 2) {
+        return 0;
+    }
+    places = arena_alloc(request->arena, count * sizeof *places);
+    if (!places) {
+        return err_origin(-ENOMEM);
+    }
+    for (int32_t i = 0; i < body->topic_data_count; i++) {
+        const struct produce_request_topic *topic = &body->topic_data[i];
+        struct span name = request->version >= VERSION_TOPIC_IDS
+                               ? span_of(topic->topic_id.bytes, sizeof topic->topic_id.bytes)
+                               : topic->name;
+
+        for (int32_t p = 0; p < topic->partition_data_count; p++) {
+            places[n++] = (struct place){name, topic->partition_data[p].index};
+        }
+    }
+    return places_last(request->arena, places, count, ret_last);
+}
+
+/* @last: of find_twins(), beginning with this topic's; of two entries for a partition the last
+ * counts. */
 static bool append_topic(struct produce *produce, const struct produce_request_topic *wanted,
-                         struct produce_response_topic *row, int16_t request_error) {
+                         const uint32_t *last, uint32_t first, int16_t request_error) {
     struct produce_response_partition *partitions = KAFKA_NEW(
         produce->request->arena, produce_response_partition, MAX(wanted->partition_data_count, 0));
+    struct produce_response_topic *row =
+        &produce->answer->responses[produce->answer->responses_count];
     struct topic *topic;
     int16_t error;
 
@@ -240,45 +317,68 @@ static bool append_topic(struct produce *produce, const struct produce_request_t
     row->name = wanted->name;
     row->topic_id = wanted->topic_id;
     row->partition_responses = partitions;
-    row->partition_responses_count = MAX(wanted->partition_data_count, 0);
     topic = find_topic(produce->request, wanted, &error);
     for (int32_t i = 0; i < wanted->partition_data_count; i++) {
+        struct produce_response_partition *to = &partitions[row->partition_responses_count];
+
+        if (last && last[first + (uint32_t)i] != first + (uint32_t)i) {
+            continue;
+        }
+        row->partition_responses_count++;
         if (request_error) {
-            partitions[i].index = wanted->partition_data[i].index;
-            refuse(produce, &partitions[i], request_error, NULL);
+            to->index = wanted->partition_data[i].index;
+            refuse(produce, to, request_error, NULL, NULL);
         } else {
-            append_partition(produce, topic, error, &wanted->partition_data[i], &partitions[i]);
+            append_partition(produce, topic, error, &wanted->partition_data[i], to);
         }
     }
+    produce->answer->responses_count += row->partition_responses_count > 0;
     return true;
+}
+
+static struct produce *produce_new(struct kafka_request *request, uint32_t partitions) {
+    const struct produce_request *body = request->body;
+    struct produce *produce = arena_alloc(request->arena, sizeof *produce);
+    struct produce_response *answer = KAFKA_NEW(request->arena, produce_response, 1);
+
+    if (!produce || !answer) {
+        return NULL;
+    }
+    produce->request = request;
+    produce->answer = answer;
+    produce->appends = arena_alloc(request->arena, partitions * sizeof *produce->appends);
+    answer->responses =
+        KAFKA_NEW(request->arena, produce_response_topic, MAX(body->topic_data_count, 0));
+    return produce->appends && answer->responses ? produce : NULL;
 }
 
 void handle_produce(struct kafka_request *request) {
     const struct produce_request *body = request->body;
-    struct produce *produce = arena_alloc(request->arena, sizeof *produce);
-    struct produce_response *answer = KAFKA_NEW(request->arena, produce_response, 1);
     int16_t error = check_request(request);
-    size_t partitions = 0;
-    bool ok = true;
+    struct produce *produce;
+    uint32_t partitions = 0;
+    uint32_t *last;
+    bool ok;
 
     for (int32_t i = 0; i < body->topic_data_count; i++) {
-        partitions += (size_t)MAX(body->topic_data[i].partition_data_count, 0);
+        partitions += (uint32_t)MAX(body->topic_data[i].partition_data_count, 0);
     }
-    if (produce && answer) {
-        produce->appends = arena_alloc(request->arena, partitions * sizeof *produce->appends);
-        answer->responses =
-            KAFKA_NEW(request->arena, produce_response_topic, MAX(body->topic_data_count, 0));
-    }
-    if (!produce || !answer || !produce->appends || !answer->responses) {
+    produce = produce_new(request, partitions);
+    if (!produce || find_twins(request, partitions, &last)) {
         out_of_memory(request);
         return;
     }
-    produce->request = request;
-    produce->answer = answer;
+    request->parked = produce;
+    request->on_free = on_free;
+    partitions = 0;
+    ok = true;
     for (int32_t i = 0; ok && i < body->topic_data_count; i++) {
-        ok = append_topic(produce, &body->topic_data[i], &answer->responses[i], error);
-        answer->responses_count += ok;
+        ok = append_topic(produce, &body->topic_data[i], last, partitions, error);
+        partitions += (uint32_t)MAX(body->topic_data[i].partition_data_count, 0);
     }
     produce->ready = true;
+    if (produce->pending > 0) {
+        wait_for_log(produce);
+    }
     finish_if_ready(produce);
 }

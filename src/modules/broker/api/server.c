@@ -67,6 +67,7 @@ int kafka_server_new(const struct kafka_server_config *config, struct kafka_serv
         .server = server,
     };
     list_init(&server->broker.fetches);
+    produce_init(&server->broker);
 
     r = add_handlers(
         server, &(struct kafka_handlers){broker_handlers, broker_handlers_count, &server->broker});
@@ -172,6 +173,7 @@ void kafka_server_free(struct kafka_server *server) {
         free(server->listeners[i]->advertised_host);
         free(server->listeners[i]);
     }
+    produce_deinit(&server->broker);
     kafka_encoded_deinit(&server->encoded);
     free(server);
 }

@@ -18,6 +18,12 @@ bool topic_name_reserved(struct span name) {
     return name.size >= ours.size && memcmp(name.data, ours.data, ours.size) == 0;
 }
 
+bool topic_name_internal(struct span name) {
+    return span_equal(name, SPAN_LITERAL("__consumer_offsets")) ||
+           span_equal(name, SPAN_LITERAL("__transaction_state")) ||
+           span_equal(name, SPAN_LITERAL("__share_group_state"));
+}
+
 /* Metrics write both as "_", so Kafka refuses two topics that differ only there. */
 static bool collide(struct span a, struct span b) {
     const char *x = a.data;
@@ -52,7 +58,7 @@ bool topic_name_collides(struct topic_log *log, struct span name) {
 }
 
 int16_t leader_epoch_check(const struct partition *partition, int32_t epoch) {
-    if (epoch < 0 || epoch == partition->leader_epoch) {
+    if (epoch == -1 || epoch == partition->leader_epoch) {
         return 0;
     }
     return epoch < partition->leader_epoch ? KAFKA_FENCED_LEADER_EPOCH : KAFKA_UNKNOWN_LEADER_EPOCH;

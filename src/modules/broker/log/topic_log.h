@@ -162,6 +162,11 @@ struct partition {
     struct list waiters;    /* struct partition_waiter.link */
 };
 
+/** partition_last_stable_offset() - the first offset that read_committed must not see: the high
+ * watermark, as long as there are no transactions */
+static inline int64_t partition_last_stable_offset(const struct partition *partition) {
+    return partition->high_watermark;
+}
 /** partition_get() - NULL when @index is out of range */
 struct partition *partition_get(struct topic *topic, int32_t index);
 /**

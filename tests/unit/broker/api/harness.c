@@ -41,10 +41,12 @@ void harness_init(struct harness *h) {
         .find_api = find_api,
     };
     list_init(&h->broker.fetches);
+    produce_init(&h->broker);
 }
 
 void harness_deinit(struct harness *h) {
     assert_int_equal(fake_log_leaks(h->log), 0);
+    produce_deinit(&h->broker);
     fake_log_free(h->log);
     loop_free(h->loop);
 }

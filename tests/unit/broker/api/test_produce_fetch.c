@@ -163,8 +163,8 @@ static void test_produce__refuses_wrong_acks_and_transactions(void **state) {
     produce_args(&args, 2, 0, batch);
     assert_int_equal(produce(9, &args).error_code, KAFKA_INVALID_REQUIRED_ACKS);
     produce_args(&args, -1, 0, batch);
-    args.body.transactional_id = SPAN_LITERAL("tx");
-    assert_int_equal(produce(9, &args).error_code, KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    args.body.transactional_id = SPAN_LITERAL("tx"); /* the batch decides, as in Kafka */
+    assert_int_equal(produce(9, &args).error_code, 0);
 }
 
 /* Changes one field of a good batch and makes the CRC right again. */
@@ -178,7 +178,8 @@ static struct buf *batch_with(size_t at, uint64_t value, size_t bytes) {
     return batch;
 }
 
-static void test_produce__validates_the_batch(void **state) {
+/* G34, G37: what Kafka refuses, by the same codes. */
+static void test_produce__validates_the_batch_G34_G37(void **state) {
     static const struct {
         const char *what;
         size_t at;
@@ -188,13 +189,19 @@ static void test_produce__validates_the_batch(void **state) {
     } rows[] = {
         {"magic 1", 16, 1, 1, 9, KAFKA_INVALID_RECORD},
         {"a control batch", 21, 32, 2, 9, KAFKA_INVALID_RECORD},
-        {"a transactional batch", 21, 16, 2, 9, KAFKA_INVALID_TXN_STATE},
+        {"magic 3", 16, 3, 1, 9, KAFKA_CORRUPT_MESSAGE},
+        {"a transactional batch", 21, 16, 2, 9, KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED},
+        {"a base offset", 0, 100, 8, 9, KAFKA_INVALID_RECORD},
+        {"no records", 57, 0, 4, 9, KAFKA_INVALID_RECORD},
+        {"more records than there are", 57, 3, 4, 9, KAFKA_INVALID_RECORD},
+        {"a record longer than the batch", 61, 200, 1, 9, KAFKA_INVALID_RECORD},
+        {"a length below any message's", 8, 13, 4, 9, KAFKA_CORRUPT_MESSAGE},
         {"zstd before version 7", 21, 4, 2, 6, KAFKA_UNSUPPORTED_COMPRESSION_TYPE},
         {"an unknown codec", 21, 5, 2, 9, KAFKA_UNSUPPORTED_COMPRESSION_TYPE},
         {"a gap in the offsets", 23, 5, 4, 9, KAFKA_INVALID_RECORD},
         {"an id without sequence", 43, 1, 8, 9, KAFKA_INVALID_RECORD},
         {"a sequence without id, as kafkajs has it", 53, 0, 4, 9, 0},
-        {"a length beyond the bytes", 8, 100000, 4, 9, KAFKA_CORRUPT_MESSAGE},
+        {"a length beyond the bytes", 8, 100000, 4, 9, KAFKA_INVALID_RECORD},
     };
     struct topic *topic = harness_topic(&h, "t", 1);
 
@@ -212,16 +219,121 @@ static void test_produce__validates_the_batch(void **state) {
 
 static void test_produce__refuses_a_wrong_crc_two_batches_and_none(void **state) {
     _cleanup_(buf_unrefp) struct buf *bad = batch_new(1, 1000);
+    _cleanup_(buf_unrefp) struct buf *length = batch_new(1, 1000);
     _cleanup_(buf_unrefp) struct buf *one = batch_new(1, 1000);
     _cleanup_(buf_unrefp) struct buf *two = buf_new(2 * one->size);
 
     harness_topic(&h, "t", 1);
     bad->data[bad->size - 2] ^= 1;
+    length->data[61] ^= 2; /* the length of its record: damage all the same, not a wrong batch */
     memcpy(two->data, one->data, one->size);
     memcpy(two->data + one->size, one->data, one->size);
     assert_int_equal(produce_error(9, bad), KAFKA_CORRUPT_MESSAGE);
+    assert_int_equal(produce_error(9, length), KAFKA_CORRUPT_MESSAGE);
     assert_int_equal(produce_error(9, two), KAFKA_INVALID_RECORD);
-    assert_int_equal(produce_error(9, NULL), KAFKA_CORRUPT_MESSAGE);
+    assert_int_equal(produce_error(9, NULL), KAFKA_INVALID_RECORD);
+}
+
+static void test_produce__leaves_out_bytes_that_are_no_other_batch(void **state) {
+    struct topic *topic = harness_topic(&h, "t", 1);
+    _cleanup_(buf_unrefp) struct buf *one = batch_new(1, 1000);
+    _cleanup_(buf_unrefp) struct buf *more = buf_new(one->size + 11);
+
+    memcpy(more->data, one->data, one->size);
+    memset(more->data + one->size, 0xff, 11);
+    assert_int_equal(produce_error(9, more), 0);
+    assert_int_equal(topic->partitions[0]->log_end_offset, 1);
+}
+
+/* G39: Kafka tells where the log begins when it is the log that refused the batch. */
+static void test_produce__tells_the_log_start_with_an_error_G39(void **state) {
+    struct topic *topic = harness_topic(&h, "t", 1);
+    _cleanup_(buf_unrefp) struct buf *control = batch_with(21, 32, 2);
+    _cleanup_(buf_unrefp) struct buf *bad = batch_new(1, 1000);
+    struct produce_response_partition row;
+    struct produce_args args;
+
+    topic->partitions[0]->log_start_offset = 7;
+    produce_args(&args, -1, 0, control);
+    row = produce(9, &args);
+    assert_int_equal(row.error_code, KAFKA_INVALID_RECORD);
+    assert_int_equal(row.log_start_offset, 7);
+    assert_int_equal(row.base_offset, -1);
+    bad->data[70] ^= 1;
+    produce_args(&args, -1, 0, bad);
+    row = produce(9, &args);
+    assert_int_equal(row.error_code, KAFKA_CORRUPT_MESSAGE);
+    assert_int_equal(row.log_start_offset, -1);
+}
+
+static void test_produce__counts_the_last_of_two_entries_for_a_partition(void **state) {
+    struct topic *topic = harness_topic(&h, "t", 1);
+    _cleanup_(buf_unrefp) struct buf *one = batch_new(1, 1000);
+    _cleanup_(buf_unrefp) struct buf *three = batch_new(3, 1000);
+    struct produce_request_partition entries[40];
+    struct produce_response *answer;
+    struct produce_args args;
+    struct call call;
+
+    /* Few are compared by pairs, many by hashes. */
+    for (int32_t count = 2; count <= 40; count += 38) {
+        produce_args(&args, -1, 0, one);
+        for (int32_t i = 0; i < count; i++) {
+            entries[i] = args.partition;
+            entries[i].index = i == count - 1 ? 0 : i;
+        }
+        entries[count - 1].records.span = span_of(three->data, three->size);
+        args.topic.partition_data = entries;
+        args.topic.partition_data_count = count;
+        call_start(&h, &call, PRODUCE, 9, &args.body);
+        answer = call_wait(&h, &call);
+        assert_int_equal(answer->responses_count, 1);
+        assert_int_equal(answer->responses[0].partition_responses_count, count - 1);
+        call_end(&call);
+    }
+    assert_int_equal(topic->partitions[0]->log_end_offset, 6);
+}
+
+static void test_produce__answers_at_the_timeout_and_lets_the_append_go_on(void **state) {
+    struct topic *topic = harness_topic(&h, "t", 1);
+    _cleanup_(buf_unrefp) struct buf *batch = batch_new(1, 1000);
+    struct produce_response *answer;
+    struct produce_args args;
+    struct call call;
+
+    fake_log_hold(h.log, true);
+    produce_args(&args, -1, 0, batch);
+    args.body.timeout_ms = 3000;
+    call_start(&h, &call, PRODUCE, 9, &args.body);
+    clock_manual_advance(&h.clock, 2900 * NS_PER_MS);
+    harness_turn(&h);
+    assert_false(call.done);
+    clock_manual_advance(&h.clock, 200 * NS_PER_MS);
+    answer = call_wait(&h, &call);
+    assert_int_equal(answer->responses[0].partition_responses[0].error_code,
+                     KAFKA_REQUEST_TIMED_OUT);
+    call_end(&call);
+    fake_log_release(h.log, 0);
+    assert_int_equal(topic->partitions[0]->high_watermark, 1);
+    assert_int_equal(topic->refs, 0);
+}
+
+static void test_produce__waits_a_while_whatever_the_timeout(void **state) {
+    _cleanup_(buf_unrefp) struct buf *batch = batch_new(1, 1000);
+    struct produce_args args;
+    struct call call;
+
+    harness_topic(&h, "t", 1);
+    fake_log_hold(h.log, true);
+    produce_args(&args, -1, 0, batch);
+    args.body.timeout_ms = 0;
+    call_start(&h, &call, PRODUCE, 9, &args.body);
+    clock_manual_advance(&h.clock, 500 * NS_PER_MS);
+    harness_turn(&h);
+    assert_false(call.done);
+    fake_log_release(h.log, 0);
+    call_wait(&h, &call);
+    call_end(&call);
 }
 
 static void test_produce__refuses_a_batch_that_is_too_large(void **state) {
@@ -236,8 +348,8 @@ static void test_produce__refuses_a_batch_that_is_too_large(void **state) {
     assert_int_equal(produce_error(9, batch), KAFKA_MESSAGE_TOO_LARGE);
 }
 
-static void test_produce__names_the_record_without_key_of_a_compacted_topic(void **state) {
-    _cleanup_(buf_unrefp) struct buf *batch = batch_new(1, 1000);
+static void test_produce__names_each_record_without_key_of_a_compacted_topic_G36(void **state) {
+    _cleanup_(buf_unrefp) struct buf *batch = batch_new(3, 1000);
     struct produce_response *answer;
     struct produce_args args;
     struct call call;
@@ -249,8 +361,8 @@ static void test_produce__names_the_record_without_key_of_a_compacted_topic(void
     call_start(&h, &call, PRODUCE, 9, &args.body);
     answer = call_wait(&h, &call);
     assert_int_equal(answer->responses[0].partition_responses[0].error_code, KAFKA_INVALID_RECORD);
-    assert_int_equal(answer->responses[0].partition_responses[0].record_errors_count, 1);
-    assert_int_equal(answer->responses[0].partition_responses[0].record_errors[0].batch_index, 0);
+    assert_int_equal(answer->responses[0].partition_responses[0].record_errors_count, 3);
+    assert_int_equal(answer->responses[0].partition_responses[0].record_errors[2].batch_index, 2);
     call_end(&call);
 }
 
@@ -581,10 +693,15 @@ int main(void) {
         TEST(test_produce__with_acks_0_has_no_answer),
         TEST(test_produce__refuses_unknown_places),
         TEST(test_produce__refuses_wrong_acks_and_transactions),
-        TEST(test_produce__validates_the_batch),
+        TEST(test_produce__validates_the_batch_G34_G37),
         TEST(test_produce__refuses_a_wrong_crc_two_batches_and_none),
+        TEST(test_produce__leaves_out_bytes_that_are_no_other_batch),
+        TEST(test_produce__tells_the_log_start_with_an_error_G39),
+        TEST(test_produce__counts_the_last_of_two_entries_for_a_partition),
+        TEST(test_produce__answers_at_the_timeout_and_lets_the_append_go_on),
+        TEST(test_produce__waits_a_while_whatever_the_timeout),
         TEST(test_produce__refuses_a_batch_that_is_too_large),
-        TEST(test_produce__names_the_record_without_key_of_a_compacted_topic),
+        TEST(test_produce__names_each_record_without_key_of_a_compacted_topic_G36),
         TEST(test_fetch__gives_records_in_every_version),
         TEST(test_fetch__parks_until_records_come),
         TEST(test_fetch__answers_empty_at_the_deadline),

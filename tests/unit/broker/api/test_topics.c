@@ -156,6 +156,79 @@ static void test_metadata__by_id(void **state) {
     call_end(&call);
 }
 
+static struct metadata_response *ask(struct call *call, int16_t version,
+                                     struct metadata_request_topic *topics, int32_t count) {
+    struct metadata_request body;
+
+    kafka_init(&kafka_metadata_request_type, &body, 1);
+    body.topics = topics;
+    body.topics_count = count;
+    body.allow_auto_topic_creation = false;
+    call_start(&h, call, METADATA, version, &body);
+    return call_wait(&h, call);
+}
+
+/* One answer for a topic that is named twice, by name or by id, among few and among many. */
+static void test_metadata__tells_a_topic_once(void **state) {
+    struct metadata_request_topic topics[40];
+    struct metadata_response *answer;
+    struct uuid id = harness_topic(&h, "a", 1)->id;
+    struct call call;
+
+    for (int32_t count = 2; count <= 40; count += 38) {
+        kafka_init(&kafka_metadata_request_topic_type, topics, 40);
+        for (int32_t i = 0; i < count; i++) {
+            topics[i].name = i % 2 ? SPAN_LITERAL("a") : SPAN_LITERAL("nope");
+        }
+        answer = ask(&call, 9, topics, count);
+        assert_int_equal(answer->topics_count, 2);
+        call_end(&call);
+    }
+    kafka_init(&kafka_metadata_request_topic_type, topics, 40);
+    topics[0].name = topics[2].name = SPAN_NULL;
+    topics[0].topic_id = topics[2].topic_id = id;
+    topics[1].name = SPAN_LITERAL("other"); /* by id alone, once there is one */
+    answer = ask(&call, 12, topics, 3);
+    assert_int_equal(answer->topics_count, 1);
+    assert_true(span_equal(answer->topics[0].name, SPAN_LITERAL("a")));
+    call_end(&call);
+}
+
+/* Ids can be asked for from version 12 on; a topic with neither name nor id never. */
+static void test_metadata__refuses_ids_where_kafka_does(void **state) {
+    struct metadata_request_topic topic;
+    struct metadata_response *answer;
+    struct call call;
+
+    kafka_init(&kafka_metadata_request_topic_type, &topic, 1);
+    topic.topic_id = harness_topic(&h, "a", 1)->id;
+    for (int16_t version = 10; version <= 13; version++) {
+        topic.name = version < 12 ? SPAN_LITERAL("a") : SPAN_NULL;
+        answer = ask(&call, version, &topic, 1);
+        assert_int_equal(answer->topics[0].error_code, version < 12 ? KAFKA_INVALID_REQUEST : 0);
+        assert_int_equal(answer->brokers_count, version < 12 ? 0 : 1);
+        call_end(&call);
+    }
+    kafka_init(&kafka_metadata_request_topic_type, &topic, 1);
+    topic.name = SPAN_NULL;
+    answer = ask(&call, 12, &topic, 1);
+    assert_int_equal(answer->topics[0].error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    call_end(&call);
+}
+
+static void test_metadata__marks_kafkas_own_topics_G19(void **state) {
+    struct metadata_request_topic topic;
+    struct metadata_response *answer;
+    struct call call;
+
+    kafka_init(&kafka_metadata_request_topic_type, &topic, 1);
+    topic.name = SPAN_LITERAL("__transaction_state");
+    answer = ask(&call, 9, &topic, 1);
+    assert_int_equal(answer->topics[0].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_true(answer->topics[0].is_internal);
+    call_end(&call);
+}
+
 /* ---- CreateTopics, DeleteTopics ---- */
 
 static struct create_topics_response_topic create(int16_t version, const char *name,
@@ -355,6 +428,43 @@ static struct offset_for_leader_epoch_response_partition epoch_end(int16_t versi
     return row;
 }
 
+/* Kafka refuses a partition that is named twice, once; an unknown isolation level as a whole. */
+static void test_list_offsets__refuses_twins_and_unknown_levels(void **state) {
+    struct list_offsets_request_partition partitions[4];
+    struct list_offsets_response_topic *row;
+    struct list_offsets_request_topic topic;
+    struct list_offsets_request body;
+    struct call call;
+
+    harness_topic(&h, "t", 2);
+    kafka_init(&kafka_list_offsets_request_type, &body, 1);
+    kafka_init(&kafka_list_offsets_request_topic_type, &topic, 1);
+    kafka_init(&kafka_list_offsets_request_partition_type, partitions, 4);
+    body.topics = &topic;
+    body.topics_count = 1;
+    topic.name = SPAN_LITERAL("t");
+    topic.partitions = partitions;
+    topic.partitions_count = 4;
+    for (int i = 0; i < 4; i++) {
+        partitions[i].partition_index = i == 1;
+        partitions[i].timestamp = -2;
+    }
+    call_start(&h, &call, LIST_OFFSETS, 7, &body);
+    row = ((struct list_offsets_response *)call_wait(&h, &call))->topics;
+    assert_int_equal(row->partitions_count, 2);
+    assert_int_equal(row->partitions[0].partition_index, 1);
+    assert_int_equal(row->partitions[0].error_code, 0);
+    assert_int_equal(row->partitions[1].partition_index, 0);
+    assert_int_equal(row->partitions[1].error_code, KAFKA_INVALID_REQUEST);
+    call_end(&call);
+    body.isolation_level = 2;
+    topic.partitions_count = 1;
+    call_start(&h, &call, LIST_OFFSETS, 7, &body);
+    row = ((struct list_offsets_response *)call_wait(&h, &call))->topics;
+    assert_int_equal(row->partitions[0].error_code, KAFKA_UNKNOWN_SERVER_ERROR);
+    call_end(&call);
+}
+
 static void test_offset_for_leader_epoch__gives_the_end_or_undefined(void **state) {
     struct topic *topic = harness_topic(&h, "t", 1);
 
@@ -457,6 +567,14 @@ static void test_init_producer_id__gives_new_ids_without_transactions(void **sta
         assert_int_equal(answer->producer_id, 1000 + version);
         assert_int_equal(answer->producer_epoch, 0);
         call_end(&call);
+        body.producer_id = 5; /* id and epoch come together or not at all (KIP-360) */
+        if (version >= 3) {
+            call_start(&h, &call, INIT_PRODUCER_ID, version, &body);
+            answer = call_wait(&h, &call);
+            assert_int_equal(answer->error_code, KAFKA_INVALID_REQUEST);
+            call_end(&call);
+        }
+        body.producer_id = -1;
         body.transactional_id = SPAN_LITERAL("tx");
         call_start(&h, &call, INIT_PRODUCER_ID, version, &body);
         answer = call_wait(&h, &call);
@@ -538,12 +656,16 @@ int main(void) {
         TEST(test_metadata__creates_only_when_allowed),
         TEST(test_metadata__of_all_and_of_none),
         TEST(test_metadata__by_id),
+        TEST(test_metadata__tells_a_topic_once),
+        TEST(test_metadata__refuses_ids_where_kafka_does),
+        TEST(test_metadata__marks_kafkas_own_topics_G19),
         TEST(test_create_topics__in_every_version),
         TEST(test_create_topics__refuses),
         TEST(test_create_topics__takes_defaults_and_only_validates),
         TEST(test_delete_topics__by_name_and_by_id),
         TEST(test_delete_topics__keeps_our_own),
         TEST(test_list_offsets__knows_every_special_timestamp),
+        TEST(test_list_offsets__refuses_twins_and_unknown_levels),
         TEST(test_offset_for_leader_epoch__gives_the_end_or_undefined),
         TEST(test_api_versions__advertises_the_table),
         TEST(test_api_versions__refuses_a_strange_software_name),

@@ -1,0 +1,21 @@
+/*
+ * Requests name partitions in lists, and nothing stops a client from naming one twice. Kafka keeps
+ * such lists in maps, so the last entry counts; ListOffsets refuses both. This finds the twins, in
+ * time that grows with the list even where a peer has chosen the names.
+ */
+#pragma once
+
+#include <eventbox/base/arena.h>
+
+struct place {
+    struct span topic; /* name, or the bytes of its id */
+    int32_t partition;
+};
+
+/**
+ * places_last() - for each of @count entries the index of the last one that names the same
+ * @ret_last: @count indexes in memory of @arena; NULL when no two are the same
+ * Return: 0 or -ENOMEM.
+ */
+int places_last(struct arena *arena, const struct place *places, uint32_t count,
+                uint32_t **ret_last) _must_check_;

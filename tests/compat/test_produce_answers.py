@@ -1,0 +1,163 @@
+"""Produce, request by request: what Kafka takes and refuses (G3, G10, G34 to G37, G39, G51 to G53)."""
+
+import pytest
+from raw import NO_ID, Closed, Raw, batch, call, create_topic, message_set
+
+ALL = range(3, 14)
+
+
+@pytest.fixture(scope="module")
+def place(brokers):
+    """A topic for the whole file; offsets are compared by differences."""
+    import secrets
+
+    name = "produce-" + secrets.token_hex(6)
+    return name, create_topic(brokers["external"], name, 2)
+
+
+@pytest.fixture
+def produce(bootstrap, place):
+    def send(records, version=9, acks=-1, topic=None, partition=0, topic_id=None, twice=None, timeout_ms=10000):
+        entries = [{"index": partition, "records": records}]
+        entries += [{"index": partition, "records": twice}] if twice else []
+        row = {"partition_data": entries}
+        row |= {"topic_id": topic_id or place[1]} if version >= 13 else {"name": topic or place[0]}
+        answer = call(
+            bootstrap, "Produce", version, transactional_id=None, acks=acks, timeout_ms=timeout_ms, topic_data=[row]
+        )
+        rows = answer.responses[0].partition_responses
+        assert len(rows) == 1
+        return rows[0]
+
+    return send
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_every_version_gives_the_next_offset(produce, version):
+    first = produce(batch(2), version)
+    second = produce(batch(1), version)
+    assert (first.error_code, second.error_code) == (0, 0)
+    assert second.base_offset == first.base_offset + 2
+    assert second.log_append_time_ms == -1
+    if version >= 5:
+        assert second.log_start_offset == 0
+
+
+REFUSED = {
+    "two batches": (batch() + batch(), 87),
+    "no batch": (b"", 87),
+    "three bytes": (b"abc", 87),
+    "a length of zero": (b"\0" * 16 + b"\2", 2),
+    "magic 0 (G37)": (message_set(0), 87),
+    "magic 1 (G37)": (message_set(1), 87),
+    "magic 3": (batch(magic=3), 2),
+    "a wrong checksum": (batch(crc=5), 2),
+    "a control batch": (batch(attributes=32), 87),
+    "a count below the offsets": (batch(2, last_offset_delta=5), 87),
+    "a count above the records": (batch(2, last_offset_delta=2, record_count=3), 87),
+    "no records": (batch(0, last_offset_delta=0), 87),
+    "a negative count": (batch(2, record_count=-1), 87),
+    "a base offset": (batch(base_offset=100), 87),
+    "a producer without sequence": (batch(producer_id=77), 87),
+    "a producer with epoch, without sequence": (batch(producer_id=77, producer_epoch=0), 87),
+    "a batch that is too large": (batch(value=b"x" * 1100000), 10),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_batch_is_refused_G34(produce, what):
+    records, error = REFUSED[what]
+    row = produce(records)
+    assert (row.error_code, row.base_offset, row.log_append_time_ms) == (error, -1, -1)
+
+
+def test_the_log_start_is_told_where_the_log_refused_G39(produce):
+    assert produce(batch(attributes=32)).log_start_offset == 0
+    assert produce(batch(crc=5)).log_start_offset == -1
+    assert produce(batch() + batch()).log_start_offset == -1
+    assert produce(batch(), partition=9).log_start_offset == -1
+
+
+def test_zstd_needs_version_7_G34(produce):
+    assert produce(batch(attributes=4), version=6).error_code == 76
+
+
+def test_bytes_behind_the_batch_that_are_no_other_are_left_out(produce):
+    first = produce(batch() + b"\xff" * 11)
+    assert first.error_code == 0
+    assert produce(batch()).base_offset == first.base_offset + 1
+
+
+@pytest.mark.parametrize("acks,error", [(2, 21), (-2, 21), (1, 0), (-1, 0)])
+def test_acks_are_checked(produce, acks, error):
+    assert produce(batch(), acks=acks).error_code == error
+
+
+@pytest.mark.parametrize("timeout_ms", [0, -1])
+def test_a_timeout_of_nothing_is_no_error(produce, timeout_ms):
+    assert produce(batch(), timeout_ms=timeout_ms).error_code == 0
+
+
+def test_acks_0_has_no_answer_and_an_error_ends_the_connection_G10(bootstrap, place):
+    def send(raw, partition):
+        row = {"name": place[0], "partition_data": [{"index": partition, "records": batch()}]}
+        raw.send("Produce", 9, transactional_id=None, acks=0, timeout_ms=1000, topic_data=[row])
+
+    with Raw(bootstrap) as raw:
+        send(raw, 0)
+        assert raw.call("Metadata", 1, topics=[]).topics == []  # the next answer is that of the next request
+        send(raw, 9)
+        with pytest.raises(Closed):
+            raw.frame()
+
+
+def test_unknown_places(produce):
+    import uuid
+
+    assert produce(batch(), partition=9).error_code == 3
+    assert produce(batch(), partition=-1).error_code == 3
+    assert produce(batch(), topic="nope").error_code == 3
+    assert produce(batch(), topic="a b").error_code == 3
+    assert produce(batch(), version=13, topic_id=uuid.UUID(int=5)).error_code == 100
+    assert produce(batch(), version=13, topic_id=NO_ID).error_code == 100
+
+
+def test_the_last_entry_for_a_partition_counts(produce):
+    first = produce(batch(1), twice=batch(5))
+    assert produce(batch()).base_offset == first.base_offset + 5
+
+
+def test_records_without_key_of_a_compacted_topic_are_named_G36(bootstrap, produce, topic):
+    create_topic(bootstrap, topic, 1, {"cleanup.policy": "compact"})
+    row = produce(batch(3), topic=topic)
+    assert row.error_code == 87
+    assert [e.batch_index for e in row.record_errors] == [0, 1, 2]
+    assert row.error_message
+    assert produce(batch(3, key=b"k"), topic=topic).error_code == 0
+
+
+def idempotent(sequence, count=1, epoch=0, producer=1):
+    return batch(count, producer_id=10**6 + producer, producer_epoch=epoch, base_sequence=sequence)
+
+
+def test_a_retried_batch_gets_its_first_offset_G51(produce):
+    sent = [idempotent(i) for i in range(5)]
+    offsets = [produce(b).base_offset for b in sent]
+    assert [produce(b).base_offset for b in sent] == offsets
+    assert produce(idempotent(5)).error_code == 0
+    assert produce(idempotent(9)).error_code == 45
+    assert produce(idempotent(6)).error_code == 0
+
+
+def test_a_producer_without_state_may_begin_anywhere_G52(produce):
+    assert produce(idempotent(7, producer=2)).error_code == 0
+    assert produce(idempotent(5, epoch=1, producer=2)).error_code == 45
+    assert produce(idempotent(0, epoch=1, producer=2)).error_code == 0
+    assert produce(idempotent(8, epoch=0, producer=2)).error_code == 47
+
+
+def test_a_sequence_wraps_G53(produce):
+    assert produce(idempotent(2**31 - 1, producer=3)).error_code == 0
+    assert produce(idempotent(0, producer=3)).error_code == 0
+    assert produce(idempotent(2**31 - 2, count=3, producer=4)).error_code == 0  # around inside the batch
+    assert produce(idempotent(1, producer=4)).error_code == 0
