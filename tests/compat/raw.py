@@ -1,4 +1,4 @@
-"""Single requests of any version, as no client would send them. Encoding is kafka-python's, which knows nothing of ours."""
+"""Single requests of any version, as no client would send them, encoded by kafka-python."""
 
 import importlib
 import socket

@@ -1,4 +1,4 @@
-"""Metadata, ListOffsets, epochs, coordinators and producer ids, request by request (G1 to G6, G13 to G19, G31 to G33)."""
+"""Metadata, ListOffsets, epochs, coordinators and producer ids, request by request (G1-G5, G13-G17, G31-G33)."""
 
 import struct
 import uuid
