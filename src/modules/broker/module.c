@@ -184,6 +184,30 @@ static const struct conf_row conf_rows[] = {
      .max = 1000000,
      .unit = "groups",
      .doc = "Consumer groups that are remembered."},
+    {.name = "group_memory",
+     .type = CONF_SIZE,
+     .offset = ROW(group_memory_bytes),
+     .default_text = "32MiB",
+     .min = 1 << 20,
+     .max = INT64_C(1) << 40,
+     .unit = "bytes",
+     .doc = "Members and committed offsets of all groups together; more are refused."},
+    {.name = "offsets_retention",
+     .type = CONF_DURATION,
+     .offset = ROW(offsets_retention_ms),
+     .default_text = "7d",
+     .min = 60000,
+     .max = INT64_C(315360000000),
+     .unit = "ms",
+     .doc = "Committed offsets live so long after their group has become empty."},
+    {.name = "offsets_retention_check",
+     .type = CONF_DURATION,
+     .offset = ROW(offsets_check_ms),
+     .default_text = "10m",
+     .min = 10,
+     .max = 86400000,
+     .unit = "ms",
+     .doc = "How often that is looked at."},
     {0},
 };
 
@@ -217,6 +241,9 @@ enum broker_metric {
     BROKER_M_GROUPS,
     BROKER_M_COMMITS,
     BROKER_M_REBALANCES,
+    BROKER_M_GROUPS_REFUSED,
+    BROKER_M_GROUP_MEMORY,
+    BROKER_M_OFFSETS_EXPIRED,
 };
 
 static const struct metric_row metric_rows[] = {
@@ -269,6 +296,12 @@ static const struct metric_row metric_rows[] = {
                           "Offsets committed"},
     [BROKER_M_REBALANCES] = {"eventbox_group_rebalances_total", METRIC_COUNTER, NULL,
                              "Rebalances begun"},
+    [BROKER_M_GROUPS_REFUSED] = {"eventbox_group_refused_total", METRIC_COUNTER, NULL,
+                                 "Groups, members and offsets refused for want of room"},
+    [BROKER_M_GROUP_MEMORY] = {"eventbox_group_memory_bytes", METRIC_GAUGE, NULL,
+                               "Memory of members and committed offsets"},
+    [BROKER_M_OFFSETS_EXPIRED] = {"eventbox_group_offsets_expired_total", METRIC_COUNTER, NULL,
+                                  "Committed offsets that outlived their retention"},
     {0},
 };
 
@@ -343,9 +376,13 @@ static int start_parts(struct broker_module *broker) {
                    .session_max_ms = settings->session_max_ms,
                    .initial_rebalance_delay_ms = settings->rebalance_delay_ms,
                    .members_max = (unsigned)settings->members_max,
-                   .groups_max = (unsigned)settings->groups_max},
+                   .groups_max = (unsigned)settings->groups_max,
+                   .member_bytes_max = GROUP_LIMITS_DEFAULT.member_bytes_max},
         .offsets_partitions = 50,
-        .metadata_bytes_max = 4096,
+        .metadata_max = 4096,
+        .memory_bytes = (size_t)settings->group_memory_bytes,
+        .retention_ms = settings->offsets_retention_ms,
+        .retention_check_ms = settings->offsets_check_ms,
         .on_group = on_group,
         .userdata = broker,
     };
@@ -575,6 +612,9 @@ static void broker_collect(void *state) {
     metric_set(&metrics[BROKER_M_GROUPS], groups.groups);
     metric_set(&metrics[BROKER_M_COMMITS], (int64_t)groups.commits);
     metric_set(&metrics[BROKER_M_REBALANCES], (int64_t)groups.rebalances);
+    metric_set(&metrics[BROKER_M_GROUPS_REFUSED], (int64_t)groups.refused);
+    metric_set(&metrics[BROKER_M_GROUP_MEMORY], (int64_t)groups.memory_bytes);
+    metric_set(&metrics[BROKER_M_OFFSETS_EXPIRED], (int64_t)groups.expired);
 }
 
 static struct topic_port *broker_topic_port(void *state) {

@@ -1,4 +1,4 @@
-/* Groups by id, their offsets, and the one way in which anything about them becomes durable. */
+/* Groups by id, their committed offsets, and what the rest of the broker asks of them. */
 #include "coordinator_private.h"
 
 #include <eventbox/base/bytes.h>
@@ -6,18 +6,6 @@
 #include <string.h>
 
 static const struct span offsets_topic = {"__consumer_offsets", 18};
-
-/* ---- where a group's records go ---- */
-
-/* Java's String.hashCode() over the group id, as Kafka places groups; ids are ASCII in practice. */
-static int32_t group_partition(struct span id, int32_t partition_count) {
-    uint32_t hash = 0;
-    const uint8_t *bytes = id.data;
-    for (size_t i = 0; i < id.size; i++) {
-        hash = 31 * hash + bytes[i];
-    }
-    return (int32_t)((hash & 0x7fffffff) % (uint32_t)partition_count);
-}
 
 static void on_topic_created(struct topic_log_request *request, int status) {
     free(request); /* a failed log answers the appends that follow */
@@ -65,13 +53,30 @@ struct offset_entry *offset_entry_find(struct group_entry *group, struct span to
     return hashmap_find(&group->offsets, span_of(key, offset_key(topic, partition, key)));
 }
 
+static void offset_entry_free(struct group_entry *group, struct offset_entry *entry) {
+    if (entry) {
+        group_budget_give(&group->coordinator->budget, entry->counted_bytes);
+        free(entry);
+    }
+}
+
+bool offset_entry_has_room(struct group_entry *group, size_t bytes) {
+    struct group_budget *budget = &group->coordinator->budget;
+    bool room = group_budget_take(budget, sizeof(struct offset_entry) + bytes);
+    if (room) {
+        group_budget_give(budget, sizeof(struct offset_entry) + bytes);
+    }
+    return room;
+}
+
 int offset_entry_put(struct group_entry *group, struct span topic, int32_t partition,
                      const struct committed_offset *committed) {
-    void *old = NULL;
-    struct offset_entry *entry = malloc(sizeof *entry + topic.size + 5 + committed->metadata.size);
+    size_t bytes = sizeof(struct offset_entry) + topic.size + 5 + committed->metadata.size;
+    struct offset_entry *entry = malloc(bytes);
     if (!entry) {
         return err_origin(-ENOMEM);
     }
+    entry->counted_bytes = bytes;
     entry->topic_size = topic.size;
     entry->partition = partition;
     entry->key_size = offset_key(topic, partition, entry->key);
@@ -82,20 +87,21 @@ int offset_entry_put(struct group_entry *group, struct span topic, int32_t parti
     entry->committed.metadata = span_of(entry->key + entry->key_size, committed->metadata.size);
     struct span key = span_of(entry->key, entry->key_size);
     /* The map borrows the key from its value, so the old value leaves before the new one enters. */
-    old = hashmap_remove(&group->offsets, key);
-    free(old);
+    offset_entry_free(group, hashmap_remove(&group->offsets, key));
     int r = hashmap_put(&group->offsets, key, entry, NULL);
     if (r < 0) {
         free(entry);
+        return err_trace(r);
     }
-    return err_trace(r);
+    group->coordinator->budget.used_bytes += bytes; /* durable: it counts whether it fits or not */
+    return 0;
 }
 
 void offset_entry_remove(struct group_entry *group, struct span topic, int32_t partition) {
     struct offset_entry *entry = offset_entry_find(group, topic, partition);
     if (entry) {
         hashmap_remove(&group->offsets, span_of(entry->key, entry->key_size));
-        free(entry);
+        offset_entry_free(group, entry);
     }
 }
 
@@ -105,19 +111,63 @@ static void on_persist(struct group *group, uint64_t ticket);
 static void on_state(struct group *group, enum group_state state);
 static const struct group_hooks group_hooks = {on_persist, on_state};
 
+static size_t group_entry_bytes(const struct group *group) {
+    return sizeof(struct group_entry) + sizeof *group + strlen(group->id);
+}
+
 static void group_entry_free(struct group_entry *entry) {
     size_t position = 0;
     struct offset_entry *offset;
     while ((offset = hashmap_next(&entry->offsets, &position))) {
-        free(offset);
+        offset_entry_free(entry, offset);
     }
     hashmap_deinit(&entry->offsets);
+    if (entry->group) {
+        group_budget_give(&entry->coordinator->budget, group_entry_bytes(entry->group));
+    }
     group_free(entry->group);
     free(entry);
 }
 
 struct group_entry *group_entry_find(struct coordinator *coordinator, struct span id) {
     return hashmap_find(&coordinator->groups, id);
+}
+
+static struct group_entry *group_entry_new(struct coordinator *coordinator, struct span id) {
+    struct group_entry *entry = calloc(1, sizeof *entry);
+    if (!entry) {
+        return NULL;
+    }
+    entry->coordinator = coordinator;
+    hashmap_init(&entry->offsets, random_u64(coordinator->config.random),
+                 random_u64(coordinator->config.random));
+    if (group_new(coordinator->config.loop, coordinator->config.random, &coordinator->config.limits,
+                  &coordinator->budget, &group_hooks, entry, id, &entry->group) != 0) {
+        group_entry_free(entry);
+        return NULL;
+    }
+    coordinator->budget.used_bytes += group_entry_bytes(entry->group); /* bounded by their number */
+    if (hashmap_put(&coordinator->groups, span_text(entry->group->id), entry, NULL) != 0) {
+        group_entry_free(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+/* Room for one more: a group that never had a member or an offset is nowhere but in memory, so one
+ * of those may go before a new one is refused. */
+static bool forget_unused_group(struct coordinator *coordinator) {
+    size_t position = 0;
+    struct group_entry *entry;
+    while ((entry = hashmap_next(&coordinator->groups, &position))) {
+        const struct group *group = entry->group;
+        if (group->state == GROUP_EMPTY && group->generation == 0 && group->pending_count == 0 &&
+            entry->offsets.count == 0 && entry->writes == 0) {
+            group_entry_remove(entry);
+            return true;
+        }
+    }
+    return false;
 }
 
 enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id,
@@ -127,17 +177,12 @@ enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id
         *ret_entry = entry;
         return KAFKA_NONE;
     }
-    if (coordinator->groups.count >= coordinator->config.limits.groups_max ||
-        !(entry = calloc(1, sizeof *entry))) {
+    if (!coordinator->load && coordinator->groups.count >= coordinator->config.limits.groups_max &&
+        !forget_unused_group(coordinator)) {
+        coordinator->budget.refused++;
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
-    entry->coordinator = coordinator;
-    hashmap_init(&entry->offsets, random_u64(coordinator->config.random),
-                 random_u64(coordinator->config.random));
-    if (group_new(coordinator->config.loop, coordinator->config.random, &coordinator->config.limits,
-                  &group_hooks, entry, id, &entry->group) != 0 ||
-        hashmap_put(&coordinator->groups, span_text(entry->group->id), entry, NULL) != 0) {
-        group_entry_free(entry);
+    if (!(entry = group_entry_new(coordinator, id))) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     *ret_entry = entry;
@@ -152,85 +197,6 @@ void group_entry_remove(struct group_entry *entry) {
     }
     if (entry->writes == 0) {
         group_entry_free(entry);
-    }
-}
-
-/* ---- durable writes ---- */
-
-struct group_write *group_write_new(struct group_entry *entry) {
-    struct group_write *write = calloc(1, sizeof *write);
-    if (!write) {
-        return NULL;
-    }
-    write->entry = entry;
-    record_batch_builder_init(&write->builder);
-    return write;
-}
-
-void group_write_add(struct group_write *write, struct text *key, struct text *value) {
-    int64_t now_ms = clock_wall_ms(loop_clock(write->entry->coordinator->config.loop));
-    record_batch_builder_add(&write->builder, now_ms, text_span(key),
-                             value ? text_span(value) : SPAN_NULL, NULL, 0);
-    text_clear(key);
-    if (value) {
-        text_clear(value);
-    }
-}
-
-void group_write_discard(struct group_write *write) {
-    if (write) {
-        record_batch_builder_deinit(&write->builder);
-        free(write);
-    }
-}
-
-static void group_write_end(struct group_write *write, int status) {
-    struct group_entry *entry = write->entry;
-    if (write->done) {
-        write->done(write, status);
-    }
-    group_write_discard(write);
-    entry->writes--;
-    if (entry->deleted && entry->writes == 0) {
-        group_entry_free(entry);
-    }
-}
-
-static void on_appended(struct append *append, int status) {
-    group_write_end(container_of(append, struct group_write, append), status);
-}
-
-static int group_write_append(struct group_write *write) {
-    struct coordinator *coordinator = write->entry->coordinator;
-    int r = coordinator_prepare(coordinator);
-    if (r != 0) {
-        return err_trace(r);
-    }
-    struct topic *topic = topic_log_find(coordinator->config.log, offsets_topic);
-    struct buf *batch = record_batch_builder_finish(&write->builder, 0);
-    if (!batch || !topic) {
-        buf_unref(batch);
-        return err_origin(batch ? TOPIC_E_UNKNOWN : -ENOMEM);
-    }
-    struct span id = span_text(write->entry->group->id);
-    write->part.partition = partition_get(topic, group_partition(id, topic->partition_count));
-    write->part.batch = slice_of(batch, 0, batch->size);
-    write->append.class = APPEND_RESERVED;
-    write->append.parts = &write->part;
-    write->append.part_count = 1;
-    write->append.done = on_appended;
-    r = topic_log_append(coordinator->config.log, &write->append);
-    buf_unref(batch); /* the log has a reference of its own */
-    return err_trace(r);
-}
-
-void group_write_submit(struct group_write *write,
-                        void (*done)(struct group_write *write, int status)) {
-    write->done = done;
-    write->entry->writes++;
-    int r = group_write_append(write);
-    if (r != 0) {
-        group_write_end(write, r);
     }
 }
 
@@ -275,6 +241,7 @@ int coordinator_new(const struct coordinator_config *config, struct coordinator 
         return err_origin(-ENOMEM);
     }
     coordinator->config = *config;
+    coordinator->budget.max_bytes = config->memory_bytes;
     hashmap_init(&coordinator->groups, random_u64(config->random), random_u64(config->random));
     *ret_coordinator = coordinator;
     return 0;
@@ -283,6 +250,8 @@ int coordinator_new(const struct coordinator_config *config, struct coordinator 
 void coordinator_start(struct coordinator *coordinator) {
     if (topic_log_find(coordinator->config.log, offsets_topic)) {
         load_start(coordinator);
+    } else {
+        expiry_start(coordinator);
     }
 }
 
@@ -291,6 +260,7 @@ void coordinator_free(struct coordinator *coordinator) {
         return;
     }
     load_abandon(coordinator);
+    expiry_stop(coordinator);
     size_t position = 0;
     struct group_entry *entry;
     while ((entry = hashmap_next(&coordinator->groups, &position))) {
@@ -300,10 +270,11 @@ void coordinator_free(struct coordinator *coordinator) {
     free(coordinator);
 }
 
-enum kafka_error coordinator_check(struct coordinator *coordinator, struct span group_id) {
-    if (group_id.size == 0) {
-        return KAFKA_INVALID_GROUP_ID;
-    }
+enum kafka_error coordinator_check_member(struct coordinator *coordinator, struct span group_id) {
+    return group_id.size == 0 ? KAFKA_INVALID_GROUP_ID : coordinator_check(coordinator);
+}
+
+enum kafka_error coordinator_check(const struct coordinator *coordinator) {
     if (coordinator->load) {
         return KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     }
@@ -336,7 +307,7 @@ static void on_mirrored(struct group_write *write, int status) {
 int coordinator_commit(struct coordinator *coordinator, struct span group, struct span topic,
                        int32_t partition, int64_t offset) {
     struct group_entry *entry;
-    if (coordinator_check(coordinator, group) != KAFKA_NONE ||
+    if (coordinator_check_member(coordinator, group) != KAFKA_NONE ||
         group_entry_get(coordinator, group, &entry) != KAFKA_NONE) {
         return err_origin(TOPIC_E_FULL);
     }
@@ -346,8 +317,15 @@ int coordinator_commit(struct coordinator *coordinator, struct span group, struc
         free(mirror);
         return err_origin(-ENOMEM);
     }
+    const struct topic *there = topic_log_find(coordinator->config.log, topic);
     mirror->committed = (struct committed_offset){
-        offset, -1, clock_wall_ms(loop_clock(coordinator->config.loop)), span_of("", 0)};
+        .offset = offset,
+        .leader_epoch = -1,
+        .commit_ms = group_write_clock_ms(entry),
+        .expire_ms = -1,
+        .topic_id = there ? there->id : (struct uuid){{0}},
+        .metadata = span_of("", 0),
+    };
     mirror->partition = partition;
     mirror->topic_size = topic.size;
     memcpy(mirror->topic, topic.data, topic.size);
@@ -364,36 +342,27 @@ int coordinator_commit(struct coordinator *coordinator, struct span group, struc
     return 0;
 }
 
+/* While groups load, the end of the load finds that the topic is gone. */
 void coordinator_drop_topic(struct coordinator *coordinator, struct span topic) {
     size_t position = 0;
     struct group_entry *entry;
-    struct text key;
-    text_init(&key);
-    while ((entry = hashmap_next(&coordinator->groups, &position))) {
-        struct group_write *write = NULL;
+    while (!coordinator->load && (entry = hashmap_next(&coordinator->groups, &position))) {
+        struct tombstones *tombstones = tombstones_new(entry);
         size_t at = 0;
         struct offset_entry *offset;
-        while ((offset = hashmap_next(&entry->offsets, &at))) {
-            if (!span_equal(offset_entry_topic(offset), topic)) {
-                continue;
+        while (tombstones && (offset = hashmap_next(&entry->offsets, &at))) {
+            if (span_equal(offset_entry_topic(offset), topic)) {
+                tombstones_add_offset(tombstones, topic, offset->partition);
             }
-            if (write || (write = group_write_new(entry))) {
-                offset_record_put_commit_key(&key, span_text(entry->group->id), topic,
-                                             offset->partition);
-                group_write_add(write, &key, NULL);
-            }
-            hashmap_remove(&entry->offsets, span_of(offset->key, offset->key_size));
-            free(offset);
         }
-        if (write) {
-            group_write_submit(write, NULL);
-        }
+        tombstones_submit(tombstones, NULL, NULL);
     }
-    text_deinit(&key);
 }
 
 void coordinator_stats(const struct coordinator *coordinator, struct coordinator_stats *ret_stats) {
     *ret_stats = coordinator->stats;
     ret_stats->groups = (unsigned)coordinator->groups.count;
     ret_stats->loading = coordinator->load != NULL;
+    ret_stats->refused = coordinator->budget.refused;
+    ret_stats->memory_bytes = coordinator->budget.used_bytes;
 }

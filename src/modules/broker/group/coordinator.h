@@ -21,7 +21,10 @@ struct coordinator_config {
     struct topic_log *log;
     struct group_limits limits;
     int32_t offsets_partitions; /* of __consumer_offsets when it is made: 50, as in Kafka */
-    size_t metadata_bytes_max;  /* of one committed offset: 4096 */
+    size_t metadata_max;        /* UTF-16 units of one committed offset's metadata: 4096 */
+    size_t memory_bytes;        /* of members and offsets together */
+    int64_t retention_ms;       /* of offsets, after the group is Empty */
+    int64_t retention_check_ms;
     /* A group has become Stable or Empty. Optional. */
     void (*on_group)(void *userdata, const struct group *group);
     void *userdata;
@@ -29,7 +32,8 @@ struct coordinator_config {
 
 struct coordinator_stats {
     unsigned groups;
-    uint64_t commits, rebalances;
+    uint64_t commits, rebalances, expired, refused;
+    size_t memory_bytes;
     bool loading;
 };
 

@@ -1,4 +1,5 @@
-/* Between coordinator.c (groups, offsets, durable writes), load.c and the handlers. */
+/* Between coordinator.c (groups, offsets), group_write.c (durable writes), tombstones.c, expiry.c,
+ * load.c and the handlers. */
 #pragma once
 
 #include "coordinator.h"
@@ -14,7 +15,8 @@ struct offset_entry {
     size_t topic_size;
     int32_t partition;
     size_t key_size;
-    uint8_t key[]; /* topic, 0, partition, metadata */
+    size_t counted_bytes; /* taken from the budget */
+    uint8_t key[];        /* topic, 0, partition, metadata */
 };
 static inline struct span offset_entry_topic(const struct offset_entry *entry) {
     return span_of(entry->key, entry->topic_size);
@@ -26,14 +28,24 @@ struct group_entry {
     struct hashmap offsets; /* struct offset_entry */
     unsigned writes;        /* appends under way that name this group */
     bool deleted;           /* not in the map any more; freed with the last write */
+    bool expire_later;      /* the retention check met a write under way: look again at its end */
 };
 
 struct load;
 
+/* The retention check, a slice of the groups in each turn of the loop (expiry.c). */
+struct expiry {
+    struct timer timer;
+    size_t position; /* of the walk under way over the groups */
+    bool walking;
+};
+
 struct coordinator {
     struct coordinator_config config;
+    struct group_budget budget;
     struct hashmap groups; /* struct group_entry by id */
-    struct load *load;     /* NULL: loaded */
+    struct expiry expiry;
+    struct load *load; /* NULL: loaded */
     bool load_failed;
     struct coordinator_stats stats;
 };
@@ -46,6 +58,10 @@ enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id
 /** group_entry_remove() - out of the map; freed when its last write has ended */
 void group_entry_remove(struct group_entry *entry);
 
+/** offset_entry_has_room() - may @bytes of topic and metadata be kept for an offset that is not
+ * there yet? Counts a refusal */
+bool offset_entry_has_room(struct group_entry *group, size_t bytes);
+/** offset_entry_put() - keep what is durable; the budget was asked before it was written */
 int offset_entry_put(struct group_entry *group, struct span topic, int32_t partition,
                      const struct committed_offset *committed);
 struct offset_entry *offset_entry_find(struct group_entry *group, struct span topic,
@@ -73,8 +89,37 @@ void group_write_submit(struct group_write *write,
 /** group_write_discard() - drop a write that was not submitted; accepts NULL */
 void group_write_discard(struct group_write *write);
 
-/** coordinator_check() - may group requests be served now, is the id valid? */
-enum kafka_error coordinator_check(struct coordinator *coordinator, struct span group_id);
+/** group_write_clock() - the wall clock, as records carry it */
+int64_t group_write_clock_ms(const struct group_entry *entry);
+
+/*
+ * Removals of offsets, and of the group itself, written in as many batches as they need. What a
+ * batch removes is forgotten in memory when that batch is durable, so memory follows the log's
+ * order.
+ */
+struct tombstones;
+struct tombstones *tombstones_new(struct group_entry *entry); /* NULL without memory */
+void tombstones_add_offset(struct tombstones *tombstones, struct span topic, int32_t partition);
+/** tombstones_add_group() - last: the group goes too, unless somebody is in it by then */
+void tombstones_add_group(struct tombstones *tombstones);
+size_t tombstones_count(const struct tombstones *tombstones);
+/** tombstones_submit() - write them; @done (may be NULL) exactly once, with 0 when all are durable,
+ * maybe before the return. Frees @tombstones. With none in it, @done is called at once */
+void tombstones_submit(struct tombstones *tombstones, void (*done)(void *userdata, int status),
+                       void *userdata);
+void tombstones_discard(struct tombstones *tombstones);
+
+/** expiry_start() - check from now on; all groups are loaded */
+void expiry_start(struct coordinator *coordinator);
+void expiry_stop(struct coordinator *coordinator);
+/** expiry_check_group() - write tombstones for what has outlived its retention */
+void expiry_check_group(struct group_entry *entry);
+
+/** coordinator_check() - may group requests be served now? */
+enum kafka_error coordinator_check(const struct coordinator *coordinator);
+/** coordinator_check_member() - and is the id one that members may use? Offsets may be kept for the
+ * empty one */
+enum kafka_error coordinator_check_member(struct coordinator *coordinator, struct span group_id);
 
 /** load_start() - read __consumer_offsets; calls load_finished() */
 void load_start(struct coordinator *coordinator);

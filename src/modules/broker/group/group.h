@@ -3,20 +3,25 @@
  *
  * The state machine knows no bytes of the protocol and no files: requests come as struct group_call
  * (parked until answered), and what must be durable goes through the one hook `persist`. All of it
- * runs on the loop; a group has one owner, so no request ever sees half a rebalance.
+ * runs on the loop; a group has one owner, so no request ever sees half a rebalance (G47).
  *
  *   Empty --join--> PreparingRebalance --all joined--> CompletingRebalance --leader synced,
  * durable--> Stable any --join, leave or expiry that changes the membership--> PreparingRebalance
  *   PreparingRebalance --nobody left--> Empty        any --deleted--> Dead
  *
- * Source: research/kafka.md 2, G40 to G47; KIP-62, KIP-345 (static members), KIP-394 (member id
- * required), KIP-814 (returning leader).
+ * Nothing here walks the members for each member: ids, instance ids and protocol names are found in
+ * maps, and how many have joined or synced is counted, so a rebalance costs what its members cost.
+ *
+ * Source: research/kafka.md 2, G40 to G47; KIP-62, KIP-134 (initial delay), KIP-345 (static
+ * members), KIP-389 (size), KIP-394 (member id required), KIP-814 (returning leader); Kafka 4.3.1
+ * answer by answer in tests/compat/test_group_protocol.py.
  */
 #pragma once
 
 #include "kafka_error.h"
 
 #include <eventbox/base/buf.h>
+#include <eventbox/base/hashmap.h>
 #include <eventbox/base/list.h>
 #include <eventbox/base/random.h>
 #include <eventbox/base/span.h>
@@ -36,18 +41,36 @@ struct group_limits {
     int64_t initial_rebalance_delay_ms;
     unsigned members_max; /* of one group */
     unsigned groups_max;
+    size_t member_bytes_max; /* ids, protocols and their metadata of one member */
 };
-#define GROUP_LIMITS_DEFAULT ((struct group_limits){6000, 1800000, 0, 500, 1000})
+#define GROUP_LIMITS_DEFAULT ((struct group_limits){6000, 1800000, 0, 500, 1000, (size_t)1 << 20})
+
+/* Memory that members and offsets of all groups share; what does not fit is refused and counted. */
+struct group_budget {
+    size_t used_bytes, max_bytes;
+    uint64_t refused;
+};
+/** group_budget_take() - false, and counted, when it does not fit */
+bool group_budget_take(struct group_budget *budget, size_t bytes);
+void group_budget_give(struct group_budget *budget, size_t bytes);
+
+/* Protocols that one member may name. */
+enum { GROUP_PROTOCOLS_MAX = 250 };
 
 struct group;
 struct group_member;
 
 /* A parked JoinGroup or SyncGroup, embedded in its owner until answered or canceled. */
 struct group_call {
-    struct group *group;         /* where it is parked; NULL: nowhere */
+    struct group_member *parked_at; /* NULL: nowhere */
+    /* For answer(), valid during it: */
     struct group_member *member; /* in an answer without error */
-    const char
-        *member_id; /* in an answer to a join: the id to tell the client; valid during answer() */
+    const char *member_id;       /* in an answer to a join: the id to tell the client */
+    /* In an answer to a static member that came back while nothing changes: nobody is to assign
+     * anew. JoinGroup 9 can say so (KIP-814); before it, the leader is told that somebody else
+     * leads: @former_leader, the leader's id when the join came in. */
+    bool returned;
+    const char *former_leader;
     void (*answer)(struct group_call *call, enum kafka_error error);
 };
 
@@ -91,8 +114,13 @@ struct group_member {
     struct group_protocol *protocols; /* one allocation with its bytes */
     size_t protocol_count;
     struct buf *assignment; /* of the current generation; NULL: empty */
+    size_t counted_bytes;   /* taken from the budget */
     bool awaiting_join;     /* has joined the rebalance that is being prepared */
+    bool is_new;            /* has never had an answer to its join: cannot send heartbeats */
+    bool owes_sync;         /* has had the answer to its join, has not sent SyncGroup yet */
     struct group_call *join_call, *sync_call;
+    uint64_t join_ticket; /* the join waits for this write (a static member came back); 0: none */
+    char *former_leader;  /* for that answer */
     struct timer session;
 };
 
@@ -106,31 +134,41 @@ struct group_hooks {
 
 struct group {
     char *id;
-    enum group_state state;
+    enum group_state state, previous_state;
     struct loop *loop;
     struct random *random;
     const struct group_limits *limits;
+    struct group_budget *budget;
     const struct group_hooks *hooks;
     void *owner; /* the coordinator */
 
-    char *protocol_type; /* NULL until the first join */
-    char *protocol;      /* chosen by vote; NULL while Empty */
-    char *leader;        /* member id; NULL while Empty */
-    int32_t generation;  /* never goes back */
+    char *protocol_type;         /* NULL until the first join */
+    char *protocol;              /* chosen by vote; NULL while Empty */
+    struct group_member *leader; /* NULL while Empty */
+    int32_t generation;          /* never goes back */
     int64_t state_since_ms;
     struct list members;
-    struct list pending; /* member ids given out with MEMBER_ID_REQUIRED */
-    unsigned member_count, pending_count;
-    struct timer rebalance;  /* end of the join barrier, or of the wait for the leader's sync */
-    uint64_t persist_ticket; /* of the write under way; 0: none */
+    struct hashmap members_by_id, members_by_instance;
+    struct hashmap protocols; /* how many members support each name */
+    struct list pending;      /* member ids given out with MEMBER_ID_REQUIRED */
+    struct hashmap pending_by_id;
+    unsigned member_count, pending_count, awaiting_join_count, owes_sync_count;
+    struct timer rebalance;    /* end of the join barrier, or of the wait for everybody's sync */
+    int64_t initial_left_ms;   /* how much longer the first barrier may grow */
+    int64_t initial_step_ms;   /* of the delay under way */
+    bool joined_while_delayed; /* somebody came in the delay under way */
+    uint64_t persist_ticket;   /* of the write of an assignment under way; 0: none */
+    uint64_t last_ticket;
 };
 
 int group_new(struct loop *loop, struct random *random, const struct group_limits *limits,
-              const struct group_hooks *hooks, void *owner, struct span id,
-              struct group **ret_group);
+              struct group_budget *budget, const struct group_hooks *hooks, void *owner,
+              struct span id, struct group **ret_group);
 /** group_free() - answers what is parked with COORDINATOR_NOT_AVAILABLE; accepts NULL */
 void group_free(struct group *group);
 
+/** group_join_check() - what a join is refused for before there need be a group */
+enum kafka_error group_join_check(const struct group_limits *limits, const struct group_join *join);
 /* The protocol's requests. Joins and syncs answer through @call, maybe before the return. */
 void group_handle_join(struct group *group, const struct group_join *join, struct group_call *call);
 void group_handle_sync(struct group *group, const struct group_sync *sync, struct group_call *call);
@@ -149,17 +187,21 @@ void group_persisted(struct group *group, uint64_t ticket, int status);
 /** group_mark_dead() - Dead: members and parked calls get UNKNOWN_MEMBER_ID */
 void group_mark_dead(struct group *group);
 
-/** group_restore_member() - after a restart: a member as it was, with a full session timeout to be
- * heard of */
+/** group_restore_member() - after a restart: a member as it was. NULL without memory */
 struct group_member *group_restore_member(struct group *group, const struct group_join *join,
                                           struct span assignment);
-
 /** group_forget_member() - take a member out without a rebalance, for a later record of the same
  * group while loading */
 void group_forget_member(struct group *group, struct group_member *member);
+/** group_restored() - all records are read: each member has a full session timeout to be heard of;
+ * a group that has become too large for its limit rebalances */
+void group_restored(struct group *group);
 
 struct group_member *group_member_find(struct group *group, struct span member_id);
 /** group_member_metadata() - the member's metadata of the chosen protocol */
 struct span group_member_metadata(const struct group_member *member);
 struct span group_member_assignment(const struct group_member *member);
+static inline bool group_member_leads(const struct group_member *member) {
+    return member->group->leader == member;
+}
 const char *group_state_name(enum group_state state); /* "Stable", as Kafka's tools print it */

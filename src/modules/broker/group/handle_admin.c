@@ -34,15 +34,20 @@ static int describe_members(struct arena *arena, const struct group *group,
     return 0;
 }
 
+/* What a client may do with a group while nobody has fewer rights than another: read (3), delete
+ * (6), describe (8), describe its configs (10), alter them (11). */
+enum { GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 };
+
 static int describe_group(struct kafka_request *request, struct span id,
                           struct describe_groups_response_group *row) {
     struct coordinator *coordinator = request->userdata;
+    const struct describe_groups_request *body = request->body;
     struct group_entry *entry = group_entry_find(coordinator, id);
     row->group_id = id;
     row->group_state = span_of("", 0);
     row->protocol_type = row->protocol_data = span_of("", 0);
     row->members_count = 0;
-    row->error_code = coordinator_check(coordinator, id);
+    row->error_code = coordinator_check(coordinator);
     if (row->error_code != KAFKA_NONE) {
         return 0;
     }
@@ -52,8 +57,13 @@ static int describe_group(struct kafka_request *request, struct span id,
             row->error_code = KAFKA_GROUP_ID_NOT_FOUND;
             row->error_message = span_text(arena_printf(request->arena, "Group %.*s not found.",
                                                         (int)id.size, (const char *)id.data));
+        } else if (body->include_authorized_operations) {
+            row->authorized_operations = GROUP_OPERATIONS;
         }
         return 0;
+    }
+    if (body->include_authorized_operations) {
+        row->authorized_operations = GROUP_OPERATIONS;
     }
     const struct group *group = entry->group;
     row->group_state = span_text(group_state_name(group->state));
@@ -105,11 +115,12 @@ void handle_list_groups(struct kafka_request *request) {
         kafka_request_close(request, "out of memory");
         return;
     }
-    answer->error_code = coordinator->load ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_NONE;
+    answer->error_code = coordinator_check(coordinator);
     answer->groups_count = 0;
     size_t position = 0;
     struct group_entry *entry;
-    while ((entry = hashmap_next(&coordinator->groups, &position))) {
+    while (answer->error_code == KAFKA_NONE &&
+           (entry = hashmap_next(&coordinator->groups, &position))) {
         const char *state = group_state_name(entry->group->state);
         if (!filter_has(body->states_filter, body->states_filter_count, state) ||
             !filter_has(body->types_filter, body->types_filter_count, "classic")) {
@@ -144,43 +155,33 @@ static void deletion_step(struct group_deletion *deletion) {
     }
 }
 
-static void on_group_deleted(struct group_write *write, int status) {
-    struct one_deletion *one = write->userdata;
+static void on_group_deleted(void *userdata, int status) {
+    struct one_deletion *one = userdata;
     if (status != 0) {
         one->result->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
-    } else if (write->entry->group->member_count > 0) {
-        one->result->error_code =
-            KAFKA_NON_EMPTY_GROUP; /* somebody joined meanwhile: its next record revives it */
-    } else if (!write->entry->deleted) {
-        group_entry_remove(write->entry); /* freed after this write has ended */
     }
     deletion_step(one->all);
 }
 
+/* Somebody may join while the tombstones are on their way: then the group that was there is gone
+ * all the same, and its next record revives it as the new one. */
 static void delete_one(struct group_deletion *deletion, struct group_entry *entry,
                        struct delete_groups_response_result *result) {
     struct one_deletion *one = arena_alloc(deletion->request->arena, sizeof *one);
-    struct group_write *write = one ? group_write_new(entry) : NULL;
-    if (!write) {
+    struct tombstones *tombstones = one ? tombstones_new(entry) : NULL;
+    if (!tombstones) {
         result->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
         return;
     }
     *one = (struct one_deletion){deletion, result};
-    struct text key;
-    text_init(&key);
     size_t position = 0;
     struct offset_entry *offset;
     while ((offset = hashmap_next(&entry->offsets, &position))) {
-        offset_record_put_commit_key(&key, span_text(entry->group->id), offset_entry_topic(offset),
-                                     offset->partition);
-        group_write_add(write, &key, NULL);
+        tombstones_add_offset(tombstones, offset_entry_topic(offset), offset->partition);
     }
-    offset_record_put_group_key(&key, span_text(entry->group->id));
-    group_write_add(write, &key, NULL);
-    text_deinit(&key);
-    write->userdata = one;
+    tombstones_add_group(tombstones);
     deletion->under_way++;
-    group_write_submit(write, on_group_deleted);
+    tombstones_submit(tombstones, on_group_deleted, one);
 }
 
 void handle_delete_groups(struct kafka_request *request) {
@@ -194,13 +195,20 @@ void handle_delete_groups(struct kafka_request *request) {
         kafka_request_close(request, "out of memory");
         return;
     }
-    answer->results_count = count;
+    answer->results_count = 0;
     *deletion = (struct group_deletion){request, answer, 1};
+    struct hashmap seen; /* a name counts once */
+    hashmap_init(&seen, random_u64(coordinator->config.random),
+                 random_u64(coordinator->config.random));
     for (int32_t g = 0; g < count; g++) {
-        struct delete_groups_response_result *result = &answer->results[g];
+        void *before = NULL;
+        if (hashmap_put(&seen, body->groups_names[g], coordinator, &before) == 0 && before) {
+            continue;
+        }
+        struct delete_groups_response_result *result = &answer->results[answer->results_count++];
         struct group_entry *entry = group_entry_find(coordinator, body->groups_names[g]);
         result->group_id = body->groups_names[g];
-        result->error_code = coordinator_check(coordinator, result->group_id);
+        result->error_code = coordinator_check(coordinator);
         if (result->error_code != KAFKA_NONE) {
             continue;
         }
@@ -212,5 +220,6 @@ void handle_delete_groups(struct kafka_request *request) {
             delete_one(deletion, entry, result);
         }
     }
+    hashmap_deinit(&seen);
     deletion_step(deletion);
 }

@@ -53,22 +53,20 @@ static void fill_members(struct join_group_response *answer, struct arena *arena
 }
 
 /*
- * A leader that came back under its instance id while nothing changed must not assign anew:
- * JoinGroup 9 can say so (KIP-814), before it the leader is told that somebody else leads.
+ * The leader gets the members, unless it is a static member that came back while nothing changes:
+ * it must not assign anew. JoinGroup 9 can say so (KIP-814); before it, it is told its old id as
+ * the leader, so it takes somebody else to lead.
  */
 static void fill_leader(struct join_group_response *answer, struct kafka_request *request,
-                        const struct group *group, const struct group_member *member) {
-    bool leads =
-        group->leader && span_equal(span_text(group->leader), span_text(member->member_id));
-    answer->leader = span_text(group->leader);
-    if (leads && group->state == GROUP_STABLE) {
-        if (request->version >= 9) {
-            answer->skip_assignment = true;
-        } else {
-            answer->leader = span_of("", 0);
-            leads = false;
-        }
+                        const struct group_call *call) {
+    const struct group *group = call->member->group;
+    bool leads = group_member_leads(call->member);
+    answer->leader = span_text(group->leader->member_id);
+    if (call->returned && request->version < 9) {
+        answer->leader = dup(request->arena, span_text(call->former_leader));
+        return;
     }
+    answer->skip_assignment = call->returned && leads;
     if (leads) {
         fill_members(answer, request->arena, group);
     }
@@ -94,7 +92,7 @@ static void answer_join(struct group_call *call, enum kafka_error error) {
         answer->generation_id = group->generation;
         answer->protocol_type = span_text(group->protocol_type);
         answer->protocol_name = span_text(group->protocol);
-        fill_leader(answer, request, group, call->member);
+        fill_leader(answer, request, call);
     }
     kafka_respond(request, answer);
 }
@@ -106,50 +104,69 @@ static void refuse_join(struct kafka_request *request, struct parked *parked, st
     answer_join(&parked->call, error);
 }
 
-void handle_join_group(struct kafka_request *request) {
+static int join_of(struct kafka_request *request, struct group_join *ret_join) {
     const struct join_group_request *body = request->body;
-    struct coordinator *coordinator = request->userdata;
-    struct parked *parked = park(request, answer_join);
-    struct group_entry *entry = NULL;
-    if (!parked) {
-        return;
-    }
-    enum kafka_error error = coordinator_check(coordinator, body->group_id);
-    if (error == KAFKA_NONE && body->member_id.size > 0 &&
-        !group_entry_find(coordinator, body->group_id)) {
-        error = KAFKA_UNKNOWN_MEMBER_ID;
-    }
-    if (error == KAFKA_NONE) {
-        error = group_entry_get(coordinator, body->group_id, &entry);
-    }
+    size_t count = (size_t)MAX(body->protocols_count, 0);
     struct group_protocol *protocols =
-        arena_alloc(request->arena, sizeof *protocols * (size_t)MAX(body->protocols_count, 1));
+        arena_alloc(request->arena, sizeof *protocols * MAX(count, (size_t)1));
     char *host = arena_printf(request->arena, "/%s", request->peer_host);
-    if (error == KAFKA_NONE && (!protocols || !host)) {
-        error = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    if (!protocols || !host) {
+        return -ENOMEM;
     }
-    if (error != KAFKA_NONE) {
-        refuse_join(request, parked, body->member_id, error);
-        return;
-    }
-    for (int32_t i = 0; i < body->protocols_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         protocols[i] =
             (struct group_protocol){body->protocols[i].name, body->protocols[i].metadata};
     }
-    struct group_join join = {
+    *ret_join = (struct group_join){
         .member_id = body->member_id,
         .instance_id = body->group_instance_id,
         .client_id = request->client_id,
         .client_host = span_text(host),
         .protocol_type = body->protocol_type,
         .session_timeout_ms = body->session_timeout_ms,
-        .rebalance_timeout_ms =
-            request->version >= 1 ? body->rebalance_timeout_ms : body->session_timeout_ms,
+        .rebalance_timeout_ms = request->version >= 1 && body->rebalance_timeout_ms != -1
+                                    ? body->rebalance_timeout_ms
+                                    : body->session_timeout_ms,
         .require_member_id = request->version >= 4,
         .protocols = protocols,
-        .protocol_count = (size_t)MAX(body->protocols_count, 0),
+        .protocol_count = count,
     };
-    group_handle_join(entry->group, &join, &parked->call);
+    return 0;
+}
+
+/* The group to join; one that nobody knows is made for newcomers only. */
+static enum kafka_error join_entry(struct coordinator *coordinator, struct span group_id,
+                                   const struct group_join *join, struct group_entry **ret_entry) {
+    enum kafka_error error = group_id.size == 0
+                                 ? KAFKA_INVALID_GROUP_ID
+                                 : group_join_check(&coordinator->config.limits, join);
+    error = error ? error : coordinator_check(coordinator);
+    if (error == KAFKA_NONE && join->member_id.size > 0 &&
+        !group_entry_find(coordinator, group_id)) {
+        error = join->protocol_type.size > 0 && join->protocol_count > 0
+                    ? KAFKA_UNKNOWN_MEMBER_ID
+                    : KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+    }
+    return error ? error : group_entry_get(coordinator, group_id, ret_entry);
+}
+
+void handle_join_group(struct kafka_request *request) {
+    const struct join_group_request *body = request->body;
+    struct coordinator *coordinator = request->userdata;
+    struct parked *parked = park(request, answer_join);
+    struct group_entry *entry = NULL;
+    struct group_join join;
+    if (!parked) {
+        return;
+    }
+    enum kafka_error error = join_of(request, &join) == 0
+                                 ? join_entry(coordinator, body->group_id, &join, &entry)
+                                 : KAFKA_COORDINATOR_NOT_AVAILABLE;
+    if (error != KAFKA_NONE) {
+        refuse_join(request, parked, body->member_id, error);
+    } else {
+        group_handle_join(entry->group, &join, &parked->call);
+    }
 }
 
 /* ---- SyncGroup ---- */
@@ -180,7 +197,11 @@ void handle_sync_group(struct kafka_request *request) {
     if (!parked) {
         return;
     }
-    enum kafka_error error = coordinator_check(coordinator, body->group_id);
+    /* From version 5 on protocol type and name must be said (KIP-559). */
+    enum kafka_error error =
+        request->version >= 5 && (!body->protocol_type.data || !body->protocol_name.data)
+            ? KAFKA_INCONSISTENT_GROUP_PROTOCOL
+            : coordinator_check_member(coordinator, body->group_id);
     struct group_entry *entry = group_entry_find(coordinator, body->group_id);
     size_t count = (size_t)MAX(body->assignments_count, 0);
     struct group_assignment *assignments =
@@ -222,7 +243,7 @@ void handle_heartbeat(struct kafka_request *request) {
         kafka_request_close(request, "out of memory");
         return;
     }
-    answer->error_code = coordinator_check(coordinator, body->group_id);
+    answer->error_code = coordinator_check_member(coordinator, body->group_id);
     if (answer->error_code == KAFKA_COORDINATOR_LOAD_IN_PROGRESS) {
         answer->error_code = KAFKA_NONE; /* as Kafka does: the member goes on while groups load */
     } else if (answer->error_code == KAFKA_NONE) {
@@ -234,6 +255,16 @@ void handle_heartbeat(struct kafka_request *request) {
     kafka_respond(request, answer);
 }
 
+static void leave_one(struct group_entry *entry, const struct leave_group_request_member *leaving,
+                      struct leave_group_response_member *row) {
+    row->member_id = leaving->member_id;
+    row->group_instance_id = leaving->group_instance_id;
+    row->error_code =
+        entry ? group_handle_leave(entry->group, leaving->member_id, leaving->group_instance_id)
+              : KAFKA_UNKNOWN_MEMBER_ID;
+}
+
+/* Versions 0 to 2 tell one member's error at the top, later ones each member's in its row (G8). */
 void handle_leave_group(struct kafka_request *request) {
     const struct leave_group_request *body = request->body;
     struct coordinator *coordinator = request->userdata;
@@ -245,21 +276,15 @@ void handle_leave_group(struct kafka_request *request) {
         kafka_request_close(request, "out of memory");
         return;
     }
-    answer->members_count = count;
-    answer->error_code = coordinator_check(coordinator, body->group_id);
+    answer->members_count = 0;
+    answer->error_code = coordinator_check_member(coordinator, body->group_id);
     if (answer->error_code == KAFKA_NONE && request->version < 3) {
         answer->error_code = entry ? group_handle_leave(entry->group, body->member_id, SPAN_NULL)
                                    : KAFKA_UNKNOWN_MEMBER_ID;
-    }
-    for (int32_t i = 0; i < count; i++) {
-        const struct leave_group_request_member *leaving = &body->members[i];
-        answer->members[i].member_id = leaving->member_id;
-        answer->members[i].group_instance_id = leaving->group_instance_id;
-        if (answer->error_code == KAFKA_NONE) {
-            answer->members[i].error_code =
-                entry ? group_handle_leave(entry->group, leaving->member_id,
-                                           leaving->group_instance_id)
-                      : KAFKA_UNKNOWN_MEMBER_ID;
+    } else if (answer->error_code == KAFKA_NONE) {
+        answer->members_count = count;
+        for (int32_t i = 0; i < count; i++) {
+            leave_one(entry, &body->members[i], &answer->members[i]);
         }
     }
     kafka_respond(request, answer);

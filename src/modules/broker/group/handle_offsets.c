@@ -1,162 +1,8 @@
-/* OffsetCommit, OffsetFetch, OffsetDelete. */
+/* OffsetFetch, OffsetDelete. */
 #include "handlers.h"
 
-#include <eventbox/base/bytes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- OffsetCommit ---- */
-
-struct commit {
-    struct kafka_request *request;
-    struct offset_commit_response *answer;
-    int64_t commit_ms;
-};
-
-static struct committed_offset committed_of(const struct commit *commit,
-                                            const struct offset_commit_request_partition *asked) {
-    return (struct committed_offset){
-        .offset = asked->committed_offset,
-        .leader_epoch = commit->request->version >= 6 ? asked->committed_leader_epoch : -1,
-        .commit_ms = commit->commit_ms,
-        .metadata = asked->committed_metadata.data ? asked->committed_metadata : span_of("", 0),
-    };
-}
-
-static void on_committed(struct group_write *write, int status) {
-    struct commit *commit = write->userdata;
-    const struct offset_commit_request *body = commit->request->body;
-    for (int32_t t = 0; t < body->topics_count; t++) {
-        struct offset_commit_response_topic *topic = &commit->answer->topics[t];
-        for (int32_t p = 0; p < topic->partitions_count; p++) {
-            if (topic->partitions[p].error_code != KAFKA_NONE) {
-                continue;
-            }
-            struct committed_offset committed =
-                committed_of(commit, &body->topics[t].partitions[p]);
-            if (status != 0) {
-                topic->partitions[p].error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
-            } else if (!write->entry->deleted) {
-                status = offset_entry_put(write->entry, topic->name,
-                                          topic->partitions[p].partition_index, &committed);
-                write->entry->coordinator->stats.commits++;
-            }
-        }
-    }
-    kafka_respond(commit->request, commit->answer);
-}
-
-/* What one partition of a commit is answered before anything is written. */
-static enum kafka_error check_partition(const struct coordinator *coordinator, struct topic *topic,
-                                        const struct offset_commit_request_partition *asked,
-                                        bool by_id) {
-    if (!topic) {
-        return by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    }
-    if (!partition_get(topic, asked->partition_index)) {
-        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    }
-    return asked->committed_metadata.size > coordinator->config.metadata_bytes_max
-               ? KAFKA_OFFSET_METADATA_TOO_LARGE
-               : KAFKA_NONE;
-}
-
-/* Lays out the answer and, where the commit is good, adds its record. Returns the number of
- * records, -1 without memory. */
-static int fill_topic(struct commit *commit, struct coordinator *coordinator,
-                      enum kafka_error error, int32_t index, struct group_write *write) {
-    const struct offset_commit_request *body = commit->request->body;
-    const struct offset_commit_request_topic *asked = &body->topics[index];
-    struct offset_commit_response_topic *row = &commit->answer->topics[index];
-    bool by_id = commit->request->version >= 10;
-    struct topic *topic = by_id ? topic_log_find_id(coordinator->config.log, &asked->topic_id)
-                                : topic_log_find(coordinator->config.log, asked->name);
-    struct text key, value;
-    int records = 0;
-    row->topic_id = asked->topic_id;
-    row->name = by_id && topic
-                    ? span_of(arena_dup(commit->request->arena, topic->name, strlen(topic->name)),
-                              strlen(topic->name))
-                    : asked->name;
-    row->partitions = KAFKA_NEW(commit->request->arena, offset_commit_response_partition,
-                                asked->partitions_count);
-    if (!row->partitions) {
-        return -1;
-    }
-    row->partitions_count = MAX(asked->partitions_count, 0);
-    text_init(&key);
-    text_init(&value);
-    for (int32_t p = 0; p < row->partitions_count; p++) {
-        const struct offset_commit_request_partition *wanted = &asked->partitions[p];
-        enum kafka_error own = error ? error : check_partition(coordinator, topic, wanted, by_id);
-        row->partitions[p].partition_index = wanted->partition_index;
-        row->partitions[p].error_code = own;
-        if (own == KAFKA_NONE) {
-            struct committed_offset committed = committed_of(commit, wanted);
-            offset_record_put_commit_key(&key, body->group_id, row->name, wanted->partition_index);
-            offset_record_put_commit_value(&value, &committed);
-            group_write_add(write, &key, &value);
-            records++;
-        }
-    }
-    text_deinit(&key);
-    text_deinit(&value);
-    return records;
-}
-
-static enum kafka_error commit_check(struct coordinator *coordinator,
-                                     const struct offset_commit_request *body,
-                                     struct group_entry **ret_entry) {
-    enum kafka_error error = coordinator_check(coordinator, body->group_id);
-    if (error != KAFKA_NONE) {
-        return error;
-    }
-    if (!group_entry_find(coordinator, body->group_id) &&
-        body->generation_id_or_member_epoch >= 0) {
-        return KAFKA_ILLEGAL_GENERATION;
-    }
-    error = group_entry_get(coordinator, body->group_id, ret_entry);
-    return error ? error
-                 : group_check_commit((*ret_entry)->group, body->member_id, body->group_instance_id,
-                                      body->generation_id_or_member_epoch);
-}
-
-void handle_offset_commit(struct kafka_request *request) {
-    const struct offset_commit_request *body = request->body;
-    struct coordinator *coordinator = request->userdata;
-    struct group_entry *entry = NULL;
-    struct group_write *write = NULL;
-    int32_t topic_count = MAX(body->topics_count, 0);
-    int records = 0;
-    struct commit *commit = arena_alloc(request->arena, sizeof *commit);
-    struct offset_commit_response *answer = KAFKA_NEW(request->arena, offset_commit_response, 1);
-    if (!commit || !answer ||
-        !(answer->topics = KAFKA_NEW(request->arena, offset_commit_response_topic, topic_count))) {
-        kafka_request_close(request, "out of memory");
-        return;
-    }
-    *commit = (struct commit){request, answer, clock_wall_ms(loop_clock(coordinator->config.loop))};
-    answer->topics_count = topic_count;
-    enum kafka_error error = commit_check(coordinator, body, &entry);
-    if (error == KAFKA_NONE && !(write = group_write_new(entry))) {
-        error = KAFKA_COORDINATOR_NOT_AVAILABLE;
-    }
-    for (int32_t t = 0; t < topic_count && records >= 0; t++) {
-        int added = fill_topic(commit, coordinator, error, t, write);
-        records = added < 0 ? -1 : records + added;
-    }
-    if (records > 0) {
-        write->userdata = commit;
-        group_write_submit(write, on_committed);
-        return;
-    }
-    group_write_discard(write);
-    if (records < 0) {
-        kafka_request_close(request, "out of memory");
-    } else {
-        kafka_respond(request, answer);
-    }
-}
 
 /* ---- OffsetFetch ---- */
 
@@ -233,7 +79,7 @@ static int fetch_group(struct kafka_request *request,
     struct group_entry *entry = group_entry_find(coordinator, asked->group_id);
     bool by_id = request->version >= 10;
     row->group_id = asked->group_id;
-    row->error_code = coordinator_check(coordinator, asked->group_id);
+    row->error_code = coordinator_check(coordinator);
     row->topics_count = 0;
     if (row->error_code != KAFKA_NONE) {
         return 0;
@@ -265,13 +111,40 @@ static int fetch_group(struct kafka_request *request,
         }
         topic->partitions_count = count;
         for (int32_t p = 0; p < count; p++) {
-            fetch_one(entry, topic->name, wanted->partition_indexes[p], &topic->partitions[p]);
+            /* A null name: an id that nobody has. */
+            fetch_one(topic->name.data ? entry : NULL, topic->name, wanted->partition_indexes[p],
+                      &topic->partitions[p]);
             if (by_id && !topic->name.data) {
                 topic->partitions[p].error_code = KAFKA_UNKNOWN_TOPIC_ID;
             }
         }
     }
     return 0;
+}
+
+/* Version 1 has no error of the whole: each partition says it. */
+static int refuse_partitions(struct kafka_request *request, struct offset_fetch_response *answer,
+                             int16_t error) {
+    const struct offset_fetch_request *body = request->body;
+    answer->topics_count = MAX(body->topics_count, 0);
+    answer->topics = KAFKA_NEW(request->arena, offset_fetch_response_topic, answer->topics_count);
+    for (int32_t t = 0; answer->topics && t < answer->topics_count; t++) {
+        struct offset_fetch_response_topic *row = &answer->topics[t];
+        row->name = body->topics[t].name;
+        row->partitions_count = MAX(body->topics[t].partition_indexes_count, 0);
+        row->partitions =
+            KAFKA_NEW(request->arena, offset_fetch_response_partition, row->partitions_count);
+        if (!row->partitions) {
+            return -ENOMEM;
+        }
+        for (int32_t p = 0; p < row->partitions_count; p++) {
+            row->partitions[p].partition_index = body->topics[t].partition_indexes[p];
+            row->partitions[p].committed_offset = -1;
+            row->partitions[p].metadata = span_of("", 0);
+            row->partitions[p].error_code = error;
+        }
+    }
+    return answer->topics ? 0 : -ENOMEM;
 }
 
 /* Versions below 8 ask for one group, with the same rows one level higher. */
@@ -291,6 +164,9 @@ static int fetch_single(struct kafka_request *request, struct offset_fetch_respo
         asked.topics[t].partition_indexes_count = body->topics[t].partition_indexes_count;
     }
     int r = fetch_group(request, &asked, &row);
+    if (row.error_code != KAFKA_NONE && request->version < 2) {
+        return refuse_partitions(request, answer, row.error_code);
+    }
     answer->error_code = row.error_code;
     answer->topics_count = row.topics_count;
     answer->topics = KAFKA_NEW(request->arena, offset_fetch_response_topic, row.topics_count);
@@ -342,88 +218,73 @@ void handle_offset_fetch(struct kafka_request *request) {
 
 /* ---- OffsetDelete ---- */
 
-/* Whether a member's subscription (consumer protocol: int16 version, array of topic names, ...)
- * names @topic. */
-static bool subscription_names(struct span subscription, struct span topic) {
-    const uint8_t *at = subscription.data;
-    size_t left = subscription.size;
-    if (left < 6) {
-        return false;
-    }
-    int32_t count = (int32_t)get_be32(at + 2);
-    at += 6;
-    left -= 6;
-    for (int32_t i = 0; i < count && left >= 2; i++) {
-        size_t size = get_be16(at);
-        if (size > left - 2) {
-            return false;
-        }
-        if (span_equal(span_of(at + 2, size), topic)) {
-            return true;
-        }
-        at += 2 + size;
-        left -= 2 + size;
-    }
-    return false;
-}
-
-static bool group_subscribes(const struct group *group, struct span topic) {
-    list_for_each(link, &group->members) {
-        const struct group_member *member = list_entry(link, struct group_member, link);
-        for (size_t i = 0; i < member->protocol_count; i++) {
-            if (subscription_names(member->protocols[i].metadata, topic)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 struct offset_deletion {
     struct kafka_request *request;
     struct offset_delete_response *answer;
 };
 
-static void on_deleted(struct group_write *write, int status) {
-    struct offset_deletion *deletion = write->userdata;
-    for (int32_t t = 0; t < deletion->answer->topics_count; t++) {
-        struct offset_delete_response_topic *topic = &deletion->answer->topics[t];
-        for (int32_t p = 0; p < topic->partitions_count; p++) {
-            if (status != 0 && topic->partitions[p].error_code == KAFKA_NONE) {
-                topic->partitions[p].error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
-            } else if (topic->partitions[p].error_code == KAFKA_NONE && !write->entry->deleted) {
-                offset_entry_remove(write->entry, topic->name,
-                                    topic->partitions[p].partition_index);
+static void on_deleted(void *userdata, int status) {
+    struct offset_deletion *deletion = userdata;
+    struct offset_delete_response *answer = deletion->answer;
+    for (int32_t t = 0; status != 0 && t < answer->topics_count; t++) {
+        for (int32_t p = 0; p < answer->topics[t].partitions_count; p++) {
+            if (answer->topics[t].partitions[p].error_code == KAFKA_NONE) {
+                answer->topics[t].partitions[p].error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
             }
         }
     }
-    kafka_respond(deletion->request, deletion->answer);
+    kafka_respond(deletion->request, answer);
 }
 
-static int delete_topic(struct kafka_request *request, struct group_entry *entry,
-                        struct group_write *write, const struct offset_delete_request_topic *asked,
+static int delete_topic(struct kafka_request *request, struct group_entry *entry, bool subscribed,
+                        struct tombstones *tombstones,
+                        const struct offset_delete_request_topic *asked,
                         struct offset_delete_response_topic *row) {
-    bool subscribed = group_subscribes(entry->group, asked->name);
-    struct text key;
-    int records = 0;
+    struct topic *topic = topic_log_find(entry->coordinator->config.log, asked->name);
     row->name = asked->name;
     row->partitions_count = MAX(asked->partitions_count, 0);
     row->partitions =
         KAFKA_NEW(request->arena, offset_delete_response_partition, row->partitions_count);
-    text_init(&key);
     for (int32_t p = 0; row->partitions && p < row->partitions_count; p++) {
-        row->partitions[p].partition_index = asked->partitions[p].partition_index;
-        if (subscribed) {
+        int32_t index = asked->partitions[p].partition_index;
+        row->partitions[p].partition_index = index;
+        if (!topic || !partition_get(topic, index)) {
+            row->partitions[p].error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        } else if (subscribed) {
             row->partitions[p].error_code = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
-        } else if (offset_entry_find(entry, asked->name, asked->partitions[p].partition_index)) {
-            offset_record_put_commit_key(&key, span_text(entry->group->id), asked->name,
-                                         asked->partitions[p].partition_index);
-            group_write_add(write, &key, NULL);
-            records++;
+        } else if (offset_entry_find(entry, asked->name, index)) {
+            tombstones_add_offset(tombstones, asked->name, index);
         }
     }
-    text_deinit(&key);
-    return row->partitions ? records : -ENOMEM;
+    return row->partitions ? 0 : -ENOMEM;
+}
+
+static int delete_all(struct kafka_request *request, struct group_entry *entry,
+                      struct tombstones *tombstones, struct offset_delete_response *answer) {
+    const struct offset_delete_request *body = request->body;
+    struct consumer_topics subscribed;
+    int r = consumer_topics_collect(entry->group, &subscribed);
+    if (r != 0) {
+        return err_trace(r);
+    }
+    for (int32_t t = 0; t < answer->topics_count && r == 0; t++) {
+        bool has = consumer_topics_has(&subscribed, entry->group, body->topics[t].name);
+        r = delete_topic(request, entry, has, tombstones, &body->topics[t], &answer->topics[t]);
+    }
+    consumer_topics_deinit(&subscribed);
+    return r;
+}
+
+static enum kafka_error delete_check(struct coordinator *coordinator, struct span group_id,
+                                     struct group_entry *entry) {
+    enum kafka_error error = coordinator_check_member(coordinator, group_id);
+    if (error == KAFKA_NONE && !entry) {
+        error = KAFKA_GROUP_ID_NOT_FOUND;
+    } else if (error == KAFKA_NONE && entry->group->state != GROUP_EMPTY &&
+               !group_is_consumers(entry->group)) {
+        error = KAFKA_NON_EMPTY_GROUP; /* who knows what such members read */
+    }
+    return error;
 }
 
 void handle_offset_delete(struct kafka_request *request) {
@@ -438,34 +299,19 @@ void handle_offset_delete(struct kafka_request *request) {
         kafka_request_close(request, "out of memory");
         return;
     }
-    answer->error_code = coordinator_check(coordinator, body->group_id);
-    if (answer->error_code == KAFKA_NONE && !entry) {
-        answer->error_code = KAFKA_GROUP_ID_NOT_FOUND;
-    } else if (answer->error_code == KAFKA_NONE && entry->group->member_count > 0 &&
-               !span_equal(span_text(entry->group->protocol_type), SPAN_LITERAL("consumer"))) {
-        answer->error_code = KAFKA_NON_EMPTY_GROUP; /* who knows what such members read */
-    }
-    struct group_write *write = answer->error_code == KAFKA_NONE ? group_write_new(entry) : NULL;
-    int records = 0;
-    if (!write) {
+    answer->topics_count = 0;
+    answer->error_code = delete_check(coordinator, body->group_id, entry);
+    if (answer->error_code != KAFKA_NONE) {
         kafka_respond(request, answer);
         return;
     }
-    *deletion = (struct offset_deletion){request, answer};
     answer->topics_count = count;
-    for (int32_t t = 0; t < count && records >= 0; t++) {
-        int added = delete_topic(request, entry, write, &body->topics[t], &answer->topics[t]);
-        records = added < 0 ? -1 : records + added;
-    }
-    if (records > 0) {
-        write->userdata = deletion;
-        group_write_submit(write, on_deleted);
+    *deletion = (struct offset_deletion){request, answer};
+    struct tombstones *tombstones = tombstones_new(entry);
+    if (!tombstones || delete_all(request, entry, tombstones, answer) != 0) {
+        tombstones_discard(tombstones);
+        kafka_request_close(request, "out of memory");
         return;
     }
-    group_write_discard(write);
-    if (records < 0) {
-        kafka_request_close(request, "out of memory");
-    } else {
-        kafka_respond(request, answer);
-    }
+    tombstones_submit(tombstones, on_deleted, deletion);
 }

@@ -2,7 +2,9 @@
  * once. */
 #pragma once
 
+#include "consumer_protocol.h"
 #include "coordinator_private.h"
+#include "java_text.h"
 #include "kafka_messages.h"
 
 #include <string.h>

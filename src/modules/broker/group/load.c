@@ -19,7 +19,7 @@ struct load {
     bool abandoned;   /* the coordinator is gone; free at the next chance */
     bool reading;
     struct partition_read read;
-    struct loop_task task;
+    struct timer next; /* the rest in a later turn: others are served meanwhile */
 };
 
 enum { LOAD_READ_BYTES = 1 << 20 };
@@ -58,14 +58,34 @@ static void restore_group(struct coordinator *coordinator, struct span id,
         group_forget_member(group, list_entry(group->members.next, struct group_member, link));
     }
     free(group->protocol);
-    free(group->leader);
+    free(group->protocol_type);
     group->protocol =
         record->protocol.data ? strndup(record->protocol.data, record->protocol.size) : NULL;
-    group->leader = record->leader.data ? strndup(record->leader.data, record->leader.size) : NULL;
+    group->protocol_type = record->protocol_type.size > 0
+                               ? strndup(record->protocol_type.data, record->protocol_type.size)
+                               : NULL;
     group->generation = record->generation;
     restore_members(group, record);
+    struct group_member *leader = group_member_find(group, record->leader);
+    group->leader = leader ? leader : group->leader;
     group->state = group->member_count > 0 ? GROUP_STABLE : GROUP_EMPTY;
     group->state_since_ms = record->state_since_ms;
+}
+
+/* The group is gone; its offsets have records of their own. */
+static void forget_group(struct group_entry *entry) {
+    struct group *group = entry->group;
+    while (!list_empty(&group->members)) {
+        group_forget_member(group, list_entry(group->members.next, struct group_member, link));
+    }
+    if (entry->offsets.count == 0) {
+        group_entry_remove(entry);
+        return;
+    }
+    free(group->protocol);
+    free(group->protocol_type);
+    group->protocol = group->protocol_type = NULL;
+    group->state = GROUP_EMPTY;
 }
 
 static void apply_record(struct coordinator *coordinator, const struct record *record) {
@@ -78,8 +98,8 @@ static void apply_record(struct coordinator *coordinator, const struct record *r
     struct offset_record_group group;
     if (key.kind == OFFSET_RECORD_GROUP) {
         if (!record->value.data) {
-            if (entry && entry->group->member_count == 0) {
-                group_entry_remove(entry);
+            if (entry) {
+                forget_group(entry);
             }
         } else if (offset_record_get_group(record->value, &group) == 0) {
             restore_group(coordinator, key.group, &group);
@@ -116,19 +136,63 @@ static int apply_batches(struct load *load, struct span bytes) {
     return 0;
 }
 
-/* ---- reading ---- */
+/* ---- the end ---- */
+
+/* A topic may have gone, or gone and come back under its name, before its tombstones were written.
+ */
+static void drop_offsets_of_gone_topics(struct group_entry *entry) {
+    struct tombstones *tombstones = tombstones_new(entry);
+    size_t position = 0;
+    struct offset_entry *offset;
+    while (tombstones && (offset = hashmap_next(&entry->offsets, &position))) {
+        const struct uuid *id = &offset->committed.topic_id;
+        const struct topic *topic =
+            topic_log_find(entry->coordinator->config.log, offset_entry_topic(offset));
+        if (!topic || (!uuid_is_zero(id) && memcmp(id, &topic->id, sizeof *id) != 0)) {
+            tombstones_add_offset(tombstones, offset_entry_topic(offset), offset->partition);
+        }
+    }
+    tombstones_submit(tombstones, NULL, NULL);
+}
+
+/* Known only by offsets that were removed since. */
+static bool is_left_over(const struct group_entry *entry) {
+    const struct group *group = entry->group;
+    return group->state == GROUP_EMPTY && group->generation == 0 && !group->protocol_type &&
+           entry->offsets.count == 0;
+}
+
+static void load_finish(struct coordinator *coordinator, int status) {
+    size_t position = 0;
+    struct group_entry *entry;
+    coordinator->load = NULL;
+    coordinator->load_failed = status != 0;
+    coordinator->budget.max_bytes = coordinator->config.memory_bytes;
+    while (status == 0 && (entry = hashmap_next(&coordinator->groups, &position))) {
+        if (is_left_over(entry)) {
+            group_entry_remove(entry);
+        } else {
+            group_restored(entry->group);
+            drop_offsets_of_gone_topics(entry);
+        }
+    }
+    if (status == 0) {
+        expiry_start(coordinator);
+    }
+}
 
 static void load_end(struct load *load, int status) {
-    struct coordinator *coordinator = load->coordinator;
     if (!load->abandoned) {
-        coordinator->load = NULL;
-        coordinator->load_failed = status != 0;
+        load_finish(load->coordinator, status);
     }
+    timer_stop(&load->next);
     topic_unref(load->topic);
     free(load);
 }
 
-/* One partition at a time, one read at a time; true when the next may start. */
+/* ---- reading ---- */
+
+/* One partition at a time, one read at a time. */
 static int load_apply(struct load *load) {
     int r = 0;
     if (load->read.bytes == 0) { /* offsets that damage has skipped: nothing up to the watermark */
@@ -142,8 +206,6 @@ static int load_apply(struct load *load) {
     return r;
 }
 
-static void load_next(struct loop_task *task);
-
 static void on_read(struct partition_read *read, int status) {
     struct load *load = container_of(read, struct load, read);
     load->reading = false;
@@ -155,12 +217,12 @@ static void on_read(struct partition_read *read, int status) {
     if (status != 0 || load->abandoned) {
         load_end(load, status);
     } else {
-        load_next(&load->task);
+        timer_start(&load->next, 0);
     }
 }
 
-static void load_next(struct loop_task *task) {
-    struct load *load = container_of(task, struct load, task);
+static void load_next(struct timer *timer) {
+    struct load *load = container_of(timer, struct load, next);
     while (load->partition < load->topic->partition_count) {
         struct partition *partition = partition_get(load->topic, load->partition);
         load->offset = MAX(load->offset, partition->log_start_offset);
@@ -184,8 +246,10 @@ static void load_next(struct loop_task *task) {
         r = r == 0 ? load_apply(load) : r;
         if (r != 0) {
             load_end(load, r);
-            return;
+        } else {
+            timer_start(&load->next, 0);
         }
+        return;
     }
     load_end(load, 0);
 }
@@ -199,9 +263,10 @@ void load_start(struct coordinator *coordinator) {
     load->coordinator = coordinator;
     load->topic =
         topic_ref(topic_log_find(coordinator->config.log, SPAN_LITERAL("__consumer_offsets")));
-    load->task.run = load_next;
+    timer_init(&load->next, coordinator->config.loop, load_next);
     coordinator->load = load;
-    load_next(&load->task);
+    coordinator->budget.max_bytes = SIZE_MAX; /* what is durable is not refused */
+    load_next(&load->next);
 }
 
 void load_abandon(struct coordinator *coordinator) {

@@ -1,20 +1,27 @@
 /*
  * The records of __consumer_offsets, in Kafka's own format, so that Kafka's tools read them: an
- * offset commit (key version 1, value version 3) and a group's metadata (key version 2, value
- * version 3). A null value removes what the key names. Big-endian; strings have a 16-bit length.
+ * offset commit (key version 1, value version 4, or 1 when the client said how long to keep it) and
+ * a group's metadata (key version 2, value version 3): what Kafka 4.3.1 writes, byte by byte.
+ * Values of an offset are read in every version from 0 to 4. A null value removes what the key
+ * names. Big-endian; strings have a 16-bit length, but in version 4 of an offset, which is
+ * flexible, an unsigned varint of length plus one.
  *
- * Source: Kafka's coordinator record schemas (OffsetCommitKey/Value, GroupMetadataKey/Value).
+ * Source: Kafka's coordinator record schemas (OffsetCommitKey/Value, GroupMetadataKey/Value), and
+ * the segments of a Kafka 4.3.1.
  */
 #pragma once
 
 #include "group.h"
 
 #include <eventbox/base/text.h>
+#include <eventbox/base/uuid.h>
 
 struct committed_offset {
     int64_t offset;
     int32_t leader_epoch; /* -1: not said */
     int64_t commit_ms;
+    int64_t expire_ms;    /* asked for by OffsetCommit 2 to 4; -1: the broker's retention */
+    struct uuid topic_id; /* zero: not known (written by an older form) */
     struct span metadata; /* borrowed where this comes out of decoding */
 };
 

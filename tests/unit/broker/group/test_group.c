@@ -16,6 +16,7 @@ struct world {
     struct random_seeded random;
     struct loop *loop;
     struct group_limits limits;
+    struct group_budget budget;
     struct group *group;
     uint64_t ticket; /* of the last persist with somebody waiting */
     unsigned persists;
@@ -36,8 +37,9 @@ static void world_init(struct world *world) {
     random_seeded_init(&world->random, 7);
     assert_int_equal(loop_new_simulated(&world->clock.clock, &world->loop), 0);
     world->limits = GROUP_LIMITS_DEFAULT;
-    assert_int_equal(group_new(world->loop, &world->random.random, &world->limits, &hooks, world,
-                               SPAN_LITERAL("g"), &world->group),
+    world->budget.max_bytes = 1 << 20;
+    assert_int_equal(group_new(world->loop, &world->random.random, &world->limits, &world->budget,
+                               &hooks, world, SPAN_LITERAL("g"), &world->group),
                      0);
 }
 static void world_deinit(struct world *world) {
@@ -69,8 +71,7 @@ static void on_answer(struct group_call *call, enum kafka_error error) {
     }
     if (error == KAFKA_NONE) {
         peer->generation = call->member->group->generation;
-        peer->leads = call->member->group->leader &&
-                      strcmp(call->member->group->leader, call->member->member_id) == 0;
+        peer->leads = group_member_leads(call->member);
     }
 }
 
@@ -313,6 +314,9 @@ static void test_static_member__replaces_and_fences(void **state) {
     sync_as(&world, &a, NULL, 0);
     group_persisted(world.group, world.ticket, 0);
     join_with(&world, &again, "i1", "range", NULL, "m", true);
+    assert_false(
+        again.answered); /* the old id is fenced for good, so the new one must be durable */
+    group_persisted(world.group, world.ticket, 0);
     assert_true(again.answered && again.error == KAFKA_NONE);
     assert_int_equal(again.generation, 1);
     assert_string_not_equal(again.member_id, a.member_id);
@@ -339,13 +343,14 @@ static void test_leave__last_member_empties_the_group(void **state) {
 }
 
 static void test_session_timeout__bounds(void **state) {
-    struct world world;
-    struct peer a = {0};
-    world_init(&world);
-    world.limits.session_min_ms = 20000;
-    join(&world, &a);
-    assert_int_equal(a.error, KAFKA_INVALID_SESSION_TIMEOUT);
-    world_deinit(&world);
+    struct group_limits limits = GROUP_LIMITS_DEFAULT;
+    struct group_join join = {.session_timeout_ms = 6000};
+    assert_int_equal(group_join_check(&limits, &join), KAFKA_NONE);
+    limits.session_min_ms = 6001;
+    assert_int_equal(group_join_check(&limits, &join), KAFKA_INVALID_SESSION_TIMEOUT);
+    limits.session_min_ms = 1;
+    limits.session_max_ms = 5999;
+    assert_int_equal(group_join_check(&limits, &join), KAFKA_INVALID_SESSION_TIMEOUT);
 }
 
 static void test_cancel__member_of_a_gone_peer_still_counts(void **state) {
