@@ -20,6 +20,7 @@ enum {
     RECORD_BATCH_LOG_APPEND_TIME = 8,
     RECORD_BATCH_TRANSACTIONAL = 16,
     RECORD_BATCH_CONTROL = 32,
+    RECORD_BATCH_DELETE_HORIZON = 64, /* the base timestamp is when tombstones may go (KIP-534) */
 };
 
 struct record_batch {
