@@ -14,7 +14,8 @@ struct broker_settings {
     char *external_advertised_host, *internal_advertised_host;
     int64_t external_advertised_port, internal_advertised_port;
     bool auto_create_topics;
-    int64_t default_partitions, connections_max, request_max_bytes, memory_bytes;
+    int64_t default_partitions, connections_max, connections_idle_ms, fetch_sessions_max;
+    int64_t request_max_bytes, memory_bytes;
     int64_t journal_max_bytes, segment_bytes, message_max_bytes, partitions_max, open_files_max;
     int64_t producer_expiry_ms;
     int64_t rebalance_delay_ms, session_min_ms, session_max_ms, members_max, groups_max;

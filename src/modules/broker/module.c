@@ -81,6 +81,21 @@ static const struct conf_row conf_rows[] = {
      .max = 1000000,
      .unit = "connections",
      .doc = "Kafka connections at once; more are closed at once."},
+    {.name = "connections_idle",
+     .type = CONF_DURATION,
+     .offset = ROW(connections_idle_ms),
+     .default_text = "10m",
+     .min = 1000,
+     .max = INT64_C(31536000000),
+     .unit = "ms",
+     .doc = "Kafka connections without a byte either way for so long are closed."},
+    {.name = "fetch_sessions_max",
+     .type = CONF_INT,
+     .offset = ROW(fetch_sessions_max),
+     .default_text = "1000",
+     .max = 1000000,
+     .unit = "sessions",
+     .doc = "Fetch sessions that are remembered at once. 0 keeps none."},
     {.name = "request_max",
      .type = CONF_SIZE,
      .offset = ROW(request_max_bytes),
@@ -221,6 +236,9 @@ enum broker_metric {
     BROKER_M_CONNECTIONS_REFUSED,
     BROKER_M_BAD_PEERS,
     BROKER_M_FETCHES_PARKED,
+    BROKER_M_FETCH_SESSIONS,
+    BROKER_M_FETCH_SESSION_PARTITIONS,
+    BROKER_M_FETCH_SESSIONS_EVICTED,
     BROKER_M_REQUEST_MEMORY,
     BROKER_M_TOPICS,
     BROKER_M_PARTITIONS,
@@ -260,6 +278,13 @@ static const struct metric_row metric_rows[] = {
                             "Connections closed for bytes that are no Kafka request"},
     [BROKER_M_FETCHES_PARKED] = {"eventbox_kafka_fetches_parked", METRIC_GAUGE, NULL,
                                  "Fetch requests waiting for data"},
+    [BROKER_M_FETCH_SESSIONS] = {"eventbox_kafka_fetch_sessions", METRIC_GAUGE, NULL,
+                                 "Fetch sessions remembered"},
+    [BROKER_M_FETCH_SESSION_PARTITIONS] = {"eventbox_kafka_fetch_session_partitions", METRIC_GAUGE,
+                                           NULL, "Partitions of all fetch sessions"},
+    [BROKER_M_FETCH_SESSIONS_EVICTED] = {"eventbox_kafka_fetch_sessions_evicted_total",
+                                         METRIC_COUNTER, NULL,
+                                         "Fetch sessions that gave way to others"},
     [BROKER_M_REQUEST_MEMORY] = {"eventbox_kafka_request_memory_bytes", METRIC_GAUGE, NULL,
                                  "Memory of large requests in flight, bytes"},
     [BROKER_M_TOPICS] = {"eventbox_log_topics", METRIC_GAUGE, NULL, "Topics"},
@@ -411,6 +436,8 @@ static int start_parts(struct broker_module *broker) {
     };
     config.limits.request_max_bytes = (size_t)settings->request_max_bytes;
     config.limits.memory_bytes = (size_t)settings->memory_bytes * 2 / 3;
+    config.limits.idle_ms = settings->connections_idle_ms;
+    config.limits.fetch_sessions = (unsigned)settings->fetch_sessions_max;
     config.limits.connections_max = (unsigned)settings->connections_max;
     return err_trace(kafka_server_new(&config, &broker->server));
 }
@@ -608,6 +635,10 @@ static void broker_collect(void *state) {
     metric_set(&metrics[BROKER_M_CONNECTIONS_REFUSED], (int64_t)server.connections_refused);
     metric_set(&metrics[BROKER_M_BAD_PEERS], (int64_t)server.bad_peers);
     metric_set(&metrics[BROKER_M_FETCHES_PARKED], server.fetches_parked);
+    metric_set(&metrics[BROKER_M_FETCH_SESSIONS], server.fetch_sessions);
+    metric_set(&metrics[BROKER_M_FETCH_SESSION_PARTITIONS],
+               (int64_t)server.fetch_session_partitions);
+    metric_set(&metrics[BROKER_M_FETCH_SESSIONS_EVICTED], (int64_t)server.fetch_sessions_evicted);
     metric_set(&metrics[BROKER_M_REQUEST_MEMORY], (int64_t)server.reserved_bytes);
     metric_set(&metrics[BROKER_M_GROUPS], groups.groups);
     metric_set(&metrics[BROKER_M_COMMITS], (int64_t)groups.commits);

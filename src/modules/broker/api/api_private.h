@@ -34,7 +34,8 @@ struct broker {
     void *server;
     struct list fetches; /* parked: struct fetch.link */
     unsigned fetch_count;
-    struct list produces; /* waiting for the log: struct produce.link */
+    struct fetch_sessions *sessions; /* NULL: none are kept */
+    struct list produces;            /* waiting for the log: struct produce.link */
     struct timer produce_timer;
     bool draining;
 };

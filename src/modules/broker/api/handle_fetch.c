@@ -1,464 +1,342 @@
 /*
- * Fetch. A request walks: check -> read each partition in turn -> enough? answer : park.
+ * Fetch: from the request, and the session that it goes on with, to the list of partitions to read.
+ * How they are read is in fetch_collect.c, what is answered in fetch_answer.c.
  *
- * "Enough" is Kafka's rule: min_bytes collected, or the deadline, or anything that the client
- * should know at once (an error, a diverging epoch). Parked, it waits at every partition it names;
- * a wake collects again at the end of the turn, so that one journal frame over many partitions
- * costs one collection. Reads may have to wait for the disk; partitions are read one after the
- * other in the order the client gave, which it rotates itself.
- *
- * Sessions (KIP-227) are not kept: session id 0 in the answer says so, and is legal.
+ *   session epoch -1    no session; one that the request names is closed
+ *   session epoch 0     every partition is named; the answer carries the id of a new session
+ *   any other           goes on with a session: names what changes, and what is to be forgotten
  */
-#include "api_private.h"
+#include "fetch.h"
+#include "places.h"
 
-#include <eventbox/loop/op.h>
+#include <errno.h>
 
-#include <stdlib.h>
-
-enum { VERSION_SESSIONS = 7, VERSION_TOPIC_IDS = 13, READ_COMMITTED = 1 };
-
-struct fetch;
-
-struct fetch_part {
-    struct partition_waiter waiter;
-    struct fetch *fetch;
-    struct topic *topic; /* with a reference; NULL when there is none */
-    struct partition *partition;
-    const struct fetch_request_partition *wanted;
-    struct fetch_response_partition *row;
-    struct fetch_chunks *chunks; /* NULL: nothing was read */
-    bool final;                  /* row says all there is: an error or a diverging epoch */
-};
-
-struct fetch {
-    struct list link; /* in broker.fetches while parked */
-    struct kafka_request *request;
-    struct broker *broker;
-    struct fetch_response *answer;
-    struct fetch_part *parts;
-    int32_t part_count;
-    int32_t next; /* part to read next */
-    size_t bytes; /* collected */
-    size_t max_bytes;
-    int64_t deadline_ns;
-    struct timer timer;
-    struct loop_task again; /* collect at the end of the turn */
-    bool again_posted;
-    bool parked;
-    bool waiting; /* its waiters are linked */
-    bool reading; /* waits for the disk */
-    bool woken;   /* while reading */
-    bool ended;   /* the deadline has passed, or the server drains */
-    bool at_once; /* some part is final */
-    bool gone;
-    struct partition_read read; /* of parts[next] */
-};
-
-static void collect(struct fetch *fetch);
-
-void fetch_chunks_drop(struct fetch_chunks *chunks) {
-    for (unsigned i = 0; chunks && i < chunks->count; i++) {
-        buf_unref(chunks->chunks[i].slice.buf);
-        if (chunks->chunks[i].file) {
-            conn_file_unref(chunks->chunks[i].file);
-        }
-    }
-    if (chunks) {
-        chunks->count = 0;
-    }
-}
-
-/* ---- the parts ---- */
-
-static void drop_part(struct fetch_part *part) {
-    fetch_chunks_drop(part->chunks);
-    free(part->chunks);
-    part->chunks = NULL;
-    part->row->records = (struct kafka_records){.span = SPAN_LITERAL("")};
-}
-
-static void set_error(struct fetch_part *part, int16_t error) {
-    part->row->error_code = error;
-    part->row->high_watermark = part->row->last_stable_offset = part->row->log_start_offset = -1;
-    part->final = part->fetch->at_once = true;
-}
-
-static void set_marks(struct fetch_part *part) {
-    const struct partition *partition = part->partition;
-
-    part->row->high_watermark = partition->high_watermark;
-    part->row->last_stable_offset = partition->high_watermark; /* no transactions: all is stable */
-    part->row->log_start_offset = partition->log_start_offset;
-}
-
-/* The client's last epoch ended before the offset that it asks for: it has to truncate. */
-static bool diverges(struct fetch_part *part) {
-    int32_t last = part->wanted->last_fetched_epoch;
-    int32_t epoch;
-    int64_t end_offset;
-
-    if (last < 0) {
-        return false;
-    }
-    partition_epoch_end(part->fetch->broker->log, part->partition, last, &epoch, &end_offset);
-    if (epoch < 0) {
-        set_error(part, KAFKA_OFFSET_OUT_OF_RANGE);
-        return true;
-    }
-    if (epoch == last && end_offset >= part->wanted->fetch_offset) {
-        return false;
-    }
-    part->row->diverging_epoch.epoch = epoch;
-    part->row->diverging_epoch.end_offset = end_offset;
-    return true;
-}
-
-/* Everything about a part that needs no reading; marks it final when that is all. */
-static void check_part(struct fetch_part *part) {
-    const struct partition *partition = part->partition;
-    int64_t offset = part->wanted->fetch_offset;
-    int16_t error;
-
-    if (part->final) {
-        return;
-    }
-    if (part->topic->deleted) {
-        set_error(part, part->fetch->request->version >= VERSION_TOPIC_IDS
-                            ? KAFKA_UNKNOWN_TOPIC_ID
-                            : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
-        return;
-    }
-    error = leader_epoch_check(partition, MAX(part->wanted->current_leader_epoch, -1));
-    if (error) {
-        set_error(part, error);
-        return;
-    }
-    set_marks(part);
-    if (diverges(part)) {
-        part->final = part->fetch->at_once = true;
-    } else if (offset < partition->log_start_offset || offset > partition->log_end_offset) {
-        set_error(part, KAFKA_OFFSET_OUT_OF_RANGE); /* with the marks at -1 */
-    }
-}
-
-/* ---- reading ---- */
-
-static void end(struct fetch *fetch) {
-    if (fetch->parked) {
-        fetch->parked = false;
-        list_remove(&fetch->link);
-        fetch->broker->fetch_count--;
-    }
-    timer_stop(&fetch->timer);
-    for (int32_t i = 0; i < fetch->part_count; i++) {
-        partition_unwait(&fetch->parts[i].waiter);
-    }
-}
+enum { EPOCH_FINAL = -1, EPOCH_FIRST = 0 };
 
 /* The request's last moment: what was not handed to the connection is given back. */
 static void on_free(struct kafka_request *request) {
     struct fetch *fetch = request->parked;
 
     for (int32_t i = 0; i < fetch->part_count; i++) {
-        drop_part(&fetch->parts[i]);
-        if (fetch->parts[i].topic) {
-            topic_unref(fetch->parts[i].topic);
+        fetch_drop_data(&fetch->parts[i]);
+    }
+    for (int32_t i = 0; i < fetch->topic_count; i++) {
+        if (fetch->topics[i].topic) {
+            topic_unref(fetch->topics[i].topic);
         }
     }
+    fetch_session_unref(fetch->session);
 }
 
-static void answer(struct fetch *fetch) {
-    end(fetch);
-    if (fetch->gone) {
-        kafka_respond_none(fetch->request);
+/* ---- topics and parts ---- */
+
+/* @known_as: the name that a topic of this id had when the session met it; empty: none. */
+static struct fetch_topic *add_topic(struct fetch *fetch, struct span name, const struct uuid *id,
+                                     struct span known_as) {
+    struct topic_log *log = fetch->broker->log;
+    struct fetch_topic *topic = &fetch->topics[fetch->topic_count++];
+    struct topic *found =
+        fetch_by_id(fetch) ? topic_log_find_id(log, id) : topic_log_find(log, name);
+
+    *topic = (struct fetch_topic){.error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION};
+    if (fetch_by_id(fetch)) {
+        topic->id = *id;
     } else {
-        kafka_respond(fetch->request, fetch->answer);
+        topic->name = name;
     }
+    if (found) {
+        topic->topic = topic_ref(found);
+    } else if (fetch_by_id(fetch) && known_as.size == 0) {
+        topic->error = KAFKA_UNKNOWN_TOPIC_ID;
+    } else if (fetch_by_id(fetch) && topic_log_find(log, known_as)) {
+        topic->error = KAFKA_INCONSISTENT_TOPIC_ID; /* made anew: other data under the same name */
+        topic->error_is_read = true;
+    }
+    return topic;
 }
 
-static bool keep_chunks(struct fetch_part *part, struct partition_read *read) {
-    struct fetch_chunks *chunks;
-
-    if (read->chunk_count == 0 || read->bytes == 0) {
-        partition_read_release(read);
-        return true;
-    }
-    chunks = malloc(sizeof *chunks + read->chunk_count * sizeof chunks->chunks[0]);
-    if (!chunks) {
-        partition_read_release(read);
-        return false;
-    }
-    chunks->count = read->chunk_count;
-    memcpy(chunks->chunks, read->chunks, read->chunk_count * sizeof chunks->chunks[0]);
-    read->chunk_count = 0; /* the references have moved */
-    part->chunks = chunks;
-    part->row->records = (struct kafka_records){.foreign = chunks, .foreign_bytes = read->bytes};
-    part->fetch->bytes += read->bytes;
-    return true;
+/* Brokers that copy from us: there are none. */
+static bool is_replica(const struct fetch_request *body, int16_t version) {
+    return (version < FETCH_VERSION_REPLICA_STATE ? body->replica_id
+                                                  : body->replica_state.replica_id) >= 0;
 }
 
-static void take_result(struct fetch_part *part, int status) {
-    struct fetch *fetch = part->fetch;
+static void set_unknown(struct fetch_part *part, int16_t error) {
+    part->error = error;
+    part->high_watermark = part->last_stable_offset = part->log_start_offset = -1;
+    part->final = part->unknown = true;
+}
 
-    if (status == 0) {
-        set_marks(part);
-        if (!keep_chunks(part, &fetch->read)) {
-            set_error(part, KAFKA_STORAGE_ERROR);
-        }
-    } else if (status == TOPIC_E_UNKNOWN) {
-        set_error(part, fetch->request->version >= VERSION_TOPIC_IDS
-                            ? KAFKA_UNKNOWN_TOPIC_ID
-                            : KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
-    } else if (status == TOPIC_E_OUT_OF_RANGE) {
-        set_error(part, KAFKA_OFFSET_OUT_OF_RANGE);
+static void set_part(struct fetch *fetch, struct fetch_part *part, struct fetch_topic *topic,
+                     int32_t index, const struct fetch_wanted *wanted) {
+    part->fetch = fetch;
+    part->topic = topic;
+    part->index = index;
+    part->wanted = *wanted;
+    part->diverging_epoch = -1;
+    part->diverging_end = -1;
+    part->partition = topic->topic ? partition_get(topic->topic, index) : NULL;
+    if (topic->error_is_read) {
+        fetch_fail(part, topic->error);
+    } else if (!part->partition) {
+        set_unknown(part, topic->topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic->error);
+    } else if (is_replica(fetch->request->body, fetch->request->version)) {
+        part->partition = NULL;
+        fetch_fail(part, KAFKA_NOT_LEADER_OR_FOLLOWER);
     } else {
-        set_error(part, status == BROKER_E_CORRUPT ? KAFKA_CORRUPT_MESSAGE : KAFKA_STORAGE_ERROR);
+        fetch->readable++;
     }
 }
 
-static void on_read(struct partition_read *read, int status) {
-    struct fetch *fetch = container_of(read, struct fetch, read);
-
-    fetch->reading = false;
-    take_result(&fetch->parts[fetch->next++], status);
-    collect(fetch);
+static struct fetch_wanted wanted_of(const struct fetch_request_partition *partition) {
+    return (struct fetch_wanted){partition->fetch_offset, partition->current_leader_epoch,
+                                 partition->last_fetched_epoch, partition->partition_max_bytes};
 }
 
-static void wait_everywhere(struct fetch *fetch) {
-    if (fetch->waiting) {
-        return;
-    }
-    fetch->waiting = true;
-    for (int32_t i = 0; i < fetch->part_count; i++) {
-        if (fetch->parts[i].partition) {
-            partition_wait(fetch->parts[i].partition, &fetch->parts[i].waiter);
-        }
-    }
+static int allocate(struct fetch *fetch, size_t topics, size_t parts) {
+    struct arena *arena = fetch->request->arena;
+
+    fetch->topics = arena_alloc(arena, topics * sizeof *fetch->topics);
+    fetch->parts = arena_alloc(arena, parts * sizeof *fetch->parts);
+    return fetch->topics && fetch->parts ? 0 : err_origin(-ENOMEM);
 }
 
-/* Reads parts[next]. Return false when the disk is asked and on_read() follows. */
-static bool read_part(struct fetch *fetch) {
-    struct fetch_part *part = &fetch->parts[fetch->next];
-    struct partition_read *read = &fetch->read;
-    size_t left = fetch->max_bytes - MIN(fetch->max_bytes, fetch->bytes);
-    int r;
+/* ---- a request that names all ---- */
 
-    check_part(part);
-    if (part->final || part->wanted->fetch_offset >= part->partition->high_watermark ||
-        (fetch->bytes > 0 && left == 0)) {
-        return true;
-    }
-    /* Field by field: the array of chunks is large. */
-    read->partition = part->partition;
-    read->offset = part->wanted->fetch_offset;
-    read->max_bytes = MIN(left, (size_t)MAX(part->wanted->partition_max_bytes, 0));
-    read->min_one_batch = fetch->bytes == 0; /* or a consumer would never pass it (KIP-74) */
-    read->memory_only = false;
-    read->done = on_read;
-    read->chunk_count = 0;
-    read->bytes = 0;
-    read->gate = NULL;
-    if (read->max_bytes == 0 && !read->min_one_batch) {
-        return true;
-    }
-    r = partition_read(fetch->broker->log, read);
-    if (r == OP_WAIT) {
-        fetch->reading = true;
-        wait_everywhere(fetch); /* what comes meanwhile must not be missed */
-        return false;
-    }
-    take_result(part, r);
-    return true;
-}
-
-static bool is_enough(const struct fetch *fetch) {
+static int find_twins(const struct fetch *fetch, uint32_t count, uint32_t **ret_last) {
     const struct fetch_request *body = fetch->request->body;
+    struct place *places;
+    uint32_t n = 0;
 
-    return fetch->ended || fetch->at_once || fetch->part_count == 0 ||
-           fetch->bytes >= (size_t)MAX(body->min_bytes, 0);
+    *ret_last = NULL;
+    if (count < 2) {
+        return 0;
+    }
+    places = arena_alloc(fetch->request->arena, count * sizeof *places);
+    if (!places) {
+        return err_origin(-ENOMEM);
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        const struct fetch_request_topic *topic = &body->topics[i];
+        struct span key = fetch_by_id(fetch)
+                              ? span_of(topic->topic_id.bytes, sizeof topic->topic_id.bytes)
+                              : topic->topic;
+
+        for (int32_t p = 0; p < topic->partitions_count; p++) {
+            places[n++] = (struct place){key, topic->partitions[p].partition};
+        }
+    }
+    return places_last(fetch->request->arena, places, count, ret_last);
 }
 
-static void park(struct fetch *fetch) {
-    for (int32_t i = 0; i < fetch->part_count; i++) {
-        drop_part(&fetch->parts[i]); /* a parked request holds no data */
+static const struct fetch_request_partition **list_entries(const struct fetch *fetch,
+                                                           uint32_t count) {
+    const struct fetch_request *body = fetch->request->body;
+    const struct fetch_request_partition **entries =
+        arena_alloc(fetch->request->arena, count * sizeof *entries);
+    uint32_t n = 0;
+
+    for (int32_t i = 0; entries && i < body->topics_count; i++) {
+        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
+            entries[n++] = &body->topics[i].partitions[p];
+        }
     }
-    fetch->bytes = 0;
-    fetch->next = 0;
-    if (fetch->parked) {
-        return;
-    }
-    fetch->parked = true;
-    list_push_back(&fetch->broker->fetches, &fetch->link);
-    fetch->broker->fetch_count++;
-    wait_everywhere(fetch);
-    timer_start(&fetch->timer, MAX(fetch->deadline_ns - loop_now_ns(fetch->broker->loop), 0));
+    return entries;
 }
 
-/* Goes on with parts[next]; ends in an answer, in parking, or in a wait for the disk. */
-static void collect(struct fetch *fetch) {
-    for (;;) {
-        while (!fetch->gone && fetch->next < fetch->part_count) {
-            if (!read_part(fetch)) {
-                return;
+/* Of two entries for a partition the first gives its place, the last what is wanted. */
+static int list_request(struct fetch *fetch) {
+    const struct fetch_request *body = fetch->request->body;
+    const struct fetch_request_partition **entries = NULL; /* NULL each: was taken */
+    uint32_t count = 0;
+    uint32_t entry = 0;
+    uint32_t *last;
+
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        count += (uint32_t)MAX(body->topics[i].partitions_count, 0);
+    }
+    if (allocate(fetch, (size_t)MAX(body->topics_count, 0), count) ||
+        find_twins(fetch, count, &last) || (last && !(entries = list_entries(fetch, count)))) {
+        return err_origin(-ENOMEM);
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        const struct fetch_request_topic *wanted = &body->topics[i];
+        struct fetch_topic *topic =
+            wanted->partitions_count > 0
+                ? add_topic(fetch, wanted->topic, &wanted->topic_id, SPAN_NULL)
+                : NULL;
+
+        for (int32_t p = 0; p < wanted->partitions_count; p++, entry++) {
+            const struct fetch_request_partition *from = &wanted->partitions[p];
+            struct fetch_wanted values;
+
+            if (last) {
+                from = entries[last[entry]];
+                entries[last[entry]] = NULL;
             }
-            fetch->next++;
+            if (!from) {
+                continue;
+            }
+            values = wanted_of(from);
+            set_part(fetch, &fetch->parts[fetch->part_count++], topic, from->partition, &values);
         }
-        if (fetch->gone || is_enough(fetch)) {
-            answer(fetch);
-            return;
+    }
+    return 0;
+}
+
+/* ---- a request that goes on with a session ---- */
+
+static bool update_session(struct fetch *fetch) {
+    const struct fetch_request *body = fetch->request->body;
+    struct fetch_sessions *sessions = fetch->broker->sessions;
+    struct fetch_session *session = fetch->session;
+
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        const struct fetch_request_topic *topic = &body->topics[i];
+
+        for (int32_t p = 0; p < topic->partitions_count; p++) {
+            struct fetch_wanted wanted = wanted_of(&topic->partitions[p]);
+
+            if (!fetch_session_put(sessions, session, topic->topic, &topic->topic_id,
+                                   topic->partitions[p].partition, &wanted)) {
+                return false;
+            }
         }
-        park(fetch);
-        if (!fetch->woken) {
-            return;
+    }
+    for (int32_t i = 0; i < body->forgotten_topics_data_count; i++) {
+        const struct fetch_request_forgotten_topic *topic = &body->forgotten_topics_data[i];
+
+        for (int32_t p = 0; p < topic->partitions_count; p++) {
+            fetch_session_forget(sessions, session, topic->topic, &topic->topic_id,
+                                 topic->partitions[p]);
         }
-        fetch->woken = false;
     }
+    return true;
 }
 
-/* ---- parked ---- */
+static int list_session(struct fetch *fetch) {
+    struct fetch_session *session = fetch->session;
 
-static void on_again(struct loop_task *task) {
-    struct fetch *fetch = container_of(task, struct fetch, again);
-
-    fetch->again_posted = false;
-    collect(fetch);
-}
-
-static void collect_soon(struct fetch *fetch) {
-    if (fetch->reading) {
-        fetch->woken = true;
-    } else if (!fetch->again_posted) {
-        fetch->again_posted = true;
-        loop_defer(fetch->broker->loop, &fetch->again);
+    if (allocate(fetch, session->topics.count, session->part_count)) {
+        return err_origin(-ENOMEM);
     }
-}
+    list_for_each(link, &session->topic_list) {
+        struct fetch_session_topic *known = list_entry(link, struct fetch_session_topic, link);
+        struct span name = span_of(known->name, known->name_size);
+        struct fetch_topic *topic = add_topic(fetch, name, &known->id, name);
 
-static void on_wake(struct partition_waiter *waiter) {
-    collect_soon(container_of(waiter, struct fetch_part, waiter)->fetch);
-}
-
-static void on_deadline(struct timer *timer) {
-    struct fetch *fetch = container_of(timer, struct fetch, timer);
-
-    fetch->ended = true;
-    collect_soon(fetch);
-}
-
-static void on_gone(struct kafka_request *request) {
-    struct fetch *fetch = request->parked;
-
-    fetch->gone = true;
-    if (!fetch->reading && !fetch->again_posted) {
-        answer(fetch);
+        if (topic->topic) {
+            fetch_session_know(known, span_text(topic->topic->name));
+        }
+        known->scratch = topic;
     }
+    list_for_each(link, &session->parts) {
+        struct fetch_session_part *cached = list_entry(link, struct fetch_session_part, link);
+        struct fetch_part *part = &fetch->parts[fetch->part_count++];
+
+        set_part(fetch, part, cached->key.topic->scratch, cached->key.partition, &cached->wanted);
+        part->cached = cached;
+    }
+    return 0;
 }
 
-void fetch_drain(struct broker *broker) {
-    list_for_each(link, &broker->fetches) {
-        struct fetch *fetch = list_entry(link, struct fetch, link);
+/*
+ * Return: a Kafka error for the whole request; -ENOMEM. A session that nothing is left in is
+ * closed, and the request goes on without one.
+ */
+static int go_on_with_session(struct fetch *fetch) {
+    const struct fetch_request *body = fetch->request->body;
+    struct fetch_sessions *sessions = fetch->broker->sessions;
+    struct fetch_session *session =
+        sessions ? fetch_session_find(sessions, body->session_id) : NULL;
 
-        fetch->ended = true;
-        collect_soon(fetch);
+    if (!session) {
+        return KAFKA_FETCH_SESSION_ID_NOT_FOUND;
     }
+    if (session->epoch != body->session_epoch) {
+        return KAFKA_INVALID_FETCH_SESSION_EPOCH;
+    }
+    if (session->by_id != fetch_by_id(fetch)) {
+        return KAFKA_FETCH_SESSION_TOPIC_ID_ERROR;
+    }
+    fetch->session = fetch_session_ref(session);
+    if (!update_session(fetch)) { /* it has outgrown the cache: the client begins anew */
+        fetch_session_drop(sessions, session);
+        return KAFKA_FETCH_SESSION_ID_NOT_FOUND;
+    }
+    if (session->part_count == 0) {
+        fetch_session_drop(sessions, session);
+        fetch_session_unref(session);
+        fetch->session = NULL;
+        return list_request(fetch);
+    }
+    fetch_session_touch(sessions, session);
+    fetch->session_epoch = session->epoch;
+    fetch->kind = FETCH_INCREMENTAL;
+    return list_session(fetch);
+}
+
+static int find_parts(struct fetch *fetch) {
+    const struct fetch_request *body = fetch->request->body;
+    struct fetch_sessions *sessions = fetch->broker->sessions;
+    struct fetch_session *old;
+
+    fetch->kind = FETCH_SESSIONLESS;
+    if (fetch->request->version < FETCH_VERSION_SESSIONS) {
+        return list_request(fetch);
+    }
+    if (body->session_epoch != EPOCH_FINAL && body->session_epoch != EPOCH_FIRST) {
+        return go_on_with_session(fetch);
+    }
+    old = sessions ? fetch_session_find(sessions, body->session_id) : NULL;
+    if (old) {
+        fetch_session_drop(sessions, old);
+    }
+    if (body->session_epoch == EPOCH_FIRST) {
+        fetch->kind = FETCH_FULL;
+    }
+    return list_request(fetch);
 }
 
 /* ---- the request ---- */
 
-static void add_part(struct fetch *fetch, struct topic *topic, int16_t topic_error,
-                     const struct fetch_request_partition *wanted,
-                     struct fetch_response_partition *row) {
-    const struct fetch_request *body = fetch->request->body;
-    struct fetch_part *part = &fetch->parts[fetch->part_count++];
-
-    part->fetch = fetch;
-    part->wanted = wanted;
-    part->row = row;
-    part->waiter.wake = on_wake;
-    row->partition_index = wanted->partition;
-    row->records.span = SPAN_LITERAL("");
-    row->aborted_transactions_count = body->isolation_level == READ_COMMITTED ? 0 : -1;
-    part->partition = topic ? partition_get(topic, wanted->partition) : NULL;
-    if (!part->partition) {
-        set_error(part, topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic_error);
-        return;
+/* A level that there is not: Kafka says so for the request, and once more for each partition. */
+static void refuse_level(struct fetch *fetch) {
+    for (int32_t i = 0; i < fetch->part_count; i++) {
+        set_unknown(&fetch->parts[i], KAFKA_UNKNOWN_SERVER_ERROR);
+        fetch->parts[i].partition = NULL;
     }
-    part->topic = topic_ref(topic);
-}
-
-static bool add_topic(struct fetch *fetch, const struct fetch_request_topic *wanted,
-                      struct fetch_response_topic *row) {
-    bool by_id = fetch->request->version >= VERSION_TOPIC_IDS;
-    struct topic_log *log = fetch->broker->log;
-    struct topic *topic =
-        by_id ? topic_log_find_id(log, &wanted->topic_id) : topic_log_find(log, wanted->topic);
-    struct fetch_response_partition *rows = KAFKA_NEW(
-        fetch->request->arena, fetch_response_partition, MAX(wanted->partitions_count, 0));
-
-    if (!rows) {
-        return false;
-    }
-    row->topic = wanted->topic;
-    row->topic_id = wanted->topic_id;
-    row->partitions = rows;
-    row->partitions_count = MAX(wanted->partitions_count, 0);
-    for (int32_t i = 0; i < wanted->partitions_count; i++) {
-        add_part(fetch, topic, by_id ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION,
-                 &wanted->partitions[i], &rows[i]);
-    }
-    return true;
-}
-
-static struct fetch *fetch_new(struct kafka_request *request) {
-    const struct fetch_request *body = request->body;
-    struct broker *broker = request->userdata;
-    struct fetch *fetch = arena_alloc(request->arena, sizeof *fetch);
-    size_t parts = 0;
-
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        parts += (size_t)MAX(body->topics[i].partitions_count, 0);
-    }
-    if (!fetch) {
-        return NULL;
-    }
-    fetch->request = request;
-    fetch->broker = broker;
-    fetch->answer = KAFKA_NEW(request->arena, fetch_response, 1);
-    fetch->parts = arena_alloc(request->arena, parts * sizeof *fetch->parts);
-    if (!fetch->answer || !fetch->parts) {
-        return NULL;
-    }
-    fetch->answer->responses =
-        KAFKA_NEW(request->arena, fetch_response_topic, MAX(body->topics_count, 0));
-    fetch->max_bytes = MIN((size_t)MAX(body->max_bytes, 0), broker->fetch_max_bytes);
-    fetch->ended = body->max_wait_ms <= 0 || broker->draining;
-    fetch->deadline_ns = loop_now_ns(broker->loop) + (int64_t)MAX(body->max_wait_ms, 0) * NS_PER_MS;
-    fetch->again.run = on_again;
-    timer_init(&fetch->timer, broker->loop, on_deadline);
-    return fetch->answer->responses ? fetch : NULL;
+    fetch->error = KAFKA_UNKNOWN_SERVER_ERROR;
+    fetch->readable = 0;
 }
 
 void handle_fetch(struct kafka_request *request) {
     const struct fetch_request *body = request->body;
-    struct fetch *fetch = fetch_new(request);
+    struct broker *broker = request->userdata;
+    struct fetch *fetch = arena_alloc(request->arena, sizeof *fetch);
+    int r;
 
     if (!fetch) {
         out_of_memory(request);
         return;
     }
-    if (request->version >= VERSION_SESSIONS && body->session_epoch > 0) {
-        fetch->answer->error_code = KAFKA_FETCH_SESSION_ID_NOT_FOUND; /* we gave none */
-        kafka_respond(request, fetch->answer);
-        return;
-    }
+    fetch->request = request;
+    fetch->broker = broker;
+    fetch->max_bytes = MIN((size_t)MAX(body->max_bytes, 0), broker->fetch_max_bytes);
     request->parked = fetch;
     request->on_free = on_free;
-    request->on_gone = on_gone;
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        if (!add_topic(fetch, &body->topics[i], &fetch->answer->responses[i])) {
-            out_of_memory(request);
-            return;
-        }
-        fetch->answer->responses_count++;
+    if (body->isolation_level != READ_UNCOMMITTED && body->isolation_level != READ_COMMITTED) {
+        r = list_request(fetch);
+        refuse_level(fetch);
+    } else {
+        r = find_parts(fetch);
     }
-    collect(fetch);
+    if (r < 0) {
+        out_of_memory(request);
+    } else if (r > 0) {
+        fetch_refuse(request, (int16_t)r);
+    } else {
+        request->on_gone = fetch_on_gone;
+        fetch_start(fetch);
+    }
 }

@@ -23,11 +23,13 @@ struct kafka_limits {
     size_t fetch_max_bytes; /* of one Fetch answer */
     size_t arena_max_bytes; /* of the decoded form of one request, and of its answer */
     int64_t idle_ms;
-    int64_t progress_ms; /* a frame that has begun must go on within this */
+    int64_t progress_ms;        /* a frame that has begun must go on within this */
+    unsigned fetch_sessions;    /* remembered at once; 0: none */
+    size_t fetch_session_bytes; /* of all of them */
 };
 #define KAFKA_LIMITS_DEFAULT                                                                       \
     ((struct kafka_limits){MIB(100), MIB(24), KIB(64), MIB(4), 1000, 20000, MIB(55), MIB(32),      \
-                           INT64_C(600000), 10000})
+                           INT64_C(600000), 10000, 1000, MIB(16)})
 
 enum kafka_server_event {
     KAFKA_SERVER_BAD_PEER,      /* text says what was wrong, or what the peer seems to speak */
@@ -69,6 +71,8 @@ struct kafka_server_stats {
     uint64_t unsupported_versions;
     unsigned connections, requests_in_flight, fetches_parked, connections_starved;
     size_t reserved_bytes;
+    unsigned fetch_sessions;
+    uint64_t fetch_session_partitions, fetch_sessions_evicted;
 };
 
 int kafka_server_new(const struct kafka_server_config *config, struct kafka_server **ret_server);

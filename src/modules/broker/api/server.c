@@ -1,4 +1,4 @@
-#include "api_private.h"
+#include "fetch_session.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -69,6 +69,14 @@ int kafka_server_new(const struct kafka_server_config *config, struct kafka_serv
     list_init(&server->broker.fetches);
     produce_init(&server->broker);
 
+    r = config->limits.fetch_sessions
+            ? fetch_sessions_new(config->loop, config->limits.fetch_sessions,
+                                 config->limits.fetch_session_bytes, &server->broker.sessions)
+            : 0;
+    if (r) {
+        kafka_server_free(server);
+        return err_trace(r);
+    }
     r = add_handlers(
         server, &(struct kafka_handlers){broker_handlers, broker_handlers_count, &server->broker});
     for (size_t i = 0; r == 0 && i < config->handlers_count; i++) {
@@ -174,12 +182,21 @@ void kafka_server_free(struct kafka_server *server) {
         free(server->listeners[i]);
     }
     produce_deinit(&server->broker);
+    fetch_sessions_free(server->broker.sessions);
     kafka_encoded_deinit(&server->encoded);
     free(server);
 }
 
 void kafka_server_stats(const struct kafka_server *server, struct kafka_server_stats *ret_stats) {
+    struct fetch_session_stats sessions = {0};
+
+    if (server->broker.sessions) {
+        fetch_sessions_stats(server->broker.sessions, &sessions);
+    }
     *ret_stats = server->stats;
+    ret_stats->fetch_sessions = sessions.sessions;
+    ret_stats->fetch_session_partitions = sessions.partitions;
+    ret_stats->fetch_sessions_evicted = sessions.evicted;
     ret_stats->reserved_bytes = server->reserved_bytes;
     ret_stats->fetches_parked = server->broker.fetch_count;
 }

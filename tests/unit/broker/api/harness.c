@@ -1,5 +1,7 @@
 #include "harness.h"
 
+#include "fetch_session.h"
+
 #include <eventbox/base/bytes.h>
 
 #include <stdio.h>
@@ -42,11 +44,13 @@ void harness_init(struct harness *h) {
     };
     list_init(&h->broker.fetches);
     produce_init(&h->broker);
+    assert_int_equal(fetch_sessions_new(h->loop, 10, MIB(1), &h->broker.sessions), 0);
 }
 
 void harness_deinit(struct harness *h) {
     assert_int_equal(fake_log_leaks(h->log), 0);
     produce_deinit(&h->broker);
+    fetch_sessions_free(h->broker.sessions);
     fake_log_free(h->log);
     loop_free(h->loop);
 }

@@ -604,27 +604,6 @@ static void test_fetch__lists_no_aborted_transactions(void **state) {
     call_end(&call);
 }
 
-static void test_fetch__keeps_no_session(void **state) {
-    struct fetch_response *answer;
-    struct fetch_args args;
-    struct call call;
-
-    harness_topic(&h, "t", 1);
-    fetch_args(&args, 0, 0);
-    args.body.session_epoch = 0; /* wants one */
-    call_start(&h, &call, FETCH, 11, &args.body);
-    answer = call_wait(&h, &call);
-    assert_int_equal(answer->error_code, 0);
-    assert_int_equal(answer->session_id, 0);
-    call_end(&call);
-    args.body.session_id = 5;
-    args.body.session_epoch = 1;
-    call_start(&h, &call, FETCH, 11, &args.body);
-    answer = call_wait(&h, &call);
-    assert_int_equal(answer->error_code, KAFKA_FETCH_SESSION_ID_NOT_FOUND);
-    call_end(&call);
-}
-
 static void test_fetch__takes_what_comes_while_it_reads_the_disk(void **state) {
     struct fetch_args args;
     struct call call;
@@ -713,7 +692,6 @@ int main(void) {
         TEST(test_fetch__knows_topics_by_name_or_id),
         TEST(test_fetch__ends_when_the_topic_is_deleted),
         TEST(test_fetch__lists_no_aborted_transactions),
-        TEST(test_fetch__keeps_no_session),
         TEST(test_fetch__takes_what_comes_while_it_reads_the_disk),
         TEST(test_fetch__lets_go_when_the_peer_is_gone),
         TEST(test_fetch__is_answered_when_the_server_drains),
