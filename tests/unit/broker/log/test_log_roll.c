@@ -157,6 +157,23 @@ static void test_log_roll__lookup_by_time_with_wild_clocks_g33_g38(void **state)
     end(&f);
 }
 
+static void test_log_roll__lookup_passes_over_records_below_the_start(void **state) {
+    struct fixture f;
+    struct partition *partition = start(&f, 78, "segment.ms", "3600000");
+    struct batch_spec spec = {
+        .records = 4, .value_bytes = 100, .timestamp_ms = START_MS, .producer_id = -1};
+    assert_int_equal(fixture_append(&f, partition, &spec), 0);
+    assert_int_equal(fixture_delete_records(&f, partition, 2), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(fixture_lookup(&f, partition, START_MS), 2);
+        assert_int_equal(fixture_lookup(&f, partition, START_MS + 3), 3);
+        assert_int_equal(fixture_lookup(&f, partition, -3), 3);
+        assert_int_equal(fixture_lookup(&f, partition, START_MS + 4), -1);
+        fixture_run_ms(&f, 3000); /* from the file now */
+    }
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_roll__by_timestamps_of_the_batches),
@@ -166,6 +183,7 @@ int main(void) {
         cmocka_unit_test(test_log_roll__by_range_of_offsets),
         cmocka_unit_test(test_log_roll__by_bytes),
         cmocka_unit_test(test_log_roll__lookup_by_time_with_wild_clocks_g33_g38),
+        cmocka_unit_test(test_log_roll__lookup_passes_over_records_below_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
