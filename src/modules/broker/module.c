@@ -404,9 +404,28 @@ static int broker_init(void *state, const struct module_context *context,
     return err_trace(broker_topics_new(context->loop, &broker->topics));
 }
 
+/* Settings that Kafka has as well, for tools that ask for them under its names. */
+static void show_settings(struct broker_module *broker) {
+    const struct broker_settings *settings = &broker->settings;
+    const struct kafka_shown shown[] = {
+        {"group.initial.rebalance.delay.ms", settings->rebalance_delay_ms},
+        {"group.max.session.timeout.ms", settings->session_max_ms},
+        {"group.max.size", settings->members_max},
+        {"group.min.session.timeout.ms", settings->session_min_ms},
+        {"max.connections", settings->connections_max},
+        {"producer.id.expiration.ms", settings->producer_expiry_ms},
+        {"socket.request.max.bytes", settings->request_max_bytes},
+        {0},
+    };
+    _Static_assert(sizeof shown <= sizeof broker->shown, "too many settings are shown");
+    memcpy(broker->shown, shown, sizeof shown);
+    snprintf(broker->log_dir, sizeof broker->log_dir, "%s/topics", broker->context.data_path);
+}
+
 static int start_parts(struct broker_module *broker) {
     const struct module_context *context = &broker->context;
     const struct broker_settings *settings = &broker->settings;
+    show_settings(broker);
     struct coordinator_config groups = {
         .loop = context->loop,
         .random = context->random,
@@ -440,6 +459,8 @@ static int start_parts(struct broker_module *broker) {
         .node_id = 0,
         .auto_create_topics = settings->auto_create_topics,
         .default_partitions = (int32_t)settings->default_partitions,
+        .log_dir = broker->log_dir,
+        .shown = broker->shown,
         .handlers = &broker->group_handlers,
         .handlers_count = 1,
         .prepare_coordinator = on_prepare_coordinator,
@@ -487,25 +508,19 @@ static void finish_start(struct broker_module *broker, int status) {
     done(broker->done_userdata, status);
 }
 
-static void on_log_started(void *userdata, int status) {
+static void on_configs_loaded(void *userdata, int status) {
     struct broker_module *broker = userdata;
     const struct broker_settings *settings = &broker->settings;
     if (status != 0) {
-        snprintf(broker->message, sizeof broker->message,
-                 "the topic log in %s could not be opened: %s; nothing was changed, restore the "
-                 "folder or free its disk",
+        snprintf(broker->message, sizeof broker->message, "the configs in %s could not be read: %s",
                  broker->context.data_path, err_text(status));
         finish_start(broker, status);
         return;
     }
-    broker->log_started = true;
-    status = start_parts(broker);
-    if (status == 0) {
-        coordinator_start(broker->coordinator);
-        status = listen_one(broker, "external_port", settings->external_port,
-                            settings->external_advertised_host, settings->external_advertised_port,
-                            false);
-    }
+    coordinator_start(broker->coordinator);
+    status =
+        listen_one(broker, "external_port", settings->external_port,
+                   settings->external_advertised_host, settings->external_advertised_port, false);
     if (status == 0) {
         status = listen_one(broker, "internal_port", settings->internal_port,
                             settings->internal_advertised_host, settings->internal_advertised_port,
@@ -517,6 +532,25 @@ static void on_log_started(void *userdata, int status) {
                  LOG_INT("internal_port", kafka_server_port(broker->server, 1)));
     }
     finish_start(broker, status);
+}
+
+static void on_log_started(void *userdata, int status) {
+    struct broker_module *broker = userdata;
+    if (status != 0) {
+        snprintf(broker->message, sizeof broker->message,
+                 "the topic log in %s could not be opened: %s; nothing was changed, restore the "
+                 "folder or free its disk",
+                 broker->context.data_path, err_text(status));
+        finish_start(broker, status);
+        return;
+    }
+    broker->log_started = true;
+    status = start_parts(broker);
+    if (status == 0) {
+        kafka_server_load(broker->server, on_configs_loaded, broker);
+    } else {
+        finish_start(broker, status);
+    }
 }
 
 static void broker_start(void *state, module_done_fn done, void *userdata) {

@@ -32,7 +32,8 @@ struct broker {
     const struct kafka_server_config *config; /* callbacks; fields may be NULL */
     const struct kafka_handler *(*find_api)(void *server, int16_t key);
     void *server;
-    struct list fetches; /* parked: struct fetch.link */
+    struct config_store *configs; /* NULL in tests that have none */
+    struct list fetches;          /* parked: struct fetch.link */
     unsigned fetch_count;
     struct fetch_sessions *sessions; /* NULL: none are kept */
     struct list produces;            /* waiting for the log: struct produce.link */
@@ -56,6 +57,20 @@ void handle_create_topics(struct kafka_request *request);
 void handle_delete_topics(struct kafka_request *request);
 void handle_describe_configs(struct kafka_request *request);
 void handle_describe_cluster(struct kafka_request *request);
+void handle_create_partitions(struct kafka_request *request);
+void handle_delete_records(struct kafka_request *request);
+void handle_alter_configs(struct kafka_request *request);
+void handle_incremental_alter_configs(struct kafka_request *request);
+void handle_list_config_resources(struct kafka_request *request);
+void handle_describe_log_dirs(struct kafka_request *request);
+void handle_alter_replica_log_dirs(struct kafka_request *request);
+void handle_elect_leaders(struct kafka_request *request);
+void handle_alter_partition_reassignments(struct kafka_request *request);
+void handle_list_partition_reassignments(struct kafka_request *request);
+void handle_describe_quorum(struct kafka_request *request);
+void handle_update_features(struct kafka_request *request);
+void handle_unregister_broker(struct kafka_request *request);
+void handle_describe_topic_partitions(struct kafka_request *request);
 
 /** produce_init() - list and timer of requests that wait for the log; produce_deinit() stops it */
 void produce_init(struct broker *broker);
@@ -81,18 +96,37 @@ bool topic_name_internal(struct span name);
 bool topic_name_collides(struct topic_log *log, struct span name);
 /** leader_epoch_check() - error code for a client's current leader epoch; 0 when right, or -1 */
 int16_t leader_epoch_check(const struct partition *partition, int32_t epoch);
-/** topic_config_rows() - the configs of @topic as DescribeConfigs shows them; see configs.c */
-struct topic_config_row {
+/** topic_name_collision() - that topic; NULL when there is none */
+const struct topic *topic_name_collision(struct topic_log *log, struct span name);
+/** topic_name_reserved_ours() - eventbox's own names, as opposed to Kafka's */
+bool topic_name_reserved_ours(struct span name);
+/** topic_name_fault() - what is wrong with a name, in Kafka's words; NULL when it is valid */
+const char *topic_name_fault(struct arena *arena, struct span name);
+/** replicas_check() - 0, or error 39 with a message: replicas are of this node, once */
+int16_t replicas_check(const struct kafka_request *request, const int32_t *nodes, int32_t count,
+                       const char **ret_message);
+enum { REPEAT_NONE, REPEAT_FIRST, REPEAT_LATER };
+/**
+ * repeats_find() - which of @count names come more than once
+ * @first: the first name; the others follow @stride bytes apart. Return: an enum above for each, in
+ * @arena; NULL without memory.
+ */
+uint8_t *repeats_find(struct arena *arena, const struct span *first, size_t stride, int32_t count);
+/* REPEATS(arena, body->topics, name, count): by the column @name of rows, of which there may be
+ * none */
+#define REPEATS(arena, rows, name, count)                                                          \
+    repeats_find(arena, (count) > 0 ? &(rows)->name : NULL, sizeof *(rows), count)
+/** broker_log_dir() - the one folder, as clients are told */
+const char *broker_log_dir(const struct broker *broker);
+
+/* What ApiVersions says of features, and UpdateFeatures accepts. */
+struct kafka_feature {
     const char *name;
-    struct span value;
-    struct span broker_default; /* what holds where the topic sets nothing */
-    int8_t source;              /* Kafka's ConfigSource: 1 topic, 4 broker's settings, 5 built in */
-    int8_t default_source;
-    int8_t type; /* Kafka's ConfigType */
-    const char *documentation;
+    int16_t min, max, level;
 };
-int topic_config_rows(const struct broker *broker, struct arena *arena, const struct topic *topic,
-                      struct topic_config_row **ret_rows, int32_t *ret_count);
+extern const struct kafka_feature kafka_features[];
+extern const size_t kafka_features_count;
+const struct kafka_feature *kafka_feature_find(struct span name); /* NULL: none */
 
 /* ---- requests ---- */
 

@@ -6,6 +6,7 @@ enum {
     KEY_TYPE_GROUP = 0,
     KEY_TYPE_TRANSACTION = 1,
     ENDPOINT_BROKERS = 1,
+    ENDPOINT_CONTROLLERS = 2,
     /* Bits of the operations that nobody is denied: 1 << Kafka's AclOperation. */
     CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
 };
@@ -28,6 +29,29 @@ static bool software_name_valid(struct span name) {
     return name.size > 0;
 }
 
+/* Without memory for them the answer says less. */
+static void add_features(const struct kafka_request *request,
+                         struct api_versions_response *answer) {
+    struct api_versions_response_supported_feature *supported =
+        KAFKA_NEW(request->arena, api_versions_response_supported_feature, kafka_features_count);
+    struct api_versions_response_finalized_feature *finalized =
+        KAFKA_NEW(request->arena, api_versions_response_finalized_feature, kafka_features_count);
+
+    for (size_t i = 0; supported && finalized && i < kafka_features_count; i++) {
+        const struct kafka_feature *feature = &kafka_features[i];
+
+        supported[i].name = finalized[i].name = span_text(feature->name);
+        supported[i].min_version = feature->min;
+        supported[i].max_version = feature->max;
+        finalized[i].min_version_level = finalized[i].max_version_level = feature->level;
+        answer->supported_features_count++;
+        answer->finalized_features_count++;
+    }
+    answer->supported_features = supported;
+    answer->finalized_features = finalized;
+    answer->finalized_features_epoch = 0;
+}
+
 void handle_api_versions(struct kafka_request *request) {
     const struct broker *broker = request->userdata;
     const struct api_versions_request *body = request->body;
@@ -46,6 +70,9 @@ void handle_api_versions(struct kafka_request *request) {
         answer->error_code = KAFKA_INVALID_REQUEST;
         kafka_respond(request, answer);
         return;
+    }
+    if (body && request->version >= 3) {
+        add_features(request, answer);
     }
     answer->api_keys = rows;
     for (int16_t key = 0; key < API_KEYS_MAX; key++) {
@@ -73,10 +100,18 @@ void handle_describe_cluster(struct kafka_request *request) {
         out_of_memory(request);
         return;
     }
-    answer->endpoint_type = body->endpoint_type;
     if (body->endpoint_type != ENDPOINT_BROKERS) {
-        answer->error_code = KAFKA_INVALID_REQUEST;
-        answer->error_message = SPAN_LITERAL("This listener knows brokers only, not controllers.");
+        bool controller = body->endpoint_type == ENDPOINT_CONTROLLERS;
+
+        answer->error_code =
+            controller ? KAFKA_MISMATCHED_ENDPOINT_TYPE : KAFKA_UNSUPPORTED_ENDPOINT_TYPE;
+        answer->error_message =
+            controller ? SPAN_LITERAL("The request was sent to an endpoint of type BROKER, but we "
+                                      "wanted an endpoint of type CONTROLLER")
+                       : span_text(arena_printf(request->arena, "Unsupported endpoint type %d",
+                                                body->endpoint_type));
+        answer->cluster_id = SPAN_LITERAL("");
+        answer->controller_id = -1;
         kafka_respond(request, answer);
         return;
     }

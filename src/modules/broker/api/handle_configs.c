@@ -1,51 +1,15 @@
 /*
- * DescribeConfigs: every config of a topic or of the broker, with its default and where it
- * comes from. The rows below are Kafka's names; what this broker does not do stands at the value
- * that describes what happens here.
+ * DescribeConfigs and ListConfigResources: every config of topics, the broker, its loggers, groups
+ * and telemetry subscriptions, with its default and where it comes from. The rows come from
+ * config_view.c.
  */
-#include "api_private.h"
+#include "config_store.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-enum { RESOURCE_TOPIC = 2, RESOURCE_BROKER = 4 };
-enum { SOURCE_TOPIC = 1, SOURCE_STATIC_BROKER = 4, SOURCE_DEFAULT = 5 };
-int topic_config_rows(const struct broker *broker, struct arena *arena, const struct topic *topic,
-                      struct topic_config_row **ret_rows, int32_t *ret_count) {
-    struct topic_config_row *rows = arena_alloc(arena, TOPIC_CONFIG_COUNT * sizeof *rows);
-    const struct topic_config *defaults = topic_log_defaults(broker->log);
-    int32_t count = 0;
-
-    if (!rows) {
-        return err_origin(-ENOMEM);
-    }
-    for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {
-        const struct topic_config_def *def = &topic_config_defs[key];
-        const char *set = topic_config_text(&topic->config, key);
-        const char *fallback = topic_config_text(defaults, key);
-        bool built_in = strcmp(fallback, def->default_text) == 0;
-
-        if (def->internal && !set) {
-            continue;
-        }
-        set = set ? arena_dup(arena, set, strlen(set)) : NULL; /* the topic may change meanwhile */
-        rows[count++] = (struct topic_config_row){
-            .name = def->name,
-            .value = span_text(set ? set : fallback),
-            .broker_default = span_text(fallback),
-            .source = set        ? SOURCE_TOPIC
-                      : built_in ? SOURCE_DEFAULT
-                                 : SOURCE_STATIC_BROKER,
-            .default_source = built_in ? SOURCE_DEFAULT : SOURCE_STATIC_BROKER,
-            .type = (int8_t)def->type,
-            .documentation = def->documentation,
-        };
-    }
-    *ret_rows = rows;
-    *ret_count = count;
-    return 0;
-}
-
-/* ---- the answer ---- */
+/* ---- DescribeConfigs ---- */
 
 static bool is_wanted(const struct describe_configs_request_resource *resource, const char *name) {
     for (int32_t i = 0; i < resource->configuration_keys_count; i++) {
@@ -58,154 +22,270 @@ static bool is_wanted(const struct describe_configs_request_resource *resource, 
 
 static void add_config(const struct kafka_request *request,
                        struct describe_configs_response_result *result,
-                       const struct topic_config_row *row, bool read_only) {
+                       const struct config_view *view) {
     const struct describe_configs_request *body = request->body;
     struct describe_configs_response_config *config = &result->configs[result->configs_count++];
     struct describe_configs_response_synonym *synonyms;
 
-    config->name = span_text(row->name);
-    config->value = row->value;
-    config->read_only = read_only;
-    config->config_source = row->source;
-    config->config_type = row->type;
-    if (body->include_documentation) {
-        config->documentation = span_text(row->documentation);
+    config->name = span_text(view->name);
+    config->value = view->value;
+    config->read_only = view->read_only;
+    config->is_sensitive = view->sensitive;
+    config->config_source = view->source;
+    config->config_type = view->type;
+    config->documentation = SPAN_NULL;
+    if (body->include_documentation && view->documentation) {
+        config->documentation = span_text(view->documentation);
     }
     if (!body->include_synonyms) {
         return;
     }
-    synonyms = KAFKA_NEW(request->arena, describe_configs_response_synonym, 2);
+    synonyms =
+        KAFKA_NEW(request->arena, describe_configs_response_synonym, (size_t)view->synonym_count);
     config->synonyms = synonyms;
-    if (synonyms && row->source != row->default_source) {
-        synonyms[config->synonyms_count++] =
-            (struct describe_configs_response_synonym){config->name, config->value, row->source};
-    }
-    if (synonyms) {
-        synonyms[config->synonyms_count++] = (struct describe_configs_response_synonym){
-            config->name, row->broker_default, row->default_source};
+    for (int32_t i = 0; synonyms && i < view->synonym_count; i++) {
+        synonyms[i].name = span_text(view->synonyms[i].name);
+        synonyms[i].value = view->synonyms[i].value;
+        synonyms[i].source = view->synonyms[i].source;
+        config->synonyms_count++;
     }
 }
 
-static bool describe_topic(const struct kafka_request *request,
-                           const struct describe_configs_request_resource *resource,
-                           struct describe_configs_response_result *result) {
-    const struct broker *broker = request->userdata;
-    struct topic *topic = topic_log_find(broker->log, resource->resource_name);
-    struct topic_config_row *rows;
-    int32_t count;
+static int refuse(struct describe_configs_response_result *result, int16_t error,
+                  const char *message) {
+    result->error_code = error;
+    result->error_message = span_text(message ? message : "");
+    return 0;
+}
 
+static int describe_topic(const struct kafka_request *request, struct span name,
+                          struct describe_configs_response_result *result,
+                          struct config_view **ret_views, int32_t *ret_count) {
+    const struct broker *broker = request->userdata;
+    struct topic *topic = topic_log_find(broker->log, name);
+    const char *fault = topic_name_fault(request->arena, name);
+
+    if (fault) {
+        return refuse(result, KAFKA_INVALID_TOPIC_EXCEPTION, fault);
+    }
     if (!topic) {
-        result->error_code = topic_name_valid(resource->resource_name)
-                                 ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION
-                                 : KAFKA_INVALID_TOPIC_EXCEPTION;
-        return true;
+        return refuse(result, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, NULL);
     }
-    if (topic_config_rows(broker, request->arena, topic, &rows, &count)) {
-        return false;
-    }
-    result->configs = KAFKA_NEW(request->arena, describe_configs_response_config, count);
-    for (int32_t i = 0; result->configs && i < count; i++) {
-        if (is_wanted(resource, rows[i].name)) {
-            add_config(request, result, &rows[i], false);
-        }
-    }
-    return result->configs != NULL;
+    return topic_config_views(broker, request->arena, &topic->config, ret_views, ret_count);
 }
 
-/* A setting of the broker as a row: set in its configuration, or as built in. */
-static struct topic_config_row broker_row(const char *name, const char *value, int8_t source,
-                                          int8_t type, const char *documentation) {
-    struct span text = span_text(value ? value : "");
-
-    return (struct topic_config_row){name, text, text, source, source, type, documentation};
-}
-
-static const char *topic_default(const struct broker *broker, enum topic_config_key key) {
-    return topic_config_text(topic_log_defaults(broker->log), key);
-}
-
-static bool describe_broker(const struct kafka_request *request,
-                            const struct describe_configs_request_resource *resource,
-                            struct describe_configs_response_result *result) {
+/* NULL, or what is wrong with the name of a node. */
+static const char *node_fault(const struct kafka_request *request, struct span name,
+                              const char *expected) {
     const struct broker *broker = request->userdata;
-    struct arena *arena = request->arena;
-    char *node = arena_printf(arena, "%d", broker->node_id);
-    const struct topic_config_row rows[] = {
-        broker_row("advertised.listeners",
-                   arena_printf(arena, "PLAINTEXT://%s:%d", request->advertised_host,
-                                request->advertised_port),
-                   SOURCE_STATIC_BROKER, CONFIG_TYPE_STRING, "Where clients connect."),
-        broker_row("auto.create.topics.enable", broker->auto_create_topics ? "true" : "false",
-                   SOURCE_STATIC_BROKER, CONFIG_TYPE_BOOLEAN,
-                   "Whether topics come into being on first use."),
-        broker_row("broker.id", node, SOURCE_STATIC_BROKER, CONFIG_TYPE_INT, "The one node."),
-        broker_row("default.replication.factor", "1", SOURCE_DEFAULT, CONFIG_TYPE_INT,
-                   "There is one replica."),
-        broker_row("log.retention.ms", topic_default(broker, TOPIC_RETENTION_MS), SOURCE_DEFAULT,
-                   CONFIG_TYPE_LONG, "Default of retention.ms."),
-        broker_row("log.segment.bytes", topic_default(broker, TOPIC_SEGMENT_BYTES), SOURCE_DEFAULT,
-                   CONFIG_TYPE_INT, "Default of segment.bytes."),
-        broker_row("message.max.bytes", topic_default(broker, TOPIC_MAX_MESSAGE_BYTES),
-                   SOURCE_DEFAULT, CONFIG_TYPE_INT, "Default of max.message.bytes."),
-        broker_row("min.insync.replicas", "1", SOURCE_DEFAULT, CONFIG_TYPE_INT,
-                   "There is one replica."),
-        broker_row("node.id", node, SOURCE_STATIC_BROKER, CONFIG_TYPE_INT, "The one node."),
-        broker_row("num.partitions", arena_printf(arena, "%d", broker->default_partitions),
-                   SOURCE_STATIC_BROKER, CONFIG_TYPE_INT, "Of topics made on first use."),
-        broker_row("offsets.topic.num.partitions", "50", SOURCE_DEFAULT, CONFIG_TYPE_INT,
-                   "Of __consumer_offsets."),
-        broker_row("offsets.topic.replication.factor", "1", SOURCE_DEFAULT, CONFIG_TYPE_INT,
-                   "There is one replica."),
-    };
+    char *text = arena_dup(request->arena, name.size ? name.data : "", MIN(name.size, 100U));
+    char *end = NULL;
+    long node = text ? strtol(text, &end, 10) : 0;
 
-    if (resource->resource_name.size && !span_equal(resource->resource_name, span_text(node))) {
-        result->error_code = KAFKA_INVALID_REQUEST;
-        result->error_message = SPAN_LITERAL("There is no such broker.");
-        return true;
+    if (!text || end == text || *end) {
+        return arena_printf(request->arena, "Broker id must be an integer, but it is: %s",
+                            text ? text : "");
     }
-    if (resource->resource_name.size == 0) {
-        return true; /* dynamic defaults of the cluster: there are none */
+    return node == broker->node_id
+               ? NULL
+               : arena_printf(request->arena, "Unexpected broker id, expected %d%s but received %s",
+                              broker->node_id, expected, text);
+}
+
+static int describe_broker(const struct kafka_request *request, struct span name,
+                           struct describe_configs_response_result *result,
+                           struct config_view **ret_views, int32_t *ret_count) {
+    const char *fault = name.size ? node_fault(request, name, " or empty string,") : NULL;
+
+    if (fault) {
+        return refuse(result, KAFKA_INVALID_REQUEST, fault);
     }
-    result->configs = KAFKA_NEW(arena, describe_configs_response_config, ARRAY_SIZE(rows));
-    for (size_t i = 0; result->configs && i < ARRAY_SIZE(rows); i++) {
-        if (is_wanted(resource, rows[i].name)) {
-            add_config(request, result, &rows[i], true);
+    return name.size ? broker_config_views(request, ret_views, ret_count)
+                     : cluster_config_views(request, ret_views, ret_count);
+}
+
+/* Kafka's loggers are its classes; there are none here: the log's level is a setting. */
+static int describe_loggers(const struct kafka_request *request, struct span name,
+                            struct describe_configs_response_result *result) {
+    const char *fault = name.size ? node_fault(request, name, "") : "Broker id must not be empty";
+
+    return fault ? refuse(result, KAFKA_INVALID_REQUEST, fault) : 0;
+}
+
+static int describe_resource(const struct kafka_request *request, int8_t type, struct span name,
+                             struct describe_configs_response_result *result,
+                             struct config_view **ret_views, int32_t *ret_count) {
+    if (name.size == 0) {
+        return refuse(result, KAFKA_INVALID_REQUEST,
+                      type == RESOURCE_GROUP
+                          ? "Group name must not be empty"
+                          : "Client metrics subscription name must not be empty");
+    }
+    return resource_config_views(request, type, name, ret_views, ret_count);
+}
+
+static int describe(const struct kafka_request *request,
+                    const struct describe_configs_request_resource *resource,
+                    struct describe_configs_response_result *result) {
+    struct span name = resource->resource_name;
+    struct config_view *views = NULL;
+    int32_t count = 0;
+    int r = 0;
+
+    switch (resource->resource_type) {
+    case RESOURCE_TOPIC:
+        r = describe_topic(request, name, result, &views, &count);
+        break;
+    case RESOURCE_BROKER:
+        r = describe_broker(request, name, result, &views, &count);
+        break;
+    case RESOURCE_BROKER_LOGGER:
+        r = describe_loggers(request, name, result);
+        break;
+    case RESOURCE_GROUP:
+    case RESOURCE_CLIENT_METRICS:
+        r = describe_resource(request, resource->resource_type, name, result, &views, &count);
+        break;
+    default:
+        refuse(result, KAFKA_INVALID_REQUEST, "There are no configs of this type of resource.");
+    }
+    result->configs = KAFKA_NEW(request->arena, describe_configs_response_config, (size_t)count);
+    for (int32_t i = 0; r == 0 && result->configs && i < count; i++) {
+        if (is_wanted(resource, views[i].name)) {
+            add_config(request, result, &views[i]);
         }
     }
-    return result->configs != NULL;
+    return r || result->configs ? r : -ENOMEM;
 }
 
 void handle_describe_configs(struct kafka_request *request) {
     const struct describe_configs_request *body = request->body;
     struct describe_configs_response *answer =
         KAFKA_NEW(request->arena, describe_configs_response, 1);
-    bool ok = answer != NULL;
+    int r = answer ? 0 : -ENOMEM;
 
-    if (ok) {
+    if (!r) {
         answer->results = KAFKA_NEW(request->arena, describe_configs_response_result,
                                     MAX(body->resources_count, 0));
-        ok = answer->results != NULL;
+        r = answer->results ? 0 : -ENOMEM;
     }
-    for (int32_t i = 0; ok && i < body->resources_count; i++) {
+    for (int32_t i = 0; !r && i < body->resources_count; i++) {
         const struct describe_configs_request_resource *resource = &body->resources[i];
         struct describe_configs_response_result *result = &answer->results[i];
 
         result->resource_type = resource->resource_type;
         result->resource_name = resource->resource_name;
-        result->error_message = SPAN_NULL;
-        if (resource->resource_type == RESOURCE_TOPIC) {
-            ok = describe_topic(request, resource, result);
-        } else if (resource->resource_type == RESOURCE_BROKER) {
-            ok = describe_broker(request, resource, result);
-        } else {
-            result->error_code = KAFKA_INVALID_REQUEST;
-            result->error_message = SPAN_LITERAL("Configs of topics and brokers are served.");
-        }
+        result->error_message = SPAN_LITERAL("");
+        r = describe(request, resource, result);
         answer->results_count++;
     }
-    if (!ok) {
+    if (r) {
         out_of_memory(request);
         return;
     }
+    kafka_respond(request, answer);
+}
+
+/* ---- ListConfigResources ---- */
+
+struct listing {
+    const struct kafka_request *request;
+    struct list_config_resources_response_resource *rows;
+    int32_t count;
+    bool counting; /* the first of two rounds only counts */
+};
+
+static void list_one(struct listing *listing, int8_t type, const char *name) {
+    if (!listing->counting) {
+        struct list_config_resources_response_resource *row = &listing->rows[listing->count];
+        size_t size = strlen(name);
+        const char *copy = arena_dup(listing->request->arena, name, size);
+
+        row->resource_type = type;
+        row->resource_name = span_of(copy ? copy : "", copy ? size : 0);
+    }
+    listing->count++;
+}
+
+/* Of version 0 and without types everything; brokers and their loggers are this node. */
+static void list_type(struct listing *listing, int8_t type) {
+    const struct broker *broker = listing->request->userdata;
+    const struct config_resource *resource;
+    const struct topic *topic;
+    size_t position = 0;
+    char node[16];
+
+    if (type == RESOURCE_TOPIC) {
+        while ((topic = topic_log_next(broker->log, &position))) {
+            list_one(listing, type, topic->name);
+        }
+    } else if (type == RESOURCE_BROKER || type == RESOURCE_BROKER_LOGGER) {
+        snprintf(node, sizeof node, "%d", broker->node_id);
+        list_one(listing, type, node);
+    } else {
+        while ((resource = config_store_next(broker->configs, &position))) {
+            if (resource->type == type) {
+                list_one(listing, type, resource->name);
+            }
+        }
+    }
+}
+
+static const int8_t all_types[] = {RESOURCE_BROKER_LOGGER, RESOURCE_BROKER, RESOURCE_TOPIC,
+                                   RESOURCE_CLIENT_METRICS, RESOURCE_GROUP};
+
+static bool type_wanted(const struct kafka_request *request, int8_t type) {
+    const struct list_config_resources_request *body = request->body;
+
+    if (request->version == 0) {
+        return type == RESOURCE_CLIENT_METRICS; /* all that this version knew */
+    }
+    for (int32_t i = 0; i < body->resource_types_count; i++) {
+        if (body->resource_types[i] == type) {
+            return true;
+        }
+    }
+    return body->resource_types_count <= 0;
+}
+
+static bool types_known(const struct list_config_resources_request *body) {
+    for (int32_t i = 0; i < body->resource_types_count; i++) {
+        if (!memchr(all_types, body->resource_types[i], sizeof all_types)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void list_all(struct listing *listing) {
+    listing->count = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(all_types); i++) {
+        if (type_wanted(listing->request, all_types[i])) {
+            list_type(listing, all_types[i]);
+        }
+    }
+}
+
+void handle_list_config_resources(struct kafka_request *request) {
+    struct list_config_resources_response *answer =
+        KAFKA_NEW(request->arena, list_config_resources_response, 1);
+    struct listing listing = {.request = request, .counting = true};
+
+    if (answer && request->version > 0 && !types_known(request->body)) {
+        answer->error_code = KAFKA_UNSUPPORTED_VERSION;
+        kafka_respond(request, answer);
+        return;
+    }
+    list_all(&listing);
+    listing.rows =
+        KAFKA_NEW(request->arena, list_config_resources_response_resource, (size_t)listing.count);
+    if (!answer || !listing.rows) {
+        out_of_memory(request);
+        return;
+    }
+    listing.counting = false;
+    list_all(&listing);
+    answer->config_resources = listing.rows;
+    answer->config_resources_count = listing.count;
     kafka_respond(request, answer);
 }

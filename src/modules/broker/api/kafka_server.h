@@ -37,6 +37,12 @@ enum kafka_server_event {
     KAFKA_SERVER_TOPIC_DELETED, /* text names the topic */
 };
 
+/* A setting of the module under the name that Kafka has for it. */
+struct kafka_shown {
+    const char *name;
+    int64_t value;
+};
+
 struct kafka_server_config {
     struct loop *loop;
     struct clock *clock;
@@ -46,6 +52,8 @@ struct kafka_server_config {
     int32_t node_id;
     bool auto_create_topics;
     int32_t default_partitions;
+    const char *log_dir;             /* shown by DescribeLogDirs; lives as long as the server */
+    const struct kafka_shown *shown; /* shown by DescribeConfigs; ends with a row of zeros */
     const struct kafka_handlers *handlers; /* of group/; may be NULL with count 0 */
     size_t handlers_count;
     /* Optional, of group/: somebody looks for a coordinator; a topic is gone. */
@@ -76,6 +84,12 @@ struct kafka_server_stats {
 };
 
 int kafka_server_new(const struct kafka_server_config *config, struct kafka_server **ret_server);
+/**
+ * kafka_server_load() - read the configs that were changed while it ran; before it listens
+ * @done(userdata, status) follows, perhaps at once. An error is negative or BROKER_E_CORRUPT.
+ */
+void kafka_server_load(struct kafka_server *server, void (*done)(void *userdata, int status),
+                       void *userdata);
 /** kafka_server_listen() - open one listener. Return as listener_open() */
 int kafka_server_listen(struct kafka_server *server, const struct kafka_listener_config *config);
 /** kafka_server_port() - of the @index-th listener, 0 when there is none */

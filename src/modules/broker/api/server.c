@@ -1,3 +1,4 @@
+#include "config_store.h"
 #include "fetch_session.h"
 
 #include <errno.h>
@@ -82,12 +83,20 @@ int kafka_server_new(const struct kafka_server_config *config, struct kafka_serv
     for (size_t i = 0; r == 0 && i < config->handlers_count; i++) {
         r = add_handlers(server, &config->handlers[i]);
     }
+    if (!r) {
+        r = config_store_new(&server->broker, &server->broker.configs);
+    }
     if (r) {
         kafka_server_free(server);
         return err_trace(r);
     }
     *ret_server = server;
     return 0;
+}
+
+void kafka_server_load(struct kafka_server *server, void (*done)(void *userdata, int status),
+                       void *userdata) {
+    config_store_load(server->broker.configs, done, userdata);
 }
 
 /* ---- listeners ---- */
@@ -184,6 +193,7 @@ void kafka_server_free(struct kafka_server *server) {
     produce_deinit(&server->broker);
     fetch_sessions_free(server->broker.sessions);
     kafka_encoded_deinit(&server->encoded);
+    config_store_free(server->broker.configs);
     free(server);
 }
 

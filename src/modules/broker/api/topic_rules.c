@@ -1,6 +1,14 @@
 /* Rules about topics that several handlers share. */
 #include "api_private.h"
 
+#include <stdlib.h>
+
+bool topic_name_reserved_ours(struct span name) {
+    static const struct span ours = SPAN_LITERAL("__eventbox");
+
+    return name.size >= ours.size && memcmp(name.data, ours.data, ours.size) == 0;
+}
+
 bool topic_name_reserved(struct span name) {
     static const struct span reserved[] = {
         SPAN_LITERAL("__consumer_offsets"),
@@ -8,14 +16,13 @@ bool topic_name_reserved(struct span name) {
         SPAN_LITERAL("__share_group_state"),
         SPAN_LITERAL("__cluster_metadata"),
     };
-    static const struct span ours = SPAN_LITERAL("__eventbox");
 
     for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
         if (span_equal(name, reserved[i])) {
             return true;
         }
     }
-    return name.size >= ours.size && memcmp(name.data, ours.data, ours.size) == 0;
+    return topic_name_reserved_ours(name);
 }
 
 bool topic_name_internal(struct span name) {
@@ -40,21 +47,122 @@ static bool collide(struct span a, struct span b) {
     return true;
 }
 
-bool topic_name_collides(struct topic_log *log, struct span name) {
+const struct topic *topic_name_collision(struct topic_log *log, struct span name) {
     size_t position = 0;
     struct topic *topic;
 
     if (!memchr(name.data, '.', name.size) && !memchr(name.data, '_', name.size)) {
-        return false;
+        return NULL;
     }
     while ((topic = topic_log_next(log, &position))) {
         struct span other = span_text(topic->name);
 
         if (collide(name, other) && !span_equal(name, other)) {
-            return true;
+            return topic;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool topic_name_collides(struct topic_log *log, struct span name) {
+    return topic_name_collision(log, name) != NULL;
+}
+
+const char *topic_name_fault(struct arena *arena, struct span name) {
+    const char *fault;
+
+    if (topic_name_valid(name)) {
+        return NULL;
+    }
+    if (name.size == 0) {
+        return "Topic name is invalid: the empty string is not allowed";
+    }
+    if (name.size > 249) {
+        fault = arena_printf(arena,
+                             "Topic name is invalid: the length of '%.*s' is longer than the max "
+                             "allowed length 249",
+                             (int)MIN(name.size, 1000U), (const char *)name.data);
+    } else if (span_equal(name, SPAN_LITERAL(".")) || span_equal(name, SPAN_LITERAL(".."))) {
+        fault = arena_printf(arena, "Topic name is invalid: '%.*s' is not allowed", (int)name.size,
+                             (const char *)name.data);
+    } else {
+        fault = arena_printf(arena,
+                             "Topic name is invalid: '%.*s' contains one or more characters other "
+                             "than ASCII alphanumerics, '.', '_' and '-'",
+                             (int)name.size, (const char *)name.data);
+    }
+    return fault ? fault : "Topic name is invalid";
+}
+
+int16_t replicas_check(const struct kafka_request *request, const int32_t *nodes, int32_t count,
+                       const char **ret_message) {
+    const struct broker *broker = request->userdata;
+
+    *ret_message = NULL;
+    if (count <= 0) {
+        *ret_message = "The manual partition assignment includes an empty replica list.";
+    }
+    for (int32_t i = 0; i < count; i++) {
+        if (nodes[i] != broker->node_id) {
+            *ret_message = arena_printf(request->arena,
+                                        "The manual partition assignment includes broker %d, but "
+                                        "no such broker is registered.",
+                                        nodes[i]);
+            break;
+        }
+        if (i > 0) {
+            *ret_message = arena_printf(
+                request->arena,
+                "The manual partition assignment includes the broker %d more than once.", nodes[i]);
+            break;
+        }
+    }
+    return *ret_message ? KAFKA_INVALID_REPLICA_ASSIGNMENT : 0;
+}
+
+/* ---- names that come twice ---- */
+
+struct named {
+    struct span name;
+    int32_t index;
+};
+
+static int compare_named(const void *a, const void *b) {
+    const struct named *x = a;
+    const struct named *y = b;
+    size_t shorter = MIN(x->name.size, y->name.size);
+    int order = shorter ? memcmp(x->name.data, y->name.data, shorter) : 0;
+
+    if (order == 0 && x->name.size != y->name.size) {
+        order = x->name.size < y->name.size ? -1 : 1;
+    }
+    return order ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* By sorting: a peer chooses the names, and how many there are. */
+uint8_t *repeats_find(struct arena *arena, const struct span *first, size_t stride, int32_t count) {
+    uint8_t *repeats = arena_alloc(arena, (size_t)count + 1);
+    struct named *sorted = arena_alloc(arena, ((size_t)count + 1) * sizeof *sorted);
+
+    if (!repeats || !sorted) {
+        return NULL;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        const void *at = (const uint8_t *)first + (size_t)i * stride;
+
+        sorted[i] = (struct named){*(const struct span *)at, i};
+    }
+    qsort(sorted, (size_t)count, sizeof *sorted, compare_named);
+    for (int32_t i = 1; i < count; i++) {
+        if (span_equal(sorted[i - 1].name, sorted[i].name) &&
+            !sorted[i - 1].name.data == !sorted[i].name.data) {
+            repeats[sorted[i].index] = REPEAT_LATER;
+            if (!repeats[sorted[i - 1].index]) {
+                repeats[sorted[i - 1].index] = REPEAT_FIRST;
+            }
+        }
+    }
+    return repeats;
 }
 
 int16_t leader_epoch_check(const struct partition *partition, int32_t epoch) {
@@ -62,4 +170,8 @@ int16_t leader_epoch_check(const struct partition *partition, int32_t epoch) {
         return 0;
     }
     return epoch < partition->leader_epoch ? KAFKA_FENCED_LEADER_EPOCH : KAFKA_UNKNOWN_LEADER_EPOCH;
+}
+
+const char *broker_log_dir(const struct broker *broker) {
+    return broker->config && broker->config->log_dir ? broker->config->log_dir : "data/topics";
 }

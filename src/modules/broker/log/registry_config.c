@@ -29,6 +29,10 @@ const struct topic_config *topic_log_defaults(const struct topic_log *log) {
     return &log->defaults;
 }
 
+int topic_log_set_default(struct topic_log *log, enum topic_config_key key, struct span value) {
+    return topic_config_set(&log->defaults, key, value);
+}
+
 void registry_config_encode(struct text *out, const struct topic_config *config) {
     fields_put(out, (uint64_t)__builtin_popcountll(config->set), 2);
     for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {

@@ -204,15 +204,21 @@ enum topic_config_key topic_config_find(struct span name) {
     return (enum topic_config_key)key;
 }
 
+int config_def_check(const struct topic_config_def *def, struct span value, int64_t *ret_number,
+                     char *ret_message, size_t size) {
+    struct parsed parsed = {.message = ret_message, .message_size = size};
+    int r = parse(def, value, &parsed);
+    *ret_number = parsed.number;
+    return r ? r : check_range(def, value, &parsed, &parsed);
+}
+
 int topic_config_check(enum topic_config_key key, struct span value, char *ret_message,
                        size_t size) {
     const struct topic_config_def *def = &topic_config_defs[key];
-    struct parsed parsed = {.message = ret_message, .message_size = size};
-    int r = parse(def, value, &parsed);
-    if (r == 0) {
-        r = check_range(def, value, &parsed, &parsed);
-    }
-    if (r == 0 && key == TOPIC_REMOTE_STORAGE_ENABLE && parsed.number) {
+    int64_t number;
+    int r = config_def_check(def, value, &number, ret_message, size);
+    if (r == 0 && key == TOPIC_REMOTE_STORAGE_ENABLE && number) {
+        struct parsed parsed = {.message = ret_message, .message_size = size};
         r = wrong(&parsed, "Tiered Storage functionality is disabled in the broker. Topic cannot "
                            "be configured with remote log storage.");
     }

@@ -102,6 +102,9 @@ enum topic_config_key topic_config_find(struct span name);
  */
 int topic_config_check(enum topic_config_key key, struct span value, char *ret_message,
                        size_t size);
+/** config_def_check() - the same for a row of another table; *ret_number: what a number is */
+int config_def_check(const struct topic_config_def *def, struct span value, int64_t *ret_number,
+                     char *ret_message, size_t size);
 /**
  * topic_config_set() - keep a copy of @value, which must be of the key's type. Its range is not
  * looked at: what is stored stays readable when ranges change, and modules may go below them.

@@ -133,6 +133,8 @@ int topic_log_delete(struct topic_log *log, struct topic *topic, struct topic_lo
 /** topic_log_defaults() - every topic config of the broker: what holds where a topic sets nothing
  */
 const struct topic_config *topic_log_defaults(const struct topic_log *log);
+/** topic_log_set_default() - what topics without a value of their own fall back to from now on */
+int topic_log_set_default(struct topic_log *log, enum topic_config_key key, struct span value);
 /** topic_log_config_latest() - of @topic, with changes that are still on their way to the disk */
 const struct topic_config *topic_log_config_latest(const struct topic *topic);
 /**
@@ -311,6 +313,18 @@ struct topic_log_holder {
 bool topic_log_holder(const struct topic_log *log, struct topic_log_holder *ret_holder);
 
 /* ---- figures ---- */
+
+/** partition_bytes() - of its batches, in segments or on their way there */
+uint64_t partition_bytes(const struct partition *partition);
+
+/* How much the file system of the log holds and has left; embedded in its owner until done(). */
+struct topic_log_space {
+    void (*done)(struct topic_log_space *space, int status);
+    uint64_t total_bytes, free_bytes; /* out */
+};
+/** topic_log_space() - ask the disk, off the loop; 0 and done() follows, or WORK_E_FULL and others
+ */
+int topic_log_space(struct topic_log *log, struct topic_log_space *space);
 
 struct topic_log_stats {
     uint64_t frames, frame_bytes, appends, append_bytes, reads_memory, reads_cache, reads_disk;

@@ -80,6 +80,7 @@ struct kafka_handler {
     int16_t version_last;
     int16_t served_first; /* below it error 35 is answered; 0: as advertised */
     void (*handle)(struct kafka_request *request);
+    const char *remark; /* for the README's table; NULL: nothing to say */
 };
 
 /* A table ends by count. @userdata becomes kafka_request.userdata. */

@@ -197,7 +197,9 @@ struct topic *topic_ref(struct topic *topic) {
 }
 
 void topic_unref(struct topic *topic) {
-    topic->refs--;
+    if (topic) {
+        topic->refs--;
+    }
 }
 
 bool topic_name_valid(struct span name) {
@@ -209,6 +211,15 @@ bool topic_name_valid(struct span name) {
         }
     }
     return name.size > 0 && name.size < 250;
+}
+
+static struct partition *fake_partition_new(struct topic *topic, int32_t index) {
+    struct fake_partition *fake = calloc(1, sizeof *fake);
+
+    fake->public.topic = topic;
+    fake->public.index = index;
+    list_init(&fake->public.waiters);
+    return &fake->public;
 }
 
 struct topic_config *fake_log_defaults(struct topic_log *log) {
@@ -241,12 +252,7 @@ int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
     topic->id.bytes[15] = (uint8_t)(log->topic_count + 1);
     topic->partitions = calloc((size_t)spec->partition_count, sizeof(struct partition *));
     for (int32_t i = 0; i < spec->partition_count; i++) {
-        struct fake_partition *fake = calloc(1, sizeof *fake);
-
-        fake->public.topic = topic;
-        fake->public.index = i;
-        list_init(&fake->public.waiters);
-        topic->partitions[i] = &fake->public;
+        topic->partitions[i] = fake_partition_new(topic, i);
     }
     log->topics[log->topic_count++] = topic;
     request->topic = topic;
@@ -290,6 +296,52 @@ int topic_log_configure(struct topic_log *log, struct topic *topic,
     request->topic = topic;
     list_push_back(&log->requests, &request->link);
     settle_soon(log);
+    return 0;
+}
+
+int topic_log_set_default(struct topic_log *log, enum topic_config_key key, struct span value) {
+    return topic_config_set(&log->defaults, key, value);
+}
+
+int topic_log_add_partitions(struct topic_log *log, struct topic *topic, int32_t count,
+                             struct topic_log_request *request) {
+    topic->partitions = realloc(topic->partitions, (size_t)count * sizeof *topic->partitions);
+    for (int32_t i = topic->partition_count; i < count; i++) {
+        topic->partitions[i] = fake_partition_new(topic, i);
+    }
+    topic->partition_count = count;
+    request->topic = topic;
+    list_push_back(&log->requests, &request->link);
+    settle_soon(log);
+    return 0;
+}
+
+int topic_log_delete_records(struct topic_log *log, struct partition *partition, int64_t offset,
+                             struct topic_log_request *request) {
+    offset = offset == -1 ? partition->high_watermark : offset;
+    if (offset > partition->high_watermark) {
+        return TOPIC_E_OUT_OF_RANGE;
+    }
+    partition->log_start_offset = MAX(partition->log_start_offset, offset);
+    list_push_back(&log->requests, &request->link);
+    settle_soon(log);
+    return 0;
+}
+
+uint64_t partition_bytes(const struct partition *partition) {
+    const struct fake_partition *fake = (const struct fake_partition *)(const void *)partition;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < fake->count; i++) {
+        bytes += fake->batches[i].size;
+    }
+    return bytes;
+}
+
+int topic_log_space(struct topic_log *log, struct topic_log_space *space) {
+    space->total_bytes = 1000;
+    space->free_bytes = 400;
+    space->done(space, 0);
     return 0;
 }
 

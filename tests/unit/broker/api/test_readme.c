@@ -1,6 +1,11 @@
-/* The table of APIs in the module's README is what is dispatched and advertised. */
+/*
+ * The tables of the READMEs are what is dispatched, and what topics can be configured with. With
+ * --write they are put there: scripts/tables does so.
+ */
 #include "api_private.h"
 #include "coordinator.h"
+
+#include <eventbox/base/text.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,63 +15,152 @@
 
 #include <cmocka.h>
 
-static const char *readme_path;
+static char **readme_paths;
+static int readme_count;
 
-static char *read_file(const char *path) {
+static void read_file(const char *path, struct text *ret_text) {
+    char block[4096];
+    size_t size;
     FILE *file = fopen(path, "r");
-    char *text = calloc(1, 65536);
 
     assert_non_null(file);
-    assert_true(fread(text, 1, 65535, file) > 0);
-    fclose(file);
-    return text;
-}
-
-static unsigned count_rows(const char *text) {
-    unsigned count = 0;
-
-    for (const char *at = strstr(text, "| key | API |"); at && *at == '|';
-         at = strchr(at, '\n') + 1) {
-        count++;
+    text_init(ret_text);
+    while ((size = fread(block, 1, sizeof block, file)) > 0) {
+        text_append(ret_text, block, size);
     }
-    return count - 2; /* head and rule */
+    text_append_char(ret_text, 0);
+    fclose(file);
 }
 
-static void test_readme__lists_what_is_served(void **state) {
+static int compare_rows(const void *a, const void *b) {
+    const struct kafka_handler *const *x = a;
+    const struct kafka_handler *const *y = b;
+
+    return (*x)->key - (*y)->key;
+}
+
+static void print_apis(struct text *out) {
     struct kafka_handlers tables[] = {{broker_handlers, broker_handlers_count, NULL},
                                       coordinator_handlers(NULL)};
-    char *text = read_file(readme_path);
-    unsigned count = 0;
+    const struct kafka_handler *rows[API_KEYS_MAX];
+    size_t count = 0;
 
     for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
         for (size_t i = 0; i < tables[t].count; i++) {
-            const struct kafka_handler *row = &tables[t].rows[i];
-            char expected[100];
-
-            if (row->version_first == row->version_last) {
-                snprintf(expected, sizeof expected, "| %d | %s | %d |", row->key,
-                         kafka_api_find(row->key)->name, row->version_first);
-            } else {
-                snprintf(expected, sizeof expected, "| %d | %s | %d–%d |", row->key,
-                         kafka_api_find(row->key)->name, row->version_first, row->version_last);
-            }
-            if (!strstr(text, expected)) {
-                fail_msg("README lacks: %s", expected);
-            }
-            count++;
+            rows[count++] = &tables[t].rows[i];
         }
     }
-    assert_int_equal(count_rows(text), count);
-    free(text);
+    qsort(rows, count, sizeof rows[0], compare_rows);
+    text_append_str(out, "| key | API | versions | remark |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < count; i++) {
+        const char *remark = rows[i]->remark;
+
+        text_printf(out, "| %d | %s | %d", rows[i]->key, kafka_api_find(rows[i]->key)->name,
+                    rows[i]->version_first);
+        if (rows[i]->version_last != rows[i]->version_first) {
+            text_printf(out, "–%d", rows[i]->version_last);
+        }
+        text_printf(out, " |%s%s |\n", remark ? " " : "", remark ? remark : "");
+    }
+}
+
+static void print_configs(struct text *out) {
+    text_append_str(out, "| config of a topic | default | what it does here |\n|---|---|---|\n");
+    for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {
+        const struct topic_config_def *def = &topic_config_defs[key];
+
+        if (!def->internal) {
+            text_printf(out, "| `%s` | %s | %s |\n", def->name,
+                        def->default_text[0] ? def->default_text : "none",
+                        def->acts ? def->acts : "without effect");
+        }
+    }
+}
+
+static const struct {
+    const char *begin, *end;
+    void (*print)(struct text *out);
+} sections[] = {
+    {"<!-- apis: written by scripts/tables -->\n", "<!-- end of apis -->", print_apis},
+    {"<!-- configs: written by scripts/tables -->\n", "<!-- end of configs -->", print_configs},
+};
+
+/* The README with its tables as they should be; whether there was a place for any. */
+static bool renew(const char *text, struct text *out) {
+    bool any = false;
+
+    text_init(out);
+    while (*text) {
+        bool copied = false;
+
+        for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
+            size_t size = strlen(sections[i].begin);
+
+            if (strncmp(text, sections[i].begin, size) == 0) {
+                const char *end = strstr(text, sections[i].end);
+
+                assert_non_null(end);
+                text_append(out, text, size);
+                sections[i].print(out);
+                text = end;
+                copied = any = true;
+            }
+        }
+        if (!copied) {
+            text_append_char(out, *text++);
+        }
+    }
+    return any;
+}
+
+static void test_readme__lists_what_is_served_and_what_acts(void **state) {
+    for (int i = 0; i < readme_count; i++) {
+        struct text now;
+        struct text expected;
+
+        read_file(readme_paths[i], &now);
+        if (!renew((const char *)now.data, &expected)) {
+            fail_msg("%s has no table", readme_paths[i]);
+        }
+        if (expected.size != now.size - 1 || memcmp(expected.data, now.data, expected.size) != 0) {
+            fail_msg("the tables of %s are not those of the code: run scripts/tables",
+                     readme_paths[i]);
+        }
+        text_deinit(&expected);
+        text_deinit(&now);
+    }
+}
+
+static int write_files(void) {
+    for (int i = 0; i < readme_count; i++) {
+        struct text now;
+        struct text renewed;
+        FILE *file;
+
+        read_file(readme_paths[i], &now);
+        renew((const char *)now.data, &renewed);
+        file = fopen(readme_paths[i], "w");
+        if (!file || fwrite(renewed.data, 1, renewed.size, file) != renewed.size ||
+            fclose(file) != 0) {
+            perror(readme_paths[i]);
+            return 1;
+        }
+        text_deinit(&renewed);
+        text_deinit(&now);
+    }
+    return 0;
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_readme__lists_what_is_served)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_readme__lists_what_is_served_and_what_acts)};
+    bool write = argc > 1 && strcmp(argv[1], "--write") == 0;
 
-    if (argc < 2) {
-        fprintf(stderr, "usage: %s README\n", argv[0]);
+    if (argc < 2 + write) {
+        fprintf(stderr, "usage: %s [--write] README...\n", argv[0]);
         return 2;
     }
-    readme_path = argv[1];
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    readme_paths = argv + 1 + write;
+    readme_count = argc - 1 - write;
+    return write ? write_files() : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,6 +243,7 @@ static struct create_topics_response_topic create(int16_t version, const char *n
     kafka_init(&kafka_create_topics_request_type, &body, 1);
     kafka_init(&kafka_create_topics_request_topic_type, &topic, 1);
     body.validate_only = validate;
+    body.timeout_ms = 5000;
     body.topics = &topic;
     body.topics_count = 1;
     topic.name = span_text(name);
@@ -283,12 +284,12 @@ static void test_create_topics__refuses(void **state) {
     assert_int_equal(create(5, "no/way", 1, 1, NULL, false).error_code,
                      KAFKA_INVALID_TOPIC_EXCEPTION);
     assert_int_equal(create(5, "t", 0, 1, NULL, false).error_code, KAFKA_INVALID_PARTITIONS);
-    assert_int_equal(create(3, "t", -1, 1, NULL, false).error_code, KAFKA_INVALID_PARTITIONS);
+    assert_int_equal(create(3, "t", -2, 1, NULL, false).error_code, KAFKA_INVALID_PARTITIONS);
     assert_int_equal(create(5, "t", 1, 0, NULL, false).error_code,
                      KAFKA_INVALID_REPLICATION_FACTOR);
     assert_int_equal(create(5, "t", 1, 1, "bogus", false).error_code, KAFKA_INVALID_CONFIG);
     assert_int_equal(create(5, "__consumer_offsets", 1, 1, NULL, false).error_code,
-                     KAFKA_INVALID_TOPIC_EXCEPTION);
+                     KAFKA_INVALID_REQUEST);
     assert_null(topic_log_find(h.log, SPAN_LITERAL("t")));
 }
 
@@ -299,7 +300,7 @@ static void test_create_topics__takes_defaults_and_only_validates(void **state) 
 }
 
 static int16_t delete (int16_t version, const char *name, const struct uuid *id) {
-    struct span names[1] = {span_text(name)};
+    struct span names[1] = {name ? span_text(name) : SPAN_NULL};
     struct delete_topics_request_topic topic;
     struct delete_topics_request body;
     struct call call;
@@ -310,7 +311,8 @@ static int16_t delete (int16_t version, const char *name, const struct uuid *id)
     body.topic_names = names;
     body.topics = &topic;
     body.topic_names_count = body.topics_count = 1;
-    topic.name = span_text(name);
+    body.timeout_ms = 5000;
+    topic.name = name ? span_text(name) : SPAN_NULL;
     if (id) {
         topic.topic_id = *id;
     }
@@ -637,12 +639,15 @@ static void test_describe_configs__has_every_row_with_its_source(void **state) {
         config = &answer->results[0].configs[0];
         assert_true(span_equal(config->value, SPAN_LITERAL("5000")));
         assert_int_equal(config->config_source, 1);
-        assert_int_equal(config->synonyms_count, 2);
-        assert_true(span_equal(config->synonyms[1].value, SPAN_LITERAL("604800000")));
+        assert_int_equal(config->synonyms_count, 1); /* log.retention.ms has no default */
         assert_true(answer->results[1].configs_count > 5);
         config = &answer->results[3].configs[0];
         assert_true(span_equal(config->value, SPAN_LITERAL("4096")));
         assert_int_equal(config->config_source, 4);
+        assert_int_equal(config->synonyms_count, 2);
+        assert_true(span_equal(config->synonyms[0].name, SPAN_LITERAL("log.segment.bytes")));
+        assert_true(span_equal(config->synonyms[1].value, SPAN_LITERAL("1073741824")));
+        assert_int_equal(config->synonyms[1].source, 5);
         assert_int_equal(answer->results[2].error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
         call_end(&call);
     }

@@ -1,0 +1,290 @@
+/*
+ * Tables of the configs that belong to no topic: of the broker, with Kafka's names and defaults and
+ * the value that describes what happens here; of groups; of telemetry subscriptions.
+ */
+#include "config_store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the broker: read only, set by eventbox's settings or as built in ---- */
+
+const struct broker_config_def broker_config_defs[] = {
+    {"advertised.listeners", NULL, CONFIG_TYPE_LIST, "Where clients are told to connect."},
+    {"authorizer.class.name", "", CONFIG_TYPE_STRING, "There are no access rules."},
+    {"auto.create.topics.enable", "true", CONFIG_TYPE_BOOLEAN,
+     "Whether topics come into being on first use."},
+    {"auto.leader.rebalance.enable", "true", CONFIG_TYPE_BOOLEAN, "There is one replica."},
+    {"broker.id", "-1", CONFIG_TYPE_INT, "The one node."},
+    {"broker.rack", NULL, CONFIG_TYPE_STRING, "There is one node."},
+    {"connections.max.idle.ms", "600000", CONFIG_TYPE_LONG, "After which a connection is closed."},
+    {"controller.quorum.voters", NULL, CONFIG_TYPE_LIST, "The one node."},
+    {"default.replication.factor", "1", CONFIG_TYPE_INT, "There is one replica."},
+    {"delete.topic.enable", "true", CONFIG_TYPE_BOOLEAN, "Topics can be deleted."},
+    {"fetch.max.bytes", "57671680", CONFIG_TYPE_INT, "Most that a fetch is answered with."},
+    {"group.consumer.max.session.timeout.ms", "60000", CONFIG_TYPE_INT,
+     "Most that a group's consumer.session.timeout.ms may be."},
+    {"group.consumer.min.session.timeout.ms", "45000", CONFIG_TYPE_INT,
+     "Least that a group's consumer.session.timeout.ms may be."},
+    {"group.coordinator.rebalance.protocols", "classic,consumer,streams", CONFIG_TYPE_LIST,
+     "Protocols of groups that are served."},
+    {"group.initial.rebalance.delay.ms", "3000", CONFIG_TYPE_INT,
+     "How long the first join of an empty group waits for more."},
+    {"group.max.session.timeout.ms", "1800000", CONFIG_TYPE_INT,
+     "Longest session timeout that a member may ask for."},
+    {"group.max.size", "2147483647", CONFIG_TYPE_INT, "Members of one group."},
+    {"group.min.session.timeout.ms", "6000", CONFIG_TYPE_INT,
+     "Shortest session timeout that a member may ask for."},
+    {"inter.broker.listener.name", NULL, CONFIG_TYPE_STRING, "There is one node."},
+    {"listener.security.protocol.map",
+     "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,"
+     "SASL_PLAINTEXT:SASL_PLAINTEXT",
+     CONFIG_TYPE_STRING, "What the listeners speak."},
+    {"listeners", "PLAINTEXT://:9092", CONFIG_TYPE_LIST, "Where clients are served."},
+    {"log.cleaner.enable", "true", CONFIG_TYPE_BOOLEAN, "Compacted topics are compacted."},
+    {"log.dir", "/tmp/kafka-logs", CONFIG_TYPE_STRING, "Where partitions are."},
+    {"log.dirs", NULL, CONFIG_TYPE_LIST, "Where partitions are."},
+    {"log.retention.check.interval.ms", "300000", CONFIG_TYPE_LONG,
+     "How often it is looked for segments that can go."},
+    {"log.retention.hours", "168", CONFIG_TYPE_INT, "Default of retention.ms, in hours."},
+    {"log.retention.minutes", NULL, CONFIG_TYPE_INT, "Default of retention.ms, in minutes."},
+    {"log.roll.hours", "168", CONFIG_TYPE_INT, "Default of segment.ms, in hours."},
+    {"max.connections", "2147483647", CONFIG_TYPE_INT, "Connections at once."},
+    {"max.incremental.fetch.session.cache.slots", "1000", CONFIG_TYPE_INT,
+     "Fetch sessions that are remembered."},
+    {"node.id", NULL, CONFIG_TYPE_INT, "The one node."},
+    {"num.io.threads", "8", CONFIG_TYPE_INT, "One loop serves all requests."},
+    {"num.network.threads", "3", CONFIG_TYPE_INT, "One loop serves all connections."},
+    {"num.partitions", "1", CONFIG_TYPE_INT, "Of topics made on first use."},
+    {"offset.metadata.max.bytes", "4096", CONFIG_TYPE_INT,
+     "Longest text that may go with a committed offset."},
+    {"offsets.retention.minutes", "10080", CONFIG_TYPE_INT,
+     "How long offsets stay after their group is empty."},
+    {"offsets.topic.num.partitions", "50", CONFIG_TYPE_INT, "Of __consumer_offsets."},
+    {"offsets.topic.replication.factor", "3", CONFIG_TYPE_SHORT, "There is one replica."},
+    {"process.roles", NULL, CONFIG_TYPE_LIST, "The one node is both."},
+    {"producer.id.expiration.ms", "86400000", CONFIG_TYPE_INT,
+     "Idempotent producers are forgotten after so long."},
+    {"replica.lag.time.max.ms", "30000", CONFIG_TYPE_LONG, "There is one replica."},
+    {"security.inter.broker.protocol", "PLAINTEXT", CONFIG_TYPE_STRING, "There is one node."},
+    {"socket.request.max.bytes", "104857600", CONFIG_TYPE_INT, "Largest request."},
+    {"transaction.state.log.replication.factor", "3", CONFIG_TYPE_SHORT, "There is one replica."},
+};
+const size_t broker_config_count = ARRAY_SIZE(broker_config_defs);
+
+/* What this broker does; else what the module has set; NULL: the default. */
+const char *broker_config_value(const struct kafka_request *request,
+                                const struct broker_config_def *def) {
+    static const struct {
+        const char *name, *value;
+    } fixed[] = {
+        {"group.coordinator.rebalance.protocols", "classic"},
+        {"listener.security.protocol.map", "external:PLAINTEXT,internal:PLAINTEXT"},
+        {"num.io.threads", "1"},
+        {"num.network.threads", "1"},
+        {"offsets.topic.replication.factor", "1"},
+        {"process.roles", "broker,controller"},
+        {"transaction.state.log.replication.factor", "1"},
+    };
+    const struct broker *broker = request->userdata;
+    const char *name = def->name;
+
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+        if (strcmp(name, fixed[i].name) == 0) {
+            return fixed[i].value;
+        }
+    }
+    for (const struct kafka_shown *s = broker->config ? broker->config->shown : NULL; s && s->name;
+         s++) {
+        if (strcmp(name, s->name) == 0) {
+            return arena_printf(request->arena, "%lld", (long long)s->value);
+        }
+    }
+    if (strcmp(name, "advertised.listeners") == 0 || strcmp(name, "listeners") == 0) {
+        return arena_printf(request->arena, "%s://%s:%d",
+                            request->internal ? "internal" : "external", request->advertised_host,
+                            request->advertised_port);
+    }
+    if (strcmp(name, "broker.id") == 0 || strcmp(name, "node.id") == 0) {
+        return arena_printf(request->arena, "%d", broker->node_id);
+    }
+    if (strcmp(name, "controller.quorum.voters") == 0) {
+        return arena_printf(request->arena, "%d@%s:%d", broker->node_id, request->advertised_host,
+                            request->advertised_port);
+    }
+    if (strcmp(name, "auto.create.topics.enable") == 0) {
+        return broker->auto_create_topics ? "true" : "false";
+    }
+    if (strcmp(name, "num.partitions") == 0) {
+        return arena_printf(request->arena, "%d", broker->default_partitions);
+    }
+    return strcmp(name, "log.dirs") == 0 || strcmp(name, "log.dir") == 0 ? broker_log_dir(broker)
+                                                                         : NULL;
+}
+
+/* ---- groups: kept and shown; they act on protocols of groups that are not served yet ---- */
+
+#define INT_OF(least, most) .type = CONFIG_TYPE_INT, .min = (least), .max = (most)
+#define ANY_INT             .type = CONFIG_TYPE_INT, .min = 1, .max = INT32_MAX
+
+static const char *const isolation_words[] = {"read_committed", "read_uncommitted", NULL};
+
+static const struct topic_config_def group_defs[] = {
+    {"consumer.assignment.interval.ms", "group.consumer.assignment.interval.ms", "1000", ANY_INT,
+     .documentation = "Least time between two assignments of a consumer group."},
+    {"consumer.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms", "5000",
+     INT_OF(5000, 15000), .documentation = "How often members of a consumer group report."},
+    {"consumer.session.timeout.ms", "group.consumer.session.timeout.ms", "45000",
+     INT_OF(45000, 60000), .documentation = "After which a silent member is gone."},
+    {"share.assignment.interval.ms", "group.share.assignment.interval.ms", "1000", ANY_INT,
+     .documentation = "Least time between two assignments of a share group."},
+    {"share.auto.offset.reset", "share.auto.offset.reset", "latest", .type = CONFIG_TYPE_STRING,
+     .documentation = "Where a share group begins: earliest, latest or by_duration:P1D."},
+    {"share.delivery.count.limit", "group.share.delivery.count.limit", "5", INT_OF(2, 10),
+     .documentation = "How often a record is offered to a share group."},
+    {"share.heartbeat.interval.ms", "group.share.heartbeat.interval.ms", "5000",
+     INT_OF(5000, 15000), .documentation = "How often members of a share group report."},
+    {"share.isolation.level", "share.isolation.level", "read_uncommitted", .words = isolation_words,
+     .type = CONFIG_TYPE_STRING,
+     .documentation = "Whether a share group reads what transactions have not committed."},
+    {"share.partition.max.record.locks", "group.share.partition.max.record.locks", "2000",
+     INT_OF(100, 10000), .documentation = "Records of a partition that may be in work."},
+    {"share.record.lock.duration.ms", "group.share.record.lock.duration.ms", "30000",
+     INT_OF(15000, 60000), .documentation = "How long a record is one member's."},
+    {"share.renew.acknowledge.enable", "share.renew.acknowledge.enable", "true",
+     .type = CONFIG_TYPE_BOOLEAN, .documentation = "Whether a member may prolong that time."},
+    {"share.session.timeout.ms", "group.share.session.timeout.ms", "45000", INT_OF(45000, 60000),
+     .documentation = "After which a silent member is gone."},
+    {"streams.assignment.interval.ms", "group.streams.assignment.interval.ms", "1000", ANY_INT,
+     .documentation = "Least time between two assignments of a streams group."},
+    {"streams.heartbeat.interval.ms", "group.streams.heartbeat.interval.ms", "5000",
+     INT_OF(5000, 15000), .documentation = "How often members of a streams group report."},
+    {"streams.initial.rebalance.delay.ms", "group.streams.initial.rebalance.delay.ms", "3000",
+     .type = CONFIG_TYPE_INT, .max = INT32_MAX,
+     .documentation = "How long the first member of a streams group waits for more."},
+    {"streams.num.standby.replicas", "group.streams.num.standby.replicas", "0", INT_OF(0, 2),
+     .documentation = "Standby copies of each task."},
+    {"streams.session.timeout.ms", "group.streams.session.timeout.ms", "45000",
+     INT_OF(45000, 60000), .documentation = "After which a silent member is gone."},
+};
+
+static const struct topic_config_def metrics_defs[] = {
+    {"interval.ms", NULL, "300000", INT_OF(100, 3600000),
+     .documentation = "How often clients send the metrics."},
+    {"match", NULL, "", .type = CONFIG_TYPE_LIST,
+     .documentation = "Which clients: pairs such as client_id=regular expression."},
+    {"metrics", NULL, "", .type = CONFIG_TYPE_LIST,
+     .documentation = "Prefixes of the metrics that are wanted."},
+};
+
+const struct topic_config_def *resource_config_defs(int8_t type, size_t *ret_count) {
+    *ret_count = type == RESOURCE_GROUP ? ARRAY_SIZE(group_defs) : ARRAY_SIZE(metrics_defs);
+    return type == RESOURCE_GROUP ? group_defs : metrics_defs;
+}
+
+const struct topic_config_def *resource_config_def(int8_t type, struct span name) {
+    size_t count;
+    const struct topic_config_def *defs = resource_config_defs(type, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (span_equal(name, span_text(defs[i].name))) {
+            return &defs[i];
+        }
+    }
+    return NULL;
+}
+
+/* The broker's limit of a group's config has "group." before and "min." or "max." inside. */
+static const char *limit_fault(struct arena *arena, const struct topic_config_def *def,
+                               int64_t value) {
+    const char *dot = strchr(def->name, '.');
+    const char *rest = strncmp(dot + 1, "num.", 4) == 0 ? dot + 5 : dot + 1;
+    bool low = value < def->min;
+
+    return arena_printf(arena, "%s must be %s than or equal to group.%.*s.%s.%s", def->name,
+                        low ? "greater" : "less", (int)(dot - def->name), def->name,
+                        low ? "min" : "max", rest);
+}
+
+static const char *group_fault(struct arena *arena, const struct topic_config_def *def,
+                               struct span value) {
+    char message[400] = "";
+    int64_t number;
+    struct topic_config_def loose = *def; /* of the type; the broker's limits come after it */
+
+    if (strcmp(def->name, "share.auto.offset.reset") == 0) {
+        static const struct span duration = SPAN_LITERAL("by_duration:P");
+
+        return span_equal(value, SPAN_LITERAL("earliest")) ||
+                       span_equal(value, SPAN_LITERAL("latest")) ||
+                       (value.size > duration.size &&
+                        memcmp(value.data, duration.data, duration.size) == 0)
+                   ? NULL
+                   : "Invalid value for configuration share.auto.offset.reset. The value must be "
+                     "either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.";
+    }
+    loose.max = INT32_MAX;
+    loose.min = MIN(def->min, 1);
+    if (config_def_check(&loose, value, &number, message, sizeof message)) {
+        return arena_dup(arena, message, strlen(message));
+    }
+    return def->type == CONFIG_TYPE_INT && (number < def->min || number > def->max)
+               ? limit_fault(arena, def, number)
+               : NULL;
+}
+
+/* Selectors of clients that a subscription may name. */
+static bool pattern_valid(struct span value) {
+    static const char *const names[] = {"client_instance_id=",    "client_id=",
+                                        "client_software_name=",  "client_software_version=",
+                                        "client_source_address=", "client_source_port="};
+    const char *text = value.data;
+
+    for (size_t at = 0, end; at < value.size; at = end + 1) {
+        bool known = false;
+
+        for (end = at; end < value.size && text[end] != ',';) {
+            end++;
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+            size_t size = strlen(names[i]);
+
+            known |= end - at > size && memcmp(text + at, names[i], size) == 0;
+        }
+        if (!known) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int16_t metrics_check(struct arena *arena, const struct topic_config_def *def,
+                             struct span value, const char **ret_message) {
+    char message[400] = "";
+    int64_t number;
+
+    if (def->type == CONFIG_TYPE_INT &&
+        config_def_check(def, value, &number, message, sizeof message)) {
+        *ret_message =
+            arena_printf(arena,
+                         "Invalid value %.*s for interval.ms, interval must be between "
+                         "100 and 3600000 (1 hour)",
+                         (int)MIN(value.size, 100U), value.size ? (const char *)value.data : "");
+        return KAFKA_INVALID_REQUEST;
+    }
+    if (strcmp(def->name, "match") == 0 && !pattern_valid(value)) {
+        *ret_message = arena_printf(arena, "Illegal client matching pattern: %.*s",
+                                    (int)MIN(value.size, 300U), (const char *)value.data);
+        return KAFKA_INVALID_CONFIG;
+    }
+    return 0;
+}
+
+int16_t resource_config_check(struct arena *arena, int8_t type, const struct topic_config_def *def,
+                              struct span value, const char **ret_message) {
+    if (type == RESOURCE_CLIENT_METRICS) {
+        return metrics_check(arena, def, value, ret_message);
+    }
+    *ret_message = group_fault(arena, def, value);
+    return *ret_message ? KAFKA_INVALID_CONFIG : 0;
+}

@@ -1,0 +1,173 @@
+/* DescribeLogDirs and AlterReplicaLogDirs: there is one folder, and everything is in it. */
+#include "api_private.h"
+
+#include <stdlib.h>
+
+/* ---- DescribeLogDirs ---- */
+
+/* The space of the disk is asked for off the loop; the request waits for it, or leaves. */
+struct log_dirs {
+    struct topic_log_space space;
+    struct kafka_request *request;
+    struct describe_log_dirs_response *answer;
+};
+
+static void add_partition(const struct topic *topic, int32_t index,
+                          struct describe_log_dirs_response_topic *row) {
+    struct describe_log_dirs_response_partition *column = &row->partitions[row->partitions_count];
+
+    if (index >= 0 && index < topic->partition_count) { /* the others are on no disk */
+        column->partition_index = index;
+        column->partition_size = (int64_t)partition_bytes(topic->partitions[index]);
+        row->partitions_count++;
+    }
+}
+
+static bool add_topic(const struct kafka_request *request, const struct topic *topic,
+                      const int32_t *wanted, int32_t count,
+                      struct describe_log_dirs_response_result *result) {
+    struct describe_log_dirs_response_topic *row = &result->topics[result->topics_count];
+
+    row->partitions = KAFKA_NEW(request->arena, describe_log_dirs_response_partition,
+                                (size_t)MAX(wanted ? count : topic->partition_count, 0));
+    row->name =
+        span_of(arena_dup(request->arena, topic->name, strlen(topic->name)), strlen(topic->name));
+    if (!row->partitions || !row->name.data) {
+        return false;
+    }
+    for (int32_t i = 0; i < (wanted ? count : topic->partition_count); i++) {
+        add_partition(topic, wanted ? wanted[i] : i, row);
+    }
+    result->topics_count += row->partitions_count > 0;
+    return true;
+}
+
+static bool add_all(const struct kafka_request *request,
+                    struct describe_log_dirs_response_result *result) {
+    const struct broker *broker = request->userdata;
+    const struct topic *topic;
+    size_t position = 0;
+    size_t count = 0;
+    bool ok;
+
+    while (topic_log_next(broker->log, &position)) {
+        count++;
+    }
+    result->topics = KAFKA_NEW(request->arena, describe_log_dirs_response_topic, count);
+    ok = result->topics != NULL;
+    position = 0;
+    while (ok && (topic = topic_log_next(broker->log, &position))) {
+        ok = add_topic(request, topic, NULL, 0, result);
+    }
+    return ok;
+}
+
+static bool add_wanted(const struct kafka_request *request,
+                       struct describe_log_dirs_response_result *result) {
+    const struct describe_log_dirs_request *body = request->body;
+    const struct broker *broker = request->userdata;
+    bool ok;
+
+    result->topics = KAFKA_NEW(request->arena, describe_log_dirs_response_topic,
+                               (size_t)MAX(body->topics_count, 0));
+    ok = result->topics != NULL;
+    for (int32_t i = 0; ok && i < body->topics_count; i++) {
+        const struct topic *topic = topic_log_find(broker->log, body->topics[i].topic);
+
+        ok = !topic || body->topics[i].partitions_count <= 0 ||
+             add_topic(request, topic, body->topics[i].partitions, body->topics[i].partitions_count,
+                       result);
+    }
+    return ok;
+}
+
+static void on_space(struct topic_log_space *space, int status) {
+    struct log_dirs *dirs = container_of(space, struct log_dirs, space);
+
+    if (!status) {
+        dirs->answer->results->total_bytes = (int64_t)space->total_bytes;
+        dirs->answer->results->usable_bytes = (int64_t)space->free_bytes;
+    }
+    kafka_respond(dirs->request, dirs->answer);
+}
+
+void handle_describe_log_dirs(struct kafka_request *request) {
+    const struct describe_log_dirs_request *body = request->body;
+    const struct broker *broker = request->userdata;
+    struct log_dirs *dirs = arena_alloc(request->arena, sizeof *dirs);
+    struct describe_log_dirs_response *answer =
+        KAFKA_NEW(request->arena, describe_log_dirs_response, 1);
+    struct describe_log_dirs_response_result *result =
+        KAFKA_NEW(request->arena, describe_log_dirs_response_result, 1);
+
+    if (!dirs || !answer || !result ||
+        !(body->topics_count < 0 ? add_all(request, result) : add_wanted(request, result))) {
+        out_of_memory(request);
+        return;
+    }
+    result->log_dir = span_text(broker_log_dir(broker));
+    result->error_code = topic_log_failed(broker->log) ? KAFKA_STORAGE_ERROR : 0;
+    answer->results = result;
+    answer->results_count = 1;
+    dirs->request = request;
+    dirs->answer = answer;
+    dirs->space.done = on_space;
+    if (topic_log_space(broker->log, &dirs->space)) {
+        kafka_respond(request, answer); /* the space stays unknown: -1 */
+    }
+}
+
+/* ---- AlterReplicaLogDirs ---- */
+
+static int16_t move(const struct kafka_request *request, const struct topic *topic, int32_t index,
+                    struct span path) {
+    const struct broker *broker = request->userdata;
+
+    if (!span_equal(path, span_text(broker_log_dir(broker)))) {
+        return KAFKA_LOG_DIR_NOT_FOUND;
+    }
+    return topic && index >= 0 && index < topic->partition_count ? 0 /* it is there already */
+                                                                 : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+void handle_alter_replica_log_dirs(struct kafka_request *request) {
+    const struct alter_replica_log_dirs_request *body = request->body;
+    const struct broker *broker = request->userdata;
+    struct alter_replica_log_dirs_response *answer =
+        KAFKA_NEW(request->arena, alter_replica_log_dirs_response, 1);
+    size_t topics = 0;
+    bool ok = answer != NULL;
+
+    for (int32_t d = 0; d < body->dirs_count; d++) {
+        topics += (size_t)MAX(body->dirs[d].topics_count, 0);
+    }
+    if (ok) {
+        answer->results = KAFKA_NEW(request->arena, alter_replica_log_dirs_response_topic, topics);
+        ok = answer->results != NULL;
+    }
+    for (int32_t d = 0; ok && d < body->dirs_count; d++) {
+        for (int32_t t = 0; ok && t < body->dirs[d].topics_count; t++) {
+            const struct alter_replica_log_dirs_request_topic *wanted = &body->dirs[d].topics[t];
+            const struct topic *topic = topic_log_find(broker->log, wanted->name);
+            struct alter_replica_log_dirs_response_topic *row =
+                &answer->results[answer->results_count++];
+            int32_t count = MAX(wanted->partitions_count, 0);
+
+            row->topic_name = wanted->name;
+            row->partitions =
+                KAFKA_NEW(request->arena, alter_replica_log_dirs_response_partition, count);
+            ok = row->partitions != NULL;
+            for (int32_t p = 0; ok && p < count; p++) {
+                row->partitions[p].partition_index = wanted->partitions[p];
+                row->partitions[p].error_code =
+                    move(request, topic, wanted->partitions[p], body->dirs[d].path);
+                row->partitions_count++;
+            }
+        }
+    }
+    if (!ok) {
+        out_of_memory(request);
+        return;
+    }
+    kafka_respond(request, answer);
+}
