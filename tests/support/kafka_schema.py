@@ -201,8 +201,10 @@ class Message:
         if field.of is None:
             size = reader.length(version in self.flexible, "h" if field.type == "string" else "i")
             content = None if size is None else bytes(reader.take(size))
-            return content.decode("utf-8", "surrogateescape") if content and field.type == "string" else (
-                "" if content == b"" and field.type == "string" else content
+            return (
+                content.decode("utf-8", "surrogateescape")
+                if content and field.type == "string"
+                else ("" if content == b"" and field.type == "string" else content)
             )
         if not field.array and version in field.nullable and reader.unpack("b") < 0:
             return None
@@ -243,7 +245,7 @@ def random_value(rng, message, field, version):
     if field.type == "uuid":
         return uuid.UUID(bytes=rng.randbytes(16))
     if field.type == "string":
-        return "".join(rng.choice("abcXYZ09._-é世\U0001f4e6 \"\\\n") for _ in range(random_size(rng)))
+        return "".join(rng.choice('abcXYZ09._-é世\U0001f4e6 "\\\n') for _ in range(random_size(rng)))
     if field.of is None:
         return rng.randbytes(random_size(rng))
     return random_struct(rng, message, field.of, version)

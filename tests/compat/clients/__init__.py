@@ -44,7 +44,6 @@ class Member:
 class Client:
     codecs = ("none", "gzip", "snappy", "lz4", "zstd")
     creates_topics = True
-    groups = True
 
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap

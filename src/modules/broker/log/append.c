@@ -89,9 +89,8 @@ static struct tail_batch *batch_new(struct topic_log *log, const struct append_p
     struct log_partition *partition = log_partition_of(part->partition);
     batch->partition = partition;
     batch->batch = part->batch;
-    const struct topic *topic = &partition->topic->public;
-    batch->roll_bytes = (uint64_t)topic_config_int(log, topic, TOPIC_SEGMENT_BYTES);
-    batch->roll_ms = topic_config_int(log, topic, TOPIC_SEGMENT_MS);
+    batch->roll_bytes =
+        (uint64_t)topic_config_int(log, &partition->topic->public, TOPIC_SEGMENT_BYTES);
     if (tail_push(partition, batch)) {
         free(batch);
         return NULL;

@@ -1,0 +1,1 @@
+"""The same requests to two brokers, answer by answer (scripts/diff)."""

@@ -1,0 +1,171 @@
+"""What a client asks before anything else, and what tools ask about the cluster."""
+
+from ..scenario import make_topic, scenario, topic_id, versions
+
+ZERO = "00000000-0000-0000-0000-000000000000"
+
+
+@scenario
+def api_versions(side):
+    for version in (0, 1, 2, 3, 4, 5, 99):
+        body = {"ClientSoftwareName": "diff", "ClientSoftwareVersion": "1.0"}
+        octets = None if version < 5 else b"\0"
+        side.ask("known", "ApiVersions", version, body, octets=octets)
+    for version in (3, 4):
+        for name in ("", "-diff", "diff-", "d iff", "a" * 300, "diff.x-1"):
+            side.ask(
+                f"name {name[:9]!r}", "ApiVersions", version, {"ClientSoftwareName": name, "ClientSoftwareVersion": "1"}
+            )
+        side.ask("no version", "ApiVersions", version, {"ClientSoftwareName": "a", "ClientSoftwareVersion": ""})
+
+
+@scenario
+def metadata(side):
+    make_topic(side, "one", 3)
+    names = ["one", "missing"]
+    for version in versions("Metadata"):
+        more = {"AllowAutoTopicCreation": False}
+        for label, topics in (
+            ("known", [side.topic("one")]),
+            ("missing", [side.topic("missing")]),
+            ("twice", [side.topic("one")] * 2),
+            ("both", [side.topic(n) for n in names]),
+            ("wrong name", ["a/b"]),
+            ("no name", [""]),
+            ("dots", ["."]),
+            ("long", ["x" * 250]),
+        ):
+            if version >= 4:
+                side.ask(label, "Metadata", version, {"Topics": [{"Name": t} for t in topics], **more})
+            elif label == "known":
+                side.ask(label, "Metadata", version, {"Topics": [{"Name": t} for t in topics]})
+        side.ask("none", "Metadata", version, {"Topics": [], **more})
+        side.ask("all", "Metadata", version, {"Topics": [] if version == 0 else None, **more})
+        if version >= 8:
+            side.ask(
+                "operations",
+                "Metadata",
+                version,
+                {
+                    "Topics": [{"Name": side.topic("one")}],
+                    "IncludeClusterAuthorizedOperations": True,
+                    "IncludeTopicAuthorizedOperations": True,
+                    **more,
+                },
+            )
+        if version >= 10:
+            import uuid
+
+            by_id = {"TopicId": topic_id(side, "one"), "Name": None}
+            side.ask("id", "Metadata", version, {"Topics": [by_id], **more})
+            side.ask("wrong id", "Metadata", version, {"Topics": [{"TopicId": uuid.UUID(int=7), "Name": None}], **more})
+            side.ask("no id", "Metadata", version, {"Topics": [{"TopicId": uuid.UUID(int=0), "Name": None}], **more})
+
+
+@scenario
+def describe_cluster(side):
+    for version in versions("DescribeCluster"):
+        for operations in (False, True):
+            body = {"IncludeClusterAuthorizedOperations": operations}
+            side.ask(f"operations {operations}", "DescribeCluster", version, body)
+        if version >= 1:
+            side.ask("controllers", "DescribeCluster", version, {"EndpointType": 2})
+            side.ask("wrong endpoint", "DescribeCluster", version, {"EndpointType": 9})
+        if version >= 2:
+            side.ask("fenced", "DescribeCluster", version, {"IncludeFencedBrokers": True})
+
+
+@scenario
+def quorum_and_features(side):
+    for version in versions("DescribeQuorum"):
+        topics = [{"TopicName": "__cluster_metadata", "Partitions": [{"PartitionIndex": 0}]}]
+        side.ask("right", "DescribeQuorum", version, {"Topics": topics})
+        side.ask(
+            "other", "DescribeQuorum", version, {"Topics": [{"TopicName": "x", "Partitions": [{"PartitionIndex": 0}]}]}
+        )
+        wrong = [{"TopicName": "__cluster_metadata", "Partitions": [{"PartitionIndex": 9}]}]
+        side.ask("partition 9", "DescribeQuorum", version, {"Topics": wrong})
+        side.ask("none", "DescribeQuorum", version, {"Topics": []})
+    for version in versions("UpdateFeatures"):
+        row = {"Feature": "no.such.feature", "MaxVersionLevel": 1, "AllowDowngrade": False, "UpgradeType": 1}
+        side.ask("unknown", "UpdateFeatures", version, {"FeatureUpdates": [row], "ValidateOnly": True})
+        side.ask("none", "UpdateFeatures", version, {"FeatureUpdates": [], "ValidateOnly": True})
+        row = dict(row, UpgradeType=7)
+        if version > 0:
+            side.ask("wrong type", "UpdateFeatures", version, {"FeatureUpdates": [row], "ValidateOnly": True})
+    for broker in (77, -1):
+        side.ask(f"broker {broker}", "UnregisterBroker", 0, {"BrokerId": broker})
+
+
+@scenario
+def log_dirs(side):
+    make_topic(side, "dirs", 2)
+    for version in versions("DescribeLogDirs"):
+        side.ask("known", "DescribeLogDirs", version, {"Topics": [{"Topic": side.topic("dirs"), "Partitions": [0, 1]}]})
+        side.ask("missing", "DescribeLogDirs", version, {"Topics": [{"Topic": side.topic("no"), "Partitions": [0]}]})
+        side.ask(
+            "partition 9", "DescribeLogDirs", version, {"Topics": [{"Topic": side.topic("dirs"), "Partitions": [9]}]}
+        )
+        side.ask("none", "DescribeLogDirs", version, {"Topics": []})
+    for version in versions("AlterReplicaLogDirs"):
+        for name, partition in (("dirs", 0), ("dirs", 9), ("missing", 0)):
+            topics = [{"Name": side.topic(name), "Partitions": [partition]}]
+            side.ask(
+                f"{name} {partition}",
+                "AlterReplicaLogDirs",
+                version,
+                {"Dirs": [{"Path": "/nowhere", "Topics": topics}]},
+            )
+        side.ask("none", "AlterReplicaLogDirs", version, {"Dirs": []})
+
+
+@scenario
+def elections_and_reassignments(side):
+    make_topic(side, "moved", 2)
+    for version in versions("ElectLeaders"):
+        for kind in (0, 1, 7) if version else (0,):
+            for name, partition in (("moved", 0), ("moved", 9), ("missing", 0)):
+                rows = [{"Topic": side.topic(name), "Partitions": [partition]}]
+                body = {"ElectionType": kind, "TopicPartitions": rows, "TimeoutMs": 5000}
+                side.ask(f"kind {kind} {name} {partition}", "ElectLeaders", version, body)
+        side.ask("none", "ElectLeaders", version, {"TopicPartitions": []})
+    for version in versions("AlterPartitionReassignments"):
+        for label, name, partition, replicas in (
+            ("same", "moved", 0, [side.node]),
+            ("cancel", "moved", 0, None),
+            ("empty", "moved", 0, []),
+            ("other node", "moved", 0, [77]),
+            ("twice", "moved", 0, [side.node, side.node]),
+            ("partition 9", "moved", 9, [side.node]),
+            ("missing", "missing", 0, [side.node]),
+        ):
+            rows = [{"Name": side.topic(name), "Partitions": [{"PartitionIndex": partition, "Replicas": replicas}]}]
+            side.ask(label, "AlterPartitionReassignments", version, {"Topics": rows})
+        side.ask("none", "AlterPartitionReassignments", version, {"Topics": []})
+    for name, indexes in (("moved", [0, 1]), ("moved", [9]), ("missing", [0])):
+        rows = [{"Name": side.topic(name), "PartitionIndexes": indexes}]
+        side.ask(f"{name} {indexes}", "ListPartitionReassignments", 0, {"Topics": rows})
+    side.ask("all", "ListPartitionReassignments", 0, {"Topics": None})
+
+
+@scenario
+def topic_partitions(side):
+    make_topic(side, "a", 3)
+    make_topic(side, "b", 1)
+
+    def ask(label, names, limit=2000, cursor=None):
+        rows = [{"Name": side.topic(n)} for n in names]
+        body = {"Topics": rows, "ResponsePartitionLimit": limit, "Cursor": cursor}
+        side.ask(label, "DescribeTopicPartitions", 0, body)
+
+    ask("both", ["a", "b"])
+    ask("missing", ["missing"])
+    ask("missing and known", ["a", "missing"])
+    for limit in (1, 2, 3, 4):
+        ask(f"limit {limit}", ["a", "b"], limit)
+    ask("cursor", ["a", "b"], 2000, {"TopicName": side.topic("a"), "PartitionIndex": 1})
+    ask("cursor in b", ["a", "b"], 2000, {"TopicName": side.topic("b"), "PartitionIndex": 0})
+    ask("cursor nowhere", ["a", "b"], 2000, {"TopicName": side.topic("aa"), "PartitionIndex": 0})
+    ask("negative cursor", ["a", "b"], 2000, {"TopicName": side.topic("a"), "PartitionIndex": -1})
+    ask("none named", [])
+    ask("limit 0", ["a"], 0)
