@@ -70,8 +70,9 @@ def partitions(count):
         begun = time.monotonic()
         topic = target.topic(count)
         created = time.monotonic() - begun
-        # Once round all partitions first: folders and files are made, leaders are there.
+        # Once round all partitions first: folders and files are made (a second later), leaders are there.
         bench("pipeline", target.bootstrap, topic, count * 2, 100, 64, 1, count)
+        time.sleep(3)
         figures = target.measured(
             requests * BATCH_RECORDS, "pipeline", target.bootstrap, topic, requests, 100, 64, BATCH_RECORDS, count
         )

@@ -308,6 +308,7 @@ struct topic_log {
     struct segment_file **unsynced;
     uint32_t unsynced_count, unsynced_capacity;
     bool need_syncfs;
+    enum { INDEXES_WAIT, INDEXES_ON_THE_WAY, INDEXES_WRITTEN } stop_indexes;
     bool clean; /* the marker of a clean stop was written */
 
     /* reading */

@@ -200,6 +200,7 @@ static int read_segment(struct read_job *job) {
 void read_run(struct work *work) {
     struct read_job *job = container_of(work, struct read_job, job.work);
     job->status = read_segment(job);
+    job->index_waits = job->status == BROKER_E_CORRUPT; /* an entry behind the rot may wait */
     if (job->status != 0) {
         buf_unref(job->buf);
         job->buf = NULL;
@@ -213,11 +214,14 @@ struct rebuild_job {
     struct log_job job;
     struct segment_id id;
     uint64_t end;
+    bool waiting_only;
 };
 
 static void rebuild_run(struct work *work) {
     struct rebuild_job *job = container_of(work, struct rebuild_job, job.work);
-    (void)segment_writer_rebuild(job->job.log->segments, &job->id, job->end); /* only a hint */
+    struct segment_writer *writer = job->job.log->segments;
+    (void)(job->waiting_only ? segment_writer_flush_index(writer, &job->id)
+                             : segment_writer_rebuild(writer, &job->id, job->end)); /* a hint */
 }
 
 static void rebuild_destroy(struct log_job *base) {
@@ -231,7 +235,8 @@ static void rebuild_done(struct work *work) {
     log_job_finish(&job->job);
 }
 
-void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end) {
+void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
+                          bool waiting_only) {
     if (log->rebuilding || log->state != LOG_READY) {
         return; /* one at a time: the next read of the other one asks again */
     }
@@ -241,6 +246,7 @@ void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, ui
     }
     job->id = *id;
     job->end = end;
+    job->waiting_only = waiting_only;
     log_job_init(log, &job->job, rebuild_done, rebuild_destroy);
     job->job.work.run = rebuild_run;
     log->rebuilding = true;

@@ -254,8 +254,8 @@ static void on_read_done(struct work *work) {
         memcpy(view->waypoints, job->waypoints, job->waypoint_count * sizeof job->waypoints[0]);
         view->waypoint_count = job->waypoint_count;
     }
-    if (job->index_wrong && !log->failed) {
-        segment_rebuild_soon(log, &job->id, job->end);
+    if ((job->index_wrong || job->index_waits) && !log->failed) {
+        segment_rebuild_soon(log, &job->id, job->end, !job->index_wrong);
     }
     if (status == 0 && job->buf) {
         read->chunks[0] = (struct read_chunk){.slice = slice_of(job->buf, job->begin, job->bytes),

@@ -50,7 +50,7 @@ struct read_job {
     struct buf *buf;
     size_t begin, bytes;
     bool nothing; /* the segment has nothing at or behind the offset */
-    bool index_wrong;
+    bool index_wrong, index_waits;
     unsigned waypoint_count;
     struct waypoint waypoints[WAYPOINTS_MAX];
 };
@@ -72,5 +72,7 @@ void segment_walk_deinit(struct segment_walk *walk);
 int segment_walk_header(struct segment_walk *walk, uint64_t position,
                         struct record_batch *ret_batch);
 
-/** segment_rebuild_soon() - have the segment writer make the indexes of a segment anew */
-void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end);
+/** segment_rebuild_soon() - have the segment writer make the indexes of a segment anew, or write
+ * the entries that still wait */
+void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
+                          bool waiting_only);

@@ -228,7 +228,7 @@ int segment_seek(struct disk *disk, struct disk_file *log, const struct segment_
     if (r < 0) {
         return err_trace(r);
     }
-    /* A short segment has no entries, and so no index yet. */
+    /* A short segment has no entries, and so no index yet; of a longer one they may wait. */
     *ret_wrong |= r > 0 && !(r == DISK_E_NOT_FOUND && end <= INDEX_STEP_BYTES);
     return 0;
 }

@@ -9,11 +9,13 @@
  * The header of an index is 16 bytes: magic ("EBIX", "EBTX"), u16 version, zeros. Entries stand for
  * batches at least 4 KiB apart, and for every batch that does not follow the one before it without
  * a gap. An index is a hint: entries are synced by nobody but the keeper, so what a crash leaves
- * may be short or zeros. The reader believes an entry only if entries rise and a batch of that
+ * may be short or zeros, and those of the last 256 KiB may still wait in memory
+ * (active_index.h). The reader believes an entry only if entries rise and a batch of that
  * offset begins there; else it walks from an earlier entry, at last from byte 0.
  *
  * Gap or rot in a .log: walking stops there with BROKER_E_CORRUPT; the next index entry behind it
- * is where reading goes on, so the loss is bounded by 4 KiB.
+ * is where reading goes on, so the loss is bounded by 4 KiB. Entries that still wait are written
+ * when a reader meets rot.
  */
 #pragma once
 
@@ -27,6 +29,9 @@ enum {
     INDEX_ENTRY_BYTES = 8,
     TIME_ENTRY_BYTES = 12,
     INDEX_STEP_BYTES = 4096,
+    INDEX_PENDING_BYTES =
+        256 << 10,                /* at the end of a .log, whose entries may not be written yet */
+    SEGMENT_PIECES_MAX = 256,     /* batches in one write */
     INDEX_MAGIC = 0x58494245,     /* "EBIX" */
     TIMEINDEX_MAGIC = 0x58544245, /* "EBTX" */
     INDEX_VERSION = 1,
@@ -57,11 +62,6 @@ struct segment_file {
     bool new_file, new_folder;
     /* The segment writer's. */
     struct segment_file *lru_next, *lru_prev;
-    uint64_t end;            /* where a batch without gap would follow */
-    uint64_t index_position; /* of the last entry */
-    uint64_t index_bytes, timeindex_bytes;
-    int64_t max_timestamp_ms;
-    bool index_open; /* the four above are known */
 };
 struct segment_file *segment_file_ref(struct segment_file *file);
 void segment_file_unref(struct segment_file *file); /* accepts NULL; the last one closes */
@@ -88,9 +88,14 @@ void segment_writer_free(struct segment_writer *writer); /* accepts NULL */
 int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
                          const struct segment_piece *pieces, unsigned count,
                          struct segment_file **ret_file);
-/** segment_writer_rebuild() - write the index files anew from the first @end bytes of the .log */
+/** segment_writer_rebuild() - write the index files anew from the first @end bytes of the .log; or
+ * just the entries that still wait, if there are any */
 int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id,
                            uint64_t end);
+/** segment_writer_flush_index() - write the entries of a segment that still wait */
+int segment_writer_flush_index(struct segment_writer *writer, const struct segment_id *id);
+/** segment_writer_flush_indexes() - the same of all segments, at a clean stop */
+int segment_writer_flush_indexes(struct segment_writer *writer);
 /** segment_writer_forget() - close what is open of a segment; of all of a topic when its partition
  * is -1 */
 void segment_writer_forget(struct segment_writer *writer, const struct segment_id *id);

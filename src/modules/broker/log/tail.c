@@ -174,6 +174,7 @@ struct flush_job {
     uint32_t count;
     struct segment_file **files; /* written to, a reference each */
     uint32_t file_count, file_capacity;
+    bool need_syncfs; /* more were written to than may stay open */
     int status;
 };
 
@@ -187,8 +188,19 @@ static void flush_destroy(struct log_job *base) {
     free(job);
 }
 
+/* One syncfs answers for more files than may stay open. */
+static bool too_many_files(const struct topic_log *log, uint32_t count) {
+    return count >= log->limits.open_files_max / 4;
+}
+
 static int keep_file(struct flush_job *job, struct segment_file *file) {
-    if (job->file_count > 0 && job->files[job->file_count - 1] == file) {
+    bool known = job->file_count > 0 && job->files[job->file_count - 1] == file;
+    if (known || job->need_syncfs) {
+        segment_file_unref(file);
+        return 0;
+    }
+    if (too_many_files(job->job.log, job->file_count)) {
+        job->need_syncfs = true;
         segment_file_unref(file);
         return 0;
     }
@@ -237,13 +249,14 @@ static void flush_run(struct work *work) {
 
 /* The files just written to must be synced before a checkpoint may say so. */
 static void note_unsynced(struct topic_log *log, struct flush_job *job) {
+    log->need_syncfs |= job->need_syncfs;
     for (uint32_t i = 0; i < job->file_count; i++) {
         struct segment_file *file = job->files[i];
         if (log->need_syncfs || file->unsynced) {
             continue;
         }
-        if (log->unsynced_count >= log->limits.open_files_max / 4) {
-            log->need_syncfs = true; /* one syncfs answers for all of them */
+        if (too_many_files(log, log->unsynced_count)) {
+            log->need_syncfs = true;
             continue;
         }
         if (log->unsynced_count == log->unsynced_capacity) {

@@ -404,6 +404,36 @@ static void stop_workers(struct topic_log *log) {
     }
 }
 
+static void indexes_run(struct work *work) {
+    struct start_job *job = container_of(work, struct start_job, job.work);
+    job->status = segment_writer_flush_indexes(job->job.log->segments);
+}
+
+static void indexes_done(struct work *work) {
+    struct start_job *job = container_of(work, struct start_job, job.work);
+    struct topic_log *log = job->job.log;
+    int status = job->status;
+    log_job_finish(&job->job);
+    log->stop_indexes = INDEXES_WRITTEN;
+    if (status && status != DISK_E_FULL) { /* without space readers walk a little further */
+        topic_log_fail(log, "writing an index", status);
+    }
+    log_stop_continue(log);
+}
+
+static void write_indexes(struct topic_log *log) {
+    struct start_job *job = calloc(1, sizeof *job);
+    log->stop_indexes = INDEXES_WRITTEN;
+    if (job) {
+        log_job_init(log, &job->job, indexes_done, start_destroy);
+        job->job.work.run = indexes_run;
+        log->stop_indexes = INDEXES_ON_THE_WAY;
+        if (log_job_submit(&job->job, log->segment_worker)) {
+            log->stop_indexes = INDEXES_WRITTEN;
+        }
+    }
+}
+
 /* Each step of a stop waits for the one before; every completion comes by here. */
 void log_stop_continue(struct topic_log *log) {
     if (log->state != LOG_STOPPING || log->submits_in_flight > 0 || !list_empty(&log->pending) ||
@@ -415,14 +445,19 @@ void log_stop_continue(struct topic_log *log) {
             tail_flush(log, true);
             return;
         }
-        if (log->checkpoint.under_way || log->preparing) {
+        if (log->stop_indexes == INDEXES_WAIT) {
+            write_indexes(log);
+        }
+        if (log->stop_indexes == INDEXES_ON_THE_WAY || log->checkpoint.under_way ||
+            log->preparing) {
             return;
         }
         if (!log->clean) {
             checkpoint_begin(log, true);
             return;
         }
-    } else if (log->flush_job || log->checkpoint.submitted || log->preparing) {
+    } else if (log->flush_job || log->checkpoint.submitted || log->preparing ||
+               log->stop_indexes == INDEXES_ON_THE_WAY) {
         return; /* their done() must still find us */
     }
     stop_workers(log);

@@ -246,6 +246,36 @@ static void test_log_damage__rot_in_a_segment_costs_one_stretch(void **state) {
     fixture_deinit(&f);
 }
 
+/* Entries of a segment that is being written wait in memory; a reader that meets rot asks for them.
+ */
+static void test_log_damage__rot_has_waiting_entries_written(void **state) {
+    struct fixture f;
+    char path[SEGMENT_NAME_SIZE];
+    fixture_init(&f, 13);
+    f.limits.tail_bytes = 4096;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", 3, NULL);
+    for (uint64_t n = 0; n < 270; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, partition_get(topic, (int32_t)(n % 3)), &spec),
+                         n / 3 * 2);
+        if (n == 225) {
+            fixture_run_ms(&f, 3000); /* more than sixteen entries: they are written */
+        }
+    }
+    fixture_run_ms(&f, 3000);
+    struct segment_id id = {topic->number, 0, 0};
+    segment_name(&id, SEGMENT_LOG, path);
+    uint64_t at = find_batch(&f, path, 240);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, at - 60, 40, 1), 0);
+    assert_int_equal(read_batch(&f, 255), -BROKER_E_CORRUPT);
+    fixture_run_ms(&f, 100);
+    assert_true(read_batch(&f, 255) > 0);
+    assert_true(read_batch(&f, 0) > 0);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log_damage__wrong_index_is_made_anew(void **state) {
     for (unsigned round = 0; round < 3; round++) {
         struct fixture f;
@@ -326,6 +356,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
         cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_one_stretch),
+        cmocka_unit_test(test_log_damage__rot_has_waiting_entries_written),
         cmocka_unit_test(test_log_damage__wrong_index_is_made_anew),
         cmocka_unit_test(test_log_lookup__finds_first_record_at_or_after_a_time),
     };

@@ -1,0 +1,374 @@
+/* Learning, extending and rebuilding the indexes of one segment; their bytes stand in segment.h. */
+#include "active_index.h"
+
+#include "record_batch.h"
+
+#include <errno.h>
+#include <eventbox/base/bytes.h>
+#include <eventbox/base/error.h>
+#include <stdlib.h>
+
+enum { TRIM_ENTRIES = 256, WALK_BYTES = 64 << 10, ENTRIES_AT_ONCE = 256 + INDEX_PENDING_MAX };
+
+void active_index_init(struct active_index *index, const struct segment_id *id) {
+    *index = (struct active_index){.id = *id,
+                                   .at = {.base_offset = id->base_offset, .max_timestamp_ms = -1}};
+}
+
+void active_index_deinit(struct active_index *index) {
+    free(index->pending);
+    index->pending = NULL;
+    index->pending_count = 0;
+}
+
+static int open_file(const struct active_index *index, struct disk *disk, enum segment_kind kind,
+                     struct disk_file **ret_file) {
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(&index->id, kind, name);
+    return disk_open(disk, name, DISK_READ | DISK_WRITE | DISK_CREATE, ret_file);
+}
+
+/* ---- adding ---- */
+
+/* Entries that one call adds; collected first, so that a full disk leaves nothing half known. */
+struct additions {
+    struct index_entry entries[ENTRIES_AT_ONCE];
+    unsigned count;
+    bool at_once; /* an entry behind a gap: readers must find it */
+};
+
+static void begin_additions(const struct active_index *index, struct additions *add) {
+    add->count = index->pending_count;
+    add->at_once = false;
+    if (add->count > 0) {
+        memcpy(add->entries, index->pending, add->count * sizeof add->entries[0]);
+    }
+}
+
+/* Moves @at (a copy of what is known) past one batch, adding an entry where one is due. */
+static void pass_batch(struct segment_indexer *at, struct additions *add, int64_t base_offset,
+                       uint64_t position, size_t bytes, int64_t max_timestamp_ms) {
+    struct index_entry *entry = &add->entries[add->count];
+    bool gap = position != at->end;
+    if (segment_indexer_pass(at, base_offset, position, bytes, max_timestamp_ms, entry->index,
+                             entry->time)) {
+        add->count++;
+        add->at_once |= gap;
+    }
+}
+
+static int write_file(const struct active_index *index, struct disk *disk, enum segment_kind kind,
+                      const uint8_t *bytes, size_t size, uint64_t at) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    int r = open_file(index, disk, kind, &file);
+    if (!r && at == 0) {
+        r = disk_truncate(file, 0);
+    }
+    if (!r) {
+        r = disk_pwrite(file, bytes, size, at);
+    }
+    return r ? err_trace(r) : 0;
+}
+
+/* Writes @count entries behind those on disk. */
+static int write_entries(struct active_index *index, struct disk *disk,
+                         const struct index_entry *entries, unsigned count) {
+    uint8_t by_offset[INDEX_HEADER_BYTES + ENTRIES_AT_ONCE * INDEX_ENTRY_BYTES];
+    uint8_t by_time[INDEX_HEADER_BYTES + ENTRIES_AT_ONCE * TIME_ENTRY_BYTES];
+    size_t offset_size = 0, time_size = 0;
+    if (index->index_bytes == 0) {
+        segment_index_header(SEGMENT_INDEX, by_offset);
+        segment_index_header(SEGMENT_TIMEINDEX, by_time);
+        offset_size = time_size = INDEX_HEADER_BYTES;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(by_offset + offset_size, entries[i].index, INDEX_ENTRY_BYTES);
+        memcpy(by_time + time_size, entries[i].time, TIME_ENTRY_BYTES);
+        offset_size += INDEX_ENTRY_BYTES;
+        time_size += TIME_ENTRY_BYTES;
+    }
+    int r = write_file(index, disk, SEGMENT_INDEX, by_offset, offset_size, index->index_bytes);
+    if (!r) {
+        r = write_file(index, disk, SEGMENT_TIMEINDEX, by_time, time_size, index->timeindex_bytes);
+    }
+    if (!r) {
+        index->index_bytes += offset_size;
+        index->timeindex_bytes += time_size;
+    }
+    return r;
+}
+
+static bool keep_pending(struct active_index *index, const struct additions *add) {
+    if (add->count > 0 && !index->pending) {
+        index->pending = malloc(INDEX_PENDING_MAX * sizeof *index->pending);
+        if (!index->pending) {
+            return false; /* without memory to wait in they are written */
+        }
+    }
+    if (add->count > index->pending_count) {
+        memcpy(index->pending, add->entries, add->count * sizeof add->entries[0]);
+        index->pending_count = add->count;
+    }
+    return true;
+}
+
+/* Writes what was collected, or keeps it; @next is what is known afterwards. */
+static int commit_additions(struct active_index *index, struct disk *disk,
+                            const struct segment_indexer *next, const struct additions *add) {
+    uint64_t waits = add->count > 0 ? next->end - get_le32(add->entries[0].index + 4) : 0;
+    bool due = add->at_once || add->count > INDEX_PENDING_MAX || waits >= INDEX_PENDING_BYTES;
+    if (due || !keep_pending(index, add)) {
+        int r = write_entries(index, disk, add->entries, add->count);
+        if (r) {
+            return r;
+        }
+        active_index_deinit(index);
+    }
+    index->at = *next;
+    return 0;
+}
+
+int active_index_add(struct active_index *index, struct disk *disk,
+                     const struct segment_piece *pieces, unsigned count) {
+    struct segment_indexer next = index->at;
+    struct additions add;
+    begin_additions(index, &add);
+    for (unsigned i = 0; i < count; i++) {
+        pass_batch(&next, &add, pieces[i].base_offset, pieces[i].position, pieces[i].batch.size,
+                   pieces[i].max_timestamp_ms);
+    }
+    return commit_additions(index, disk, &next, &add);
+}
+
+int active_index_flush(struct active_index *index, struct disk *disk) {
+    if (index->pending_count == 0) {
+        return 0;
+    }
+    int r = write_entries(index, disk, index->pending, index->pending_count);
+    if (!r) {
+        active_index_deinit(index);
+    }
+    return r;
+}
+
+/* ---- learning ---- */
+
+static bool header_valid(struct disk_file *file, uint32_t magic) {
+    uint8_t header[INDEX_HEADER_BYTES];
+    size_t got = 0;
+    return disk_pread(file, header, sizeof header, 0, &got) == 0 && got == sizeof header &&
+           get_le32(header) == magic && get_le16(header + 4) == INDEX_VERSION;
+}
+
+/*
+ * How many entries of an index are to be kept when the next batch goes to @position: those before
+ * it. What a crash left at the end, zeros among it, goes.
+ */
+static int keep_entries(struct disk_file *file, uint64_t count, uint64_t position,
+                        uint64_t *ret_count, uint64_t *ret_last) {
+    uint8_t bytes[TRIM_ENTRIES * INDEX_ENTRY_BYTES];
+    *ret_count = 0;
+    *ret_last = 0;
+    while (count > 0) {
+        uint64_t n = MIN(count, (uint64_t)TRIM_ENTRIES);
+        size_t got = 0;
+        int r = disk_pread(file, bytes, n * INDEX_ENTRY_BYTES,
+                           INDEX_HEADER_BYTES + (count - n) * INDEX_ENTRY_BYTES, &got);
+        if (r) {
+            return err_trace(r);
+        }
+        for (uint64_t i = got / INDEX_ENTRY_BYTES; i > 0; i--) {
+            uint32_t at = get_le32(bytes + (i - 1) * INDEX_ENTRY_BYTES + 4);
+            if (at > 0 && at < position) {
+                *ret_count = count - n + i;
+                *ret_last = at;
+                return 0;
+            }
+        }
+        count -= n;
+    }
+    return 0;
+}
+
+/* Entries for the batches from the last entry on disk up to @position, which a crash took. */
+static int walk(struct active_index *index, struct disk *disk, struct disk_file *log,
+                uint64_t position) {
+    struct additions add;
+    struct segment_indexer next = index->at;
+    uint64_t at = next.end = next.index_position;
+    begin_additions(index, &add);
+    while (at < position) {
+        uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+        struct record_batch batch;
+        size_t got = 0;
+        if (disk_pread(log, bytes, sizeof bytes, at, &got) || got < sizeof bytes ||
+            segment_header(bytes, at, position, &batch)) {
+            break; /* rot: what is written next is behind a gap, and gets an entry at once */
+        }
+        pass_batch(&next, &add, batch.base_offset, at, batch.total_bytes, batch.max_timestamp_ms);
+        at += batch.total_bytes;
+        if (add.count == ENTRIES_AT_ONCE) {
+            int r = commit_additions(index, disk, &next, &add);
+            if (r) {
+                return r;
+            }
+            begin_additions(index, &add);
+        }
+    }
+    return commit_additions(index, disk, &next, &add);
+}
+
+/* What the two files hold that lies before @position. */
+static int learn_files(struct active_index *index, struct disk_file *file,
+                       struct disk_file *timefile, uint64_t position) {
+    uint64_t index_size = 0, time_size = 0, count = 0;
+    int r = disk_size(file, &index_size);
+    if (r || (r = disk_size(timefile, &time_size)) != 0) {
+        return err_trace(r);
+    }
+    if (header_valid(file, INDEX_MAGIC) && header_valid(timefile, TIMEINDEX_MAGIC)) {
+        count = MIN((index_size - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES,
+                    (time_size - INDEX_HEADER_BYTES) / TIME_ENTRY_BYTES);
+        r = keep_entries(file, count, position, &count, &index->at.index_position);
+        if (r) {
+            return r;
+        }
+        index->index_bytes = INDEX_HEADER_BYTES + count * INDEX_ENTRY_BYTES;
+        index->timeindex_bytes = INDEX_HEADER_BYTES + count * TIME_ENTRY_BYTES;
+    }
+    if (count > 0) {
+        uint8_t bytes[8];
+        size_t got = 0;
+        r = disk_pread(timefile, bytes, sizeof bytes, index->timeindex_bytes - TIME_ENTRY_BYTES,
+                       &got);
+        if (r) {
+            return err_trace(r);
+        }
+        index->at.max_timestamp_ms = (int64_t)get_le64(bytes);
+    }
+    if (index_size > index->index_bytes) {
+        r = disk_truncate(file, index->index_bytes);
+    }
+    if (!r && time_size > index->timeindex_bytes) {
+        r = disk_truncate(timefile, index->timeindex_bytes);
+    }
+    return r ? err_trace(r) : 0;
+}
+
+int active_index_learn(struct active_index *index, struct disk *disk, struct disk_file *log,
+                       uint64_t position) {
+    struct segment_id id = index->id;
+    active_index_deinit(index);
+    active_index_init(index, &id);
+    if (position == 0) {
+        index->known = true; /* written from the start, over whatever is there */
+        return 0;
+    }
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    _cleanup_(disk_closep) struct disk_file *timefile = NULL;
+    int r = open_file(index, disk, SEGMENT_INDEX, &file);
+    if (!r) {
+        r = open_file(index, disk, SEGMENT_TIMEINDEX, &timefile);
+    }
+    if (!r) {
+        r = learn_files(index, file, timefile, position);
+    }
+    if (!r) {
+        r = walk(index, disk, log, position);
+    }
+    if (r) {
+        return err_trace(r);
+    }
+    index->known = true;
+    return 0;
+}
+
+/* ---- rebuilding ---- */
+
+/* Whether a whole and right batch begins at @position. */
+static bool batch_holds(struct disk_file *log, uint64_t position, uint64_t end) {
+    uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
+    size_t got = 0;
+    if (disk_pread(log, bytes, sizeof bytes, position, &got) || got < sizeof bytes ||
+        segment_header(bytes, position, end, &batch)) {
+        return false;
+    }
+    size_t size = batch.total_bytes;
+    uint8_t *data = malloc(size);
+    bool holds = data && disk_pread(log, data, size, position, &got) == 0 && got == size &&
+                 record_batch_check_crc(span_of(data, size));
+    free(data);
+    return holds;
+}
+
+/* Behind rot: the next byte where a batch begins whose offset and CRC are believable. */
+static uint64_t find_next_batch(const struct active_index *index, struct disk_file *log,
+                                uint64_t position, int64_t least_offset, uint64_t end) {
+    uint8_t *window = malloc(WALK_BYTES);
+    while (window && position + RECORD_BATCH_HEADER_BYTES <= end) {
+        size_t got = 0;
+        if (disk_pread(log, window, MIN((uint64_t)WALK_BYTES, end - position), position, &got) ||
+            got < RECORD_BATCH_HEADER_BYTES) {
+            break;
+        }
+        for (size_t i = 0; i + RECORD_BATCH_HEADER_BYTES <= got; i++) {
+            struct record_batch batch;
+            if (window[i + 16] == 2 && segment_header(window + i, position + i, end, &batch) == 0 &&
+                batch.base_offset >= least_offset &&
+                batch.base_offset - index->id.base_offset <= INT32_MAX &&
+                batch_holds(log, position + i, end)) {
+                free(window);
+                return position + i;
+            }
+        }
+        position += got - RECORD_BATCH_HEADER_BYTES + 1;
+    }
+    free(window);
+    return end;
+}
+
+static int rebuild_entries(struct active_index *index, struct disk *disk, struct disk_file *log,
+                           uint64_t end) {
+    struct additions add;
+    struct segment_indexer next = index->at;
+    int64_t least_offset = index->id.base_offset;
+    uint64_t position = 0;
+    int r = 0;
+    begin_additions(index, &add);
+    while (position < end && !r) {
+        uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+        struct record_batch batch;
+        size_t got = 0;
+        r = disk_pread(log, bytes, sizeof bytes, position, &got);
+        if (r) {
+            return err_trace(r);
+        }
+        if (got < sizeof bytes || segment_header(bytes, position, end, &batch) ||
+            batch.base_offset < least_offset) {
+            position = find_next_batch(index, log, position + 1, least_offset, end);
+            continue;
+        }
+        pass_batch(&next, &add, batch.base_offset, position, batch.total_bytes,
+                   batch.max_timestamp_ms);
+        position += batch.total_bytes;
+        least_offset = batch.base_offset + batch.last_offset_delta + 1;
+        if (add.count == ENTRIES_AT_ONCE) {
+            r = commit_additions(index, disk, &next, &add);
+            begin_additions(index, &add);
+        }
+    }
+    next.end = end;
+    add.at_once = add.count > 0; /* whoever asked for it reads the files */
+    return r ? r : commit_additions(index, disk, &next, &add);
+}
+
+int active_index_rebuild(struct active_index *index, struct disk *disk, struct disk_file *log,
+                         uint64_t end) {
+    struct segment_id id = index->id;
+    active_index_deinit(index);
+    active_index_init(index, &id);
+    int r = rebuild_entries(index, disk, log, end); /* not known until all of it is there */
+    index->known = r == 0;
+    return r;
+}

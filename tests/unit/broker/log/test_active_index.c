@@ -1,0 +1,166 @@
+/* Entries of indexes that wait in memory: when they are written, and what is found again. */
+#include "log_fixture.h"
+
+#include "record_batch.h"
+#include "segment.h"
+
+#include <eventbox/base/bytes.h>
+#include <eventbox/loop/disk_sim.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { VALUE_BYTES = 2100 };
+
+struct writing {
+    struct disk *disk;
+    struct segment_writer *writer;
+    struct segment_id id;
+    uint64_t position;
+    int64_t offset;
+};
+
+static void begin(struct writing *w) {
+    *w = (struct writing){.id = {7, 3, 0}};
+    assert_int_equal(disk_sim_new(1, &w->disk), 0);
+    assert_int_equal(disk_mkdir(w->disk, "topics"), 0);
+    assert_int_equal(segment_writer_new(w->disk, 2, &w->writer), 0);
+}
+
+static void end(struct writing *w) {
+    segment_writer_free(w->writer);
+    disk_free(w->disk);
+}
+
+/* A kill: what the writer knows is gone. */
+static void forget_all(struct writing *w) {
+    segment_writer_free(w->writer);
+    assert_int_equal(segment_writer_new(w->disk, 2, &w->writer), 0);
+}
+
+static void write_batch_at(struct writing *w, uint64_t position) {
+    struct batch_spec spec = {.records = 2,
+                              .value_bytes = VALUE_BYTES,
+                              .timestamp_ms = 1000 + w->offset,
+                              .producer_id = -1};
+    struct buf *batch = fixture_batch(&spec);
+    record_batch_assign(batch->data, w->offset, 0);
+    struct segment_piece piece = {span_of(batch->data, batch->size), position, w->offset,
+                                  1000 + w->offset};
+    struct segment_file *file;
+    assert_int_equal(segment_writer_write(w->writer, &w->id, &piece, 1, &file), 0);
+    segment_file_unref(file);
+    w->position = position + batch->size;
+    w->offset += 2;
+    buf_unref(batch);
+}
+
+static void write_batches(struct writing *w, unsigned count) {
+    while (count-- > 0) {
+        write_batch_at(w, w->position);
+    }
+}
+
+/* Entries in the two index files, which must agree; the offset of the last one. */
+static unsigned entries(struct writing *w, int64_t base_offset, uint32_t *ret_last) {
+    uint64_t sizes[2] = {0};
+    struct segment_id id = {w->id.topic, w->id.partition, base_offset};
+    for (unsigned i = 0; i < 2; i++) {
+        _cleanup_(disk_closep) struct disk_file *file = NULL;
+        char name[SEGMENT_NAME_SIZE];
+        uint8_t bytes[8];
+        size_t got;
+        segment_name(&id, i ? SEGMENT_TIMEINDEX : SEGMENT_INDEX, name);
+        int r = disk_open(w->disk, name, DISK_READ, &file);
+        if (r == DISK_E_NOT_FOUND) {
+            continue;
+        }
+        assert_int_equal(r, 0);
+        assert_int_equal(disk_size(file, &sizes[i]), 0);
+        if (i == 0 && sizes[i] > INDEX_HEADER_BYTES && ret_last) {
+            assert_int_equal(disk_pread(file, bytes, 8, sizes[i] - INDEX_ENTRY_BYTES, &got), 0);
+            *ret_last = get_le32(bytes);
+        }
+    }
+    unsigned count = sizes[0] ? (unsigned)((sizes[0] - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES) : 0;
+    assert_int_equal(count, sizes[1] ? (sizes[1] - INDEX_HEADER_BYTES) / TIME_ENTRY_BYTES : 0);
+    return count;
+}
+
+static void test_active_index__entries_wait_until_there_are_many(void **state) {
+    struct writing w;
+    uint32_t last = 0;
+    begin(&w);
+    write_batches(&w, 17); /* each is longer than the step: sixteen entries */
+    assert_int_equal(entries(&w, 0, NULL), 0);
+    write_batches(&w, 1);
+    assert_int_equal(entries(&w, 0, &last), 17);
+    assert_int_equal(last, 34);
+    write_batches(&w, 3);
+    assert_int_equal(entries(&w, 0, NULL), 17);
+    assert_int_equal(segment_writer_flush_index(w.writer, &w.id), 0);
+    assert_int_equal(entries(&w, 0, &last), 20);
+    assert_int_equal(last, 40);
+    end(&w);
+}
+
+static void test_active_index__a_roll_and_a_gap_write_at_once(void **state) {
+    struct writing w;
+    uint32_t last = 0;
+    begin(&w);
+    write_batches(&w, 4);
+    w.id.base_offset = w.offset;
+    write_batch_at(&w, 0);
+    assert_int_equal(entries(&w, 0, &last), 3);
+    assert_int_equal(last, 6);
+    write_batch_at(&w, w.position + 100); /* where a lost frame had something */
+    assert_int_equal(entries(&w, w.id.base_offset, &last), 1);
+    assert_int_equal(last, 2);
+    end(&w);
+}
+
+static void test_active_index__a_kill_loses_none_for_good(void **state) {
+    struct writing w;
+    uint32_t last = 0;
+    begin(&w);
+    write_batches(&w, 30);
+    unsigned on_disk = entries(&w, 0, NULL);
+    assert_in_range(on_disk, 1, 28);
+    forget_all(&w);
+    write_batches(&w, 1);
+    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+    assert_int_equal(entries(&w, 0, &last), 30);
+    assert_int_equal(last, 60);
+    end(&w);
+}
+
+/* Two files may be open; what is known of the indexes must outlive them. */
+static void test_active_index__outlives_the_descriptor(void **state) {
+    struct writing w;
+    begin(&w);
+    for (int32_t partition = 0; partition < 8; partition++) {
+        w.id.partition = partition;
+        w.position = 0;
+        w.offset = 0;
+        write_batches(&w, 2);
+    }
+    w.id.partition = 0;
+    uint64_t calls = disk_sim_calls(w.disk);
+    write_batches(&w, 1);
+    assert_int_equal(disk_sim_calls(w.disk) - calls, 2); /* open and write */
+    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+    assert_int_equal(entries(&w, 0, NULL), 2);
+    end(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_active_index__entries_wait_until_there_are_many),
+        cmocka_unit_test(test_active_index__a_roll_and_a_gap_write_at_once),
+        cmocka_unit_test(test_active_index__a_kill_loses_none_for_good),
+        cmocka_unit_test(test_active_index__outlives_the_descriptor),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
