@@ -4,6 +4,7 @@
  */
 #include "coordinator_private.h"
 #include "java_text.h"
+#include "topic_config.h"
 
 #include <stdlib.h>
 
@@ -68,6 +69,11 @@ static int group_write_append(struct group_write *write) {
     if (!batch || !topic) {
         buf_unref(batch);
         return err_origin(batch ? TOPIC_E_UNKNOWN : -ENOMEM);
+    }
+    if (batch->size >
+        (size_t)topic_config_int(coordinator->config.log, topic, TOPIC_MAX_MESSAGE_BYTES)) {
+        buf_unref(batch); /* the log would take it: our own appends have no such bound */
+        return err_origin(TOPIC_E_TOO_LARGE);
     }
     struct span id = span_text(write->entry->group->id);
     write->part.partition = partition_get(topic, java_text_place(id, topic->partition_count));

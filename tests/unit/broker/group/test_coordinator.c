@@ -55,6 +55,54 @@ static void test_member__g45_goes_on_within_a_heartbeat_after_a_power_cut(void *
     tear_down(w);
 }
 
+static void test_leader__is_the_same_after_a_power_cut(void **state) {
+    struct world *w = set_up();
+    char member[100] = "";
+    world_join(w, "g", NULL, SPAN_LITERAL("m"), member);
+    struct group *group = group_entry_find(w->coordinator, SPAN_LITERAL("g"))->group;
+    struct group_protocol protocol = {SPAN_LITERAL("range"), SPAN_LITERAL("m")};
+    struct group_join join = {.member_id = SPAN_LITERAL("second"),
+                              .protocol_type = SPAN_LITERAL("consumer"),
+                              .session_timeout_ms = 10000,
+                              .rebalance_timeout_ms = 30000,
+                              .protocols = &protocol,
+                              .protocol_count = 1};
+    group->leader = group_restore_member(group, &join, SPAN_LITERAL("p"));
+    group->hooks->persist(group, 0);
+    world_crash(w);
+    world_start(w);
+    assert_string_equal(world_group(w, "g")->leader->member_id, "second");
+    assert_int_equal(world_group(w, "g")->member_count, 2);
+    tear_down(w);
+}
+
+static void test_commit__larger_than_a_batch_may_be_is_refused(void **state) {
+    struct world *w = set_up();
+    enum { COUNT = 400 };
+    static char metadata[4096];
+    struct ask ask;
+    ask_init(&ask);
+    memset(metadata, 'm', sizeof metadata);
+    struct offset_commit_request *body = KAFKA_NEW(&ask.arena, offset_commit_request, 1);
+    body->group_id = SPAN_LITERAL("g");
+    body->generation_id_or_member_epoch = -1;
+    body->topics = KAFKA_NEW(&ask.arena, offset_commit_request_topic, 1);
+    body->topics_count = 1;
+    body->topics->name = SPAN_LITERAL("t");
+    body->topics->partitions = KAFKA_NEW(&ask.arena, offset_commit_request_partition, COUNT);
+    body->topics->partitions_count = COUNT;
+    for (int i = 0; i < COUNT; i++) {
+        body->topics->partitions[i].committed_metadata = span_of(metadata, sizeof metadata);
+    }
+    ask_send(w, &ask, 8, 8, body);
+    fixture_until(&w->f, ask.answer);
+    const struct offset_commit_response *answer = ask.answer;
+    assert_int_equal(answer->topics->partitions[0].error_code, KAFKA_INVALID_COMMIT_OFFSET_SIZE);
+    assert_int_equal(world_fetch(w, "g", "t"), -1);
+    ask_end(&ask);
+    tear_down(w);
+}
+
 static void test_member__silent_after_a_restart_is_out_after_its_session(void **state) {
     struct world *w = set_up();
     char member[100] = "";
@@ -318,6 +366,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commit__is_there_after_a_power_cut),
         cmocka_unit_test(test_member__g45_goes_on_within_a_heartbeat_after_a_power_cut),
+        cmocka_unit_test(test_leader__is_the_same_after_a_power_cut),
+        cmocka_unit_test(test_commit__larger_than_a_batch_may_be_is_refused),
         cmocka_unit_test(test_member__silent_after_a_restart_is_out_after_its_session),
         cmocka_unit_test(test_load__answers_that_it_is_in_progress),
         cmocka_unit_test(test_expiry__g49_counts_from_when_the_group_became_empty),

@@ -188,17 +188,23 @@ static void test_static_member__g45_return_that_cannot_be_written_is_refused(voi
 
 static void test_static_member__g45_joins_the_rebalance_that_begins_meanwhile(void **state) {
     struct solo solo;
-    struct peer a = {.instance_id = "i"}, again = {.instance_id = "i"}, b = {0};
+    struct peer a = {.instance_id = "i"}, again = {.instance_id = "i"}, b = {0}, c = {0};
     solo_init(&solo);
     peer_stable(&solo, &a);
+    peer_join(&solo, &c);
+    peer_join(&solo, &a);
+    peer_sync(&solo, &a);
+    peer_sync(&solo, &c);
+    solo_persisted(&solo);
     peer_join(&solo, &again);
-    peer_join(&solo, &b); /* before the new id is durable */
-    assert_true(again.answered && b.answered);
-    assert_int_equal(again.generation, 2);
-    assert_int_equal(b.generation, 2);
-    unsigned answers = again.answers;
-    solo_persisted(&solo); /* late: nothing more to say */
-    assert_int_equal(again.answers, answers);
+    uint64_t ticket = solo.ticket;
+    peer_join(&solo, &b); /* before the new id is durable; the barrier waits for c */
+    group_persisted(solo.group, ticket, 0);
+    assert_false(again.answered); /* the old generation is of no use any more */
+    peer_join(&solo, &c);
+    assert_true(again.answered && b.answered && c.answered);
+    assert_int_equal(again.generation, 3);
+    assert_int_equal(b.generation, 3);
     solo_deinit(&solo);
 }
 
