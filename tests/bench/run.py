@@ -28,9 +28,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/bench")]
 os.environ.setdefault("EVENTBOX_BINARY", str(ROOT / "build/src/main/eventbox"))
 
+from group_rows import GROUP_ROWS  # noqa: E402
 from log_rows import ROWS, chosen, log_rows  # noqa: E402
 from measure import Target, cpu_seconds, listener_pid, port_open, rss_mib  # noqa: E402
 from support.server import Eventbox, request, wait_for  # noqa: E402
+
+ROWS += GROUP_ROWS
 
 
 def start_ms(server):
@@ -123,6 +126,7 @@ def registrations(server, seconds):
 UNITS = {
     "rate": "/s",
     "cpu": "CPU s/million",
+    "cpu_ms": "ms of CPU",
     "create_s": "s to create",
     "p50_ms": "ms p50",
     "p99_ms": "ms p99",
