@@ -8,6 +8,7 @@ the broker serves can be sent to it, and to any other broker, exactly as a test 
         assert answer["ErrorCode"] == 25
 """
 
+import functools
 import json
 import pathlib
 import re
@@ -29,10 +30,12 @@ NUMBERS = {
 ZEROS = {"string": "", "bytes": b"", "records": None, "uuid": uuid.UUID(int=0), "bool": False}
 
 
+@functools.cache
 def schema(name):
     return json.loads((SCHEMAS / f"{name}.json").read_text())
 
 
+@functools.cache
 def within(version, text):
     """Whether @version is in "3+", "0-4", "7" or "none"."""
     found = re.fullmatch(r"(\d+)(\+|-(\d+))?", text or "none")

@@ -7,6 +7,9 @@ A driver is made with the address of a broker and does what its client does, in 
     produce(topic, records, acks, codec, idempotent)
     consume(topic, partition, start, count)   start: "earliest", an offset, or ("time", milliseconds)
     join(group, topic)                     a Member, which is polled until what a test waits for is there
+        instance="name"                    a static member; where the client has them (static_members)
+        cooperative=True                   the cooperative-sticky assignor; where the client has it (cooperative)
+        commit_on_revoke=True              commits when its partitions are taken; where it can (static_members, too)
     close()
 """
 
@@ -29,6 +32,7 @@ class Member:
     def __init__(self):
         self.records = []
         self.assignment = set()
+        self.revoked = []  # every partition that was taken from it, in order; where the client tells
 
     def poll(self):
         raise NotImplementedError
@@ -44,6 +48,7 @@ class Member:
 class Client:
     codecs = ("none", "gzip", "snappy", "lz4", "zstd")
     creates_topics = True
+    static_members = cooperative = False
 
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap

@@ -1,6 +1,6 @@
 """confluent-kafka from PyPI: the newest librdkafka."""
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from . import Client, Member, Record
@@ -16,25 +16,40 @@ def record_of(message):
 
 
 class ConfluentMember(Member):
-    def __init__(self, bootstrap, group, topic):
+    def __init__(self, bootstrap, group, topic, instance=None, cooperative=False, commit_on_revoke=False):
         super().__init__()
-        self.consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": group,
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "heartbeat.interval.ms": 200,
-                "fetch.wait.max.ms": 100,
-            }
-        )
+        settings = {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            "heartbeat.interval.ms": 200,
+            "session.timeout.ms": 6000,
+            "fetch.wait.max.ms": 100,
+        }
+        if instance:
+            settings["group.instance.id"] = instance
+        if cooperative:
+            settings["partition.assignment.strategy"] = "cooperative-sticky"
+        self.commit_on_revoke = commit_on_revoke
+        self.consumer = Consumer(settings)
         self.consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
 
     def _on_assign(self, _, partitions):
-        self.assignment = {p.partition for p in partitions}
+        self.assignment |= {p.partition for p in partitions}
 
-    def _on_revoke(self, _, __):
-        self.assignment = set()
+    def _on_revoke(self, _, partitions):
+        if self.commit_on_revoke:
+            self._commit_what_is_new()
+        self.assignment -= {p.partition for p in partitions}
+        self.revoked += sorted(p.partition for p in partitions)
+
+    def _commit_what_is_new(self):
+        try:
+            self.consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NO_OFFSET:  # it has read nothing since the last time
+                raise
 
     def poll(self):
         for message in self.consumer.consume(100, 0.1):
@@ -49,6 +64,8 @@ class ConfluentMember(Member):
 
 
 class Confluent(Client):
+    static_members = cooperative = True
+
     def metadata(self):
         found = AdminClient({"bootstrap.servers": self.bootstrap}).list_topics(timeout=10)
         return {
@@ -108,5 +125,5 @@ class Confluent(Client):
         consumer.close()
         return records
 
-    def join(self, group, topic):
-        return ConfluentMember(self.bootstrap, group, topic)
+    def join(self, group, topic, **options):
+        return ConfluentMember(self.bootstrap, group, topic, **options)

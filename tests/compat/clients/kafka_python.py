@@ -35,6 +35,7 @@ class KafkaPythonMember(Member):
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             heartbeat_interval_ms=200,
+            session_timeout_ms=6000,
             fetch_max_wait_ms=100,
         )
         self.wanted = queue.SimpleQueue()  # calls that only the consumer's own thread may make

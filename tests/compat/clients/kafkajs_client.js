@@ -57,7 +57,7 @@ async function withAdmin(use) {
 
 // kafkajs reads in groups only, so whoever reads alone is the one member of a group of its own.
 const consumerOf = (groupId) =>
-  kafka.consumer({ groupId, heartbeatInterval: 200, maxWaitTimeInMs: 100, retry: { initialRetryTime: 50, retries: 8 } });
+  kafka.consumer({ groupId, heartbeatInterval: 200, sessionTimeout: 6000, maxWaitTimeInMs: 100, retry: { initialRetryTime: 50, retries: 8 } });
 
 const verbs = {
   metadata: () => withAdmin(async (admin) => {

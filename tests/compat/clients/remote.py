@@ -4,7 +4,8 @@ A command is VERB and NAME=VALUE, tabs between them. A record is PARTITION;KEY;V
 there are none, a header NAME:VALUE, commas between them. So a driver needs no parser of JSON, only a writer.
 
     metadata | create topic partitions | produce topic acks codec idempotent record…
-    consume topic partition start count | join member group topic | poll member | commit member | leave member
+    consume topic partition start count | join member group topic [instance] [cooperative] [commit_on_revoke]
+    poll member | commit member | leave member
 """
 
 import base64
@@ -52,17 +53,18 @@ def java_command(name):
 
 
 class RemoteMember(Member):
-    def __init__(self, client, group, topic):
+    def __init__(self, client, group, topic, options):
         super().__init__()
         self.client = client
         client.members += 1
         self.name = str(client.members)
-        client.ask("join", member=self.name, group=group, topic=topic)
+        client.ask("join", member=self.name, group=group, topic=topic, **options)
 
     def poll(self):
         answer = self.client.ask("poll", member=self.name)
         self.records += [record_of(found) for found in answer["records"]]
         self.assignment = set(answer["assignment"])
+        self.revoked += answer.get("revoked", [])
 
     def commit(self):
         self.client.ask("commit", member=self.name)
@@ -115,8 +117,8 @@ class Remote(Client):
         answer = self.ask("consume", topic=topic, partition=partition, start=start, count=count)
         return [record_of(found) for found in answer["records"]]
 
-    def join(self, group, topic):
-        return RemoteMember(self, group, topic)
+    def join(self, group, topic, **options):
+        return RemoteMember(self, group, topic, options)
 
     def close(self):
         self.process.stdin.close()
@@ -140,6 +142,8 @@ class Kafkajs(Remote):
 
 class Java(Remote):
     """Apache's own client."""
+
+    static_members = cooperative = True
 
     def start_command(self):
         return java_command("KafkaClient") + [self.bootstrap]

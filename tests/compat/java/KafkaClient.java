@@ -70,6 +70,8 @@ public final class KafkaClient {
     private static final class Member implements ConsumerRebalanceListener {
         KafkaConsumer<byte[], byte[]> consumer;
         final Set<Integer> assignment = new HashSet<>();
+        final List<Integer> revoked = new ArrayList<>();
+        boolean commitsOnRevoke;
 
         @Override
         public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
@@ -78,7 +80,11 @@ public final class KafkaClient {
 
         @Override
         public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+            if (commitsOnRevoke) {
+                consumer.commitSync();
+            }
             partitions.forEach(p -> assignment.remove(p.partition()));
+            partitions.forEach(p -> revoked.add(p.partition()));
         }
     }
 
@@ -164,11 +170,18 @@ public final class KafkaClient {
         return record;
     }
 
-    private KafkaConsumer<byte[], byte[]> consumer(String group) {
+    private KafkaConsumer<byte[], byte[]> consumer(Command command) {
         Properties settings = settings();
-        if (group != null) {
-            settings.put("group.id", group);
+        if (command.get("group") != null) {
+            settings.put("group.id", command.get("group"));
         }
+        if (command.get("instance") != null) {
+            settings.put("group.instance.id", command.get("instance"));
+        }
+        if (command.get("cooperative") != null) {
+            settings.put("partition.assignment.strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
+        }
+        settings.put("session.timeout.ms", "6000");
         settings.put("enable.auto.commit", "false");
         settings.put("auto.offset.reset", "earliest");
         settings.put("heartbeat.interval.ms", "200");
@@ -182,7 +195,7 @@ public final class KafkaClient {
         String start = command.get("start");
         TopicPartition place = new TopicPartition(command.get("topic"), command.number("partition"));
         List<String> records = new ArrayList<>();
-        try (KafkaConsumer<byte[], byte[]> consumer = consumer(null)) {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(command)) {
             consumer.assign(List.of(place));
             if (start.equals("earliest")) {
                 consumer.seekToBeginning(List.of(place));
@@ -208,7 +221,8 @@ public final class KafkaClient {
 
     private String join(Command command) {
         Member member = new Member();
-        member.consumer = consumer(command.get("group"));
+        member.consumer = consumer(command);
+        member.commitsOnRevoke = command.get("commit_on_revoke") != null;
         member.consumer.subscribe(List.of(command.get("topic")), member);
         members.put(command.get("member"), member);
         return "{}";
@@ -219,7 +233,10 @@ public final class KafkaClient {
         for (ConsumerRecord<byte[], byte[]> record : member.consumer.poll(MOMENT)) {
             records.add(written(record));
         }
-        return "{\"records\":[" + String.join(",", records) + "],\"assignment\":" + member.assignment + "}";
+        String revoked = member.revoked.toString();
+        member.revoked.clear();
+        return "{\"records\":[" + String.join(",", records) + "],\"assignment\":" + member.assignment
+            + ",\"revoked\":" + revoked + "}";
     }
 
     private static String written(ConsumerRecord<byte[], byte[]> record) {
