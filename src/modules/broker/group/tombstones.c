@@ -62,7 +62,7 @@ static void step(struct tombstones *tombstones, int status) {
 
 static void forget_group(struct group_entry *entry) {
     const struct group *group = entry->group;
-    if (group->member_count == 0 && group->pending_count == 0 && entry->offsets.count == 0) {
+    if (group->member_count == 0 && entry->offsets.count == 0) {
         group_entry_remove(entry); /* freed with its last write */
     }
 }
