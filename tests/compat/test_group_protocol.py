@@ -8,6 +8,7 @@ import struct
 import uuid
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from support.kafka_wire import Peer, schema, within
 from support.server import wait_for
 
@@ -759,3 +760,63 @@ def test_delete__only_what_is_empty(caller, topic, version):
     assert deleted() == {peer.group: NONE, "no-" + peer.group: NOT_FOUND}
     assert peer.state() == "Dead"
     assert peer.ask("OffsetFetch", 5, GroupId=peer.group, Topics=None)["Topics"] == []
+
+
+# ---- __consumer_offsets, as any client sees it
+
+
+def place_of(group):
+    """Kafka's partition of a group: abs(String.hashCode()) % 50."""
+    code = 0
+    for letter in group:
+        code = (31 * code + ord(letter)) & 0xFFFFFFFF
+    return abs(code - (1 << 32) if code >> 31 else code) % 50
+
+
+def written(bootstrap, group, until):
+    """Records of the group in its partition, as (key, value), until one is as wanted."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "enable.auto.commit": False})
+    consumer.assign([TopicPartition("__consumer_offsets", place_of(group), 0)])
+    found = []
+
+    def more():
+        found.extend((m.key(), m.value()) for m in consumer.consume(100, 0.1) if group.encode() in m.key())
+        return any(until(*record) for record in found)
+
+    wait_for(more, what="the record")
+    consumer.close()
+    return found
+
+
+def text(value):
+    return struct.pack(">h", len(value)) + value.encode()
+
+
+def test_offset_record__is_kafkas_own(bootstrap, caller, topic):
+    peer = caller()
+    peer.commit(topic, offset=7, metadata="note")
+    topic_id = peer.ask("Metadata", 12, Topics=[{"Name": topic}])["Topics"][0]["TopicId"]
+    key = struct.pack(">h", 1) + text(peer.group) + text(topic) + struct.pack(">i", 0)
+    value = dict(written(bootstrap, peer.group, lambda k, v: k == key))[key]
+    assert value[:14] == struct.pack(">hqi", 4, 7, -1)
+    assert value[14:19] == b"\x05note"  # a compact string, then the time of the commit
+    assert value[27:] == b"\x01\x00\x10" + topic_id.bytes
+    delete_offsets(peer, (topic, [0]))
+    written(bootstrap, peer.group, lambda k, v: k == key and v is None)
+
+
+def test_group_record__is_kafkas_own(bootstrap, caller):
+    peer = caller("recorded")
+    peer.instance = "i"
+    stable(peer, assignment=b"all", session_ms=11000)
+    key = struct.pack(">h", 2) + text(peer.group)
+    found = written(bootstrap, peer.group, lambda k, v: k == key and v and b"all" in v)
+    value = next(v for k, v in found if k == key and v and b"all" in v)
+    head = struct.pack(">h", 3) + text("consumer") + struct.pack(">i", 1) + text("range") + text(peer.member)
+    assert value.startswith(head)
+    member = text(peer.member) + text("i") + text("recorded") + text("/127.0.0.1") + struct.pack(">ii", 30000, 11000)
+    rest = value[len(head) + 8 :]  # behind the time of the state
+    assert rest == struct.pack(">i", 1) + member + struct.pack(">i", 1) + b"m" + struct.pack(">i", 3) + b"all"
+    peer.leave(("", "i"))
+    assert peer.ask("DeleteGroups", 2, GroupsNames=[peer.group])["Results"][0]["ErrorCode"] == NONE
+    written(bootstrap, peer.group, lambda k, v: k == key and v is None)
