@@ -29,7 +29,7 @@ NODES = {
     "ReplicaId",
 }
 TEXTS = {"ErrorMessage", "BatchIndexErrorMessage", "Documentation", "ConfigErrorMessage"}
-TIMES = {"LogAppendTimeMs", "LastFetchTimestamp", "LastCaughtUpTimestamp", "FinalizedFeaturesEpoch"}
+TIMES = {"LogAppendTimeMs", "LastFetchTimestamp", "LastCaughtUpTimestamp"}
 ADDRESSES = {"Host", "Port", "ClusterId", "ClientHost", "LogDir", "ReplicaDirectoryId"}
 DRAWN = {"MemberId", "ProducerId", "Leader", "SessionId"}
 SIZES = {"PartitionSize", "TotalBytes", "UsableBytes"}
@@ -148,7 +148,10 @@ class Side:
 
     def shared(self, value, name=""):
         if isinstance(value, dict):
-            return {key: self.shared(inner, key) for key, inner in value.items() if key != "ThrottleTimeMs"}
+            words = {key: self.shared(inner, key) for key, inner in value.items() if key != "ThrottleTimeMs"}
+            if value.get("ErrorCode") and value.get("LeaderId") == 0:
+                words["LeaderId"] = 0  # its default, where no node is meant, and even if ours has that number
+            return words
         if isinstance(value, list):
             rows = [self.shared(inner, name) for inner in value if not self.is_strange(inner)]
             return sorted(rows, key=lambda row: json.dumps(row, sort_keys=True))
@@ -163,6 +166,8 @@ class Side:
     def shared_scalar(self, value, name):
         if value in self.words and not isinstance(value, bool) and name in DRAWN:
             return self.words[value]
+        if name == "ResourceName" and value == str(self.node):
+            return "the node"
         if name in NODES:
             return "the node" if value == self.node else value
         if name in TEXTS:
@@ -173,6 +178,8 @@ class Side:
             return "null" if value is None else "empty" if value in ("", -1) else "an address"
         if name in DRAWN:
             return value if value in (-1, 0, "", None) else "drawn"
+        if name == "FinalizedFeaturesEpoch":
+            return value if value < 0 else "an epoch"
         if name in SIZES:
             return value if value in (-1, 0) else "a size"
         return value

@@ -42,7 +42,7 @@ const struct broker_config_def broker_config_defs[] = {
      CONFIG_TYPE_STRING, "What the listeners speak."},
     {"listeners", "PLAINTEXT://:9092", CONFIG_TYPE_LIST, "Where clients are served."},
     {"log.cleaner.enable", "true", CONFIG_TYPE_BOOLEAN, "Compacted topics are compacted."},
-    {"log.dir", "/tmp/kafka-logs", CONFIG_TYPE_STRING, "Where partitions are."},
+    {"log.dir", "/tmp/kafka-logs", CONFIG_TYPE_LIST, "Where partitions are."},
     {"log.dirs", NULL, CONFIG_TYPE_LIST, "Where partitions are."},
     {"log.retention.check.interval.ms", "300000", CONFIG_TYPE_LONG,
      "How often it is looked for segments that can go."},

@@ -63,7 +63,7 @@ void handle_api_versions(struct kafka_request *request) {
         out_of_memory(request);
         return;
     }
-    if (!body) { /* a version that we do not know: the table in version 0 */
+    if (!body) { /* a version that we do not know: which of ApiVersions we do, in version 0 */
         answer->error_code = KAFKA_UNSUPPORTED_VERSION;
     } else if (request->version >= 3 && (!software_name_valid(body->client_software_name) ||
                                          !software_name_valid(body->client_software_version))) {
@@ -78,7 +78,7 @@ void handle_api_versions(struct kafka_request *request) {
     for (int16_t key = 0; key < API_KEYS_MAX; key++) {
         const struct kafka_handler *handler = broker->find_api(broker->server, key);
 
-        if (handler) {
+        if (handler && (body || key == request->api->key)) {
             rows[answer->api_keys_count++] = (struct api_versions_response_api_version){
                 key, handler->version_first, handler->version_last};
         }

@@ -95,7 +95,7 @@ static void delete_one(struct changes *changes, int32_t timeout_ms, struct span 
     if (twice) {
         refuse(row, KAFKA_INVALID_REQUEST,
                name.data ? "Duplicate topic name." : "Duplicate topic id.");
-    } else if (timeout_ms <= 0) {
+    } else if (timeout_ms <= 0 && row->error_code != KAFKA_INVALID_REQUEST) {
         refuse(row, KAFKA_REQUEST_TIMED_OUT, NULL);
     } else if (topic) {
         delete_topic(changes, topic, row);

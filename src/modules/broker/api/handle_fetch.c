@@ -300,7 +300,12 @@ static int find_parts(struct fetch *fetch) {
 
 /* ---- the request ---- */
 
-/* A level that there is not: Kafka says so for the request, and once more for each partition. */
+static bool is_level(int8_t level) {
+    return level == READ_UNCOMMITTED || level == READ_COMMITTED;
+}
+
+/* A level that there is not: Kafka says so for the request, and before topics had ids once more for
+ * each partition. */
 static void refuse_level(struct fetch *fetch) {
     for (int32_t i = 0; i < fetch->part_count; i++) {
         set_unknown(&fetch->parts[i], KAFKA_UNKNOWN_SERVER_ERROR);
@@ -320,12 +325,16 @@ void handle_fetch(struct kafka_request *request) {
         out_of_memory(request);
         return;
     }
+    if (!is_level(body->isolation_level) && request->version >= FETCH_VERSION_TOPIC_IDS) {
+        fetch_refuse(request, KAFKA_UNKNOWN_SERVER_ERROR);
+        return;
+    }
     fetch->request = request;
     fetch->broker = broker;
     fetch->max_bytes = MIN((size_t)MAX(body->max_bytes, 0), broker->fetch_max_bytes);
     request->parked = fetch;
     request->on_free = on_free;
-    if (body->isolation_level != READ_UNCOMMITTED && body->isolation_level != READ_COMMITTED) {
+    if (!is_level(body->isolation_level)) {
         r = list_request(fetch);
         refuse_level(fetch);
     } else {

@@ -264,6 +264,7 @@ static void refuse_request(struct kafka_request *request, int16_t error) {
         out_of_memory(request);
         return;
     }
+    answer->error_code = error; /* from version 13 on */
     for (int32_t i = 0; i < body->topics_count; i++) {
         struct metadata_response_topic *row = &answer->topics[answer->topics_count++];
 

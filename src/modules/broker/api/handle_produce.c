@@ -75,8 +75,8 @@ static void finish_if_ready(struct produce *produce) {
 static void refuse(struct produce *produce, struct produce_response_partition *row, int16_t error,
                    const struct partition *partition, const char *message) {
     bool told = partition && error != KAFKA_CORRUPT_MESSAGE && error != KAFKA_MESSAGE_TOO_LARGE &&
-                error != KAFKA_STORAGE_ERROR && error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION &&
-                error != KAFKA_UNKNOWN_TOPIC_ID;
+                error != KAFKA_STORAGE_ERROR && error != KAFKA_UNKNOWN_SERVER_ERROR &&
+                error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION && error != KAFKA_UNKNOWN_TOPIC_ID;
 
     produce->failed = true;
     row->error_code = error;

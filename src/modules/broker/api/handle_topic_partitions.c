@@ -140,7 +140,17 @@ static bool add_topics(const struct kafka_request *request, const struct span *n
     return ok;
 }
 
-/* A cursor before the first partition fails the request: each topic asked for says so. */
+/* A cursor stands in a topic that is asked for, and not before its first partition. */
+static bool is_cursor_wrong(const struct describe_topic_partitions_request *body) {
+    bool named = body->topics_count <= 0;
+
+    for (int32_t i = 0; body->cursor && i < body->topics_count; i++) {
+        named = named || span_equal(body->topics[i].name, body->cursor->topic_name);
+    }
+    return body->cursor && (!named || body->cursor->partition_index < 0);
+}
+
+/* Such a cursor fails the request: each topic asked for says so. */
 static bool refuse_cursor(const struct kafka_request *request,
                           struct describe_topic_partitions_response *answer) {
     const struct describe_topic_partitions_request *body = request->body;
@@ -163,7 +173,7 @@ void handle_describe_topic_partitions(struct kafka_request *request) {
     struct span *names;
     bool ok = answer != NULL;
 
-    if (ok && body->cursor && body->cursor->partition_index < 0) {
+    if (ok && is_cursor_wrong(body)) {
         ok = refuse_cursor(request, answer);
     } else if (ok) {
         names = names_of(request, &count);

@@ -65,7 +65,7 @@ int16_t produce_batch_find(int16_t version, struct span bytes, struct span *ret_
     size_t more;
     int16_t error = next_entry(data, bytes.size, &size);
 
-    *ret_message = NULL;
+    *ret_message = error ? "This is no record batch." : NULL;
     if (error) {
         return error;
     }
@@ -211,17 +211,20 @@ int16_t produce_batch_check(struct kafka_request *request, const struct topic *t
     codec = ret_batch->attributes & RECORD_BATCH_CODEC_MASK;
     if (codec > RECORD_CODEC_ZSTD) {
         *ret_message = "Nobody knows the compression of the batch.";
-        return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
+        return request->version < VERSION_ZSTD ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_CORRUPT_MESSAGE;
     }
     if (codec == RECORD_CODEC_NONE && !lengths_fit(ret_batch)) {
         *ret_message = "The records of the batch do not fit their lengths.";
         return wrong(bytes);
     }
     /* Without a producer id the rest means nothing: kafkajs writes epoch and sequence 0 there. */
-    if (ret_batch->producer_id >= 0 &&
-        (ret_batch->producer_epoch < 0 || ret_batch->base_sequence < 0)) {
-        *ret_message = "Producer id, epoch and sequence contradict one another.";
+    if (ret_batch->producer_id >= 0 && ret_batch->base_sequence < 0) {
+        *ret_message = "Producer id and sequence contradict one another.";
         return wrong(bytes);
+    }
+    if (ret_batch->producer_id >= 0 && ret_batch->producer_epoch < 0) {
+        *ret_message = "The producer's epoch is older than any.";
+        return record_batch_check_crc(bytes) ? KAFKA_INVALID_PRODUCER_EPOCH : KAFKA_CORRUPT_MESSAGE;
     }
     return topic_config_compacts(broker->log, topic) ? check_keys(bytes, request, row, ret_message)
                                                      : 0;

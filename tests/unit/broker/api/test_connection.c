@@ -263,8 +263,10 @@ static void test_connection__answers_an_unknown_api_versions_in_version_0(void *
     _cleanup_(buf_unrefp) struct buf *answer = receive_answer(fd);
     assert_int_equal(get_be32(answer->data), 5);
     assert_int_equal(get_be16(answer->data + 4), KAFKA_UNSUPPORTED_VERSION);
-    assert_true(get_be32(answer->data + 6) > 5); /* rows, as an array of version 0 */
-    expect_answer(fd, 6);                        /* the connection goes on */
+    assert_int_equal(get_be32(answer->data + 6), 1); /* a row, in an array of version 0: KIP-511 */
+    assert_int_equal(get_be16(answer->data + 10), 18);
+    assert_int_equal(get_be16(answer->data + 14), 4);
+    expect_answer(fd, 6); /* the connection goes on */
     close(fd);
 }
 
