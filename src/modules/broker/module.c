@@ -440,6 +440,7 @@ static int start_parts(struct broker_module *broker) {
         .loop = context->loop,
         .clock = context->clock,
         .log = broker->log,
+        .work = context->work,
         .limits = KAFKA_LIMITS_DEFAULT,
         .cluster_id = context->cluster_id,
         .node_id = 0,

@@ -38,6 +38,8 @@ struct broker {
     struct fetch_sessions *sessions; /* NULL: none are kept */
     struct list produces;            /* waiting for the log: struct produce.link */
     struct timer produce_timer;
+    struct list opens;     /* batches that are looked into: struct produce_open.link */
+    struct worker *opener; /* NULL: in line */
     bool draining;
 };
 

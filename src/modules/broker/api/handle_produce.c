@@ -9,8 +9,12 @@
  */
 #include "places.h"
 #include "produce_batch.h"
+#include "produce_open.h"
+
+#include <eventbox/loop/op.h>
 
 #include <errno.h>
+#include <stdlib.h>
 
 enum {
     VERSION_FIRST = 3,
@@ -29,6 +33,9 @@ struct produce_append {
     struct topic *topic; /* with a reference */
     int64_t max_timestamp_ms;
     bool pending;
+    struct broker *broker;
+    struct produce_open *open; /* while it is looked into */
+    bool refused;              /* its row says why */
 };
 
 struct produce {
@@ -104,10 +111,10 @@ static void on_durable(struct append *append, int status) {
     struct produce *produce = item->produce;
 
     item->pending = false;
-    if (status && !produce->gave_up) {
+    if (status && !produce->gave_up && !item->refused) {
         refuse(produce, item->row, append_error(produce->request, status), item->part.partition,
-               error_row_get(status)->text);
-    } else if (!produce->gave_up) {
+               status > 0 ? error_row_get(status)->text : NULL);
+    } else if (!status && !produce->gave_up) {
         fill_row(item);
     }
     topic_unref(item->topic);
@@ -178,6 +185,7 @@ static void wait_for_log(struct produce *produce) {
 
 void produce_init(struct broker *broker) {
     list_init(&broker->produces);
+    list_init(&broker->opens);
     timer_init(&broker->produce_timer, broker->loop, on_produce_timer);
 }
 
@@ -206,17 +214,133 @@ static struct topic *find_topic(const struct kafka_request *request,
     return topic;
 }
 
+/* Hands the batch to the log; what the log refuses is answered. */
+static void append(struct produce_append *item) {
+    const struct broker *broker = item->broker;
+    int r;
+
+    item->append.class = APPEND_CLIENT;
+    item->append.parts = &item->part;
+    item->append.part_count = 1;
+    item->append.done = on_durable;
+    r = topic_log_append(broker->log, &item->append);
+    if (r) {
+        on_durable(&item->append, r);
+    }
+}
+
+/* ---- batches that are looked into ---- */
+
+static void refuse_times(struct produce_append *item) {
+    const struct produce_open *open = item->open;
+    struct kafka_request *request = item->produce->request;
+    int32_t count = MIN(open->bad_count, PRODUCE_BAD_TIMES_MAX);
+    struct produce_response_record_error *errors =
+        KAFKA_NEW(request->arena, produce_response_record_error, (size_t)count);
+
+    item->row->record_errors = errors;
+    for (int32_t i = 0; errors && i < count; i++) {
+        errors[i].batch_index = open->bad[i].index;
+        errors[i].batch_index_error_message = span_text(arena_printf(
+            request->arena,
+            "Timestamp %lld of message with offset %d is out of range. The timestamp should be "
+            "within [%lld, %lld]",
+            (long long)open->bad[i].timestamp_ms, open->bad[i].index,
+            (long long)MAX(open->rules.earliest_ms, 0), (long long)open->rules.latest_ms));
+        item->row->record_errors_count++;
+    }
+    refuse(item->produce, item->row, KAFKA_INVALID_TIMESTAMP, item->part.partition,
+           "One or more records have been rejected due to invalid timestamp");
+}
+
+/* The batch was looked into: on to the log with it, or its answer is no. */
+static void opened(struct produce_append *item) {
+    struct produce_open *open = item->open;
+    struct produce *produce = item->produce;
+
+    if (open->code || open->bad_count > 0) {
+        if (open->bad_count > 0 && !produce->gave_up) {
+            refuse_times(item);
+            item->refused = true;
+        }
+        on_durable(&item->append, open->code ? open->code : BROKER_E_INVALID_RECORD);
+        return;
+    }
+    if (open->buf) { /* the log takes a reference of its own */
+        item->part.batch = slice_of(open->buf, 0, open->buf->size);
+    }
+    append(item);
+}
+
+static void opened_free(struct produce_open *open) {
+    buf_unref(open->buf);
+    buf_unref(open->batch.buf);
+    free(open);
+}
+
+static void on_opened(struct produce_open *open) {
+    struct produce_append *item = open->owner;
+
+    opened(item);
+    opened_free(open);
+}
+
+static void look_inside(struct produce_append *item, struct produce_rules rules) {
+    struct produce_open *open = calloc(1, sizeof *open);
+    int r;
+
+    if (!open) {
+        on_durable(&item->append, -ENOMEM);
+        return;
+    }
+    item->open = open;
+    open->owner = item;
+    open->partition = item->part.partition;
+    open->batch = item->part.batch;
+    buf_ref(open->batch.buf); /* the request may be gone before the thread is done */
+    open->rules = rules;
+    open->done = on_opened;
+    r = produce_open(item->broker, open);
+    if (r == 0) {
+        on_opened(open);
+    } else if (r != OP_WAIT) {
+        opened_free(open);
+        on_durable(&item->append, TOPIC_E_FULL);
+    }
+}
+
+static void begin(struct produce *produce, struct topic *topic, struct partition *partition,
+                  const struct record_batch *batch, struct span bytes,
+                  struct produce_response_partition *row) {
+    struct broker *broker = produce->request->userdata;
+    struct produce_append *item = &produce->appends[produce->append_count++];
+    struct produce_rules rules;
+
+    item->produce = produce;
+    item->broker = broker;
+    item->row = row;
+    item->part.partition = partition;
+    item->part.batch = (struct slice){produce->request->frame, bytes.data, bytes.size};
+    item->max_timestamp_ms = batch->max_timestamp_ms;
+    item->topic = topic_ref(topic);
+    item->pending = true;
+    produce->pending++;
+    if (produce_rules_of(broker, topic, batch, &rules) ||
+        produce_open_must_wait(broker, partition)) {
+        look_inside(item, rules);
+    } else {
+        append(item);
+    }
+}
+
 static void append_partition(struct produce *produce, struct topic *topic, int16_t topic_error,
                              const struct produce_request_partition *wanted,
                              struct produce_response_partition *row) {
-    const struct broker *broker = produce->request->userdata;
     struct partition *partition = topic ? partition_get(topic, wanted->index) : NULL;
-    struct produce_append *item;
     struct record_batch batch;
     struct span bytes;
     const char *message;
     int16_t error;
-    int r;
 
     row->index = wanted->index;
     if (!partition) {
@@ -233,26 +357,7 @@ static void append_partition(struct produce *produce, struct topic *topic, int16
         refuse(produce, row, error, partition, message);
         return;
     }
-    item = &produce->appends[produce->append_count++];
-    item->produce = produce;
-    item->row = row;
-    item->part.partition = partition;
-    item->part.batch = (struct slice){produce->request->frame, bytes.data, bytes.size};
-    item->append.class = APPEND_CLIENT;
-    item->append.parts = &item->part;
-    item->append.part_count = 1;
-    item->append.done = on_durable;
-    r = topic_log_append(broker->log, &item->append);
-    if (r) {
-        refuse(produce, row, append_error(produce->request, r), partition,
-               r > 0 ? error_row_get(r)->text : NULL);
-        produce->append_count--;
-        return;
-    }
-    item->topic = topic_ref(topic);
-    item->max_timestamp_ms = batch.max_timestamp_ms;
-    item->pending = true;
-    produce->pending++;
+    begin(produce, topic, partition, &batch, bytes, row);
 }
 
 /* One error for every partition: the whole request cannot be done. */

@@ -47,6 +47,7 @@ struct kafka_server_config {
     struct loop *loop;
     struct clock *clock;
     struct topic_log *log;
+    struct work_port *work; /* for batches that must be looked into; NULL: done in line */
     struct kafka_limits limits;
     const char *cluster_id; /* 22 characters; lives as long as the server */
     int32_t node_id;

@@ -1,5 +1,6 @@
 #include "config_store.h"
 #include "fetch_session.h"
+#include "produce_open.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ static void on_drain_deadline(struct timer *timer) {
 static void on_stopped_task(struct loop_task *task) {
     struct kafka_server *server = container_of(task, struct kafka_server, stopped_task);
 
-    server->on_stopped(server->on_stopped_userdata);
+    produce_thread_stop(&server->broker, server->on_stopped, server->on_stopped_userdata);
 }
 
 int kafka_server_new(const struct kafka_server_config *config, struct kafka_server **ret_server) {
@@ -82,6 +83,9 @@ int kafka_server_new(const struct kafka_server_config *config, struct kafka_serv
         server, &(struct kafka_handlers){broker_handlers, broker_handlers_count, &server->broker});
     for (size_t i = 0; r == 0 && i < config->handlers_count; i++) {
         r = add_handlers(server, &config->handlers[i]);
+    }
+    if (!r) {
+        r = produce_thread_start(&server->broker);
     }
     if (!r) {
         r = config_store_new(&server->broker, &server->broker.configs);

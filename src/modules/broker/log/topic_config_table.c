@@ -25,12 +25,11 @@ const struct topic_config_def topic_config_defs[TOPIC_CONFIG_COUNT] = {
          .words = cleanup_words, .type = CONFIG_TYPE_LIST, .broker_default = true},
     [TOPIC_COMPRESSION_GZIP_LEVEL] =
         {"compression.gzip.level", "compression.gzip.level", "-1",
-         .acts = "with compression.type=gzip",
          .documentation = "Level for batches that the broker itself compresses with gzip: 1 to 9, "
-                          "-1 is the library's default.",
+                          "-1 is the library's default, which is what is used here.",
          INT_FROM(-1), .broker_default = true},
     [TOPIC_COMPRESSION_LZ4_LEVEL] =
-        {"compression.lz4.level", "compression.lz4.level", "9", .acts = "with compression.type=lz4",
+        {"compression.lz4.level", "compression.lz4.level", "9",
          .documentation = "Level for batches that the broker itself compresses with lz4: 1 to 17.",
          .type = CONFIG_TYPE_INT, .min = 1, .max = 17, .broker_default = true},
     [TOPIC_COMPRESSION_TYPE] =
@@ -41,7 +40,6 @@ const struct topic_config_def topic_config_defs[TOPIC_CONFIG_COUNT] = {
          .words = compression_words, .type = CONFIG_TYPE_STRING, .broker_default = true},
     [TOPIC_COMPRESSION_ZSTD_LEVEL] =
         {"compression.zstd.level", "compression.zstd.level", "3",
-         .acts = "with compression.type=zstd",
          .documentation = "Level for batches that the broker itself compresses with zstd: -131072 "
                           "to 22.",
          .type = CONFIG_TYPE_INT, .min = -131072, .max = 22, .broker_default = true},

@@ -366,6 +366,77 @@ static void test_produce__names_each_record_without_key_of_a_compacted_topic_G36
     call_end(&call);
 }
 
+/* ---- batches that a config demands to look into ---- */
+
+static void set_config(enum topic_config_key key, const char *value) {
+    struct topic *topic = topic_log_find(h.log, SPAN_LITERAL("t"));
+
+    assert_int_equal(topic_config_set(&topic->config, key, span_text(value)), 0);
+}
+
+static int codec_of_stored(int64_t offset) {
+    struct partition_read read = {.partition =
+                                      topic_log_find(h.log, SPAN_LITERAL("t"))->partitions[0],
+                                  .offset = offset,
+                                  .max_bytes = 1 << 20,
+                                  .min_one_batch = true};
+    struct record_batch batch;
+    struct span bytes;
+
+    assert_int_equal(partition_read(h.log, &read), 0);
+    bytes = span_of(read.chunks[0].slice.data, read.chunks[0].slice.size);
+    assert_int_equal(record_batch_parse(bytes, &batch), 0);
+    assert_true(record_batch_check_crc(bytes));
+    partition_read_release(&read);
+    return batch.attributes & RECORD_BATCH_CODEC_MASK;
+}
+
+static void test_produce__refuses_records_too_far_from_our_clock(void **state) {
+    int64_t now_ms = clock_wall_ms(h.broker.clock);
+    _cleanup_(buf_unrefp) struct buf *late = batch_new(2, now_ms + 3600001);
+    _cleanup_(buf_unrefp) struct buf *old = batch_new(2, now_ms - 5001);
+    struct produce_response_partition row;
+    struct produce_args args;
+
+    harness_topic(&h, "t", 1);
+    produce_args(&args, -1, 0, late);
+    row = produce(9, &args);
+    assert_int_equal(row.error_code, KAFKA_INVALID_TIMESTAMP);
+    assert_int_equal(row.record_errors_count, 2);
+    assert_int_equal(row.base_offset, -1);
+    assert_int_equal(produce_error(9, old), 0);
+    set_config(TOPIC_TIMESTAMP_BEFORE_MAX_MS, "5000");
+    assert_int_equal(produce_error(9, old), KAFKA_INVALID_TIMESTAMP);
+    set_config(TOPIC_TIMESTAMP_TYPE, "LogAppendTime"); /* then nobody minds */
+    assert_int_equal(produce_error(9, old), 0);
+}
+
+static void test_produce__stores_by_the_codec_of_the_topic(void **state) {
+    static const struct {
+        const char *name;
+        int codec;
+    } rows[] = {{"gzip", 1}, {"snappy", 2}, {"lz4", 3}, {"zstd", 4}, {"uncompressed", 0}};
+
+    harness_topic(&h, "t", 1);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(buf_unrefp) struct buf *batch = batch_new(3, 1000);
+
+        set_config(TOPIC_COMPRESSION_TYPE, rows[i].name);
+        assert_int_equal(produce_error(9, batch), 0);
+        assert_int_equal(codec_of_stored((int64_t)i * 3), rows[i].codec);
+    }
+}
+
+/* What is made anew would hide that it came damaged. */
+static void test_produce__does_not_store_a_damaged_batch_anew(void **state) {
+    _cleanup_(buf_unrefp) struct buf *batch = batch_new(3, 1000);
+
+    harness_topic(&h, "t", 1);
+    set_config(TOPIC_COMPRESSION_TYPE, "zstd");
+    batch->data[batch->size - 2] ^= 1; /* in the last value */
+    assert_int_equal(produce_error(9, batch), KAFKA_CORRUPT_MESSAGE);
+}
+
 /* ---- Fetch ---- */
 
 struct fetch_args {
@@ -668,6 +739,9 @@ int main(void) {
         TEST(test_produce__gives_offsets_in_every_version),
         TEST(test_produce__answers_only_when_durable),
         TEST(test_produce__says_when_the_log_failed),
+        TEST(test_produce__refuses_records_too_far_from_our_clock),
+        TEST(test_produce__stores_by_the_codec_of_the_topic),
+        TEST(test_produce__does_not_store_a_damaged_batch_anew),
         TEST(test_produce__refuses_versions_below_3_by_error),
         TEST(test_produce__with_acks_0_has_no_answer),
         TEST(test_produce__refuses_unknown_places),
