@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+
+enum { DESCRIPTORS_RESERVED = 1024 };
 
 /* ---- tables ---- */
 
@@ -80,7 +83,8 @@ static const struct conf_row conf_rows[] = {
      .min = 1,
      .max = 1000000,
      .unit = "connections",
-     .doc = "Kafka connections at once; more are closed at once."},
+     .doc = "Kafka connections at once; more are closed at once. Never so many that descriptors "
+            "for files would lack."},
     {.name = "connections_idle",
      .type = CONF_DURATION,
      .offset = ROW(connections_idle_ms),
@@ -398,7 +402,9 @@ static void show_settings(struct broker_module *broker) {
         {"group.max.session.timeout.ms", settings->session_max_ms},
         {"group.max.size", settings->members_max},
         {"group.min.session.timeout.ms", settings->session_min_ms},
+        {"connections.max.idle.ms", settings->connections_idle_ms},
         {"max.connections", settings->connections_max},
+        {"max.incremental.fetch.session.cache.slots", settings->fetch_sessions_max},
         {"producer.id.expiration.ms", settings->producer_expiry_ms},
         {"socket.request.max.bytes", settings->request_max_bytes},
         {0},
@@ -406,6 +412,17 @@ static void show_settings(struct broker_module *broker) {
     _Static_assert(sizeof shown <= sizeof broker->shown, "too many settings are shown");
     memcpy(broker->shown, shown, sizeof shown);
     snprintf(broker->log_dir, sizeof broker->log_dir, "%s/topics", broker->context.data_path);
+}
+
+/* Connections never take the descriptors that log, store and HTTP need. */
+static unsigned connections_most(const struct broker_settings *settings) {
+    struct rlimit limit;
+    uint64_t reserve = (uint64_t)settings->open_files_max + DESCRIPTORS_RESERVED;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return (unsigned)settings->connections_max;
+    }
+    uint64_t most = limit.rlim_cur > 2 * reserve ? limit.rlim_cur - reserve : limit.rlim_cur / 2;
+    return (unsigned)MIN((uint64_t)settings->connections_max, most);
 }
 
 static int start_parts(struct broker_module *broker) {
@@ -460,7 +477,7 @@ static int start_parts(struct broker_module *broker) {
     config.limits.memory_bytes = (size_t)settings->memory_bytes * 2 / 3;
     config.limits.idle_ms = settings->connections_idle_ms;
     config.limits.fetch_sessions = (unsigned)settings->fetch_sessions_max;
-    config.limits.connections_max = (unsigned)settings->connections_max;
+    config.limits.connections_max = connections_most(settings);
     return err_trace(kafka_server_new(&config, &broker->server));
 }
 

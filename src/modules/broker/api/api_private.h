@@ -36,7 +36,9 @@ struct broker {
     struct list fetches;          /* parked: struct fetch.link */
     unsigned fetch_count;
     struct fetch_sessions *sessions; /* NULL: none are kept */
-    struct list produces;            /* waiting for the log: struct produce.link */
+    size_t answer_bytes;             /* memory of batches on their way to peers */
+    size_t answer_bytes_max;
+    struct list produces; /* waiting for the log: struct produce.link */
     struct timer produce_timer;
     struct list opens;     /* batches that are looked into: struct produce_open.link */
     struct worker *opener; /* NULL: in line */
@@ -153,6 +155,8 @@ struct api_request {
     bool exempt;        /* holds the server's exemption */
     bool answered;      /* respond was called; waits for its turn */
     bool silent;        /* without an answer */
+    bool is_fetch;
+    size_t waiting_bytes; /* of @encoded, then */
     bool respond_failed;
     struct kafka_encoded encoded; /* while it waits for its turn */
 };
@@ -186,6 +190,7 @@ struct kafka_server {
 
     struct list connections; /* struct kafka_conn.link */
     struct list starved;     /* struct kafka_conn.starved_link, oldest first */
+    struct list receiving;   /* struct kafka_conn.large_link */
     bool exemption_taken;
     size_t reserved_bytes;
 
@@ -194,6 +199,8 @@ struct kafka_server {
     struct kafka_encoded encoded; /* for answers that leave at once */
 
     struct kafka_server_stats stats;
+    size_t answer_bytes_peak; /* since memory was given back last */
+    struct timer trim_timer;
     bool stopping;
     struct timer drain_timer;
     struct loop_task stopped_task;
@@ -208,6 +215,8 @@ void api_request_free(struct kafka_server *server, struct api_request *request);
 /** server_reserve() - take @bytes from the account; *exempt is set when that is beyond it */
 bool server_reserve(struct kafka_server *server, size_t bytes, bool *exempt);
 void server_release(struct kafka_server *server, size_t bytes, bool exempt);
+/** server_answers_left() - answers were sent or dropped: memory goes back once much has */
+void server_answers_left(struct kafka_server *server);
 void server_check_stopped(struct kafka_server *server);
 void server_bad_peer(struct kafka_server *server, struct conn *conn, const char *format, ...)
     _printf_(3, 4);

@@ -1,11 +1,18 @@
 /*
  * One Kafka connection.
  *
+ * What one connection may hold is bounded: requests in flight and their bytes, answers that its
+ * peer does not read (beyond UNSENT_MAX_BYTES nothing more is begun), and one Fetch at a time, as
+ * in Kafka, since each may collect as much as a peer asks for. Frames beyond these limits wait in
+ * `held`, and the socket is not read.
+ *
  * Receiving. A frame is a length of four bytes and that many bytes. Small frames are taken from the
  * loop's scratch buffer, several at a time, each copied into a buf of its own, which the request
  * keeps and whose record batches the log keeps without another copy. What is left of an incomplete
  * small frame waits in `held`. A larger frame gets its buf as soon as its length is known and is
  * received straight into it; its memory is taken from the server's account in steps, as it arrives.
+ * While others wait for the account, a frame that holds a part of it has to arrive: each step
+ * within progress_ms, and all of it at RATE_LEAST_BYTES a second. Trickling peers give way.
  *
  * Answering. Requests stand in `requests` in the order of arrival. An answer leaves when all before
  * it have left (clients match answers by order); one that is ready too early waits, encoded.
@@ -28,6 +35,9 @@ enum {
     COPY_MAX_BYTES = 16 << 10, /* answers up to this are copied into the connection's queue */
     HEADER_BYTES = 4,
     HOST_SIZE = 64,
+    UNSENT_MAX_BYTES = 1 << 20,
+    RATE_LEAST_BYTES = 1 << 20,
+    KEY_FETCH = 1,
 };
 
 struct kafka_conn {
@@ -39,8 +49,12 @@ struct kafka_conn {
     struct list requests; /* struct api_request.order */
     unsigned request_count;
     size_t inflight_bytes;
+    unsigned fetch_count; /* of the requests; the next one waits for it */
+    size_t waiting_bytes; /* of answers that wait for their turn */
+    size_t answer_bytes;  /* memory of record batches in the queue, until it is empty */
 
-    uint8_t *held; /* an incomplete frame, or frames beyond the limits in flight */
+    uint8_t *held;  /* an incomplete frame, or frames beyond the limits in flight */
+    size_t held_at; /* first byte that was not taken yet */
     size_t held_size;
 
     struct buf *large; /* the frame being received, NULL between large frames */
@@ -49,6 +63,9 @@ struct kafka_conn {
     size_t reserved;
     bool exempt;
     struct list starved_link; /* in server.starved while waiting for memory */
+    struct list large_link;   /* in server.receiving while there is a large frame */
+    int64_t step_ns;          /* the deadlines while others are starved; 0: none are */
+    int64_t frame_ns;
     bool starved;
 
     bool busy;    /* inside process(): it will look at the limits again itself */
@@ -59,6 +76,7 @@ struct kafka_conn {
     struct loop_task resume_task;
     bool resume_posted;
 
+    uint16_t local_port;
     char peer_host[HOST_SIZE];
     char local_host[HOST_SIZE];
 };
@@ -96,6 +114,7 @@ static void drop_large(struct kafka_conn *c) {
 
     buf_unref(c->large);
     c->large = NULL;
+    list_remove(&c->large_link);
     c->reserved = 0;
     c->exempt = false;
     if (c->starved) {
@@ -112,7 +131,16 @@ static void finish_request(struct kafka_conn *c, struct api_request *request) {
     list_remove(&request->order);
     c->request_count--;
     c->inflight_bytes -= request->frame_bytes;
+    c->fetch_count -= request->is_fetch;
+    c->waiting_bytes -= request->waiting_bytes;
     api_request_free(c->server, request);
+}
+
+/* What was queued has left, or never will. */
+static void forget_answers(struct kafka_conn *c) {
+    c->server->broker.answer_bytes -= c->answer_bytes;
+    c->answer_bytes = 0;
+    server_answers_left(c->server);
 }
 
 /* Handlers that park requests hear that nobody waits for them any more; they may answer at once. */
@@ -152,10 +180,14 @@ static void on_close(struct conn *conn, int reason) {
     list_remove(&c->link);
     c->server->stats.connections--;
     if (reason == CONN_E_TIMEOUT && (c->large || c->held_size)) {
-        server_bad_peer(c->server, conn, "a request did not arrive in full: no progress for %d s",
+        server_bad_peer(c->server, conn,
+                        c->step_ns ? "a request arrived too slowly while others wait for memory: "
+                                     "less than its share in %d s"
+                                   : "a request did not arrive in full: no progress for %d s",
                         (int)(c->server->limits.progress_ms / 1000));
     }
     drop_large(c);
+    forget_answers(c);
     c->busy = true;
     tell_gone(c);
     c->busy = busy;
@@ -170,6 +202,10 @@ static void write_chunks(struct kafka_conn *c, struct fetch_chunks *chunks) {
         struct read_chunk *chunk = &chunks->chunks[i];
 
         if (chunk->slice.buf) {
+            c->answer_bytes += chunk->slice.size;
+            c->server->broker.answer_bytes += chunk->slice.size;
+            c->server->answer_bytes_peak =
+                MAX(c->server->answer_bytes_peak, c->server->broker.answer_bytes);
             conn_write(c->conn, chunk->slice);
         } else {
             conn_write_file(c->conn, chunk->file, chunk->file_offset, chunk->size);
@@ -232,11 +268,14 @@ static int encode_answer(const struct kafka_request *public, const void *body,
 }
 
 static bool over_limits(const struct kafka_conn *c) {
-    return c->request_count >= c->server->limits.connection_requests ||
+    return c->fetch_count > 0 || c->waiting_bytes > UNSENT_MAX_BYTES ||
+           (c->conn && conn_unsent_bytes(c->conn) > UNSENT_MAX_BYTES) ||
+           c->request_count >= c->server->limits.connection_requests ||
            (c->inflight_bytes >= c->server->limits.connection_bytes && c->request_count > 0);
 }
 
-/* Answers have left: read on where too much was in flight, close where everything was to end. */
+/* Answers were given, or have left: read on where too much was in flight, close where everything
+ * was to end. */
 static void after_answers(struct kafka_conn *c) {
     if (c->draining && c->request_count == 0) {
         close_soon(c);
@@ -281,6 +320,8 @@ static int respond(struct kafka_request *public, const void *body) {
     }
     if (!first) {
         request->answered = true;
+        request->waiting_bytes = encoded->text.size;
+        c->waiting_bytes += encoded->text.size;
         return 0;
     }
     write_encoded(c, encoded);
@@ -341,7 +382,9 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
     request->public.advertised_host =
         listener->advertised_host ? listener->advertised_host : c->local_host;
     request->public.advertised_port =
-        listener->advertised_port ? listener->advertised_port : conn_local_port(c->conn);
+        listener->advertised_port ? listener->advertised_port : c->local_port;
+    request->is_fetch = frame->size >= 2 && get_be16(frame->data) == KEY_FETCH;
+    c->fetch_count += request->is_fetch;
     list_push_back(&c->requests, &request->order);
     c->request_count++;
     c->inflight_bytes += request->frame_bytes;
@@ -353,10 +396,16 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
 }
 
 static void set_deadline(struct kafka_conn *c, bool on) {
-    if (c->conn && (on || c->has_deadline)) {
-        c->has_deadline = on;
-        conn_set_deadline(c->conn, on ? c->server->limits.progress_ms : 0);
+    int64_t delay_ms = c->server->limits.progress_ms;
+
+    if (!c->conn || (!on && !c->has_deadline)) {
+        return;
     }
+    c->has_deadline = on;
+    if (on && c->large && c->step_ns) {
+        delay_ms = (MIN(c->step_ns, c->frame_ns) - loop_now_ns(c->server->config.loop)) / NS_PER_MS;
+    }
+    conn_set_deadline(c->conn, on ? MAX(delay_ms, 1) : 0);
 }
 
 /* Memory for the next bytes of the large frame: false when the account is used up. */
@@ -373,12 +422,42 @@ static bool reserve_step(struct kafka_conn *c) {
     return true;
 }
 
+/* From now on, or no longer, others wait for what this frame holds. */
+static void set_contended(struct kafka_conn *c, bool contended) {
+    int64_t now = loop_now_ns(c->server->config.loop);
+    int64_t step = c->server->limits.progress_ms * NS_PER_MS;
+
+    if (!contended) {
+        c->step_ns = c->frame_ns = 0;
+        return;
+    }
+    c->step_ns = now + step;
+    if (c->frame_ns == 0) {
+        c->frame_ns =
+            now + step + (int64_t)(c->large_size - c->large_got) * (NS_PER_SEC / RATE_LEAST_BYTES);
+    }
+}
+
 static void go_hungry(struct kafka_conn *c) {
+    struct kafka_server *server = c->server;
+    bool first = list_empty(&server->starved);
+
     c->starved = true;
-    list_push_back(&c->server->starved, &c->starved_link);
-    c->server->stats.connections_starved++;
+    list_push_back(&server->starved, &c->starved_link);
+    server->stats.connections_starved++;
     set_deadline(c, false); /* it is not the peer who makes no progress */
     conn_pause_reading(c->conn);
+    if (!first) {
+        return;
+    }
+    list_for_each(link, &server->receiving) {
+        struct kafka_conn *other = list_entry(link, struct kafka_conn, large_link);
+
+        if (!other->starved) {
+            set_contended(other, true);
+            set_deadline(other, true);
+        }
+    }
 }
 
 bool kafka_conn_feed(struct kafka_conn *c) {
@@ -388,6 +467,8 @@ bool kafka_conn_feed(struct kafka_conn *c) {
     c->starved = false;
     list_remove(&c->starved_link);
     c->server->stats.connections_starved--;
+    c->frame_ns = 0;
+    set_contended(c, !list_empty(&c->server->starved));
     set_deadline(c, true);
     conn_resume_reading(c->conn);
     return true;
@@ -423,6 +504,9 @@ static void begin_large(struct kafka_conn *c, size_t size, const uint8_t *data, 
     memcpy(c->large->data, data, got);
     c->large_size = size;
     c->large_got = got;
+    c->frame_ns = 0;
+    set_contended(c, !list_empty(&c->server->starved));
+    list_push_back(&c->server->receiving, &c->large_link);
     set_deadline(c, true);
     if (!reserve_step(c)) {
         go_hungry(c);
@@ -448,21 +532,33 @@ static void refuse_frame(struct kafka_conn *c, const uint8_t *bytes, size_t size
     close_soon(c);
 }
 
+/* Keeps @size bytes that are no whole frame, or not wanted yet. */
 static void hold(struct kafka_conn *c, const uint8_t *data, size_t size) {
     if (size == 0) {
         set_deadline(c, false);
         return;
     }
-    c->held = malloc(size);
-    if (!c->held) {
-        close_soon(c);
-        return;
+    if (c->held) { /* where they are already */
+        c->held_at = (size_t)(data - c->held);
+    } else {
+        c->held = malloc(size);
+        if (!c->held) {
+            close_soon(c);
+            return;
+        }
+        memcpy(c->held, data, size);
+        c->held_at = 0;
+        c->held_size = size;
     }
-    memcpy(c->held, data, size);
-    c->held_size = size;
     if (!c->paused && !c->has_deadline) {
         set_deadline(c, true);
     }
+}
+
+static void drop_held(struct kafka_conn *c) {
+    free(c->held);
+    c->held = NULL;
+    c->held_at = c->held_size = 0;
 }
 
 static void pause_reading(struct kafka_conn *c) {
@@ -473,7 +569,7 @@ static void pause_reading(struct kafka_conn *c) {
     }
 }
 
-/* Takes all whole frames of @data; keeps the rest. */
+/* Takes all whole frames of @data, which may be what is held; keeps the rest. */
 static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
     size_t at = 0;
 
@@ -497,6 +593,9 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
             break;
         }
         if (have < length) {
+            if (what_speaks(data + at, size - at)) { /* waits for an answer that never comes */
+                refuse_frame(c, data + at, size - at, length);
+            }
             break;
         }
         frame = buf_copy(data + at + HEADER_BYTES, length);
@@ -510,21 +609,19 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
     if (!c->closing && !c->large) {
         hold(c, data + at, size - at);
     }
+    if (c->closing || c->large || at == size) {
+        drop_held(c);
+    }
     c->busy = false;
 }
 
 static void on_resume(struct loop_task *task) {
     struct kafka_conn *c = container_of(task, struct kafka_conn, resume_task);
-    uint8_t *data = c->held;
-    size_t size = c->held_size;
 
     c->resume_posted = false;
-    if (!c->closing && c->paused) {
+    if (!c->closing && c->paused && !over_limits(c)) {
         c->paused = false;
-        c->held = NULL;
-        c->held_size = 0;
-        process(c, data, size);
-        free(data);
+        process(c, c->held + c->held_at, c->held_size - c->held_at);
         if (!c->closing && !c->paused && !c->starved) {
             conn_resume_reading(c->conn);
         }
@@ -536,6 +633,7 @@ static void *on_space(struct conn *conn, size_t *ret_size) {
     struct kafka_conn *c = conn_userdata(conn);
     size_t scratch_size;
     uint8_t *scratch;
+    size_t held;
 
     if (c->large) {
         size_t until =
@@ -547,11 +645,30 @@ static void *on_space(struct conn *conn, size_t *ret_size) {
         return c->large->data + c->large_got;
     }
     scratch = loop_scratch(c->server->config.loop, &scratch_size);
-    if (c->held_size) {
-        memcpy(scratch, c->held, c->held_size);
+    held = c->held_size - c->held_at;
+    if (held) {
+        memcpy(scratch, c->held + c->held_at, held);
     }
-    *ret_size = scratch_size - c->held_size;
-    return scratch + c->held_size;
+    *ret_size = scratch_size - held;
+    return scratch + held;
+}
+
+/* Bytes of a frame that is not whole. Where nobody waits for its memory, any byte is progress. */
+static void receive_more(struct kafka_conn *c) {
+    size_t reserved = c->reserved;
+
+    if (!reserve_step(c)) {
+        go_hungry(c);
+        return;
+    }
+    if (c->step_ns && list_empty(&c->server->starved)) {
+        set_contended(c, false);
+    } else if (c->step_ns && c->reserved > reserved) {
+        set_contended(c, true); /* the next step begins */
+    } else if (c->step_ns) {
+        return;
+    }
+    set_deadline(c, true);
 }
 
 static void on_large_bytes(struct kafka_conn *c, size_t size) {
@@ -559,16 +676,13 @@ static void on_large_bytes(struct kafka_conn *c, size_t size) {
 
     c->large_got += size;
     if (c->large_got < c->large_size) {
-        if (reserve_step(c)) {
-            set_deadline(c, true);
-        } else {
-            go_hungry(c);
-        }
+        receive_more(c);
         return;
     }
     set_deadline(c, false);
     frame->size = c->large_size;
     c->large = NULL;
+    list_remove(&c->large_link);
     c->busy = true;
     start_request(c, frame);
     c->busy = false;
@@ -585,11 +699,9 @@ static int on_bytes(struct conn *conn, size_t size) {
     if (c->large) {
         on_large_bytes(c, size);
     } else {
-        size_t total = c->held_size + size;
+        size_t total = c->held_size - c->held_at + size;
 
-        free(c->held);
-        c->held = NULL;
-        c->held_size = 0;
+        drop_held(c);
         process(c, loop_scratch(c->server->config.loop, &scratch_size), total);
     }
     if (!c->closing && c->draining && c->request_count == 0) {
@@ -599,11 +711,18 @@ static int on_bytes(struct conn *conn, size_t size) {
     return 0;
 }
 
+static void on_drained(struct conn *conn) {
+    struct kafka_conn *c = conn_userdata(conn);
+
+    forget_answers(c);
+    after_answers(c);
+}
+
 /* ---- life ---- */
 
 int kafka_conn_accept(struct kafka_listener *listener, int fd) {
     static const struct conn_events events = {
-        .on_space = on_space, .on_bytes = on_bytes, .on_close = on_close};
+        .on_space = on_space, .on_bytes = on_bytes, .on_drained = on_drained, .on_close = on_close};
     struct kafka_server *server = listener->server;
     struct conn_config config = {.idle_ms = server->limits.idle_ms};
     struct kafka_conn *c;
@@ -626,6 +745,7 @@ int kafka_conn_accept(struct kafka_listener *listener, int fd) {
         free(c);
         return err_trace(r);
     }
+    c->local_port = conn_local_port(c->conn);
     snprintf(c->local_host, sizeof c->local_host, "%s", conn_local_host(c->conn));
     snprintf(c->peer_host, sizeof c->peer_host, "%s", conn_peer_address(c->conn));
     if (strrchr(c->peer_host, ':')) { /* host alone, without brackets */

@@ -6,7 +6,11 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { API_VERSIONS_KEY = 18, HEADER_LEAST_BYTES = 8 };
+enum {
+    API_VERSIONS_KEY = 18,
+    SASL_HANDSHAKE_KEY = 17,
+    HEADER_LEAST_BYTES = 8,
+};
 
 /*
  * A request begins with api key, version and correlation id, then the client id as a nullable
@@ -141,6 +145,11 @@ int dispatch_frame(struct kafka_server *server, struct api_request *request,
     if (key >= 0 && key < API_KEYS_MAX && server->entries[key].handler) {
         entry = &server->entries[key];
     }
+    if (!entry && key == SASL_HANDSHAKE_KEY) {
+        return bad(ret_reason, reason, sizeof reason, request, "SaslHandshake",
+                   "wants SASL, which this listener does not ask for: set security.protocol to "
+                   "PLAINTEXT");
+    }
     if (!entry) {
         snprintf(unknown, sizeof unknown, "api key %d", key);
         return bad(ret_reason, reason, sizeof reason, request, unknown, "is not served");
@@ -180,21 +189,33 @@ int dispatch_frame(struct kafka_server *server, struct api_request *request,
     return 0;
 }
 
+#define PREFIX(text) (text), sizeof(text) - 1
+
 const char *what_speaks(const uint8_t *bytes, size_t size) {
     static const struct {
         const char *prefix;
+        size_t size;
         const char *name;
     } peers[] = {
-        {"GET ", "HTTP"},    {"POST", "HTTP"}, {"PUT ", "HTTP"}, {"HEAD", "HTTP"},
-        {"DELE", "HTTP"},    {"OPTI", "HTTP"}, {"PATC", "HTTP"}, {"CONN", "HTTP"},
-        {"PRI ", "HTTP/2"},  {"SSH-", "SSH"},  {"HELO", "SMTP"}, {"EHLO", "SMTP"},
-        {"\x16\x03", "TLS"},
+        {PREFIX("GET "), "HTTP"},
+        {PREFIX("POST"), "HTTP"},
+        {PREFIX("PUT "), "HTTP"},
+        {PREFIX("HEAD"), "HTTP"},
+        {PREFIX("DELE"), "HTTP"},
+        {PREFIX("OPTI"), "HTTP"},
+        {PREFIX("PATC"), "HTTP"},
+        {PREFIX("CONN"), "HTTP"},
+        {PREFIX("PRI "), "HTTP/2"},
+        {PREFIX("SSH-"), "SSH"},
+        {PREFIX("HELO"), "SMTP"},
+        {PREFIX("EHLO"), "SMTP"},
+        {PREFIX("AMQP"), "AMQP"},
+        {PREFIX("\x16\x03"), "TLS"},
+        {PREFIX("\0\0\0\x08\x04\xd2\x16\x2f"), "PostgreSQL"}, /* asks for TLS */
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
-        size_t length = strlen(peers[i].prefix);
-
-        if (size >= length && memcmp(bytes, peers[i].prefix, length) == 0) {
+        if (size >= peers[i].size && memcmp(bytes, peers[i].prefix, peers[i].size) == 0) {
             return peers[i].name;
         }
     }

@@ -26,10 +26,11 @@ struct kafka_limits {
     int64_t progress_ms;        /* a frame that has begun must go on within this */
     unsigned fetch_sessions;    /* remembered at once; 0: none */
     size_t fetch_session_bytes; /* of all of them */
+    size_t answer_bytes;        /* of batches in memory on their way out, before fetches shrink */
 };
 #define KAFKA_LIMITS_DEFAULT                                                                       \
     ((struct kafka_limits){MIB(100), MIB(24), KIB(64), MIB(4), 1000, 20000, MIB(55), MIB(32),      \
-                           INT64_C(600000), 10000, 1000, MIB(16)})
+                           INT64_C(600000), 10000, 1000, MIB(16), MIB(64)})
 
 enum kafka_server_event {
     KAFKA_SERVER_BAD_PEER,      /* text says what was wrong, or what the peer seems to speak */
@@ -79,7 +80,7 @@ struct kafka_server_stats {
     uint64_t requests_total, bytes_in, bytes_out;
     uint64_t unsupported_versions;
     unsigned connections, requests_in_flight, fetches_parked, connections_starved;
-    size_t reserved_bytes;
+    size_t reserved_bytes, answer_bytes;
     unsigned fetch_sessions;
     uint64_t fetch_session_partitions, fetch_sessions_evicted;
 };

@@ -3,8 +3,11 @@
 #include "produce_open.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { TRIM_BYTES = 16 << 20, TRIM_DELAY_MS = 2000 };
 
 static int add_handlers(struct kafka_server *server, const struct kafka_handlers *handlers) {
     for (size_t i = 0; i < handlers->count; i++) {
@@ -34,6 +37,21 @@ static void on_drain_deadline(struct timer *timer) {
     kafka_conn_abort_all(container_of(timer, struct kafka_server, drain_timer));
 }
 
+/* The heap keeps what was freed in its middle; after a flood of answers that is a lot. */
+static void on_trim(struct timer *timer) {
+    struct kafka_server *server = container_of(timer, struct kafka_server, trim_timer);
+
+    server->answer_bytes_peak = server->broker.answer_bytes;
+    malloc_trim(1 << 20);
+}
+
+void server_answers_left(struct kafka_server *server) {
+    if (server->answer_bytes_peak > server->broker.answer_bytes + TRIM_BYTES &&
+        !timer_running(&server->trim_timer) && !server->stopping) {
+        timer_start_ms(&server->trim_timer, TRIM_DELAY_MS);
+    }
+}
+
 static void on_stopped_task(struct loop_task *task) {
     struct kafka_server *server = container_of(task, struct kafka_server, stopped_task);
 
@@ -51,9 +69,11 @@ int kafka_server_new(const struct kafka_server_config *config, struct kafka_serv
     server->limits = config->limits;
     list_init(&server->connections);
     list_init(&server->starved);
+    list_init(&server->receiving);
     list_init(&server->pool);
     kafka_encoded_init(&server->encoded);
     timer_init(&server->drain_timer, config->loop, on_drain_deadline);
+    timer_init(&server->trim_timer, config->loop, on_trim);
     server->stopped_task.run = on_stopped_task;
     server->broker = (struct broker){
         .loop = config->loop,
@@ -64,6 +84,7 @@ int kafka_server_new(const struct kafka_server_config *config, struct kafka_serv
         .auto_create_topics = config->auto_create_topics,
         .default_partitions = config->default_partitions,
         .fetch_max_bytes = config->limits.fetch_max_bytes,
+        .answer_bytes_max = config->limits.answer_bytes,
         .config = &server->config,
         .find_api = find_api,
         .server = server,
@@ -194,6 +215,7 @@ void kafka_server_free(struct kafka_server *server) {
         free(server->listeners[i]->advertised_host);
         free(server->listeners[i]);
     }
+    timer_stop(&server->trim_timer);
     produce_deinit(&server->broker);
     fetch_sessions_free(server->broker.sessions);
     kafka_encoded_deinit(&server->encoded);
@@ -208,6 +230,7 @@ void kafka_server_stats(const struct kafka_server *server, struct kafka_server_s
         fetch_sessions_stats(server->broker.sessions, &sessions);
     }
     *ret_stats = server->stats;
+    ret_stats->answer_bytes = server->broker.answer_bytes;
     ret_stats->fetch_sessions = sessions.sessions;
     ret_stats->fetch_session_partitions = sessions.partitions;
     ret_stats->fetch_sessions_evicted = sessions.evicted;

@@ -233,6 +233,13 @@ static void put_heartbeat(struct text *out, int32_t correlation_id) {
     put_request(out, 12, 4, correlation_id, &body);
 }
 
+static unsigned requests_in_flight(void) {
+    struct kafka_server_stats stats;
+
+    kafka_server_stats(server, &stats);
+    return stats.requests_in_flight;
+}
+
 /* ---- tests ---- */
 
 static void test_connection__answers_api_versions_with_header_v0(void **state) {
@@ -381,7 +388,7 @@ static void put_produce(struct text *out, int32_t correlation_id, const void *va
     buf_unref(batch);
 }
 
-static void put_fetch(struct text *out, int32_t correlation_id) {
+static void put_fetch(struct text *out, int32_t correlation_id, int32_t max_wait_ms) {
     struct fetch_request_partition partition;
     struct fetch_request_topic topic;
     struct fetch_request body;
@@ -389,6 +396,8 @@ static void put_fetch(struct text *out, int32_t correlation_id) {
     kafka_init(&kafka_fetch_request_type, &body, 1);
     kafka_init(&kafka_fetch_request_topic_type, &topic, 1);
     kafka_init(&kafka_fetch_request_partition_type, &partition, 1);
+    body.max_wait_ms = max_wait_ms;
+    body.min_bytes = 1;
     body.topics = &topic;
     body.topics_count = 1;
     topic.topic = SPAN_LITERAL("t");
@@ -435,7 +444,7 @@ static void produce_and_fetch(bool files) {
     for (int i = 0; i <= COUNT; i++) {
         expect_answer(fd, i);
     }
-    put_fetch(&out, 50);
+    put_fetch(&out, 50, 0);
     put_api_versions(&out, 0, 51);
     send_text(fd, &out);
     _cleanup_(buf_unrefp) struct buf *bytes = receive_answer(fd);
@@ -508,6 +517,155 @@ static void test_connection__serves_large_requests_beyond_the_account_in_turn(vo
     free(value);
 }
 
+/* One byte now and then is progress, as long as nobody waits for the memory that it holds. */
+static void test_connection__lets_trickling_peers_go_when_others_wait(void **state) {
+    enum { SIZE = 700000, TRICKLERS = 4 };
+    static uint8_t start_of_frame[5000] = {0, 0x10, 0, 0}; /* 1 MiB announced */
+    char *value = calloc(1, SIZE);
+    struct text out = {0};
+    int tricklers[TRICKLERS];
+    uint8_t length[4];
+    ssize_t n = -1;
+    int fd;
+
+    make_topic();
+    config.limits.memory_bytes = 600000;
+    config.limits.progress_ms = 300;
+    start();
+    for (int i = 0; i < TRICKLERS; i++) {
+        tricklers[i] = dial();
+        send_all(tricklers[i], start_of_frame, sizeof start_of_frame);
+        loop_step(loop);
+    }
+    fd = dial();
+    put_produce(&out, 9, value, SIZE);
+    for (size_t at = 0, turns = 0; n < 0; turns++) {
+        assert_true(turns < 200000);
+        for (int i = 0; i < TRICKLERS && turns % 100 == 0; i++) {
+            send(tricklers[i], "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
+        if (at < out.size) {
+            ssize_t sent = send(fd, out.data + at, out.size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+            at += sent > 0 ? (size_t)sent : 0;
+        }
+        if (!loop_step(loop)) {
+            usleep(100);
+        }
+        n = recv(fd, length, 4, MSG_DONTWAIT);
+    }
+    assert_int_equal(n, 4);
+    assert_non_null(strstr(last_event, "too slowly"));
+    for (int i = 0; i < TRICKLERS; i++) {
+        close(tricklers[i]);
+    }
+    close(fd);
+    text_deinit(&out);
+    free(value);
+}
+
+/* ---- answers that nobody reads ---- */
+
+static void test_connection__handles_one_fetch_at_a_time(void **state) {
+    struct kafka_server_stats stats;
+    struct text out = {0};
+    int fd;
+
+    make_topic();
+    start();
+    fd = dial();
+    for (int i = 0; i < 5; i++) {
+        put_fetch(&out, i, 50);
+    }
+    put_api_versions(&out, 0, 5);
+    send_text(fd, &out);
+    RUN_UNTIL((kafka_server_stats(server, &stats), stats.fetches_parked > 0));
+    for (int i = 0; i < 20; i++) {
+        loop_step(loop);
+        kafka_server_stats(server, &stats);
+        assert_true(stats.fetches_parked <= 1);
+    }
+    for (int i = 0; i <= 5; i++) {
+        expect_answer(fd, i);
+    }
+    close(fd);
+}
+
+static void test_connection__begins_nothing_while_answers_are_unread(void **state) {
+    enum { SIZE = 900000, FETCHES = 40 };
+    char *value = calloc(1, SIZE);
+    struct kafka_server_stats stats;
+    struct text out = {0};
+    size_t most = 0;
+    int fd;
+
+    make_topic();
+    start();
+    fd = dial();
+    for (int i = 0; i < 2; i++) {
+        put_produce(&out, i, value, SIZE);
+    }
+    send_text(fd, &out);
+    expect_answer(fd, 0);
+    expect_answer(fd, 1);
+    for (int i = 0; i < FETCHES; i++) {
+        put_fetch(&out, i, 0);
+    }
+    send_text(fd, &out);
+    for (int i = 0; i < 200; i++) {
+        loop_step(loop);
+        kafka_server_stats(server, &stats);
+        most = MAX(most, stats.answer_bytes);
+    }
+    assert_true(most > SIZE);
+    assert_true(most < 4 * SIZE + (8 << 20)); /* two batches a fetch, and what the socket took */
+    for (int i = 0; i < FETCHES; i++) {
+        expect_answer(fd, i);
+    }
+    RUN_UNTIL((kafka_server_stats(server, &stats), stats.answer_bytes == 0));
+    close(fd);
+    free(value);
+}
+
+static void test_connection__waits_where_answers_wait_for_their_turn(void **state) {
+    struct text out = {0};
+    unsigned handled;
+    int fd;
+
+    for (int i = 0; i < 40; i++) { /* so that Metadata of all is long */
+        char name[200];
+        struct topic_spec spec = {.partition_count = 200};
+        static struct topic_log_request requests[40];
+
+        snprintf(name, sizeof name, "a-topic-%d", i);
+        spec.name = span_text(name);
+        requests[i].done = on_topic;
+        assert_int_equal(topic_log_create(log_, &spec, &requests[i]), 0);
+    }
+    config.limits.connection_requests = 100000;
+    start();
+    fd = dial();
+    put_heartbeat(&out, 0); /* keeps the others back */
+    for (int i = 1; i <= 400; i++) {
+        struct metadata_request body;
+
+        kafka_init(&kafka_metadata_request_type, &body, 1);
+        body.topics_count = -1;
+        put_request(&out, 3, 1, i, &body);
+    }
+    send_text(fd, &out);
+    RUN_UNTIL(parked_count == 1);
+    for (int i = 0; i < 50; i++) {
+        loop_step(loop);
+    }
+    handled = requests_in_flight();
+    assert_true(handled > 2 && handled < 50);
+    release(parked[0]);
+    for (int i = 0; i <= 400; i++) {
+        expect_answer(fd, i);
+    }
+    close(fd);
+}
+
 static void test_connection__gives_memory_back_when_a_peer_breaks_off(void **state) {
     uint8_t head[200000] = {0, 0x10, 0, 0}; /* 1 MiB announced */
     struct kafka_server_stats stats;
@@ -536,6 +694,9 @@ static void test_connection__says_what_the_peer_seems_to_speak(void **state) {
         {"GET / HTTP/1.1\r\n\r\n", 18, "HTTP"},
         {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 9, "TLS"},
         {"SSH-2.0-OpenSSH\r\n", 17, "SSH"},
+        {"AMQP\0\0\x09\x01", 8, "AMQP"},
+        {"\0\0\0\x08\x04\xd2\x16\x2f", 8, "PostgreSQL"},
+        {"\0\0\0\x0a\0\x11\0\1\0\0\0\1\xff\xff", 14, "wants SASL"},
         {"\xff\xff\xff\xff", 4, "frame of 4294967295 bytes"},
         {"\x06\x40\x00\x01", 4, "frame of 104857601 bytes"},
         {"\0\0\0\0", 4, "frame of 0 bytes"},
@@ -631,6 +792,10 @@ int main(void) {
         TEST(test_connection__carries_large_batches_from_memory),
         TEST(test_connection__carries_large_batches_from_files),
         TEST(test_connection__serves_large_requests_beyond_the_account_in_turn),
+        TEST(test_connection__lets_trickling_peers_go_when_others_wait),
+        TEST(test_connection__handles_one_fetch_at_a_time),
+        TEST(test_connection__begins_nothing_while_answers_are_unread),
+        TEST(test_connection__waits_where_answers_wait_for_their_turn),
         TEST(test_connection__gives_memory_back_when_a_peer_breaks_off),
         TEST(test_connection__says_what_the_peer_seems_to_speak),
         TEST(test_connection__refuses_beyond_the_limit),
