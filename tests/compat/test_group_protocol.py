@@ -15,7 +15,7 @@ from support.server import wait_for
 NONE, UNKNOWN_TOPIC, METADATA_TOO_LARGE, ILLEGAL_GENERATION = 0, 3, 12, 22
 INCONSISTENT_PROTOCOL, INVALID_GROUP, UNKNOWN_MEMBER, INVALID_SESSION = 23, 24, 25, 26
 REBALANCING, NON_EMPTY, NOT_FOUND, MEMBER_ID_REQUIRED, FENCED, SUBSCRIBED = 27, 68, 69, 79, 82, 86
-UNKNOWN_TOPIC_ID = 100
+UNKNOWN_TOPIC_ID, UNKNOWN_ERROR = 100, -1
 JOIN_VERSIONS = range(10)
 
 
@@ -589,6 +589,24 @@ def test_commit__version_10_by_topic_id(caller, topic):
     rows = [(t["TopicId"], p["CommittedOffset"], p["ErrorCode"]) for t in found[0]["Topics"] for p in t["Partitions"]]
     assert rows == [(topic_id, 7, 0), (topic_id, -1, 0), (uuid.UUID(int=5), -1, UNKNOWN_TOPIC_ID)]
     assert [(t["TopicId"], len(t["Partitions"])) for t in found[1]["Topics"]] == [(topic_id, 1)]
+
+
+def test_commit__larger_than_a_batch_may_be(caller, topic):
+    peer = caller()
+    rows = [{"PartitionIndex": 0, "CommittedOffset": 5, "CommittedMetadata": "m" * 4096}] * 400
+    topics = [{"Name": topic, "Partitions": rows}]
+    answer = peer.ask("OffsetCommit", 8, GroupId=peer.group, GenerationIdOrMemberEpoch=-1, MemberId="", Topics=topics)
+    assert {p["ErrorCode"] for p in answer["Topics"][0]["Partitions"]} == {UNKNOWN_ERROR}
+    assert peer.commit(topic) == NONE
+
+
+def test_sync__assignment_larger_than_a_batch_may_be(caller):
+    peer = caller()
+    peer.enter()
+    peer.joined()
+    assert peer.sync(assignments=[(peer.member, b"x" * 2000000)])["ErrorCode"] == UNKNOWN_ERROR
+    assert peer.join()["GenerationId"] == 2
+    assert peer.sync(assignments=[(peer.member, b"x")])["Assignment"] == b"x"
 
 
 def test_commit__the_empty_group_id_is_one_too(caller, topic):

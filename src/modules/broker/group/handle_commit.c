@@ -41,7 +41,7 @@ static enum kafka_error write_error(int status) {
     case 0:
         return KAFKA_NONE;
     case TOPIC_E_TOO_LARGE:
-        return KAFKA_INVALID_COMMIT_OFFSET_SIZE;
+        return KAFKA_UNKNOWN_SERVER_ERROR;
     default:
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
