@@ -14,11 +14,13 @@ from support.server import Eventbox  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--bootstrap", metavar="HOST:PORT", help="tests/compat: face this broker, not one of our own")
+    parser.addoption("--clients", metavar="NAMES", help="tests/compat: only these; interop: those of scripts/interop")
     parser.addoption("--bootstrap-internal", metavar="HOST:PORT", help="tests/compat: its second listener")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "creates_topics: for clients that can create a topic by request")
+    config.addinivalue_line("markers", "groups: for clients that have consumer groups")
 
 
 @pytest.fixture

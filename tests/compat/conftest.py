@@ -2,6 +2,7 @@
 
     scripts/test e2e tests/compat                                  our own server, both listeners
     scripts/test e2e tests/compat --bootstrap HOST:PORT [--bootstrap-internal HOST:PORT]    another broker
+    scripts/interop                                                the clients that need toolchains of their own
 
 A test that takes `client` runs once for each client and listener; one that also takes `codec`, once for each codec.
 """
@@ -9,6 +10,7 @@ A test that takes `client` runs once for each client and listener; one that also
 import secrets
 
 import pytest
+from clients import interop
 from clients.confluent import Confluent
 from clients.kafka_python import KafkaPython
 from clients.kcat import Kcat
@@ -16,6 +18,15 @@ from clients.remote import Java, Kafkajs
 from support.server import Eventbox
 
 CLIENTS = {"kcat": Kcat, "confluent": Confluent, "kafka_python": KafkaPython, "kafkajs": Kafkajs, "java": Java}
+ALL = CLIENTS | interop.CLIENTS
+
+
+def chosen(config):
+    """Names of the clients that --clients asks for; the quick ones by default."""
+    asked = config.getoption("--clients")
+    if not asked:
+        return list(CLIENTS)
+    return list(interop.CLIENTS) if asked == "interop" else asked.split(",")
 
 
 def pytest_generate_tests(metafunc):
@@ -23,12 +34,13 @@ def pytest_generate_tests(metafunc):
         return
     names = [
         name
-        for name, kind in CLIENTS.items()
-        if kind.creates_topics or not metafunc.definition.get_closest_marker("creates_topics")
+        for name in chosen(metafunc.config)
+        if (ALL[name].creates_topics or not metafunc.definition.get_closest_marker("creates_topics"))
+        and (ALL[name].groups or not metafunc.definition.get_closest_marker("groups"))
     ]
     if "codec" in metafunc.fixturenames:
         # What is compressed does not depend on the listener.
-        pairs = [((name, "external"), codec) for name in names for codec in CLIENTS[name].codecs]
+        pairs = [((name, "external"), codec) for name in names for codec in ALL[name].codecs]
         metafunc.parametrize("client,codec", pairs, indirect=["client"], ids=[f"{p[0][0]}-{p[1]}" for p in pairs])
         return
     listeners = ["external", "internal"]
@@ -69,7 +81,7 @@ def clients(brokers):
 
     def find(name, listener):
         if (name, listener) not in made:
-            made[name, listener] = CLIENTS[name](brokers[listener])
+            made[name, listener] = ALL[name](brokers[listener])
         return made[name, listener]
 
     yield find

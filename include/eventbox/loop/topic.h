@@ -89,6 +89,9 @@ struct topic_declaration {
     int32_t partitions;
     const struct topic_config_entry *configs; /* ends with a row of zeros; may be NULL */
     const char *summary;
+    /* Who of the module reads it, under the name that it subscribes with: retention keeps what it
+     * has not read, from the declaration on, also while it is not subscribed. May be NULL. */
+    const char *consumer;
 };
 
 struct topic_port {

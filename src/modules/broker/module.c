@@ -164,6 +164,14 @@ static const struct conf_row conf_rows[] = {
      .max = INT64_C(31536000000),
      .unit = "ms",
      .doc = "Idempotent producers are forgotten after so long."},
+    {.name = "retention_check",
+     .type = CONF_DURATION,
+     .offset = ROW(retention_check_ms),
+     .default_text = "5m",
+     .min = 1,
+     .max = INT64_C(86400000),
+     .unit = "ms",
+     .doc = "How often segments beyond retention.ms or retention.bytes are looked for."},
     {.name = "group_initial_rebalance_delay",
      .type = CONF_DURATION,
      .offset = ROW(rebalance_delay_ms),
@@ -247,6 +255,8 @@ enum broker_metric {
     BROKER_M_TOPICS,
     BROKER_M_PARTITIONS,
     BROKER_M_SEGMENTS,
+    BROKER_M_SEGMENTS_REMOVED,
+    BROKER_M_HELD_BYTES,
     BROKER_M_APPENDS,
     BROKER_M_APPEND_BYTES,
     BROKER_M_FRAMES,
@@ -294,6 +304,10 @@ static const struct metric_row metric_rows[] = {
     [BROKER_M_TOPICS] = {"eventbox_log_topics", METRIC_GAUGE, NULL, "Topics"},
     [BROKER_M_PARTITIONS] = {"eventbox_log_partitions", METRIC_GAUGE, NULL, "Partitions"},
     [BROKER_M_SEGMENTS] = {"eventbox_log_segments", METRIC_GAUGE, NULL, "Segments"},
+    [BROKER_M_SEGMENTS_REMOVED] = {"eventbox_log_segments_removed_total", METRIC_COUNTER, NULL,
+                                   "Segments whose files are gone"},
+    [BROKER_M_HELD_BYTES] = {"eventbox_log_held_bytes", METRIC_GAUGE, NULL,
+                             "Beyond retention and kept for a consumer in process, bytes"},
     [BROKER_M_APPENDS] = {"eventbox_log_appends_total", METRIC_COUNTER, NULL,
                           "Record batches appended"},
     [BROKER_M_APPEND_BYTES] = {"eventbox_log_append_bytes_total", METRIC_COUNTER, NULL,
@@ -341,7 +355,7 @@ static void on_log_event(void *userdata, enum topic_log_event event, const char 
         [TOPIC_LOG_RECOVERED] = LOG_BROKER_RECOVERED, [TOPIC_LOG_TORN_TAIL] = LOG_BROKER_TORN_TAIL,
         [TOPIC_LOG_DAMAGED] = LOG_BROKER_DAMAGED,     [TOPIC_LOG_FAILED] = LOG_BROKER_FAILED,
         [TOPIC_LOG_DISK_LOW] = LOG_BROKER_DISK,       [TOPIC_LOG_DISK_FULL] = LOG_BROKER_DISK,
-        [TOPIC_LOG_DISK_AGAIN] = LOG_BROKER_DISK,
+        [TOPIC_LOG_DISK_AGAIN] = LOG_BROKER_DISK,     [TOPIC_LOG_HELD] = LOG_BROKER_HELD,
     };
     struct broker_module *broker = userdata;
     log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("what", text));
@@ -577,6 +591,7 @@ static void broker_start(void *state, module_done_fn done, void *userdata) {
     config.limits.max_message_bytes = (uint32_t)broker->settings.message_max_bytes;
     config.limits.open_files_max = (uint32_t)broker->settings.open_files_max;
     config.limits.producer_expiry_ms = broker->settings.producer_expiry_ms;
+    config.limits.retention_check_ms = broker->settings.retention_check_ms;
     broker->done = done;
     broker->done_userdata = userdata;
     int r = topic_log_new(&config, &broker->log);
@@ -653,6 +668,8 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     topic_log_stats(broker->log, &stats);
     metric_set(&metrics[BROKER_M_TOPICS], stats.topics);
     metric_set(&metrics[BROKER_M_PARTITIONS], stats.partitions);
+    metric_set(&metrics[BROKER_M_SEGMENTS_REMOVED], (int64_t)stats.segments_removed);
+    metric_set(&metrics[BROKER_M_HELD_BYTES], (int64_t)stats.held_bytes);
     metric_set(&metrics[BROKER_M_SEGMENTS], stats.segments);
     metric_set(&metrics[BROKER_M_APPENDS], (int64_t)stats.appends);
     metric_set(&metrics[BROKER_M_APPEND_BYTES], (int64_t)stats.append_bytes);

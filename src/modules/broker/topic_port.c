@@ -180,12 +180,26 @@ static int port_append(struct topic_port *port, struct topic_append *append) {
 
 struct declaration {
     struct topic_log_request request;
+    struct broker_topics *topics;
+    const char *consumer;
     void (*done)(void *userdata, int status);
     void *userdata;
 };
 
+/* From now on the log keeps what the consumer has not read, though it may begin much later. */
+static int guard_for(struct broker_topics *topics, struct topic *topic, const char *consumer) {
+    int r = 0;
+    for (int32_t i = 0; consumer && i < topic->partition_count && r == 0; i++) {
+        r = partition_guard_standing(topics->log, topic->partitions[i], consumer);
+    }
+    return r;
+}
+
 static void on_declared(struct topic_log_request *request, int status) {
     struct declaration *declaration = container_of(request, struct declaration, request);
+    if (status == 0) {
+        status = guard_for(declaration->topics, request->topic, declaration->consumer);
+    }
     declaration->done(declaration->userdata, status);
     free(declaration);
 }
@@ -197,8 +211,11 @@ static int port_declare(struct topic_port *port, const struct topic_declaration 
     if (topic) {
         topic->declared =
             true; /* it may have been a client's before; from now on it is the module's */
-        done(userdata, 0);
-        return 0;
+        int r = guard_for(topics, topic, wanted->consumer);
+        if (r == 0) {
+            done(userdata, 0);
+        }
+        return err_trace(r);
     }
     struct declaration *declaration = calloc(1, sizeof *declaration);
     if (!declaration) {
@@ -212,6 +229,8 @@ static int port_declare(struct topic_port *port, const struct topic_declaration 
         .configs = wanted->configs,
     };
     declaration->request.done = on_declared;
+    declaration->topics = topics;
+    declaration->consumer = wanted->consumer;
     declaration->done = done;
     declaration->userdata = userdata;
     int r = topic_log_create(topics->log, &spec, &declaration->request);

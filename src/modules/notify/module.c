@@ -228,8 +228,8 @@ static const struct store_migration migrations[] = {
 /* Notify reads both; the user service declares the same, so that each subset of modules finds its
  * topics. */
 static const struct topic_declaration topics[] = {
-    {"users.events", 1, NULL, "CloudEvents of every action on a user."},
-    {"notification", 1, NULL, "Registrations in the original's words."},
+    {"users.events", 1, NULL, "CloudEvents of every action on a user.", NOTIFY_GROUP},
+    {"notification", 1, NULL, "Registrations in the original's words.", NOTIFY_GROUP},
     {0},
 };
 

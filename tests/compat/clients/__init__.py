@@ -48,6 +48,7 @@ class Member:
 class Client:
     codecs = ("none", "gzip", "snappy", "lz4", "zstd")
     creates_topics = True
+    groups = True
     static_members = cooperative = False
 
     def __init__(self, bootstrap):

@@ -38,11 +38,11 @@ def record_of(found):
     )
 
 
-def java_command(name):
-    """Starts the program java/NAME.java, compiled once for each text of it."""
-    libs = f"{CACHE / 'java/libs'}/*"
+def java_command(name, folder="java"):
+    """Starts the program java/NAME.java over the jars in FOLDER below .cache/, compiled once for each text of it."""
+    libs = f"{CACHE / folder / 'libs'}/*"
     source = HERE.parent / f"java/{name}.java"
-    classes = CACHE / "java" / ("classes-" + hashlib.sha256(source.read_bytes()).hexdigest()[:12])
+    classes = CACHE / folder / ("classes-" + hashlib.sha256(source.read_bytes()).hexdigest()[:12])
     if not classes.exists():
         # A folder half filled by a compiler that was ended is never taken for a whole one.
         fresh = classes.with_suffix(".new")

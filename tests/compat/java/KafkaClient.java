@@ -128,8 +128,9 @@ public final class KafkaClient {
             List<String> brokers = new ArrayList<>();
             admin.describeCluster().nodes().get().forEach(n -> brokers.add(quoted(n.host() + ":" + n.port())));
             List<String> topics = new ArrayList<>();
-            admin.describeTopics(admin.listTopics().names().get()).allTopicNames().get()
-                .forEach((name, topic) -> topics.add(quoted(name) + ":" + topic.partitions().size()));
+            try (KafkaConsumer<byte[], byte[]> consumer = consumer(null)) { // the call that 2.8 and 4.x have in common
+                consumer.listTopics().forEach((name, partitions) -> topics.add(quoted(name) + ":" + partitions.size()));
+            }
             return "{\"brokers\":[" + String.join(",", brokers) + "],\"topics\":{" + String.join(",", topics) + "}}";
         }
     }

@@ -42,7 +42,7 @@ static const struct metric_row metric_rows[] = {
 };
 
 static const struct topic_declaration topics[] = {
-    {EXAMPLE_TOPIC_IN, 1, NULL, "Orders: the value is the item's name."},
+    {EXAMPLE_TOPIC_IN, 1, NULL, "Orders: the value is the item's name.", "example"},
     {EXAMPLE_TOPIC_OUT, 1, NULL, "A receipt for each order, under the order's offset."},
     {0},
 };

@@ -89,8 +89,9 @@ static struct tail_batch *batch_new(struct topic_log *log, const struct append_p
     struct log_partition *partition = log_partition_of(part->partition);
     batch->partition = partition;
     batch->batch = part->batch;
-    batch->roll_bytes =
-        (uint64_t)topic_config_int(log, &partition->topic->public, TOPIC_SEGMENT_BYTES);
+    const struct topic *topic = &partition->topic->public;
+    batch->roll_bytes = (uint64_t)topic_config_int(log, topic, TOPIC_SEGMENT_BYTES);
+    batch->roll_ms = topic_config_int(log, topic, TOPIC_SEGMENT_MS);
     if (tail_push(partition, batch)) {
         free(batch);
         return NULL;

@@ -352,6 +352,8 @@ static int decode_partition(struct topic_log *log, unsigned version, struct fiel
         const struct log_segment *last = &partition->segments[partition->segment_count - 1];
         partition->writer_base = last->base_offset;
         partition->writer_position = last->bytes;
+        partition->writer_created_ms = last->created_ms;
+        partition->writer_first_ms = last->first_timestamp_ms;
     }
     return 0;
 }

@@ -60,6 +60,7 @@ struct offset_range {
 struct guard {
     struct list link;
     int64_t offset;
+    bool standing; /* of a consumer that this run knows of, whether it reads now or not */
     char name[];
 };
 
@@ -77,7 +78,8 @@ struct tail_batch {
     bool roll; /* in: begins a segment */
     int64_t max_timestamp_ms;
     int64_t appended_ms; /* by our clock */
-    uint64_t roll_bytes; /* in: segment.bytes of the topic */
+    uint64_t roll_bytes; /* in: segment.bytes of the topic, and its segment.ms */
+    int64_t roll_ms;
     /* out, by the log writer */
     int64_t segment_base;
     uint64_t position;
@@ -100,8 +102,11 @@ struct log_partition {
      */
     int64_t writer_base;
     uint64_t writer_position;
+    int64_t writer_created_ms, writer_first_ms; /* of that segment, as in struct log_segment */
 
-    bool roll_next; /* the next batch begins a segment */
+    bool roll_next;            /* the next batch begins a segment */
+    bool held_told;            /* that a guard holds what retention would remove */
+    unsigned starts_under_way; /* records log_start on their way */
     struct log_segment *segments;
     uint32_t segment_count, segment_capacity;
     uint32_t epoch_count, damage_count;
@@ -319,6 +324,15 @@ struct topic_log {
     int64_t damage_told_at;
     bool rebuilding;
 
+    struct {
+        struct timer timer; /* until the next pass */
+        struct loop_task task;
+        bool deferred;
+        uint32_t number; /* of the topic that comes next */
+        int32_t partition;
+    } retention;
+    uint64_t held_bytes; /* found by the pass so far */
+
     struct timer tick;
     int64_t sweep_due_ns, last_activity_ns, stopping_since_ns;
     bool trimmed;
@@ -443,10 +457,17 @@ int registry_reserve_producers(struct topic_log *log,
                                void (*done)(struct topic_log *log, int status));
 /**
  * registry_log_start() - the log of @partition begins at @offset, which is at most its high
- * watermark. Segments wholly below go; the one being written only with all that is in it.
+ * watermark, and at @keep its first segment; the log end, with nothing on its way: no segment stays
  */
 int registry_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
-                       struct topic_log_request *request);
+                       int64_t keep, struct topic_log_request *request);
+
+/* ---- retention.c ---- */
+void retention_init(struct topic_log *log);
+void retention_start(struct topic_log *log);
+void retention_stop(struct topic_log *log);
+/** segment_age_time() - when the newest of @segment was written, as retention counts */
+int64_t segment_age_time(const struct log_segment *segment);
 
 /* ---- removal.c ---- */
 /** removal_add() - @removal's files go when the older checkpoint covers its sequence */

@@ -115,18 +115,33 @@ static uint64_t find_room(struct log_writer *writer, uint64_t bytes, unsigned *r
     return 0;
 }
 
-/* Where a batch goes in its partition: rolls beyond segment.bytes. */
+/*
+ * Whether the segment is too old for @batch: by the timestamps of the first batch and this one, as
+ * Kafka counts, or by our own clock. A timestamp later than our clock counts as now, so that one
+ * from 2100 neither rolls at once nor keeps the segment from ever rolling.
+ */
+static bool aged(const struct log_partition *partition, const struct tail_batch *batch) {
+    int64_t timestamp_ms = MIN(batch->max_timestamp_ms, batch->appended_ms);
+    bool dated = timestamp_ms >= 0 && partition->writer_first_ms >= 0;
+    return (dated && timestamp_ms - partition->writer_first_ms > batch->roll_ms) ||
+           batch->appended_ms - partition->writer_created_ms > batch->roll_ms;
+}
+
+/* Where a batch goes in its partition: rolls by bytes, age and the range of offsets. */
 static void place(struct tail_batch *batch) {
     struct log_partition *partition = batch->partition;
     bool roll = partition->writer_base < 0 || batch->roll;
     if (!roll && partition->writer_position > 0) {
         uint64_t end = partition->writer_position + batch->batch.size;
         int64_t last = tail_batch_end(batch) - 1 - partition->writer_base;
-        roll = end > batch->roll_bytes || end > UINT32_MAX || last > INT32_MAX;
+        roll = end > batch->roll_bytes || end > UINT32_MAX || last > INT32_MAX ||
+               aged(partition, batch);
     }
     if (roll) {
         partition->writer_base = batch->base_offset;
         partition->writer_position = 0;
+        partition->writer_created_ms = batch->appended_ms;
+        partition->writer_first_ms = MIN(batch->max_timestamp_ms, batch->appended_ms);
     }
     batch->segment_base = partition->writer_base;
     batch->position = partition->writer_position;

@@ -17,7 +17,9 @@ struct lookup_job {
     struct segment_id id;
     uint64_t end; /* 0: not in a file */
     int64_t timestamp_ms;
-    struct slice memory; /* the first batch in memory that has it; with a reference */
+    int64_t log_start;      /* what lies below does not count */
+    bool largest;           /* walk all, and remember the largest timestamp */
+    struct slice memory[2]; /* the first batches in memory that may have it; with references */
     /* out */
     int status;
     int64_t offset, found_ms;
@@ -26,7 +28,8 @@ struct lookup_job {
 
 static void lookup_destroy(struct log_job *base) {
     struct lookup_job *job = container_of(base, struct lookup_job, job);
-    buf_unref(job->memory.buf);
+    buf_unref(job->memory[0].buf);
+    buf_unref(job->memory[1].buf);
     topic_unref(&job->topic->public);
     free(job);
 }
@@ -42,20 +45,33 @@ static int search_batch(struct lookup_job *job, struct span data) {
     bool append_time = it.batch.attributes & RECORD_BATCH_LOG_APPEND_TIME;
     while ((r = record_iterator_next(&it, &record)) == 1) {
         int64_t timestamp_ms = append_time ? it.batch.max_timestamp_ms : record.timestamp_ms;
-        if (timestamp_ms >= job->timestamp_ms) {
+        bool found = job->largest ? job->offset < 0 || timestamp_ms > job->found_ms
+                                  : timestamp_ms >= job->timestamp_ms;
+        if (found && record.offset >= job->log_start) {
             job->offset = record.offset;
             job->found_ms = timestamp_ms;
             job->leader_epoch = it.batch.leader_epoch;
-            r = 0;
-            break;
+            if (!job->largest) {
+                r = 0;
+                break;
+            }
         }
     }
     record_iterator_deinit(&it);
     return r;
 }
 
+static bool may_hold(const struct lookup_job *job, const struct record_batch *batch) {
+    bool late = job->largest ? job->offset < 0 || batch->max_timestamp_ms > job->found_ms
+                             : batch->max_timestamp_ms >= job->timestamp_ms;
+    return late && batch->base_offset + batch->last_offset_delta >= job->log_start;
+}
+
 static int search_segment(struct lookup_job *job, struct disk_file *file) {
     struct segment_target target = {.offset = -1, .timestamp_ms = job->timestamp_ms};
+    if (job->largest) {
+        target.offset = job->log_start;
+    }
     struct segment_cursor cursor;
     struct segment_walk walk;
     bool wrong;
@@ -64,10 +80,10 @@ static int search_segment(struct lookup_job *job, struct disk_file *file) {
         return r;
     }
     uint64_t position = cursor.position;
-    while (!r && job->offset < 0 && position < job->end) {
+    while (!r && (job->offset < 0 || job->largest) && position < job->end) {
         struct record_batch batch;
         r = segment_walk_header(&walk, position, &batch);
-        if (!r && batch.max_timestamp_ms >= job->timestamp_ms) {
+        if (!r && may_hold(job, &batch)) {
             uint8_t *data = malloc(batch.total_bytes);
             size_t got = 0;
             r = data ? disk_pread(file, data, batch.total_bytes, position, &got)
@@ -94,80 +110,148 @@ static void lookup_run(struct work *work) {
         r = disk_open(job->job.log->disk, name, DISK_READ, &file);
         r = r ? (r == DISK_E_NOT_FOUND ? BROKER_E_CORRUPT : r) : search_segment(job, file);
     }
-    if (!r && job->offset < 0 && job->memory.buf) {
-        r = search_batch(job, span_of(job->memory.data, job->memory.size));
+    for (unsigned i = 0; i < 2 && !r && (job->offset < 0 || job->largest); i++) {
+        if (job->memory[i].buf) {
+            r = search_batch(job, span_of(job->memory[i].data, job->memory[i].size));
+        }
     }
     job->status = r;
 }
 
-static void lookup_done(struct work *work) {
-    struct lookup_job *job = container_of(work, struct lookup_job, job.work);
-    struct partition_lookup *lookup = job->lookup;
-    int status = job->status;
-    lookup->gate = NULL;
-    lookup->ret_offset = job->offset;
-    lookup->ret_timestamp_ms = job->offset >= 0 ? job->found_ms : -1;
-    lookup->ret_leader_epoch = job->offset >= 0 ? job->leader_epoch : -1;
-    log_job_finish(&job->job);
-    lookup->done(lookup, status);
-}
-
-static const struct log_segment *choose(const struct log_partition *partition,
-                                        int64_t timestamp_ms) {
+/*
+ * The segment that may answer, behind the one that begins at @after: the first one with the
+ * timestamp, or with the largest one.
+ */
+static const struct log_segment *choose(const struct log_partition *partition, int64_t timestamp_ms,
+                                        int64_t after) {
     const struct log_segment *chosen = NULL;
     for (uint32_t i = 0; i < partition->segment_count; i++) {
         const struct log_segment *segment = &partition->segments[i];
+        if (segment->base_offset <= after || segment->bytes == 0) {
+            continue;
+        }
         if (timestamp_ms >= 0) {
             if (segment->max_timestamp_ms >= timestamp_ms) {
                 return segment;
             }
-        } else if (segment->bytes > 0 &&
-                   (!chosen || segment->max_timestamp_ms > chosen->max_timestamp_ms)) {
+        } else if (!chosen || segment->max_timestamp_ms > chosen->max_timestamp_ms) {
             chosen = segment;
         }
     }
     return chosen;
 }
 
+/* What of the segment is in memory alone. The first batch may lie below the log's start with the
+ * record that counts; then the one behind it answers. */
+static void take_memory(struct lookup_job *job, const struct log_partition *partition) {
+    uint32_t end = partition->tail_written + partition->tail_flushing + partition->tail_durable;
+    const struct tail_batch *best = NULL;
+    unsigned taken = 0;
+    for (uint32_t i = partition->tail_written; i < end && taken < 2; i++) {
+        const struct tail_batch *batch = tail_at(partition, i);
+        if (batch->segment_base != job->id.base_offset || tail_batch_end(batch) <= job->log_start) {
+            continue;
+        }
+        if (job->largest) {
+            best = !best || batch->max_timestamp_ms > best->max_timestamp_ms ? batch : best;
+        } else if (batch->max_timestamp_ms >= job->timestamp_ms) {
+            job->memory[taken] = batch->batch;
+            buf_ref(job->memory[taken++].buf);
+        }
+    }
+    if (best) {
+        job->memory[0] = best->batch;
+        buf_ref(job->memory[0].buf);
+    }
+}
+
+static void lookup_done(struct work *work);
+
+/* Looks in one segment. OP_WAIT, or why not; @job is used up then. */
+static int look_in(struct topic_log *log, struct lookup_job *job,
+                   const struct log_segment *segment) {
+    const struct log_partition *partition = log_partition_of(job->lookup->partition);
+    bool cut = segment->base_offset < partition->public.log_start_offset;
+    job->log_start = partition->public.log_start_offset;
+    job->largest = job->lookup->timestamp_ms < 0 && cut;
+    job->timestamp_ms =
+        job->lookup->timestamp_ms >= 0 ? job->lookup->timestamp_ms : segment->max_timestamp_ms;
+    job->id = (struct segment_id){partition->topic->public.number, partition->public.index,
+                                  segment->base_offset};
+    job->end = segment->written_bytes;
+    take_memory(job, partition);
+    if (log_job_submit(&job->job, log->reader_worker)) {
+        return TOPIC_E_FULL;
+    }
+    job->lookup->gate = job;
+    return OP_WAIT;
+}
+
+static struct lookup_job *job_new(struct topic_log *log, struct partition_lookup *lookup) {
+    struct lookup_job *job = calloc(1, sizeof *job);
+    if (!job) {
+        return NULL;
+    }
+    job->lookup = lookup;
+    job->topic = log_partition_of(lookup->partition)->topic;
+    job->offset = -1;
+    topic_ref(&job->topic->public);
+    log_job_init(log, &job->job, lookup_done, lookup_destroy);
+    job->job.work.run = lookup_run;
+    return job;
+}
+
+/*
+ * Where else to look. A segment that the log's start cuts has its largest timestamps perhaps below:
+ * what was found above it is held against the others, what was not is looked for behind it.
+ */
+static const struct log_segment *look_further(struct lookup_job *job) {
+    const struct log_partition *partition = log_partition_of(job->lookup->partition);
+    bool removed =
+        partition->segment_count == 0 || partition->segments[0].base_offset > job->id.base_offset;
+    if (job->status == BROKER_E_CORRUPT && removed) {
+        job->status = 0; /* its files went meanwhile */
+    }
+    if (job->status || partition->topic->public.deleted || (job->offset >= 0 && !job->largest)) {
+        return NULL;
+    }
+    const struct log_segment *next =
+        choose(partition, job->lookup->timestamp_ms, job->id.base_offset);
+    return next && job->offset >= 0 && next->max_timestamp_ms <= job->found_ms ? NULL : next;
+}
+
+static void lookup_done(struct work *work) {
+    struct lookup_job *job = container_of(work, struct lookup_job, job.work);
+    struct topic_log *log = job->job.log;
+    struct partition_lookup *lookup = job->lookup;
+    const struct log_segment *next = look_further(job);
+    int status = job->status;
+    lookup->gate = NULL;
+    lookup->ret_offset = job->offset;
+    lookup->ret_timestamp_ms = job->offset >= 0 ? job->found_ms : -1;
+    lookup->ret_leader_epoch = job->offset >= 0 ? job->leader_epoch : -1;
+    struct lookup_job *again = next ? job_new(log, lookup) : NULL;
+    log_job_finish(&job->job);
+    if (next) {
+        status = again ? look_in(log, again, next) : err_origin(-ENOMEM);
+    }
+    if (status != OP_WAIT) {
+        lookup->done(lookup, status);
+    }
+}
+
 int partition_lookup(struct topic_log *log, struct partition_lookup *lookup) {
-    struct log_partition *partition = log_partition_of(lookup->partition);
+    const struct log_partition *partition = log_partition_of(lookup->partition);
     lookup->ret_offset = lookup->ret_timestamp_ms = -1;
     lookup->ret_leader_epoch = -1;
     lookup->gate = NULL;
     if (partition->topic->public.deleted) {
         return TOPIC_E_UNKNOWN;
     }
-    const struct log_segment *segment = choose(partition, lookup->timestamp_ms);
+    const struct log_segment *segment = choose(partition, lookup->timestamp_ms, -1);
     if (!segment) {
         return 0;
     }
-    struct lookup_job *job = calloc(1, sizeof *job);
-    if (!job) {
-        return err_origin(-ENOMEM);
-    }
-    job->lookup = lookup;
-    job->topic = partition->topic;
-    job->offset = -1;
-    job->timestamp_ms =
-        lookup->timestamp_ms >= 0 ? lookup->timestamp_ms : segment->max_timestamp_ms;
-    job->id = (struct segment_id){partition->topic->public.number, partition->public.index,
-                                  segment->base_offset};
-    job->end = segment->written_bytes;
-    uint32_t end = partition->tail_written + partition->tail_flushing + partition->tail_durable;
-    for (uint32_t i = partition->tail_written; i < end; i++) {
-        const struct tail_batch *batch = tail_at(partition, i);
-        if (batch->max_timestamp_ms >= job->timestamp_ms) {
-            job->memory = batch->batch;
-            buf_ref(batch->batch.buf);
-            break;
-        }
-    }
-    topic_ref(&job->topic->public);
-    log_job_init(log, &job->job, lookup_done, lookup_destroy);
-    job->job.work.run = lookup_run;
-    if (log_job_submit(&job->job, log->reader_worker)) {
-        return TOPIC_E_FULL;
-    }
-    lookup->gate = job;
-    return OP_WAIT;
+    struct lookup_job *job = job_new(log, lookup);
+    return job ? look_in(log, job, segment) : err_origin(-ENOMEM);
 }

@@ -200,10 +200,10 @@ int partition_guard(struct topic_log *log, struct partition *public, const char 
     list_for_each(link, &partition->guards) {
         struct guard *guard = list_entry(link, struct guard, link);
         if (strcmp(guard->name, name) == 0) {
-            if (offset == INT64_MAX) {
+            if (offset == INT64_MAX && !guard->standing) {
                 list_remove(link);
                 free(guard);
-            } else {
+            } else if (offset != INT64_MAX) {
                 guard->offset = offset;
             }
             return 0;
@@ -221,6 +221,22 @@ int partition_guard(struct topic_log *log, struct partition *public, const char 
     guard->offset = offset;
     list_push_back(&partition->guards, &guard->link);
     return 0;
+}
+
+int partition_guard_standing(struct topic_log *log, struct partition *public, const char *name) {
+    struct log_partition *partition = log_partition_of(public);
+    list_for_each(link, &partition->guards) {
+        struct guard *guard = list_entry(link, struct guard, link);
+        if (strcmp(guard->name, name) == 0) {
+            guard->standing = true;
+            return 0;
+        }
+    }
+    int r = partition_guard(log, public, name, public->log_start_offset);
+    if (r == 0) {
+        list_entry(partition->guards.prev, struct guard, link)->standing = true;
+    }
+    return r;
 }
 
 const struct guard *partition_first_guard(const struct log_partition *partition) {

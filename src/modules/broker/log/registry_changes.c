@@ -300,6 +300,7 @@ struct start_change {
 
 static int on_log_start(struct registry_change *base, int status) {
     struct start_change *change = container_of(base, struct start_change, change);
+    change->partition->starts_under_way--;
     if (status == 0) {
         status = partition_log_start(base->log, change->partition, change->offset, change->keep,
                                      base->append.frame_sequence);
@@ -311,31 +312,32 @@ static int on_log_start(struct registry_change *base, int status) {
 }
 
 int registry_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
-                       struct topic_log_request *request) {
+                       int64_t keep, struct topic_log_request *request) {
     struct start_change *change = calloc(1, sizeof *change);
     if (!change) {
         return err_origin(-ENOMEM);
     }
     struct partition *public = &partition->public;
+    bool drops = partition->segment_count > 0 && partition->segments[0].base_offset < keep;
     change->change.topic = partition->topic;
     change->change.request = request;
-    if (offset <= public->log_start_offset) {
+    if (offset <= public->log_start_offset && !drops) {
         return send_parts(log, &change->change); /* an append of nothing: done() follows */
     }
     change->change.finished = on_log_start;
     change->partition = partition;
     change->offset = offset;
-    change->keep = partition_keep(partition, offset);
-    bool roll = change->keep == public->log_end_offset;
+    change->keep = keep;
     struct text value;
     registry_record_begin(&value, REGISTRY_LOG_START);
     fields_put(&value, partition->topic->public.number, 4);
     fields_put(&value, (uint32_t) public->index, 4);
-    fields_put(&value, (uint64_t)change->offset, 8);
-    fields_put(&value, (uint64_t)change->keep, 8);
+    fields_put(&value, (uint64_t)offset, 8);
+    fields_put(&value, (uint64_t)keep, 8);
     int r = registry_change_send(log, &change->change, REGISTRY_LOG_START, &value);
-    if (r == 0 && roll) {
-        partition->roll_next = true;
+    if (r == 0) {
+        partition->starts_under_way++;
+        partition->roll_next |= keep == public->log_end_offset;
     }
     return r;
 }
@@ -361,7 +363,7 @@ int topic_log_delete_records(struct topic_log *log, struct partition *public, in
     if (guard && offset > guard->offset && offset > public->log_start_offset) {
         return BROKER_E_POLICY;
     }
-    return registry_log_start(log, partition, offset, request);
+    return registry_log_start(log, partition, offset, partition_keep(partition, offset), request);
 }
 
 /* ---- producer ids ---- */

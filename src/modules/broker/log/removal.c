@@ -186,6 +186,7 @@ static void take_off(struct topic_log *log, const struct removal_job *job) {
     for (uint32_t i = 0; i < log->removal_count; i++) {
         /* Both are in the order of the list. */
         if (next < job->done && same_files(&log->removals[i], &job->removals[next])) {
+            log->stats.segments_removed += log->removals[i].partition >= 0;
             next++;
         } else {
             log->removals[kept++] = log->removals[i];

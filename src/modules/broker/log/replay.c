@@ -52,6 +52,8 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     segment->written_bytes = segment->bytes;
     partition->writer_base = segment_base;
     partition->writer_position = segment->bytes;
+    partition->writer_created_ms = segment->created_ms;
+    partition->writer_first_ms = segment->first_timestamp_ms;
     int64_t end = batch->base_offset + batch->last_offset_delta + 1;
     partition->public.log_end_offset = partition->public.high_watermark = end;
     if (batch->producer_id >= 0) {

@@ -296,6 +296,7 @@ static void flush_done(struct work *work) {
         if (!log->disk_full) {
             log->disk_full = true;
             topic_log_report(log, TOPIC_LOG_DISK_FULL, "segments wait for space");
+            topic_log_retain(log); /* what is due makes room now */
         }
         log->flush_again = true; /* the tick submits it again */
         return;

@@ -2,7 +2,7 @@
  * Life of the topic log: making it, starting its threads and recovery, the tick, failure, the stop.
  *
  * The tick runs once a second while something waits for time: batches for their segment, frames for
- * their checkpoint, a full disk for space. An idle log has no timer.
+ * their checkpoint, a full disk for space. An idle log has no timer but that of retention.
  *
  * Failure (DECISIONS "Failure"): topic_log_fail() is the one door. From there on nothing is
  * acknowledged and nothing new is written; readers go on with what is durable.
@@ -206,6 +206,7 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     list_init(&log->changes);
     append_init(log);
     timer_init(&log->tick, log->loop, on_tick);
+    retention_init(log);
     log->trimmed = true;
     uint64_t seed[2];
     random_fill(config->random, seed, sizeof seed);
@@ -237,6 +238,7 @@ void topic_log_free(struct topic_log *log) {
         return;
     }
     timer_stop(&log->tick);
+    retention_stop(log);
     list_remove(&log->flush_task.link);
     list_remove(&log->admit_task.link);
     struct list *link;
@@ -293,6 +295,7 @@ static void started(struct topic_log *log, int status) {
         log->sweep_due_ns = loop_now_ns(log->loop) + PRODUCER_SWEEP_MS * NS_PER_MS;
         journal_maintain(log);
         log_tick_soon(log);
+        retention_start(log);
     } else {
         log->failed = true;
     }
@@ -477,6 +480,7 @@ void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *u
         append_flush_soon(log);
     }
     log->state = LOG_STOPPING;
+    retention_stop(log);
     log->stopping_since_ns = loop_now_ns(log->loop);
     log_tick_soon(log);
     append_admit_soon(log);

@@ -33,6 +33,7 @@ enum topic_log_event {
     TOPIC_LOG_DISK_LOW,
     TOPIC_LOG_DISK_FULL,
     TOPIC_LOG_DISK_AGAIN,
+    TOPIC_LOG_HELD, /* retention waits for a consumer, which text names */
 };
 
 struct topic_log_limits {
@@ -47,10 +48,11 @@ struct topic_log_limits {
     int64_t checkpoint_ms;
     uint64_t checkpoint_bytes;
     int64_t producer_expiry_ms;
+    int64_t retention_check_ms; /* how often old segments are looked for */
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
     ((struct topic_log_limits){MIB(1), MIB(256), MIB(8), (uint64_t)1 << 30, MIB(8), 20000,         \
-                               1048588, 512, 10000, MIB(64), INT64_C(86400000)})
+                               1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000})
 
 struct topic_log_config {
     struct loop *loop;
@@ -293,6 +295,23 @@ void partition_epoch_end(struct topic_log *log, struct partition *partition, int
 int partition_guard(struct topic_log *log, struct partition *partition, const char *name,
                     int64_t offset);
 
+/** partition_guard_standing() - @name is a consumer of this run: until its first partition_guard()
+ * it needs all there is, and its guard stays where it is when it takes it away */
+int partition_guard_standing(struct topic_log *log, struct partition *partition, const char *name);
+
+/** topic_log_retain() - look for old segments now, not only when it is time */
+void topic_log_retain(struct topic_log *log);
+
+/* A consumer whose guard keeps what retention would remove. Valid until the loop goes on. */
+struct topic_log_holder {
+    const char *consumer;
+    const struct partition *partition;
+    int64_t offset; /* it needs what lies here and behind */
+    uint64_t bytes; /* kept for its sake */
+};
+/** topic_log_holder() - the one that holds the most. Return: whether there is one */
+bool topic_log_holder(const struct topic_log *log, struct topic_log_holder *ret_holder);
+
 /* ---- figures ---- */
 
 /** partition_bytes() - of its batches, in segments or on their way there */
@@ -312,6 +331,7 @@ struct topic_log_stats {
     uint64_t sync_ns_total, refused_full, duplicates;
     uint64_t journal_bytes_in_use, queued_appends, queued_bytes;
     uint32_t topics, partitions, segments, open_files;
+    uint64_t segments_removed, held_bytes; /* the latter as of the last look at retention */
     int64_t recovery_ms;
 };
 void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_stats);

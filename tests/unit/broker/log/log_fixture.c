@@ -248,6 +248,29 @@ struct partition *fixture_partition(struct fixture *f, const char *name, int32_t
 
 /* ---- reads ---- */
 
+struct waiting_lookup {
+    struct partition_lookup lookup;
+    bool done;
+    int status;
+};
+
+static void on_lookup(struct partition_lookup *lookup, int status) {
+    struct waiting_lookup *waiting = container_of(lookup, struct waiting_lookup, lookup);
+    waiting->done = true;
+    waiting->status = status;
+}
+
+int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t timestamp_ms) {
+    struct waiting_lookup waiting = {
+        .lookup = {.partition = partition, .timestamp_ms = timestamp_ms, .done = on_lookup}};
+    int r = partition_lookup(f->log, &waiting.lookup);
+    if (r == OP_WAIT) {
+        fixture_until(f, waiting.done);
+        r = waiting.status;
+    }
+    return r ? -(r < 0 ? -r : r) : waiting.lookup.ret_offset;
+}
+
 struct waiting_read {
     struct partition_read read;
     bool done;

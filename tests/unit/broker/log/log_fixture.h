@@ -25,7 +25,7 @@ struct fixture {
     struct topic_log *log;
     int start_status;
     bool started, stopped;
-    unsigned events[TOPIC_LOG_DISK_AGAIN + 1];
+    unsigned events[TOPIC_LOG_HELD + 1];
     char last_event[400];
     bool verbose, expect_failures;
 };
@@ -87,6 +87,8 @@ int fixture_delete(struct fixture *f, struct topic *topic);
 int fixture_add_partitions(struct fixture *f, struct topic *topic, int32_t count);
 int fixture_delete_records(struct fixture *f, struct partition *partition, int64_t offset);
 struct partition *fixture_partition(struct fixture *f, const char *name, int32_t index);
+/** fixture_lookup() - the offset of partition_lookup(), or the negated error; -1: none */
+int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t timestamp_ms);
 /** fixture_has_file() - of a segment */
 bool fixture_has_file(struct fixture *f, uint32_t topic, int32_t partition, int64_t base_offset,
                       enum segment_kind kind);

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-enum { BATCHES = 20 };
+enum { BATCHES = 21, SEGMENTS = 11 };
 
 static struct batch_spec spec_of(uint64_t n) {
     return (struct batch_spec){.records = 2,
@@ -17,7 +17,8 @@ static struct batch_spec spec_of(uint64_t n) {
                                .producer_id = -1};
 }
 
-/* BATCHES batches of two records, two batches a segment: bases 0, 4, 8, ... 36. */
+/* BATCHES batches of two records, two batches a segment: bases 0, 4, 8, ... 40; the last is half
+ * full. */
 static struct partition *fill(struct fixture *f, uint64_t seed) {
     static const struct topic_config_entry configs[] = {{"segment.bytes", "2000"}, {0}};
     fixture_init(f, seed);
@@ -27,7 +28,7 @@ static struct partition *fill(struct fixture *f, uint64_t seed) {
         struct batch_spec spec = spec_of(n);
         assert_int_equal(fixture_append(f, partition, &spec), n * 2);
     }
-    assert_int_equal(log_partition_of(partition)->segment_count, BATCHES / 2);
+    assert_int_equal(log_partition_of(partition)->segment_count, SEGMENTS);
     return partition;
 }
 
@@ -77,7 +78,7 @@ static void test_log_start__survives_every_end(void **state) {
             assert_int_equal(fixture_append(&f, partition, &spec), BATCHES * 2);
         }
         fixture_run_ms(&f, end % 3 == 2 ? 60000 : 0);
-        for (unsigned round = 0; round < 1 + end % 2; round++) {
+        for (unsigned round = 0; round < (end < 8 ? 1 : 2); round++) {
             if (end % 3 == 0) {
                 fixture_stop(&f);
             } else {
@@ -125,10 +126,27 @@ static void test_log_start__files_go_when_the_older_checkpoint_covers_it(void **
     }
     fixture_crash(&f, true);
     assert_int_equal(fixture_start(&f), 0);
-    assert_false(fixture_has_file(&f, number, 0, 0, SEGMENT_LOG)); /* a cut brings none back */
     assert_true(try_read(&f, fixture_partition(&f, "t", 0), 13) > 0);
     fixture_stop(&f);
     fixture_deinit(&f);
+}
+
+/* What has left the list of removals must be gone for good: nobody would look for it again. */
+static void test_log_start__a_power_cut_brings_no_file_back(void **state) {
+    for (unsigned seed = 0; seed < 6; seed++) {
+        struct fixture f;
+        struct partition *partition = fill(&f, 60 + seed);
+        fixture_run_ms(&f, 30000);
+        uint32_t number = partition->topic->number;
+        assert_int_equal(fixture_delete_records(&f, partition, 41), 0);
+        fixture_until(&f, f.log->removal_count == 0);
+        fixture_crash(&f, true);
+        for (int64_t base = 0; base < 40; base += 4) {
+            assert_false(fixture_has_file(&f, number, 0, base, SEGMENT_LOG));
+        }
+        assert_true(fixture_has_file(&f, number, 0, 40, SEGMENT_LOG));
+        fixture_deinit(&f);
+    }
 }
 
 static void test_log_start__removal_goes_on_after_a_restart(void **state) {
@@ -138,7 +156,7 @@ static void test_log_start__removal_goes_on_after_a_restart(void **state) {
     f.log->limits.checkpoint_ms = 1000000; /* only that of the stop */
     uint32_t number = partition->topic->number;
     assert_int_equal(fixture_delete_records(&f, partition, -1), 0);
-    assert_int_equal(f.log->removal_count, BATCHES / 2);
+    assert_int_equal(f.log->removal_count, SEGMENTS);
     fixture_stop(&f);
     assert_true(fixture_has_file(&f, number, 0, 0, SEGMENT_LOG));
     assert_int_equal(fixture_start(&f), 0);
@@ -207,6 +225,7 @@ int main(void) {
         cmocka_unit_test(test_log_start__delete_records_moves_it_to_any_offset_g60),
         cmocka_unit_test(test_log_start__survives_every_end),
         cmocka_unit_test(test_log_start__files_go_when_the_older_checkpoint_covers_it),
+        cmocka_unit_test(test_log_start__a_power_cut_brings_no_file_back),
         cmocka_unit_test(test_log_start__removal_goes_on_after_a_restart),
         cmocka_unit_test(test_log_start__guard_of_a_consumer_does_not_yield),
         cmocka_unit_test(test_log_start__compacted_topics_refuse),

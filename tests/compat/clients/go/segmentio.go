@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// segmentio is segmentio/kafka-go: fixed old versions in its Conn and Reader, newer ones in Client and Writer.
+type segmentio struct{ bootstrap string }
+
+func newSegmentio(bootstrap string) Client { return &segmentio{bootstrap} }
+
+func (s *segmentio) client() *kafka.Client {
+	return &kafka.Client{Addr: kafka.TCP(s.bootstrap), Timeout: patience}
+}
+
+func (s *segmentio) Metadata() (Metadata, error) {
+	ctx, cancel := within()
+	defer cancel()
+	found, err := s.client().Metadata(ctx, &kafka.MetadataRequest{})
+	if err != nil {
+		return Metadata{}, err
+	}
+	out := Metadata{Topics: map[string]int{}}
+	for _, broker := range found.Brokers {
+		out.Brokers = append(out.Brokers, fmt.Sprintf("%s:%d", broker.Host, broker.Port))
+	}
+	for _, topic := range found.Topics {
+		out.Topics[topic.Name] = len(topic.Partitions)
+	}
+	return out, nil
+}
+
+func (s *segmentio) Create(topic string, partitions int32) error {
+	ctx, cancel := within()
+	defer cancel()
+	answer, err := s.client().CreateTopics(ctx, &kafka.CreateTopicsRequest{
+		Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: int(partitions), ReplicationFactor: 1}},
+	})
+	if err != nil {
+		return err
+	}
+	return answer.Errors[topic]
+}
+
+func (s *segmentio) Produce(topic string, records []Record, options Options) error {
+	writer := &kafka.Writer{
+		Addr:  kafka.TCP(s.bootstrap),
+		Topic: topic,
+		Balancer: kafka.BalancerFunc(func(message kafka.Message, partitions ...int) int {
+			if partition, given := message.WriterData.(int32); given && partition >= 0 {
+				return int(partition)
+			}
+			return (&kafka.Hash{}).Balance(message, partitions...)
+		}),
+		RequiredAcks:           map[string]kafka.RequiredAcks{"0": 0, "1": kafka.RequireOne, "all": kafka.RequireAll}[options.Acks],
+		Compression:            map[string]kafka.Compression{"gzip": kafka.Gzip, "snappy": kafka.Snappy, "lz4": kafka.Lz4, "zstd": kafka.Zstd}[options.Codec],
+		AllowAutoTopicCreation: true,
+		BatchTimeout:           5 * time.Millisecond,
+	}
+	defer writer.Close()
+	var messages []kafka.Message
+	for _, r := range records {
+		message := kafka.Message{Key: r.Key, Value: r.Value, WriterData: r.Partition}
+		for _, h := range r.Headers {
+			message.Headers = append(message.Headers, kafka.Header{Key: h.Name, Value: h.Value})
+		}
+		messages = append(messages, message)
+	}
+	ctx, cancel := within()
+	defer cancel()
+	return writer.WriteMessages(ctx, messages...)
+}
+
+func fromSegmentio(m kafka.Message) Record {
+	record := Record{int32(m.Partition), m.Offset, m.Time.UnixMilli(), m.Key, m.Value, nil}
+	for _, h := range m.Headers { // an empty value comes out of the library as nil
+		record.Headers = append(record.Headers, Header{h.Key, append([]byte{}, h.Value...)})
+	}
+	return record
+}
+
+func (s *segmentio) Consume(topic string, partition int32, start Start, count int) ([]Record, error) {
+	ctx, cancel := within()
+	defer cancel()
+	reader := kafka.NewReader(kafka.ReaderConfig{
+		Brokers: []string{s.bootstrap}, Topic: topic, Partition: int(partition), MaxWait: 100 * time.Millisecond,
+		MaxBytes: 10 << 20,
+	})
+	defer reader.Close()
+	var err error
+	if start.Earliest {
+		err = reader.SetOffset(kafka.FirstOffset)
+	} else if start.IsTime {
+		err = reader.SetOffsetAt(ctx, time.UnixMilli(start.At))
+	} else {
+		err = reader.SetOffset(start.At)
+	}
+	var records []Record
+	for err == nil && len(records) < count {
+		var message kafka.Message
+		if message, err = reader.ReadMessage(ctx); err == nil {
+			records = append(records, fromSegmentio(message))
+		}
+	}
+	return records, err
+}
+
+// segmentioMember is a ConsumerGroup, not a Reader: the Reader does not tell which partitions it owns.
+type segmentioMember struct {
+	*gathered
+	group   *kafka.ConsumerGroup
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	mutex   sync.Mutex
+	current *kafka.Generation
+	next    map[int]int64
+}
+
+func (s *segmentio) Join(group, topic string) (Member, error) {
+	made, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: group, Brokers: []string{s.bootstrap}, Topics: []string{topic}, StartOffset: kafka.FirstOffset,
+		HeartbeatInterval: 200 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &segmentioMember{gathered: newGathered(), group: made, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(m.ended)
+		for ctx.Err() == nil {
+			generation, err := made.Next(ctx)
+			if err != nil {
+				if ctx.Err() == nil && !errors.Is(err, kafka.ErrGroupClosed) {
+					m.fail(err)
+				}
+				return
+			}
+			m.mutex.Lock()
+			m.current, m.next = generation, map[int]int64{}
+			m.mutex.Unlock()
+			for _, assigned := range generation.Assignments[topic] {
+				generation.Start(func(ctx context.Context) { m.read(ctx, s.bootstrap, topic, assigned) })
+			}
+		}
+	}()
+	return m, nil
+}
+
+func (m *segmentioMember) read(ctx context.Context, bootstrap, topic string, assigned kafka.PartitionAssignment) {
+	m.own([]int32{int32(assigned.ID)}, true)
+	defer m.own([]int32{int32(assigned.ID)}, false)
+	reader := kafka.NewReader(kafka.ReaderConfig{
+		Brokers: []string{bootstrap}, Topic: topic, Partition: assigned.ID, MaxWait: 100 * time.Millisecond,
+	})
+	defer reader.Close()
+	if err := reader.SetOffset(assigned.Offset); err != nil {
+		m.fail(err)
+		return
+	}
+	for {
+		message, err := reader.ReadMessage(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, io.EOF) && !errors.Is(err, kafka.ErrGenerationEnded) {
+				m.fail(err)
+			}
+			return
+		}
+		m.add(fromSegmentio(message))
+		m.mutex.Lock()
+		m.next[assigned.ID] = message.Offset + 1
+		m.mutex.Unlock()
+	}
+}
+
+func (m *segmentioMember) Poll() ([]Record, []int32, error) { return m.take() }
+
+func (m *segmentioMember) Commit() error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	offsets := map[int]int64{}
+	for partition, offset := range m.next {
+		offsets[partition] = offset
+	}
+	return m.current.CommitOffsets(map[string]map[int]int64{m.topic(): offsets})
+}
+
+func (m *segmentioMember) topic() string {
+	for topic := range m.current.Assignments {
+		return topic
+	}
+	return ""
+}
+
+func (m *segmentioMember) Leave() error {
+	m.cancel()
+	err := m.group.Close()
+	<-m.ended
+	return err
+}

@@ -1,0 +1,78 @@
+"""The clients of the longer suite (scripts/interop), which need a toolchain or an environment of their own. All are
+processes; scripts/install interop makes them, below .cache/interop.
+"""
+
+from support.server import CACHE
+
+from .remote import HERE, Remote, java_command
+
+INTEROP = CACHE / "interop"
+
+
+class Franz(Remote):
+    """franz-go: the newest version of everything, fetch sessions, idempotent by default."""
+
+    library = "franz"
+
+    def start_command(self):
+        return [str(INTEROP / "goclient"), self.library, self.bootstrap]
+
+
+class Sarama(Franz):
+    library = "sarama"
+
+
+class Segmentio(Franz):
+    """segmentio/kafka-go. It has no idempotent producer: what is asked of one is done by a plain one."""
+
+    library = "segmentio"
+
+
+class Rskafka(Remote):
+    """rskafka: pure Rust, without groups and idempotent producers. It sends acks=all whatever is asked."""
+
+    groups = False
+
+    def start_command(self):
+        return [str(INTEROP / "rust/release/compat"), self.bootstrap]
+
+
+class Aiokafka(Remote):
+    def start_command(self):
+        return [str(INTEROP / "venv/bin/python"), str(HERE / "aiokafka_client.py"), self.bootstrap]
+
+
+class OldKafkaPython(Remote):
+    """kafka-python 2.0.2, which guesses the broker's age from the versions that it lists."""
+
+    codecs = ("none", "gzip", "snappy", "lz4")
+
+    def start_command(self):
+        return [str(INTEROP / "venv-old/bin/python"), str(HERE / "old_kafka_python_client.py"), self.bootstrap]
+
+
+class Platformatic(Remote):
+    """@platformatic/kafka, which needs the newest versions of most APIs."""
+
+    def start_command(self):
+        script = str(HERE / "platformatic_client.mjs")
+        return [str(CACHE / "venv/bin/node"), script, self.bootstrap, str(INTEROP / "node")]
+
+
+class OldJava(Remote):
+    """Apache's client of 2021."""
+
+    def start_command(self):
+        return java_command("KafkaClient", "interop/java") + [self.bootstrap]
+
+
+CLIENTS = {
+    "franz": Franz,
+    "sarama": Sarama,
+    "segmentio": Segmentio,
+    "rskafka": Rskafka,
+    "aiokafka": Aiokafka,
+    "old_kafka_python": OldKafkaPython,
+    "platformatic": Platformatic,
+    "old_java": OldJava,
+}

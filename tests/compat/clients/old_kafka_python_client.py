@@ -1,0 +1,138 @@
+"""kafka-python 2.0.2 as a process, in an environment of its own, beside the newest one of the test process.
+usage: python old_kafka_python_client.py HOST:PORT
+"""
+
+import queue
+import sys
+import threading
+import time
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+from python_process import serve, written
+
+BOOTSTRAP = sys.argv[1]
+PATIENCE_S = 20
+members = {}
+
+
+def metadata(_):
+    admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+    try:
+        return {
+            "brokers": [f"{b['host']}:{b['port']}" for b in admin.describe_cluster()["brokers"]],
+            "topics": {t["topic"]: len(t["partitions"]) for t in admin.describe_topics()},
+        }
+    finally:
+        admin.close()
+
+
+def create(given):
+    admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+    try:
+        admin.create_topics([NewTopic(given["topic"], int(given["partitions"]), 1)])
+    finally:
+        admin.close()
+    return {}
+
+
+def produce(given):
+    producer = KafkaProducer(
+        bootstrap_servers=BOOTSTRAP,
+        acks={"0": 0, "1": 1, "all": "all"}[given["acks"]],
+        compression_type=None if given["codec"] == "none" else given["codec"],
+    )
+    try:
+        sent = [
+            producer.send(given["topic"], value, key, headers, partition)
+            for partition, key, value, headers in given["records"]
+        ]
+        producer.flush(PATIENCE_S)
+        for answer in sent:
+            answer.get(1)
+    finally:
+        producer.close()
+    return {}
+
+
+def consume(given):
+    place, start, count = TopicPartition(given["topic"], int(given["partition"])), given["start"], int(given["count"])
+    consumer = KafkaConsumer(bootstrap_servers=BOOTSTRAP, enable_auto_commit=False, fetch_max_wait_ms=100)
+    consumer.assign([place])
+    if start == "earliest":
+        consumer.seek_to_beginning(place)
+    elif start.startswith("time:"):
+        consumer.seek(place, consumer.offsets_for_times({place: int(start[5:])})[place].offset)
+    else:
+        consumer.seek(place, int(start))
+    records, end = [], time.monotonic() + PATIENCE_S
+    while len(records) < count:
+        assert time.monotonic() < end, f"{len(records)} records of {count}"
+        for found in consumer.poll(timeout_ms=500, max_records=count - len(records)).values():
+            records += [written(f) for f in found]
+    consumer.close()
+    return {"records": records}
+
+
+class MemberThread(threading.Thread):
+    """Its poll returns only when the group is whole, so members of one process cannot take turns on one thread."""
+
+    def __init__(self, group, topic):
+        super().__init__(daemon=True)
+        self.consumer = KafkaConsumer(
+            topic,
+            bootstrap_servers=BOOTSTRAP,
+            group_id=group,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            heartbeat_interval_ms=200,
+            fetch_max_wait_ms=100,
+        )
+        self.found, self.wanted, self.owned = queue.SimpleQueue(), queue.SimpleQueue(), []
+        self.start()
+
+    def run(self):
+        while True:
+            for batch in self.consumer.poll(timeout_ms=100).values():
+                for record in batch:
+                    self.found.put(written(record))
+            self.owned = sorted(p.partition for p in self.consumer.assignment())
+            while not self.wanted.empty():  # calls that only this thread may make
+                call, done = self.wanted.get()
+                call()
+                done.set()
+                if call == self.consumer.close:
+                    return
+
+    def ask(self, call):
+        done = threading.Event()
+        self.wanted.put((call, done))
+        assert done.wait(PATIENCE_S), f"{call.__name__} did not end"
+        return {}
+
+
+def join(given):
+    members[given["member"]] = MemberThread(given["group"], given["topic"])
+    return {}
+
+
+def poll(given):
+    member, records = members[given["member"]], []
+    assert member.is_alive(), "its thread ended by itself"
+    time.sleep(0.05)
+    while not member.found.empty():
+        records.append(member.found.get())
+    return {"records": records, "assignment": member.owned}
+
+
+def commit(given):
+    member = members[given["member"]]
+    return member.ask(member.consumer.commit)
+
+
+def leave(given):
+    member = members.pop(given["member"])
+    return member.ask(member.consumer.close)
+
+
+serve({verb.__name__: verb for verb in (metadata, create, produce, consume, join, poll, commit, leave)})
