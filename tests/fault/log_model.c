@@ -69,13 +69,18 @@ static struct topic *live(struct model *model, struct model_topic *topic) {
                : NULL;
 }
 
-void model_create(struct model *model, const char *segment_bytes) {
-    struct topic_config_entry configs[] = {{"segment.bytes", segment_bytes}, {0}};
+static void create(struct model *model, const char *segment_bytes, unsigned keys) {
+    struct topic_config_entry configs[] = {
+        {"segment.bytes", segment_bytes}, {0}, {"min.cleanable.dirty.ratio", "0.1"}, {0}};
+    if (keys > 0) {
+        configs[1] = (struct topic_config_entry){"cleanup.policy", "compact"};
+    }
     if (model->topic_count == MODEL_TOPICS_MAX) {
         return;
     }
     struct model_topic *topic = calloc(1, sizeof *topic);
     topic->model = model;
+    topic->keys = keys;
     topic->partition_count = 1 + (int32_t)roll(model, MODEL_PARTITIONS_MAX);
     snprintf(topic->name, sizeof topic->name, "t%u", (unsigned)roll(model, 5));
     topic->request.done = on_request;
@@ -89,6 +94,14 @@ void model_create(struct model *model, const char *segment_bytes) {
     }
     topic->id = topic->request.topic->id;
     model->topics[model->topic_count++] = topic;
+}
+
+void model_create(struct model *model, const char *segment_bytes) {
+    create(model, segment_bytes, 0);
+}
+
+void model_create_compacted(struct model *model, const char *segment_bytes) {
+    create(model, segment_bytes, 5);
 }
 
 static struct model_topic *any_topic(struct model *model) {
@@ -265,6 +278,7 @@ void model_append(struct model *model, unsigned parts, size_t value_bytes) {
             .tag = model->next_tag,
             .timestamp_ms = 1700000000000 + (int64_t)roll(model, 100000),
             .producer_id = -1,
+            .keys = topic->keys,
         };
         model->next_tag += spec.records;
         add_part(model, unit, topic, (int32_t)roll(model, (uint64_t)topic->partition_count), &spec);
@@ -331,11 +345,75 @@ static const char *check_bytes(const struct model_batch *batch, const uint8_t *d
     return problem_here;
 }
 
+/* The batch that held an offset when it was appended. */
+static const struct model_batch *batch_with(const struct model_partition *partition,
+                                            int64_t offset) {
+    for (size_t i = partition->count; i-- > 0;) {
+        const struct model_batch *batch = &partition->batches[i];
+        if (offset >= batch->offset && offset < batch->offset + batch->spec.records) {
+            return batch;
+        }
+    }
+    return NULL;
+}
+
+/* What compaction may leave of a batch: its header, and of its records some, as they were. */
+static const char *check_compacted(const struct model_partition *partition, struct span data,
+                                   bool *there, size_t there_count) {
+    struct record_iterator it;
+    struct record record;
+    int r = record_batch_check_crc(data) ? record_iterator_init(&it, data) : BROKER_E_CORRUPT;
+    if (r) {
+        return wrong("a batch of a compacted topic is not readable");
+    }
+    const struct model_batch *batch = batch_with(partition, it.batch.base_offset);
+    const char *bad = NULL;
+    if (!batch || batch->offset != it.batch.base_offset ||
+        it.batch.last_offset_delta != (int32_t)batch->spec.records - 1 ||
+        it.batch.producer_id != batch->spec.producer_id) {
+        bad = wrong("the header of the batch at %lld has changed", (long long)it.batch.base_offset);
+    }
+    while (!bad && (r = record_iterator_next(&it, &record)) == 1) {
+        uint64_t tag = batch->spec.tag + (uint64_t)(record.offset - batch->offset);
+        uint8_t key = (uint8_t)(tag % batch->spec.keys);
+        if (record.key.size != 1 || *(const uint8_t *)record.key.data != key ||
+            memcmp(record.value.data, &tag, sizeof tag) != 0 ||
+            record.timestamp_ms != batch->spec.timestamp_ms + (record.offset - batch->offset)) {
+            bad = wrong("the record at %lld has changed", (long long)record.offset);
+        } else if ((size_t)record.offset < there_count) {
+            there[record.offset] = true;
+        }
+    }
+    bad = !bad && r ? wrong("a batch of a compacted topic has broken records") : bad;
+    record_iterator_deinit(&it);
+    return bad;
+}
+
 static const struct model_batch *batch_at(const struct model_partition *partition, int64_t offset) {
     for (size_t i = partition->count; i-- > 0;) {
         if (partition->batches[i].offset == offset) {
             return &partition->batches[i];
         }
+    }
+    return NULL;
+}
+
+/* Reads while segments are swapped: what comes begins with the first batch that ends behind the
+ * offset, and all of it is as it was written, less what is superseded. */
+static const char *check_compacted_read(const struct model_partition *partition, int64_t offset,
+                                        const uint8_t *data, size_t size) {
+    for (size_t done = 0; done < size;) {
+        size_t bytes = (size_t)get_be32(data + done + 8) + 12;
+        int64_t end = (int64_t)get_be64(data + done) + (int32_t)get_be32(data + done + 23) + 1;
+        const char *bad = end <= offset
+                              ? wrong("a read at %lld answers what ends at %lld", (long long)offset,
+                                      (long long)end)
+                              : check_compacted(partition, span_of(data + done, bytes), NULL, 0);
+        if (bad) {
+            return bad;
+        }
+        done += bytes;
+        offset = end;
     }
     return NULL;
 }
@@ -361,13 +439,15 @@ static void read_any(struct model *model) {
     ssize_t size = fixture_read(model->f, partition_get(real, at), wanted.offset,
                                 1 + (size_t)roll(model, 20000), &data);
     if (size > 0) {
-        const char *bad = check_bytes(&wanted, data, (size_t)size);
+        const char *bad = topic->keys > 0
+                              ? check_compacted_read(partition, wanted.offset, data, (size_t)size)
+                              : check_bytes(&wanted, data, (size_t)size);
         if (bad) {
             fprintf(stderr, "read: %s\n", bad);
             abort();
         }
-    } else if (size != -TOPIC_E_FULL && !disk_sim_is_cut(model->f->disk) &&
-               !model->f->expect_failures) {
+    } else if (size != -TOPIC_E_FULL && !(size == 0 && topic->keys > 0) &&
+               !disk_sim_is_cut(model->f->disk) && !model->f->expect_failures) {
         fprintf(stderr, "read answers %zd\n", size);
         abort();
     }
@@ -381,7 +461,8 @@ void model_act(struct model *model) {
     uint64_t what = roll(model, 100);
     if (model->topic_count == 0 || what < 2) {
         static const char *const sizes[] = {"1500", "6000", "50000"};
-        model_create(model, sizes[roll(model, 3)]);
+        const char *size = sizes[roll(model, 3)];
+        (roll(model, 2) ? model_create : model_create_compacted)(model, size);
     } else if (what < 3) {
         model_delete(model);
     } else if (what < 60) {
@@ -423,6 +504,65 @@ void model_crashed(struct model *model) {
 }
 
 /* ---- verifying ---- */
+
+/* A compacted partition: of each key the last record is there, and nothing that was not written. */
+static const char *verify_compacted(struct model *model, struct model_topic *topic, int32_t at,
+                                    struct partition *real, size_t *ret_found) {
+    struct model_partition *partition = &topic->partitions[at];
+    size_t end = (size_t)real->high_watermark;
+    bool *there = calloc(end + 1, sizeof *there);
+    const char *bad = NULL;
+    for (int64_t offset = 0; offset < real->high_watermark && !bad;) {
+        uint8_t *data = NULL;
+        ssize_t size = fixture_read(model->f, real, offset, 1 + (size_t)roll(model, 30000), &data);
+        if (size < 0) {
+            bad = wrong("%s-%d: reading at %lld answers %zd", topic->name, at, (long long)offset,
+                        size);
+            break;
+        }
+        offset = size == 0 ? real->high_watermark : offset;
+        for (size_t done = 0; done < (size_t)size && !bad;) {
+            size_t bytes = (size_t)get_be32(data + done + 8) + 12;
+            int64_t base = (int64_t)get_be64(data + done);
+            int64_t next = base + (int32_t)get_be32(data + done + 23) + 1;
+            bad = next <= offset
+                      ? wrong("%s-%d: offsets go back to %lld", topic->name, at, (long long)base)
+                      : check_compacted(partition, span_of(data + done, bytes), there, end);
+            done += bytes;
+            offset = next;
+        }
+        free(data);
+    }
+    size_t found = 0;
+    while (found < partition->count && partition->batches[found].offset < real->high_watermark) {
+        found++;
+    }
+    bool seen[16] = {0};
+    for (int64_t offset = (int64_t)end - 1; offset >= 0 && !bad; offset--) {
+        const struct model_batch *batch = batch_with(partition, offset);
+        if (!batch) {
+            bad = wrong("%s-%d: nothing was appended at %lld", topic->name, at, (long long)offset);
+            break;
+        }
+        unsigned key =
+            (unsigned)((batch->spec.tag + (uint64_t)(offset - batch->offset)) % topic->keys);
+        if (!there[offset] && !seen[key]) {
+            bad = wrong("%s-%d: the last record of key %u, at %lld, is lost", topic->name, at, key,
+                        (long long)offset);
+        }
+        model->compacted += !there[offset];
+        seen[key] = true;
+    }
+    free(there);
+    if (!bad &&
+        (partition->seen > real->high_watermark || real->high_watermark != real->log_end_offset)) {
+        bad = wrong("%s-%d: high watermark %lld, log end %lld, seen %lld", topic->name, at,
+                    (long long)real->high_watermark, (long long)real->log_end_offset,
+                    (long long)partition->seen);
+    }
+    *ret_found = found;
+    return bad;
+}
 
 /* Reads one partition from the start; *ret_found tells how many batches of the model are there. */
 static const char *verify_partition(struct model *model, struct model_topic *topic, int32_t at,
@@ -474,7 +614,8 @@ static const char *verify_topic(struct model *model, struct model_topic *topic, 
     for (int32_t i = 0; i < topic->partition_count; i++) {
         struct model_partition *partition = &topic->partitions[i];
         size_t found = 0;
-        const char *bad = verify_partition(model, topic, i, partition_get(real, i), &found);
+        const char *bad = (topic->keys > 0 ? verify_compacted : verify_partition)(
+            model, topic, i, partition_get(real, i), &found);
         if (bad) {
             return bad;
         }

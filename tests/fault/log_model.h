@@ -27,6 +27,7 @@ struct model_topic {
     char name[16];
     struct uuid id;
     int32_t partition_count;
+    unsigned keys; /* of its records; above 0 its policy is compact */
     enum model_state state;
     bool in_flight; /* creation or deletion was neither confirmed nor refuted */
     struct topic_log_request request;
@@ -69,6 +70,7 @@ struct model {
     uint64_t next_tag;
     int64_t largest_producer_id;
     struct model_producer producers[MODEL_PRODUCERS];
+    uint64_t compacted; /* superseded records found missing */
     uint64_t acked, appended, duplicates, verified, refused;
 };
 
@@ -85,6 +87,7 @@ const char *model_verify(struct model *model);
 void model_settle(struct model *model);
 /* The acts one by one, for written scenarios. */
 void model_create(struct model *model, const char *segment_bytes);
+void model_create_compacted(struct model *model, const char *segment_bytes);
 void model_delete(struct model *model);
 /** model_append() - one unit of @parts batches on any partitions, values of @value_bytes */
 void model_append(struct model *model, unsigned parts, size_t value_bytes);

@@ -20,9 +20,10 @@
 struct met {
     uint64_t *images; /* open addressing, 0: empty */
     size_t image_count, image_capacity;
-    char (*sites)[64];
+    char (*sites)[80];
     size_t site_count;
-    uint64_t lives, cuts, kills, failures, full, acked, duplicates, verified, damaged, torn;
+    uint64_t lives, cuts, kills, failures, full, acked, duplicates, verified, damaged, torn,
+        compacted, swaps;
 };
 static struct met met;
 enum { SITES_MAX = 256 };
@@ -59,7 +60,7 @@ static void meet_image(uint64_t digest) {
 
 /* "pwritev topics/12-0/00000000000000000007.log" -> "pwritev topics/N-N/N.log" */
 static void meet_site(const char *call) {
-    char site[64];
+    char site[80];
     size_t n = 0;
     for (const char *c = call; *c && n + 1 < sizeof site; c++) {
         if (*c >= '0' && *c <= '9') {
@@ -196,6 +197,8 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->open_files_max = dice(run, 2) ? 4 : 64;
     limits->checkpoint_ms = 100 << dice(run, 5);
     limits->checkpoint_bytes = 65536;
+    limits->cleaner_ms = 20 << dice(run, 5);
+    limits->cleaner_memory_bytes = dice(run, 2) ? 72 : 4096; /* three keys, or all */
     disk_sim_refuse_direct(run->f.disk, dice(run, 4) == 0);
     model_init(&run->model, &run->f, seed);
     start(run);
@@ -215,6 +218,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     met.acked += run->model.acked;
     met.duplicates += run->model.duplicates;
     met.verified += run->model.verified;
+    met.compacted += run->model.compacted;
     fixture_stop(&run->f);
     fixture_deinit(&run->f);
     model_deinit(&run->model);
@@ -244,6 +248,7 @@ static void small_limits(struct topic_log_limits *limits) {
     limits->open_files_max = 8;
     limits->checkpoint_ms = 500;
     limits->checkpoint_bytes = 65536;
+    limits->cleaner_ms = 300;
 }
 
 static void begin_run(struct run *run, uint64_t seed) {
@@ -264,6 +269,7 @@ static void end_run(struct run *run) {
     met.acked += run->model.acked;
     met.duplicates += run->model.duplicates;
     met.verified += run->model.verified;
+    met.compacted += run->model.compacted;
     if (run->f.log) {
         fixture_stop(&run->f);
     }
@@ -283,7 +289,7 @@ static void play_script(struct run *run) {
         return;
     }
     for (unsigned i = 0; i < 3 && !over(run); i++) {
-        model_create(model, i == 0 ? "1500" : "6000");
+        (i == 2 ? model_create_compacted : model_create)(model, i == 1 ? "6000" : "1500");
         model_settle(model);
     }
     for (unsigned i = 0; i < 30 && !over(run); i++) {
@@ -427,8 +433,11 @@ static const char *const all_sites[] = {
     "open journal/cut-N",
     "open journal/new",
     "open topics/N-N/N.index",
+    "open topics/N-N/N.index.N.cleaned",
     "open topics/N-N/N.log",
+    "open topics/N-N/N.log.N.cleaned",
     "open topics/N-N/N.timeindex",
+    "open topics/N-N/N.timeindex.N.cleaned",
     "pread checkpoint.N",
     "pread journal/N",
     "pread journal/clean",
@@ -441,9 +450,15 @@ static const char *const all_sites[] = {
     "pwritev journal/cut-N",
     "pwritev journal/new",
     "pwritev topics/N-N/N.index",
+    "pwritev topics/N-N/N.index.N.cleaned",
     "pwritev topics/N-N/N.log",
+    "pwritev topics/N-N/N.log.N.cleaned",
     "pwritev topics/N-N/N.timeindex",
+    "pwritev topics/N-N/N.timeindex.N.cleaned",
     "rename journal/new journal/N",
+    "rename topics/N-N/N.index.N.cleaned topics/N-N/N.index",
+    "rename topics/N-N/N.log.N.cleaned topics/N-N/N.log",
+    "rename topics/N-N/N.timeindex.N.cleaned topics/N-N/N.timeindex",
     "rmdir topics/N-N",
     "size checkpoint.N",
     "size journal/N",
@@ -454,7 +469,10 @@ static const char *const all_sites[] = {
     "sync journal/clean",
     "sync journal/cut-N",
     "sync journal/new",
+    "sync topics/N-N/N.index.N.cleaned",
     "sync topics/N-N/N.log",
+    "sync topics/N-N/N.log.N.cleaned",
+    "sync topics/N-N/N.timeindex.N.cleaned",
     "sync_dir .",
     "sync_dir journal",
     "sync_dir topics",
@@ -465,6 +483,7 @@ static const char *const all_sites[] = {
     "unlink journal/N",
     "unlink topics/N-N/N.index",
     "unlink topics/N-N/N.log",
+    "unlink topics/N-N/N.log.N.cleaned",
     "unlink topics/N-N/N.timeindex",
 };
 
@@ -484,14 +503,15 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     print_message(
         "%zu distinct images: %llu lives, %llu cuts, %llu kills, %llu failing and %llu full "
         "calls, %llu appends acknowledged, %llu duplicates, %llu batches read back, %llu "
-        "torn tails, %zu call sites cut\n",
+        "torn tails, %llu records superseded and gone, %zu call sites cut\n",
         met.image_count, (unsigned long long)met.lives, (unsigned long long)met.cuts,
         (unsigned long long)met.kills, (unsigned long long)met.failures,
         (unsigned long long)met.full, (unsigned long long)met.acked,
         (unsigned long long)met.duplicates, (unsigned long long)met.verified,
-        (unsigned long long)met.torn, met.site_count);
+        (unsigned long long)met.torn, (unsigned long long)met.compacted, met.site_count);
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0);
+    assert_true(met.compacted > 0);
     free(met.images);
     free(met.sites);
 }

@@ -172,6 +172,31 @@ static const struct conf_row conf_rows[] = {
      .max = INT64_C(86400000),
      .unit = "ms",
      .doc = "How often segments beyond retention.ms or retention.bytes are looked for."},
+    {.name = "cleaner_interval",
+     .type = CONF_DURATION,
+     .offset = ROW(cleaner_ms),
+     .default_text = "15s",
+     .max = 86400000,
+     .unit = "ms",
+     .doc = "How often it is looked which compacted topic needs compaction; 0: never (Kafka's "
+            "log.cleaner.backoff.ms)."},
+    {.name = "cleaner_memory",
+     .type = CONF_SIZE,
+     .offset = ROW(cleaner_memory_bytes),
+     .default_text = "4MiB",
+     .min = 1024,
+     .max = INT64_C(1) << 36,
+     .unit = "bytes",
+     .doc = "Memory for the keys of one compaction at most, 30 bytes each; what does not fit waits "
+            "for the next one (Kafka's log.cleaner.dedupe.buffer.size)."},
+    {.name = "cleaner_rate",
+     .type = CONF_SIZE,
+     .offset = ROW(cleaner_bytes_per_second),
+     .default_text = "64MiB",
+     .max = INT64_C(1) << 40,
+     .unit = "bytes",
+     .doc = "What compaction reads and writes a second at most; 0: no limit (Kafka's "
+            "log.cleaner.io.max.bytes.per.second)."},
     {.name = "group_initial_rebalance_delay",
      .type = CONF_DURATION,
      .offset = ROW(rebalance_delay_ms),
@@ -270,6 +295,14 @@ enum broker_metric {
     BROKER_M_READS_CACHE,
     BROKER_M_READS_DISK,
     BROKER_M_RECOVERY,
+    BROKER_M_COMPACTIONS,
+    BROKER_M_COMPACTIONS_FAILED,
+    BROKER_M_COMPACTION_BEFORE,
+    BROKER_M_COMPACTION_AFTER,
+    BROKER_M_COMPACTION_REMOVED,
+    BROKER_M_COMPACTION_TIME,
+    BROKER_M_COMPACTION_KEYS,
+    BROKER_M_COMPACTION_MEMORY,
     BROKER_M_GROUPS,
     BROKER_M_COMMITS,
     BROKER_M_REBALANCES,
@@ -334,6 +367,22 @@ static const struct metric_row metric_rows[] = {
                              "Reads by source"},
     [BROKER_M_RECOVERY] = {"eventbox_log_recovery_milliseconds", METRIC_GAUGE, NULL,
                            "Recovery at the last start, ms"},
+    [BROKER_M_COMPACTIONS] = {"eventbox_log_compactions_total", METRIC_COUNTER, NULL,
+                              "Compactions of a partition"},
+    [BROKER_M_COMPACTIONS_FAILED] = {"eventbox_log_compactions_failed_total", METRIC_COUNTER, NULL,
+                                     "Compactions that met damage or a full disk"},
+    [BROKER_M_COMPACTION_BEFORE] = {"eventbox_log_compaction_bytes_before_total", METRIC_COUNTER,
+                                    NULL, "Bytes of segments before their compaction"},
+    [BROKER_M_COMPACTION_AFTER] = {"eventbox_log_compaction_bytes_after_total", METRIC_COUNTER,
+                                   NULL, "Bytes of the same segments afterwards"},
+    [BROKER_M_COMPACTION_REMOVED] = {"eventbox_log_compaction_records_removed_total",
+                                     METRIC_COUNTER, NULL, "Records removed by compaction"},
+    [BROKER_M_COMPACTION_TIME] = {"eventbox_log_compaction_milliseconds_total", METRIC_COUNTER,
+                                  NULL, "Time of compactions, ms"},
+    [BROKER_M_COMPACTION_KEYS] = {"eventbox_log_compaction_keys", METRIC_GAUGE, NULL,
+                                  "Keys of the last compaction"},
+    [BROKER_M_COMPACTION_MEMORY] = {"eventbox_log_compaction_memory_bytes", METRIC_GAUGE, NULL,
+                                    "Memory for keys in the last compaction, bytes"},
     [BROKER_M_GROUPS] = {"eventbox_groups", METRIC_GAUGE, NULL, "Consumer groups"},
     [BROKER_M_COMMITS] = {"eventbox_group_commits_total", METRIC_COUNTER, NULL,
                           "Offsets committed"},
@@ -592,6 +641,9 @@ static void broker_start(void *state, module_done_fn done, void *userdata) {
     config.limits.open_files_max = (uint32_t)broker->settings.open_files_max;
     config.limits.producer_expiry_ms = broker->settings.producer_expiry_ms;
     config.limits.retention_check_ms = broker->settings.retention_check_ms;
+    config.limits.cleaner_ms = broker->settings.cleaner_ms;
+    config.limits.cleaner_memory_bytes = (uint64_t)broker->settings.cleaner_memory_bytes;
+    config.limits.cleaner_bytes_per_second = (uint64_t)broker->settings.cleaner_bytes_per_second;
     broker->done = done;
     broker->done_userdata = userdata;
     int r = topic_log_new(&config, &broker->log);
@@ -663,6 +715,17 @@ static void broker_health(void *state, struct module_health *ret_health) {
     }
 }
 
+static void collect_compaction(struct metric *metrics, const struct topic_log_stats *stats) {
+    metric_set(&metrics[BROKER_M_COMPACTIONS], (int64_t)stats->compactions);
+    metric_set(&metrics[BROKER_M_COMPACTIONS_FAILED], (int64_t)stats->compactions_failed);
+    metric_set(&metrics[BROKER_M_COMPACTION_BEFORE], (int64_t)stats->compaction_bytes_before);
+    metric_set(&metrics[BROKER_M_COMPACTION_AFTER], (int64_t)stats->compaction_bytes_after);
+    metric_set(&metrics[BROKER_M_COMPACTION_REMOVED], (int64_t)stats->compaction_records_removed);
+    metric_set(&metrics[BROKER_M_COMPACTION_TIME], (int64_t)stats->compaction_ns_total / NS_PER_MS);
+    metric_set(&metrics[BROKER_M_COMPACTION_KEYS], (int64_t)stats->compaction_map_keys);
+    metric_set(&metrics[BROKER_M_COMPACTION_MEMORY], (int64_t)stats->compaction_map_bytes);
+}
+
 static void collect_log(struct broker_module *broker, struct metric *metrics) {
     struct topic_log_stats stats;
     topic_log_stats(broker->log, &stats);
@@ -684,6 +747,7 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_READS_CACHE], (int64_t)stats.reads_cache);
     metric_set(&metrics[BROKER_M_READS_DISK], (int64_t)stats.reads_disk);
     metric_set(&metrics[BROKER_M_RECOVERY], stats.recovery_ms);
+    collect_compaction(metrics, &stats);
 }
 
 static void broker_collect(void *state) {

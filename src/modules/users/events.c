@@ -28,7 +28,9 @@ static const struct {
     [USERS_EVENT_LOGGED_IN] = {"user_logged_in", NULL},
 };
 
-static const struct topic_config_entry compacted[] = {{"cleanup.policy", "compact"}, {0}};
+/* Compaction leaves the segment that is written alone, so it is not a large one. */
+static const struct topic_config_entry compacted[] = {
+    {"cleanup.policy", "compact"}, {"segment.bytes", "16777216"}, {0}};
 
 const struct topic_declaration users_topics[] = {
     {"notification", 1, NULL, "Registrations in the original's words."},

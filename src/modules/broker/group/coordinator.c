@@ -2,8 +2,13 @@
 #include "coordinator_private.h"
 
 #include <eventbox/base/bytes.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* As in Kafka, offsets.topic.segment.bytes: compaction leaves the segment that is written alone. */
+enum { SEGMENT_BYTES = 100 << 20 };
 
 static const struct span offsets_topic = {"__consumer_offsets", 18};
 
@@ -12,10 +17,16 @@ static void on_topic_created(struct topic_log_request *request, int status) {
 }
 
 int coordinator_prepare(struct coordinator *coordinator) {
-    static const struct topic_config_entry configs[] = {{"cleanup.policy", "compact"}, {0}};
     if (topic_log_find(coordinator->config.log, offsets_topic)) {
         return 0;
     }
+    const char *broker_bytes =
+        topic_config_text(topic_log_defaults(coordinator->config.log), TOPIC_SEGMENT_BYTES);
+    int64_t most = broker_bytes ? strtoll(broker_bytes, NULL, 10) : INT64_MAX;
+    char bytes[24];
+    snprintf(bytes, sizeof bytes, "%" PRId64, MIN(most, (int64_t)SEGMENT_BYTES));
+    const struct topic_config_entry configs[] = {
+        {"cleanup.policy", "compact"}, {"segment.bytes", bytes}, {0}};
     struct topic_spec spec = {
         .name = offsets_topic,
         .partition_count = coordinator->config.offsets_partitions,

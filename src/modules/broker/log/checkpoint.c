@@ -14,15 +14,17 @@
  *                 registry_records.c
  *     removals    u32 count, then u32 number, i32 partition, i64 base offset, u64 sequence; of a
  *                 deleted topic the partition is -1 and its count stands for the offset
+ *     swaps       u32 count, then as in swap.h: records whose files are not all in place
  *     partitions  until the end: u32 topic, i32 index, i64 log start, i64 log end, i32 epoch,
  *                 u32 segments (i64 base, u64 bytes, i64 largest timestamp, i64 first timestamp,
  *                 i64 created, i64 last append)
  *                 u32 epochs (i32, i64 start)   u32 damaged ranges (i64 from, i64 to)
+ *                 u8 compacted before: 1, and then i64 clean up to, i64 first tombstone due
  *                 u32 producers (i64 id, i64 last used, u8 batches (i16 epoch, i32 first sequence,
  *                 i32 last sequence, i64 base offset, i32 last offset delta))
  *
  *   Version 1 had removals of topics alone (u32 number, i32 partitions, u64 sequence), and of a
- *   segment the first three fields.
+ *   segment the first three fields. Version 2 knew nothing of compaction.
  *   partitions without anything to tell are left out.
  *
  * journal/clean, 64 bytes, is the marker of a clean stop: magic "EBCL", uuid, the sequence of the
@@ -120,6 +122,7 @@ static void encode_registry(struct topic_log *log, struct text *out) {
         fields_put(out, (uint64_t)log->removals[i].base_offset, 8);
         fields_put(out, log->removals[i].sequence, 8);
     }
+    swap_encode_pending(log, out);
 }
 
 static void encode_producers(const struct log_partition *partition, struct text *out) {
@@ -179,6 +182,12 @@ static void encode_partition(const struct log_partition *partition, struct text 
     for (uint32_t i = 0; i < partition->damage_count; i++) {
         fields_put(out, (uint64_t)partition->damage[i].from, 8);
         fields_put(out, (uint64_t)partition->damage[i].to, 8);
+    }
+    bool compacted = partition->cleaned_to > 0;
+    fields_put(out, compacted, 1);
+    if (compacted) {
+        fields_put(out, (uint64_t)partition->cleaned_to, 8);
+        fields_put(out, (uint64_t)partition->tombstones_due_ms, 8);
     }
     encode_producers(partition, out);
 }
@@ -259,6 +268,10 @@ static int decode_registry(struct topic_log *log, unsigned version, struct field
             return r;
         }
     }
+    int r = version >= 3 ? swap_decode_pending(log, in) : 0;
+    if (r) {
+        return r;
+    }
     return in->failed ? err_origin(BROKER_E_CORRUPT) : 0;
 }
 
@@ -329,6 +342,10 @@ static int decode_lists(struct log_partition *partition, unsigned version, struc
         if (r) {
             return r;
         }
+    }
+    if (version >= 3 && fields_get(in, 1)) {
+        partition->cleaned_to = (int64_t)fields_get(in, 8);
+        partition->tombstones_due_ms = (int64_t)fields_get(in, 8);
     }
     return decode_producers(partition, in);
 }

@@ -23,7 +23,7 @@
  *   - batches of aborted transactions lose their records. A marker gets a horizon in the first run
  *     that meets no batch of its transaction any more, and goes when that has passed.
  *
- * Names of the files being made: <base offset>.<kind>.<run, in hex>.cleaned beside the segments. A
+ * Names of the files being made: <base offset>.<kind>.<run>.cleaned beside the segments. A
  * run's number is never used for other content, so a file that a crash has left behind can never be
  * mistaken for one of another run.
  */

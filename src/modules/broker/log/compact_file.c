@@ -22,7 +22,7 @@ void compact_name(const struct segment_id *id, enum segment_kind kind, uint64_t 
                   char out[COMPACT_NAME_SIZE]) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(id, kind, name);
-    snprintf(out, COMPACT_NAME_SIZE, "%s.%" PRIx64 ".cleaned", name, run);
+    snprintf(out, COMPACT_NAME_SIZE, "%s.%" PRIu64 ".cleaned", name, run);
 }
 
 /* ---- reading ---- */

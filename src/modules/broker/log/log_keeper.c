@@ -348,7 +348,7 @@ void checkpoint_maybe(struct topic_log *log) {
     bool newer = log->durable_sequence > log->newest_sequence;
     bool older = log->durable_sequence > log->older_sequence;
     int64_t age_ms = (loop_now_ns(log->loop) - log->checkpoint_ns) / NS_PER_MS;
-    bool removal = removals_wait(log);
+    bool removal = removals_wait(log) || log->cleaner.waits;
     bool due = (newer && log->bytes_since_checkpoint >= log->limits.checkpoint_bytes) ||
                ((newer || (removal && older)) && age_ms >= log->limits.checkpoint_ms);
     /* A journal that fills up needs two checkpoints, however new they are. */

@@ -34,6 +34,7 @@ enum {
 };
 
 struct log_writer;
+struct swap_run;
 struct recovery;
 struct segment_writer;
 struct segment_view;
@@ -46,6 +47,7 @@ struct log_segment {
     int64_t max_timestamp_ms;
     int64_t first_timestamp_ms; /* of the first batch, but not later than our clock; -1: none */
     int64_t created_ms, appended_ms; /* first and last append by our clock; -1: not known */
+    uint64_t last_sequence;          /* the last frame of this run with a batch of it; 0: none */
 };
 
 struct epoch_start {
@@ -114,6 +116,11 @@ struct log_partition {
     struct offset_range *damage;
     struct producers *producers;
     struct list guards;
+    /* Compaction: offsets below are clean; when the first tombstone may go (0: none is kept);
+     * base offset, plus 1, of a segment found damaged (0: none); how often segments were swapped.
+     */
+    int64_t cleaned_to, tombstones_due_ms, damaged_from;
+    uint32_t swap_count;
 
     /* Batches in memory, oldest first: written, being flushed, durable, queued. A ring. */
     struct tail_batch **tail;
@@ -316,6 +323,19 @@ struct topic_log {
     enum { INDEXES_WAIT, INDEXES_ON_THE_WAY, INDEXES_WRITTEN } stop_indexes;
     bool clean; /* the marker of a clean stop was written */
 
+    /* compaction */
+    struct {
+        struct timer timer; /* until the next look */
+        bool busy;          /* a run, a swap or a sweep is under way */
+        bool stopping;      /* atomic */
+        bool sweep;         /* the last run of the log may have left files behind */
+        bool waits;         /* for the older checkpoint to cover what could be compacted */
+    } cleaner;
+    struct swap_run *swap;       /* from its frame until its files are in place */
+    bool swap_again;             /* the disk was full: the tick renames again */
+    struct list swap_held;       /* struct swap_waiter.link */
+    uint64_t recovered_sequence; /* of the start: segments may have frames up to it */
+
     /* reading */
     struct hashmap views;
     struct list views_lru;
@@ -371,6 +391,8 @@ uint32_t tail_find(const struct log_partition *partition, int64_t offset);
 /** tail_durable() - @batch has become durable: advance the high watermark and the segments */
 int tail_durable(struct topic_log *log, struct tail_batch *batch);
 void tail_evict(struct topic_log *log);
+/** tail_forget_written() - batches that end at or before @offset; their segments have less now */
+void tail_forget_written(struct topic_log *log, struct log_partition *partition, int64_t offset);
 /** tail_drop_topic() - forget what memory holds of a topic whose deletion is durable */
 void tail_drop_topic(struct topic_log *log, struct log_topic *topic);
 void tail_free(struct log_partition *partition);
@@ -495,7 +517,7 @@ void checkpoint_written(struct topic_log *log, const struct tail_batch *batch);
 void checkpoint_go_on(struct topic_log *log);
 
 /* ---- checkpoint.c ---- */
-enum { CHECKPOINT_VERSION = 2 };
+enum { CHECKPOINT_VERSION = 3 };
 struct checkpoint_header {
     unsigned version;
     struct uuid journal;
@@ -530,6 +552,24 @@ int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *r
 int recovery_run(struct topic_log *log);
 /** recovery_tell() - call on_event for what recovery found; frees @log->recovery */
 void recovery_tell(struct topic_log *log);
+
+/* ---- swap_run.c ---- */
+
+/* A read of files that are being replaced waits here. */
+struct swap_waiter {
+    struct list link;
+    void (*resume)(struct swap_waiter *waiter); /* begin anew */
+};
+/** swap_window_open() - files of @partition must not be opened by name now */
+bool swap_window_open(const struct topic_log *log, const struct log_partition *partition);
+void swap_hold(struct topic_log *log, struct swap_waiter *waiter);
+void swap_resume_held(struct topic_log *log);
+/** swap_names() - whether files of @partition (-1: any of the topic) are being replaced */
+bool swap_names(const struct topic_log *log, uint32_t topic, int32_t partition);
+void swap_go_on(struct topic_log *log); /* after a full disk */
+void swap_encode_pending(const struct topic_log *log, struct text *out);
+/** swap_decode_pending() - and finish them. Thread: recovery */
+int swap_decode_pending(struct topic_log *log, struct fields *in);
 
 /* ---- reader.c ---- */
 /** reader_forget() - close what is open of a segment; of all of a topic when @partition is -1 */

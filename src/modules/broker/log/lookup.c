@@ -14,6 +14,8 @@ struct lookup_job {
     struct log_job job;
     struct partition_lookup *lookup;
     struct log_topic *topic;
+    struct swap_waiter wait;
+    uint32_t swap_count; /* of the partition when the lookup began */
     struct segment_id id;
     uint64_t end; /* 0: not in a file */
     int64_t timestamp_ms;
@@ -28,6 +30,7 @@ struct lookup_job {
 
 static void lookup_destroy(struct log_job *base) {
     struct lookup_job *job = container_of(base, struct lookup_job, job);
+    list_remove(&job->wait.link);
     buf_unref(job->memory[0].buf);
     buf_unref(job->memory[1].buf);
     topic_unref(&job->topic->public);
@@ -165,6 +168,17 @@ static void take_memory(struct lookup_job *job, const struct log_partition *part
     }
 }
 
+/* As with reads: the segment is being replaced, or was meanwhile. */
+static void begin_again(struct swap_waiter *waiter) {
+    struct lookup_job *job = container_of(waiter, struct lookup_job, wait);
+    struct partition_lookup *lookup = job->lookup;
+    int status = partition_lookup(job->job.log, lookup);
+    log_job_finish(&job->job);
+    if (status != OP_WAIT) {
+        lookup->done(lookup, status);
+    }
+}
+
 static void lookup_done(struct work *work);
 
 /* Looks in one segment. OP_WAIT, or why not; @job is used up then. */
@@ -180,6 +194,11 @@ static int look_in(struct topic_log *log, struct lookup_job *job,
                                   segment->base_offset};
     job->end = segment->written_bytes;
     take_memory(job, partition);
+    job->swap_count = partition->swap_count;
+    if (swap_window_open(log, partition)) {
+        swap_hold(log, &job->wait);
+        return OP_WAIT;
+    }
     if (log_job_submit(&job->job, log->reader_worker)) {
         return TOPIC_E_FULL;
     }
@@ -198,6 +217,7 @@ static struct lookup_job *job_new(struct topic_log *log, struct partition_lookup
     topic_ref(&job->topic->public);
     log_job_init(log, &job->job, lookup_done, lookup_destroy);
     job->job.work.run = lookup_run;
+    job->wait.resume = begin_again;
     return job;
 }
 
@@ -224,6 +244,15 @@ static void lookup_done(struct work *work) {
     struct lookup_job *job = container_of(work, struct lookup_job, job.work);
     struct topic_log *log = job->job.log;
     struct partition_lookup *lookup = job->lookup;
+    const struct log_partition *partition = log_partition_of(lookup->partition);
+    if (job->swap_count != partition->swap_count) {
+        if (swap_window_open(log, partition)) {
+            swap_hold(log, &job->wait);
+        } else {
+            begin_again(&job->wait);
+        }
+        return;
+    }
     const struct log_segment *next = look_further(job);
     int status = job->status;
     lookup->gate = NULL;

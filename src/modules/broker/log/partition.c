@@ -96,7 +96,10 @@ int partition_log_start(struct topic_log *log, struct log_partition *partition, 
                         int64_t keep, uint64_t sequence) {
     struct segment_id id = {partition->topic->public.number, partition->public.index, 0};
     uint32_t gone = 0;
-    while (gone < partition->segment_count && partition->segments[gone].base_offset < keep) {
+    /* One that compaction has merged may begin below @keep and end behind it: it stays. */
+    while (gone < partition->segment_count && partition->segments[gone].base_offset < keep &&
+           (gone + 1 == partition->segment_count ||
+            partition->segments[gone + 1].base_offset <= keep)) {
         id.base_offset = partition->segments[gone++].base_offset;
         struct pending_removal removal = {.number = id.topic,
                                           .partition = id.partition,

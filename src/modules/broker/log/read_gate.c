@@ -237,7 +237,7 @@ static void rebuild_done(struct work *work) {
 
 void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
                           bool waiting_only) {
-    if (log->rebuilding || log->state != LOG_READY) {
+    if (log->rebuilding || log->state != LOG_READY || swap_names(log, id->topic, id->partition)) {
         return; /* one at a time: the next read of the other one asks again */
     }
     struct rebuild_job *job = calloc(1, sizeof *job);

@@ -216,6 +216,7 @@ static bool read_cache(struct topic_log *log, struct partition_read *read,
 
 static void read_destroy(struct log_job *base) {
     struct read_job *job = container_of(base, struct read_job, job);
+    list_remove(&job->wait.link);
     disk_close(job->opened);
     buf_unref(job->buf);
     segment_view_unref(job->view);
@@ -239,13 +240,33 @@ static void report_damage(struct topic_log *log, const struct partition_read *re
                      partition->topic->name, (int)partition->index, (long long)read->offset);
 }
 
+/* Its files are being replaced, or were, since it began: nothing of it counts. */
+static void begin_again(struct swap_waiter *waiter) {
+    struct read_job *job = container_of(waiter, struct read_job, wait);
+    struct partition_read *read = job->read;
+    int status = read_on(job->job.log, read, read->offset);
+    log_job_finish(&job->job);
+    if (status != OP_WAIT) {
+        read->done(read, status);
+    }
+}
+
 static void on_read_done(struct work *work) {
     struct read_job *job = container_of(work, struct read_job, job.work);
     struct topic_log *log = job->job.log;
     struct partition_read *read = job->read;
     struct segment_view *view = job->view;
     int status = job->status;
+    const struct log_partition *partition = log_partition_of(read->partition);
     read->gate = NULL;
+    if (job->swap_count != partition->swap_count) {
+        if (swap_window_open(log, partition)) {
+            swap_hold(log, &job->wait);
+        } else {
+            begin_again(&job->wait);
+        }
+        return;
+    }
     if (job->opened) {
         segment_view_adopt(view, job->opened);
         job->opened = NULL;
@@ -307,8 +328,14 @@ static int read_gate(struct topic_log *log, struct partition_read *read, struct 
             (struct segment_cursor){view->waypoints[at].position, view->waypoints[at].offset};
         job->start_known = true;
     }
+    job->wait.resume = begin_again;
+    job->swap_count = partition->swap_count;
     log_job_init(log, &job->job, on_read_done, read_destroy);
     job->job.work.run = read_run;
+    if (swap_window_open(log, partition)) {
+        swap_hold(log, &job->wait);
+        return OP_WAIT;
+    }
     if (log_job_submit(&job->job, log->reader_worker)) {
         return TOPIC_E_FULL;
     }

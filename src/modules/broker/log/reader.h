@@ -37,7 +37,9 @@ struct read_job {
     struct partition_read *read;
     struct log_topic *topic;   /* with a reference, as the view */
     struct segment_view *view; /* the loop's; the threads use @file */
-    struct disk_file *file;    /* the view's, NULL: to be opened */
+    struct swap_waiter wait;
+    uint32_t swap_count;    /* of the partition when the read began */
+    struct disk_file *file; /* the view's, NULL: to be opened */
     struct segment_id id;
     uint64_t end;
     int64_t offset, next_base;

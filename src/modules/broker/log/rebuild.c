@@ -196,6 +196,7 @@ int recovery_rebuild(struct recovery *recovery) {
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
                     "no valid checkpoint: every folder below topics/ is read");
     recovery->changed = recovery->holes_expected = recovery->need_syncfs = true;
+    log->cleaner.sweep = true;
     choose_journal(recovery);
     int r = walk_partition(recovery, topic_partition(log->registry, 0));
     if (!r) {

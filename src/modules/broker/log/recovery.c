@@ -375,6 +375,7 @@ static int sync_journal(struct recovery *recovery) {
 
 static int start_replaying(struct recovery *recovery, struct journal_file *current,
                            uint64_t position) {
+    recovery->log->cleaner.sweep = true;
     int r = confirm_found(recovery);
     if (!r) {
         r = scan(recovery);
@@ -534,6 +535,7 @@ int recovery_run(struct topic_log *log) {
     text_init(&body);
     int64_t begin_ns = clock_mono_ns(log->config.clock);
     int r = run(recovery, &body);
+    log->recovered_sequence = log->durable_sequence;
     if (!r) {
         log_writer_resume(log->writer, &log->journal_uuid, log->durable_sequence, log->current,
                           log->current->used);

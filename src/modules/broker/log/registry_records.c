@@ -10,6 +10,7 @@
  *   5 partitions_added   u32 number, i32 partitions: how many there are from now on
  *   6 log_start          u32 number, i32 partition, i64 log start offset, i64 keep: segments that
  *                        begin below this offset are gone
+ *   7 segments_swapped   swap.h
  *
  * Applying a record twice changes nothing. One that names a topic which is not there is about a
  * topic deleted further on, and is passed over.
@@ -18,6 +19,7 @@
  * covers the frame of the record, since a replay from there may write them once more (removal.c).
  */
 #include "registry.h"
+#include "swap.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -157,6 +159,7 @@ static int apply_record(struct topic_log *log, struct span value, uint64_t seque
     case REGISTRY_TOPIC_CONFIGURED:
         return registry_config_apply(log, span_of(bytes + 2, value.size - 2));
     case REGISTRY_SEGMENTS_SWAPPED:
+        return swap_apply(log, &in);
     default:
         return err_origin(BROKER_E_CORRUPT);
     }

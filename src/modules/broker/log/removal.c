@@ -71,7 +71,7 @@ struct names {
 
 static int collect_name(void *userdata, const char *name, bool is_dir) {
     struct names *names = userdata;
-    if (is_dir || strlen(name) >= SEGMENT_NAME_SIZE / 2) {
+    if (is_dir || strlen(name) >= SEGMENT_NAME_SIZE) {
         return 0;
     }
     strcpy(names->names[names->count++], name);
@@ -223,7 +223,8 @@ void removals_maybe(struct topic_log *log) {
     struct removal_job *job = NULL;
     for (uint32_t i = 0; i < log->removal_count; i++) {
         struct pending_removal *removal = &log->removals[i];
-        if (removal->under_way || removal->sequence > log->older_sequence) {
+        if (removal->under_way || removal->sequence > log->older_sequence ||
+            swap_names(log, removal->number, removal->partition)) {
             continue;
         }
         if (!job) {

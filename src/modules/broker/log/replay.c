@@ -61,7 +61,8 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
             .base_offset = batch->base_offset,
             .last_offset_delta = batch->last_offset_delta,
             .base_sequence = batch->base_sequence,
-            .last_sequence = producer_sequence_last(batch->base_sequence, batch->record_count),
+            .last_sequence =
+                producer_sequence_last(batch->base_sequence, batch->last_offset_delta + 1),
             .epoch = batch->producer_epoch,
         };
         r = producer_push(&partition->producers, batch->producer_id, &remember, end, now_ms);

@@ -98,6 +98,7 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     }
     segment_took(segment, batch->position, batch->batch.size, batch->max_timestamp_ms,
                  batch->appended_ms);
+    segment->last_sequence = batch->sequence;
     partition->public.high_watermark = tail_batch_end(batch);
     batch->state = BATCH_DURABLE;
     partition->tail_durable++;
@@ -119,6 +120,13 @@ void tail_evict(struct topic_log *log) {
         struct tail_batch *oldest = list_entry(log->tail.next, struct tail_batch, age_link);
         oldest->partition->tail_written--;
         pop_front(log, oldest->partition);
+    }
+}
+
+void tail_forget_written(struct topic_log *log, struct log_partition *partition, int64_t offset) {
+    while (partition->tail_written > 0 && tail_batch_end(tail_at(partition, 0)) <= offset) {
+        partition->tail_written--;
+        pop_front(log, partition);
     }
 }
 

@@ -7,6 +7,7 @@
  * Failure (DECISIONS "Failure"): topic_log_fail() is the one door. From there on nothing is
  * acknowledged and nothing new is written; readers go on with what is durable.
  */
+#include "cleaner.h"
 #include "log_private.h"
 
 #include <errno.h>
@@ -117,7 +118,7 @@ static bool anything_waits(const struct topic_log *log) {
     return log->unwritten_count > 0 || log->submits_in_flight > 0 || !list_empty(&log->pending) ||
            !list_empty(&log->throttled) || log->disk_full || log->removal_count > 0 ||
            log->durable_sequence > log->newest_sequence || log->checkpoint.under_way ||
-           log->state == LOG_STOPPING || !log->trimmed;
+           log->state == LOG_STOPPING || !log->trimmed || log->swap_again || log->cleaner.waits;
 }
 
 static void sweep_producers(struct topic_log *log) {
@@ -155,6 +156,7 @@ static void on_tick(struct timer *timer) {
     if (!log->failed) {
         tail_flush_again(log);
         checkpoint_go_on(log);
+        swap_go_on(log);
         if (!list_empty(&log->pending)) {
             append_flush_soon(log);
         }
@@ -205,6 +207,7 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     list_init(&log->views_lru);
     list_init(&log->changes);
     append_init(log);
+    cleaner_init(log);
     timer_init(&log->tick, log->loop, on_tick);
     retention_init(log);
     log->trimmed = true;
@@ -239,6 +242,7 @@ void topic_log_free(struct topic_log *log) {
     }
     timer_stop(&log->tick);
     retention_stop(log);
+    timer_stop(&log->cleaner.timer);
     list_remove(&log->flush_task.link);
     list_remove(&log->admit_task.link);
     struct list *link;
@@ -292,6 +296,7 @@ static void start_run(struct work *work) {
 static void started(struct topic_log *log, int status) {
     if (status == 0) {
         log->state = LOG_READY;
+        cleaner_start(log);
         log->sweep_due_ns = loop_now_ns(log->loop) + PRODUCER_SWEEP_MS * NS_PER_MS;
         journal_maintain(log);
         log_tick_soon(log);
@@ -452,7 +457,7 @@ void log_stop_continue(struct topic_log *log) {
             write_indexes(log);
         }
         if (log->stop_indexes == INDEXES_ON_THE_WAY || log->checkpoint.under_way ||
-            log->preparing) {
+            log->preparing || cleaner_busy(log)) {
             return;
         }
         if (!log->clean) {
@@ -469,6 +474,7 @@ void log_stop_continue(struct topic_log *log) {
 void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *userdata) {
     log->on_stopped = done;
     log->on_stopped_userdata = userdata;
+    cleaner_stop(log);
     if (log->state < LOG_STARTING) {
         log->failed = true; /* never started: nothing to finish */
         stop_workers(log);

@@ -48,11 +48,15 @@ struct topic_log_limits {
     int64_t checkpoint_ms;
     uint64_t checkpoint_bytes;
     int64_t producer_expiry_ms;
-    int64_t retention_check_ms; /* how often old segments are looked for */
+    int64_t retention_check_ms;        /* how often old segments are looked for */
+    int64_t cleaner_ms;                /* how often it is looked what to compact; 0: never */
+    uint64_t cleaner_memory_bytes;     /* of the map of keys */
+    uint64_t cleaner_bytes_per_second; /* read and written; 0: no limit */
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
     ((struct topic_log_limits){MIB(1), MIB(256), MIB(8), (uint64_t)1 << 30, MIB(8), 20000,         \
-                               1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000})
+                               1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000, 15000,     \
+                               MIB(4), 0})
 
 struct topic_log_config {
     struct loop *loop;
@@ -333,5 +337,8 @@ struct topic_log_stats {
     uint32_t topics, partitions, segments, open_files;
     uint64_t segments_removed, held_bytes; /* the latter as of the last look at retention */
     int64_t recovery_ms;
+    uint64_t compactions, compactions_failed, compaction_bytes_before, compaction_bytes_after;
+    uint64_t compaction_records_removed, compaction_ns_total;
+    uint64_t compaction_map_keys, compaction_map_bytes; /* of the last run */
 };
 void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_stats);

@@ -121,8 +121,10 @@ struct buf *fixture_batch(const struct batch_spec *spec) {
         memset(value, (int)(spec->tag + i), bytes);
         uint64_t tag = spec->tag + i;
         memcpy(value, &tag, sizeof tag);
-        record_batch_builder_add(&builder, spec->timestamp_ms + i, SPAN_NULL, span_of(value, bytes),
-                                 NULL, 0);
+        uint8_t key = spec->keys > 0 ? (uint8_t)(tag % spec->keys) : 0;
+        record_batch_builder_add(&builder, spec->timestamp_ms + i,
+                                 spec->keys > 0 ? span_of(&key, 1) : SPAN_NULL,
+                                 span_of(value, bytes), NULL, 0);
     }
     free(value);
     struct buf *buf = record_batch_builder_finish(&builder, 0);

@@ -71,6 +71,7 @@ struct batch_spec {
     int64_t producer_id; /* below 0: none */
     int16_t epoch;
     int32_t sequence;
+    unsigned keys; /* of so many, by tag; 0: records without key */
 };
 struct buf *fixture_batch(const struct batch_spec *spec);
 /** one_start() - append; frees itself never: one_free() after done */
