@@ -28,7 +28,8 @@ static void begin(struct fixture *f, uint64_t seed) {
 static void append_some(struct fixture *f, struct partition *partition, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
         struct batch_spec spec = {.records = 1,
-                                  .value_bytes = 10,
+                                  .value_bytes = 10 + (size_t)(partition->log_end_offset *
+                                                               partition->log_end_offset % 23),
                                   .tag = (uint64_t)partition->log_end_offset,
                                   .timestamp_ms = 1700000000000,
                                   .producer_id = -1,
@@ -151,6 +152,66 @@ static void test_log_compaction__memory_forgets_what_is_superseded(void **state)
     assert_in_range(read_all(&f, partition, 0), KEYS, 25);
     fixture_stop(&f);
     fixture_deinit(&f);
+}
+
+static int find_cleaned(void *userdata, const char *name, bool is_dir) {
+    const char *end = strrchr(name, '.');
+    return end && strcmp(end, ".cleaned") == 0;
+}
+
+static bool has_new_files(struct fixture *f, struct partition *partition) {
+    char folder[SEGMENT_NAME_SIZE];
+    segment_folder(partition->topic->number, 0, folder);
+    return disk_list(f->disk, folder, find_cleaned, NULL) == 1;
+}
+
+/* From its frame on the list has the new segments: a checkpoint before the renames must name them.
+ */
+static void test_log_compaction__a_checkpoint_amid_a_swap_lets_a_start_finish_it(void **state) {
+    unsigned amid = 0;
+    for (uint64_t seed = 100; seed < 180; seed++) {
+        struct fixture f;
+        begin(&f, seed);
+        struct partition *partition = fixture_topic(&f, "t", 1, compacted)->partitions[0];
+        append_some(&f, partition, 60);
+        fixture_until(&f, f.log->swap && !f.log->checkpoint.under_way && !f.log->mid_frame);
+        uint64_t sequence = f.log->durable_sequence;
+        checkpoint_begin(f.log, false);
+        while (f.log->swap && f.log->newest_sequence < sequence) {
+            fixture_step(&f);
+        }
+        amid += f.log->newest_sequence >= sequence && f.log->swap && has_new_files(&f, partition);
+        fixture_crash(&f, seed % 2);
+        assert_int_equal(fixture_start(&f), 0);
+        (void)read_all(&f, fixture_partition(&f, "t", 0), 0);
+        settle(&f);
+        assert_in_range(read_all(&f, fixture_partition(&f, "t", 0), 0), KEYS, 25);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+    assert_true(amid > 0);
+}
+
+/* Without any checkpoint the folders are read; the records of swaps long done change nothing. */
+static void test_log_compaction__survives_the_loss_of_both_checkpoints(void **state) {
+    for (uint64_t seed = 200; seed < 210; seed++) {
+        struct fixture f;
+        begin(&f, seed);
+        struct partition *partition = fixture_topic(&f, "t", 1, compacted)->partitions[0];
+        append_some(&f, partition, 60);
+        settle(&f);
+        append_some(&f, partition, 60);
+        fixture_crash(&f, seed % 2);
+        assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 0, 64, seed), 0);
+        assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.1", 0, 64, seed), 0);
+        assert_int_equal(fixture_start(&f), 0);
+        partition = fixture_partition(&f, "t", 0);
+        assert_int_equal(partition->log_end_offset, 120);
+        (void)read_all(&f, partition, 0);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
 }
 
 static void test_log_compaction__a_guard_never_yields(void **state) {
@@ -276,6 +337,8 @@ int main(void) {
         cmocka_unit_test(test_log_compaction__leaves_the_last_record_of_each_key),
         cmocka_unit_test(test_log_compaction__reads_and_lookups_go_on_meanwhile),
         cmocka_unit_test(test_log_compaction__memory_forgets_what_is_superseded),
+        cmocka_unit_test(test_log_compaction__a_checkpoint_amid_a_swap_lets_a_start_finish_it),
+        cmocka_unit_test(test_log_compaction__survives_the_loss_of_both_checkpoints),
         cmocka_unit_test(test_log_compaction__a_guard_never_yields),
         cmocka_unit_test(test_log_compaction__waits_for_min_compaction_lag),
         cmocka_unit_test(test_log_compaction__max_compaction_lag_forces_it),
