@@ -25,9 +25,11 @@
 
 enum {
     CHUNK_CAPACITY = 4096 - sizeof(struct conn_out) - 16, /* with malloc's own word below a page */
+    SMALL_CAPACITY = 1024 - sizeof(struct conn_out) - 16, /* of the first chunk of a queue */
     SMALL_SLICE = 512,                                    /* cheaper to copy than to send apart */
     POOL_NODES = 512,
     POOL_CHUNKS = 64,
+    POOL_SMALL = 1024, /* as many connections as libuv tells of in one turn */
     PARTS_MAX = 64,
     FLUSH_BUDGET = 1024 * 1024,
 };
@@ -49,14 +51,21 @@ static struct conn_out *piece_from_pool(struct conn_out **list, unsigned *count,
     return piece;
 }
 
-static struct conn_out *chunk_new(struct loop *loop, size_t capacity) {
+/* @first: of its queue. Most answers end there, so many connections fill little memory at once. */
+static struct conn_out *chunk_new(struct loop *loop, size_t capacity, bool first) {
     struct conn_pool *pool = &loop->conn_pool;
     struct conn_out *none = NULL;
     unsigned none_count = 0;
-    bool pooled = capacity <= CHUNK_CAPACITY;
-    capacity = MAX(capacity, (size_t)CHUNK_CAPACITY);
-    struct conn_out *chunk = pooled ? piece_from_pool(&pool->chunks, &pool->chunk_count, capacity)
-                                    : piece_from_pool(&none, &none_count, capacity);
+    struct conn_out *chunk;
+    if (first && capacity <= SMALL_CAPACITY) {
+        capacity = SMALL_CAPACITY;
+        chunk = piece_from_pool(&pool->small, &pool->small_count, capacity);
+    } else if (capacity <= CHUNK_CAPACITY) {
+        capacity = CHUNK_CAPACITY;
+        chunk = piece_from_pool(&pool->chunks, &pool->chunk_count, capacity);
+    } else {
+        chunk = piece_from_pool(&none, &none_count, capacity);
+    }
     if (chunk) {
         chunk->kind = CONN_OUT_CHUNK;
         chunk->data = chunk->bytes;
@@ -93,6 +102,8 @@ static void piece_free(struct loop *loop, struct conn_out *piece) {
     case CONN_OUT_CHUNK:
         if (piece->capacity == CHUNK_CAPACITY) {
             pool_put(&pool->chunks, &pool->chunk_count, POOL_CHUNKS, piece);
+        } else if (piece->capacity == SMALL_CAPACITY) {
+            pool_put(&pool->small, &pool->small_count, POOL_SMALL, piece);
         } else {
             free(piece);
         }
@@ -118,6 +129,7 @@ static void free_list(struct conn_out *piece) {
 void conn_pool_deinit(struct conn_pool *pool) {
     free_list(pool->nodes);
     free_list(pool->chunks);
+    free_list(pool->small);
     *pool = (struct conn_pool){0};
 }
 
@@ -168,7 +180,7 @@ void conn_write_copy(struct conn *conn, const void *data, size_t size) {
     while (size > 0) {
         struct conn_out *chunk = conn->out_last;
         if (!chunk || chunk->kind != CONN_OUT_CHUNK || chunk->room == 0) {
-            chunk = chunk_new(conn->loop, size);
+            chunk = chunk_new(conn->loop, size, !conn->out_first);
             if (!chunk) {
                 conn_fail(conn, err_origin(-ENOMEM));
                 return;

@@ -21,8 +21,10 @@ struct timer_heap {
 struct conn_pool {
     struct conn_out *nodes;
     struct conn_out *chunks;
+    struct conn_out *small;
     unsigned node_count;
     unsigned chunk_count;
+    unsigned small_count;
 };
 
 struct loop {

@@ -29,11 +29,14 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/bench")]
 os.environ.setdefault("EVENTBOX_BINARY", str(ROOT / "build/src/main/eventbox"))
 
 from group_rows import GROUP_ROWS  # noqa: E402
+from connection_rows import ROWS as CONNECTION_ROWS  # noqa: E402
 from log_rows import ROWS, chosen, log_rows  # noqa: E402
 from measure import Target, cpu_seconds, listener_pid, port_open, rss_mib  # noqa: E402
 from support.server import Eventbox, request, wait_for  # noqa: E402
 
 ROWS += GROUP_ROWS
+
+ROWS.extend(CONNECTION_ROWS)
 
 
 def start_ms(server):
@@ -136,6 +139,8 @@ UNITS = {
     "load_MiB": "MiB under load",
     "after_MiB": "MiB 20 s later",
     "MB": "MB",
+    "bytes": "B a connection",
+    "open_s": "s to open all",
 }
 
 

@@ -41,6 +41,7 @@ struct fetch_part {
     int64_t high_watermark, last_stable_offset, log_start_offset;
     struct fetch_chunks *chunks; /* NULL: nothing was read */
     size_t bytes;
+    size_t memory_bytes; /* of these, what is no file; counted in broker.answer_bytes */
 };
 
 enum fetch_kind { FETCH_SESSIONLESS, FETCH_FULL, FETCH_INCREMENTAL };
@@ -66,11 +67,12 @@ struct fetch {
     struct loop_task again; /* collect at the end of the turn */
     bool again_posted;
     bool parked;
-    bool waiting; /* its waiters are linked */
-    bool reading; /* waits for the disk */
-    bool woken;   /* while reading */
-    bool ended;   /* the deadline has passed, or the server drains */
-    bool at_once; /* some part has something that the client should know now */
+    bool waiting;         /* its waiters are linked */
+    bool reading;         /* waits for the disk */
+    size_t reading_bytes; /* counted in broker.answer_bytes meanwhile */
+    bool woken;           /* while reading */
+    bool ended;           /* the deadline has passed, or the server drains */
+    bool at_once;         /* some part has something that the client should know now */
     bool gone;
     struct partition_read read; /* of parts[next] */
 };

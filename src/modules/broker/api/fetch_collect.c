@@ -36,6 +36,8 @@ void fetch_drop_data(struct fetch_part *part) {
     free(part->chunks);
     part->chunks = NULL;
     part->bytes = 0;
+    part->fetch->broker->answer_bytes -= part->memory_bytes;
+    part->memory_bytes = 0;
 }
 
 void fetch_fail(struct fetch_part *part, int16_t error) {
@@ -151,6 +153,10 @@ static bool keep_chunks(struct fetch_part *part, struct partition_read *read) {
     }
     chunks->count = read->chunk_count;
     memcpy(chunks->chunks, read->chunks, read->chunk_count * sizeof chunks->chunks[0]);
+    for (unsigned i = 0; i < read->chunk_count; i++) {
+        part->memory_bytes += read->chunks[i].slice.buf ? read->chunks[i].slice.size : 0;
+    }
+    part->fetch->broker->answer_bytes += part->memory_bytes;
     read->chunk_count = 0; /* the references have moved */
     part->chunks = chunks;
     part->bytes = read->bytes;
@@ -179,6 +185,7 @@ static void on_read(struct partition_read *read, int status) {
     struct fetch *fetch = container_of(read, struct fetch, read);
 
     fetch->reading = false;
+    fetch->broker->answer_bytes -= fetch->reading_bytes;
     take_result(&fetch->parts[fetch->next++], status);
     collect(fetch);
 }
@@ -193,6 +200,11 @@ static void wait_everywhere(struct fetch *fetch) {
             partition_wait(fetch->parts[i].partition, &fetch->parts[i].waiter);
         }
     }
+}
+
+/* Where too much is on its way to peers already, each fetch gets one batch, so that all go on. */
+static size_t memory_left(const struct broker *broker) {
+    return broker->answer_bytes_max - MIN(broker->answer_bytes, broker->answer_bytes_max);
 }
 
 /* Reads parts[next]. Return false when the disk is asked and on_read() follows. */
@@ -219,12 +231,15 @@ static bool read_part(struct fetch *fetch) {
     read->chunk_count = 0;
     read->bytes = 0;
     read->gate = NULL;
+    read->max_bytes = MIN(read->max_bytes, memory_left(fetch->broker));
     if (read->max_bytes == 0 && !read->min_one_batch) {
         return true;
     }
     r = partition_read(fetch->broker->log, read);
     if (r == OP_WAIT) {
         fetch->reading = true;
+        fetch->reading_bytes = read->max_bytes;
+        fetch->broker->answer_bytes += read->max_bytes;
         wait_everywhere(fetch); /* what comes meanwhile must not be missed */
         return false;
     }

@@ -332,9 +332,6 @@ void handle_fetch(struct kafka_request *request) {
     fetch->request = request;
     fetch->broker = broker;
     fetch->max_bytes = MIN((size_t)MAX(body->max_bytes, 0), broker->fetch_max_bytes);
-    if (broker->answer_bytes > broker->answer_bytes_max) {
-        fetch->max_bytes = 1; /* too much is on its way to peers: a batch, so that all go on */
-    }
     request->parked = fetch;
     request->on_free = on_free;
     if (!is_level(body->isolation_level)) {

@@ -39,6 +39,7 @@ void harness_init(struct harness *h) {
         .auto_create_topics = true,
         .default_partitions = 4,
         .fetch_max_bytes = MIB(55),
+        .answer_bytes_max = MIB(64),
         .config = &h->config,
         .find_api = find_api,
     };
@@ -49,6 +50,7 @@ void harness_init(struct harness *h) {
 
 void harness_deinit(struct harness *h) {
     assert_int_equal(fake_log_leaks(h->log), 0);
+    assert_int_equal(h->broker.answer_bytes, 0);
     produce_deinit(&h->broker);
     fetch_sessions_free(h->broker.sessions);
     fake_log_free(h->log);

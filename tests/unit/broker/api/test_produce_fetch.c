@@ -579,6 +579,32 @@ static void test_fetch__sends_the_first_batch_whatever_its_size(void **state) {
     call_end(&call);
 }
 
+/* Memory of answers is bounded over all peers: then each fetch gets a batch, and goes on. */
+static void test_fetch__is_short_when_memory_of_answers_is_used_up(void **state) {
+    struct record_batch batch;
+    struct fetch_args args;
+    struct call call;
+
+    harness_topic(&h, "t", 2);
+    append_records(&h, "t", 50, 1000);
+    append_records(&h, "t", 50, 1000);
+    for (int slow = 0; slow < 2; slow++) {
+        h.broker.answer_bytes = h.broker.answer_bytes_max;
+        fake_log_slow_reads(h.log, slow);
+        fetch_args(&args, 0, 0);
+        call_start(&h, &call, FETCH, 11, &args.body);
+        harness_turn(&h);
+        fake_log_read(h.log);
+        call_wait(&h, &call);
+        assert_int_equal(record_batch_parse(first_row(&call)->records.span, &batch), 0);
+        assert_int_equal(batch.total_bytes, first_row(&call)->records.span.size);
+        call_end(&call);
+        assert_int_equal(h.broker.answer_bytes, h.broker.answer_bytes_max);
+        h.broker.answer_bytes = 0;
+    }
+    fake_log_slow_reads(h.log, false);
+}
+
 static void test_fetch__checks_the_range(void **state) {
     struct topic *topic = harness_topic(&h, "t", 1);
     struct fetch_args args;
@@ -760,6 +786,7 @@ int main(void) {
         TEST(test_fetch__answers_empty_at_the_deadline),
         TEST(test_fetch__waits_for_min_bytes),
         TEST(test_fetch__sends_the_first_batch_whatever_its_size),
+        TEST(test_fetch__is_short_when_memory_of_answers_is_used_up),
         TEST(test_fetch__checks_the_range),
         TEST(test_fetch__checks_the_leader_epoch),
         TEST(test_fetch__tells_a_diverging_epoch),
