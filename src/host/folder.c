@@ -76,8 +76,9 @@ static int take_lock(struct host *host) {
                          host->data_path, atoi(owner));
     }
     int size = snprintf(owner, sizeof owner, "%d\n", (int)getpid());
-    if (ftruncate(host->lock_fd, 0) || pwrite(host->lock_fd, owner, (size_t)size, 0) < 0) {
-        return refused(host, "lock", -errno);
+    /* In place, then cut: a full disk need not give a block for it, and costs only the number. */
+    if (pwrite(host->lock_fd, owner, (size_t)size, 0) < 0 || ftruncate(host->lock_fd, size)) {
+        return errno == ENOSPC || errno == EDQUOT ? 0 : refused(host, "lock", -errno);
     }
     return 0;
 }
@@ -187,6 +188,19 @@ int folder_note_store(struct host *host) {
     return write_meta(host);
 }
 
+/* The reserve is looked at first: on a full disk everything else needs what it gives back. */
+static int open_space(struct host *host) {
+    const struct space_config config = {
+        .disk = host->disk,
+        .low_bytes = (uint64_t)host->settings.disk_low_water_bytes,
+        .reserve_bytes = (uint64_t)host->settings.disk_reserve_bytes,
+        .on_change = health_space_changed,
+        .userdata = host,
+    };
+    int r = space_open(&config, &host->space);
+    return r ? refused(host, "free space", r) : 0;
+}
+
 int folder_open(struct host *host) {
     int r = make_parents(host->settings.data);
     r = r ? r : disk_system_new(host->settings.data, &host->disk);
@@ -198,10 +212,12 @@ int folder_open(struct host *host) {
         return refused(host, "cannot be found", -errno);
     }
     r = take_lock(host);
+    r = r ? r : open_space(host);
     return r ? r : open_meta(host);
 }
 
 void folder_close(struct host *host) {
+    space_free(host->space);
     if (host->disk) {
         disk_free(host->disk);
     }

@@ -126,6 +126,12 @@ enum {
     HOST_M_STORE_READ_QUEUE,
     HOST_M_CONSOLE_LINES,
     HOST_M_CONSOLE_DROPPED,
+    HOST_M_DISK_AVAILABLE,
+    HOST_M_DISK_LOW_WATER,
+    HOST_M_DISK_RESERVE,
+    HOST_M_DISK_LOW,
+    HOST_M_DISK_FULL,
+    HOST_M_DISK_FULL_TIMES,
 };
 
 const struct metric_row health_host_metrics[] = {
@@ -157,6 +163,19 @@ const struct metric_row health_host_metrics[] = {
                               "Log lines shown on the console."},
     [HOST_M_CONSOLE_DROPPED] = {"eventbox_console_dropped_lines_total", METRIC_COUNTER, NULL,
                                 "Log lines that the console was too slow for."},
+    [HOST_M_DISK_AVAILABLE] = {"eventbox_disk_available_bytes", METRIC_GAUGE, NULL,
+                               "Free bytes where the data lies, at the last look; what the reserve "
+                               "holds is not among them."},
+    [HOST_M_DISK_LOW_WATER] = {"eventbox_disk_low_water_bytes", METRIC_GAUGE, NULL,
+                               "Below so many free bytes eventbox_disk_low is 1."},
+    [HOST_M_DISK_RESERVE] = {"eventbox_disk_reserve_bytes", METRIC_GAUGE, NULL,
+                             "Bytes held back for a full disk; 0 while they are given up."},
+    [HOST_M_DISK_LOW] = {"eventbox_disk_low", METRIC_GAUGE, NULL,
+                         "1 while less than the low-water mark is free."},
+    [HOST_M_DISK_FULL] = {"eventbox_disk_full", METRIC_GAUGE, NULL,
+                          "1 while the disk is full and what adds is refused."},
+    [HOST_M_DISK_FULL_TIMES] = {"eventbox_disk_full_total", METRIC_COUNTER, NULL,
+                                "How often the disk was full."},
     {0},
 };
 
@@ -174,7 +193,9 @@ static void collect_host(void *userdata) {
     if (host->relay_running) {
         relay_stats(host->relay, &relay);
     }
+    struct space_stats space;
     console_stats(host->console, &console);
+    space_stats(host->space, &space);
     const int64_t values[] = {
         [HOST_M_READY] = gather_parts(host, NULL),
         [HOST_M_OUTBOX_ROWS] = store.outbox_rows,
@@ -191,10 +212,31 @@ static void collect_host(void *userdata) {
         [HOST_M_STORE_READ_QUEUE] = store.read_queued,
         [HOST_M_CONSOLE_LINES] = (int64_t)console.lines,
         [HOST_M_CONSOLE_DROPPED] = (int64_t)console.dropped_lines,
+        [HOST_M_DISK_AVAILABLE] = (int64_t)space.available_bytes,
+        [HOST_M_DISK_LOW_WATER] = (int64_t)space.low_bytes,
+        [HOST_M_DISK_RESERVE] = space.reserve_held ? (int64_t)space.reserve_bytes : 0,
+        [HOST_M_DISK_LOW] = space.state != SPACE_OK,
+        [HOST_M_DISK_FULL] = space.state == SPACE_FULL,
+        [HOST_M_DISK_FULL_TIMES] = (int64_t)space.full_times,
     };
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
         metric_set(&metrics[i], values[i]);
     }
+}
+
+void health_space_changed(void *userdata, enum space_state state) {
+    static const enum log_event lines[] = {
+        [SPACE_OK] = LOG_HOST_DISK_AGAIN,
+        [SPACE_LOW] = LOG_HOST_DISK_LOW,
+        [SPACE_FULL] = LOG_HOST_DISK_FULL,
+    };
+    struct host *host = userdata;
+    struct space_stats stats;
+    space_stats(host->space, &stats);
+    log_emit(&host->logger, lines[state], NULL, LOG_TEXT("data", host->data_path),
+             LOG_INT("available_bytes", (int64_t)stats.available_bytes),
+             LOG_INT("low_water_bytes", (int64_t)stats.low_bytes),
+             LOG_INT("reserve_bytes", (int64_t)stats.reserve_bytes));
 }
 
 void health_init_metrics(struct host *host) {
@@ -217,6 +259,21 @@ static void write_part(struct text *out, const char *part, enum module_health_st
     json_write_string(out, "state", span_text(state_names[state]));
     json_write_string(out, "detail", span_text(detail));
     json_write_object_end(out);
+}
+
+static bool check_space(struct host *host, struct text *out) {
+    struct space_stats stats;
+    char detail[200];
+    space_stats(host->space, &stats);
+    if (stats.state != SPACE_FULL) {
+        return true;
+    }
+    snprintf(detail, sizeof detail,
+             "the disk is full (%" PRIu64 " MiB free): what adds is refused, reads and deletes go "
+             "on, and all of it does again with %" PRIu64 " MiB",
+             stats.available_bytes >> 20, (stats.reserve_bytes + stats.full_bytes * 2) >> 20);
+    write_part(out, "disk", MODULE_FAILED, detail);
+    return false;
 }
 
 static bool check_store(struct host *host, struct text *out) {
@@ -282,6 +339,7 @@ static bool gather_parts(struct host *host, struct text *out) {
                    host->phase == HOST_STARTING ? MODULE_STARTING : MODULE_DRAINING,
                    host->phase == HOST_STARTING ? "starting" : "finishing what is in flight");
     }
+    ready &= check_space(host, out);
     ready &= check_store(host, out);
     ready &= check_relay(host, out);
     for (size_t i = 0; i < host->module_count; i++) {

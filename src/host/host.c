@@ -101,6 +101,10 @@ static size_t gather_migrations(const struct host *host, struct store_migration_
     return count;
 }
 
+static void on_store_full(void *userdata) {
+    space_met_full(((struct host *)userdata)->space);
+}
+
 static int open_store(struct host *host) {
     struct store_migration_set sets[1 + HOST_MODULES_MAX];
     const struct host_settings *settings = &host->settings;
@@ -121,6 +125,9 @@ static int open_store(struct host *host) {
         .reader_threads = (unsigned)settings->store_readers,
         .outbox_rows_max = settings->outbox_rows_max,
     };
+    config.wal_bytes_max = space_reserve_bytes(host->space) / 2;
+    config.on_full = on_store_full;
+    config.on_full_userdata = host;
     int r = store_open(&config, &host->store, &message);
     if (r) {
         host->store = NULL;
@@ -128,6 +135,7 @@ static int open_store(struct host *host) {
         return host_fail(host, r, "%s%s%s", named ? where : "", named ? ": " : "",
                          message ? message : err_text(r));
     }
+    store_set_full(host->store, space_state(host->space) == SPACE_FULL);
     return folder_note_store(host);
 }
 
@@ -172,6 +180,29 @@ static void on_relay_error(void *userdata, int status, const char *text) {
              LOG_TEXT("reason", text));
 }
 
+static void on_relay_behind(void *userdata, int64_t last_outbox_id, int64_t cursor) {
+    struct host *host = userdata;
+    log_emit(&host->logger, LOG_STORE_BEHIND, NULL, LOG_INT("database_event", last_outbox_id),
+             LOG_INT("log_event", cursor),
+             LOG_TEXT("remedy",
+                      "what was committed after the database's last event is gone from it; "
+                      "compare with topic users.snapshot, or restore a newer copy"));
+}
+
+/* What modules say about the keys of their topics. */
+static size_t gather_id_sources(const struct host *host, struct relay_id_source *sources) {
+    size_t count = 0;
+    for (size_t i = 0; i < host->module_count; i++) {
+        const struct topic_declaration *row = host->modules[i].module->topics;
+        for (; row && row->name && count < ARRAY_SIZE(host->id_sources); row++) {
+            if (row->id_table) {
+                sources[count++] = (struct relay_id_source){row->name, row->id_table};
+            }
+        }
+    }
+    return count;
+}
+
 static void on_relay_published(void *userdata, const struct trace *trace, const char *topic,
                                int64_t offset) {
     struct host *host = userdata;
@@ -201,6 +232,9 @@ static int step_start_relay(struct op *op) {
         .topics = host->topics,
         .copy_notifications = host->settings.copy_notifications,
         .batch_rows = (size_t)host->settings.relay_batch_rows,
+        .id_sources = host->id_sources,
+        .id_source_count = gather_id_sources(host, host->id_sources),
+        .on_behind = on_relay_behind,
         .on_error = on_relay_error,
         .on_published = on_relay_published,
         .userdata = host,
@@ -244,11 +278,32 @@ static int step_announce(struct op *op) {
     return OP_NEXT;
 }
 
+static void on_space(struct space_watcher *watcher, enum space_state state) {
+    struct host *host = container_of(watcher, struct host, space_watcher);
+    if (host->store) {
+        store_set_full(host->store, state == SPACE_FULL);
+    }
+}
+
+/* Before anything is opened: what a full disk refuses is known to everyone from the start. */
+static int step_watch_space(struct op *op) {
+    struct host *host = host_of(op);
+    host->space_watcher.changed = on_space;
+    space_watch(host->space, &host->space_watcher);
+    int r = space_start(host->space, host->loop, host->work);
+    return r ? host_fail(host, r, "free space cannot be watched: %s", err_text(r)) : OP_NEXT;
+}
+
 static const struct op_step start_steps[] = {
-    {"start_early", step_start_early}, {"open_store", step_open_store},
-    {"wait_early", step_wait_early},   {"declare_topics", step_declare_topics},
-    {"start_relay", step_start_relay}, {"start_modules", step_start_modules},
-    {"announce", step_announce},       {0},
+    {"watch_space", step_watch_space},
+    {"start_early", step_start_early},
+    {"open_store", step_open_store},
+    {"wait_early", step_wait_early},
+    {"declare_topics", step_declare_topics},
+    {"start_relay", step_start_relay},
+    {"start_modules", step_start_modules},
+    {"announce", step_announce},
+    {0},
 };
 
 /* ---- draining ---- */
@@ -338,6 +393,17 @@ static int step_close_store(struct op *op) {
     return op_wait(op, NULL);
 }
 
+static void on_space_stopped(void *userdata) {
+    op_resume(userdata, 0);
+}
+
+static int step_stop_space(struct op *op) {
+    struct host *host = host_of(op);
+    space_unwatch(&host->space_watcher);
+    space_stop(host->space, on_space_stopped, op);
+    return op_wait(op, NULL);
+}
+
 static void on_console_stopped(void *userdata) {
     op_resume(userdata, 0);
 }
@@ -352,10 +418,15 @@ static int step_stop_console(struct op *op) {
 }
 
 static const struct op_step drain_steps[] = {
-    {"stop_listeners", step_stop_listeners}, {"stop_modules", step_stop_modules},
-    {"drain_relay", step_drain_relay},       {"flush_logs", step_flush_logs},
-    {"stop_early", step_stop_early},         {"close_store", step_close_store},
-    {"stop_console", step_stop_console},     {0},
+    {"stop_listeners", step_stop_listeners},
+    {"stop_modules", step_stop_modules},
+    {"drain_relay", step_drain_relay},
+    {"flush_logs", step_flush_logs},
+    {"stop_early", step_stop_early},
+    {"close_store", step_close_store},
+    {"stop_space", step_stop_space},
+    {"stop_console", step_stop_console},
+    {0},
 };
 
 static void on_drained(struct op *op, int status) {

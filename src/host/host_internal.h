@@ -12,6 +12,7 @@
 #include "console.h"
 #include "metric_internal.h"
 #include "settings.h"
+#include "space.h"
 
 #include <eventbox/base/uuid.h>
 #include <eventbox/host/host.h>
@@ -69,6 +70,8 @@ struct host {
     struct random *random;
     struct work_port *work;
     struct disk *disk;
+    struct space *space;
+    struct space_watcher space_watcher;
     int lock_fd;
     char *data_path;
     char cluster_id[UUID_BASE64_SIZE];
@@ -85,6 +88,7 @@ struct host {
     bool needs_store;
     struct store *store;
     struct topic_port *topics;
+    struct relay_id_source id_sources[8];
     struct relay *relay; /* NULL until it runs */
     bool relay_running;
 
@@ -132,6 +136,10 @@ extern const struct http_route health_routes[];
 int health_service_init(struct host_module *module);
 void health_init_metrics(struct host *host);
 extern const struct metric_row health_host_metrics[];
+
+/** health_space_changed() - the line that tells of a disk that fills up, is full, or has room again
+ */
+void health_space_changed(void *userdata, enum space_state state);
 
 /* banner.c */
 void banner_print(struct host *host);

@@ -243,6 +243,7 @@ int registry_init_module(struct host_module *module) {
         .random = host->random,
         .work = host->work,
         .disk = host->disk,
+        .space = host->space,
         .store = host->store,
         .topics = host->topics,
         .log = &module->logger,

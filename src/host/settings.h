@@ -12,6 +12,7 @@ struct host_settings {
     int log_format;
     int64_t log_buffer_bytes;
     int64_t drain_ms;
+    int64_t disk_low_water_bytes, disk_reserve_bytes;
     bool copy_notifications;
     int64_t relay_batch_rows, outbox_rows_max;
     int64_t store_readers, store_read_queue, store_write_queue;

@@ -1,6 +1,7 @@
 /* The wrappers of the disk port. */
 #include "disk_internal.h"
 
+#include <eventbox/base/error.h>
 #include <string.h>
 
 int disk_open(struct disk *disk, const char *path, unsigned flags, struct disk_file **ret_file) {
@@ -28,6 +29,23 @@ int disk_pwritev(struct disk_file *file, const struct iovec *parts, int count, u
 
 int disk_sync(struct disk_file *file) {
     return file->disk->ops->sync(file);
+}
+
+static int write_zeros(struct disk_file *file, uint64_t size) {
+    static const uint8_t zeros[64 << 10];
+    uint64_t at = 0;
+    int r = disk_size(file, &at);
+    while (!r && at < size) {
+        size_t count = MIN(sizeof zeros, (size_t)(size - at));
+        r = disk_pwrite(file, zeros, count, at);
+        at += count;
+    }
+    return r;
+}
+
+int disk_allocate(struct disk_file *file, uint64_t size) {
+    int r = file->disk->ops->allocate ? file->disk->ops->allocate(file, size) : DISK_E_UNSUPPORTED;
+    return r == DISK_E_UNSUPPORTED ? write_zeros(file, size) : r;
 }
 
 int disk_truncate(struct disk_file *file, uint64_t size) {

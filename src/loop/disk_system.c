@@ -197,6 +197,17 @@ static int system_sync(struct disk_file *base) {
     return r < 0 ? failure(errno) : 0;
 }
 
+static int system_allocate(struct disk_file *base, uint64_t size) {
+    int r;
+    do {
+        r = fallocate(file_of(base)->fd, 0, 0, (off_t)size);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+        return DISK_E_UNSUPPORTED;
+    }
+    return r < 0 ? failure(errno) : 0;
+}
+
 static int system_truncate(struct disk_file *base, uint64_t size) {
     int r;
     do {
@@ -350,6 +361,7 @@ static const struct disk_ops system_ops = {
     .pread = system_pread,
     .pwritev = system_pwritev,
     .sync = system_sync,
+    .allocate = system_allocate,
     .truncate = system_truncate,
     .size = system_size,
     .fd = system_fd,

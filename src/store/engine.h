@@ -57,6 +57,8 @@ struct store_engine_ops {
     bool (*column_is_null)(struct store_stmt *stmt, int column);
     struct span (*column_bytes)(struct store_stmt *stmt, int column, bool text);
     int64_t (*changes)(struct store_stmt *stmt);
+    /* The largest id that @table ever gave out; 0: none. */
+    int (*last_id)(struct store_tx *tx, const char *table, int64_t *ret_id);
     /* Ids of @table given out from now on are above @id. */
     int (*raise_id)(struct store_tx *tx, const char *table, int64_t id);
 };
@@ -74,7 +76,10 @@ struct store {
     /* Loop only. */
     unsigned write_pending, read_pending;
     uint64_t write_jobs, read_jobs, refused_jobs;
-    bool closing;
+    bool closing, full;
+    void (*on_full)(void *userdata);
+    void *on_full_userdata;
+    uint64_t wal_bytes_max;
     void (*on_closed)(void *userdata);
     void *closed_userdata;
     void (*on_outbox)(void *userdata); /* the relay's: rows were added and are durable */
@@ -98,6 +103,8 @@ void store_note_error(struct store *store, const char *text);
 void store_fail(struct store *store);
 /** store_on_outbox() - @on_outbox on the loop after each commit that added rows; NULL removes it */
 void store_on_outbox(struct store *store, void (*on_outbox)(void *userdata), void *userdata);
+/** store_last_id() - see store_engine_ops.last_id */
+int store_last_id(struct store_tx *tx, const char *table, int64_t *ret_id);
 /** store_raise_id() - see store_engine_ops.raise_id */
 int store_raise_id(struct store_tx *tx, const char *table, int64_t id);
 

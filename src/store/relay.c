@@ -1,6 +1,9 @@
 /*
  * The relay: outbox rows become records of the topic log, in id order, each exactly once.
  *
+ * A start, and a look at the log after an unknown outcome, is FINDING (the cursor), CHECKING (is
+ * the database as far?), and if it is not SCANNING (ids in the log) and RAISING.
+ *
  *                 cursor read         rows read           appended
  *     FINDING ──────────────► READING ─────────► APPENDING ─────────► READING ...
  *        ▲                      ▲  │ none                │ log full: the same rows again
@@ -12,14 +15,16 @@
  * these rows are one append, so the log holds both or neither. Rows are read above the cursor only.
  * Deleting rows is housekeeping: a crash before it leaves rows that nobody reads again.
  *
- * The cursor leads the outbox when the database was restored from an older copy. New rows must not
- * take ids that the log has seen, or they would be skipped: the ids are raised before anything
- * else.
+ * The cursor leads the outbox when the database was restored from an older copy, or when damage in
+ * the first frame of its WAL made SQLite drop what it had committed. New rows must not take ids
+ * that the log has seen: outbox rows would be skipped, users' ids would name two people. So the ids
+ * are raised before anything is written.
  */
 #include "engine.h"
 #include "outbox_table.h"
 #include "records.h"
 #include "relay_cursor.h"
+#include "relay_ids.h"
 
 #include <errno.h>
 #include <eventbox/loop/timer.h>
@@ -42,7 +47,7 @@ enum {
 static const char ORIGIN_HEADER[] = "eventbox-origin";
 static const char TRACE_HEADER[] = "traceparent";
 
-enum relay_state { FINDING, RAISING, IDLE, READING, APPENDING, WAITING };
+enum relay_state { FINDING, CHECKING, SCANNING, RAISING, IDLE, READING, APPENDING, WAITING };
 
 struct relay {
     struct relay_config config;
@@ -62,8 +67,10 @@ struct relay {
 
     char origin[UUID_TEXT_SIZE];
     struct relay_cursor cursor_reader;
-    int64_t cursor;  /* rows up to here are in the log */
-    int64_t removed; /* rows up to here are deleted */
+    struct relay_ids id_reader;
+    int64_t last_outbox_id; /* that the database ever gave out */
+    int64_t cursor;         /* rows up to here are in the log */
+    int64_t removed;        /* rows up to here are deleted */
 
     /* The batch in hand. */
     size_t rows_max;
@@ -92,8 +99,8 @@ static void find_cursor(struct relay *relay);
 /* ---- ending ---- */
 
 static bool is_busy(const struct relay *relay) {
-    return relay->removing || relay->state == FINDING || relay->state == RAISING ||
-           relay->state == READING || relay->state == APPENDING;
+    return relay->removing || relay->state <= RAISING || relay->state == READING ||
+           relay->state == APPENDING;
 }
 
 static void free_relay(struct relay *relay) {
@@ -494,10 +501,19 @@ static void on_remove_due(struct timer *timer) {
 
 /* ---- starting ---- */
 
+/* All in one transaction: a crash in between must find the database still behind. */
 static int raise_body(struct store_tx *tx, struct store_job *job) {
     struct relay *relay = container_of(job, struct relay, job);
     int r = store_raise_id(tx, "outbox", relay->cursor);
+    for (size_t i = 0; i < relay->config.id_source_count && r == 0; i++) {
+        r = store_raise_id(tx, relay->config.id_sources[i].table, relay->id_reader.largest[i]);
+    }
     return r == 0 ? outbox_remove(tx, relay->cursor) : err_trace(r);
+}
+
+static int check_body(struct store_tx *tx, struct store_job *job) {
+    struct relay *relay = container_of(job, struct relay, job);
+    return store_last_id(tx, "outbox", &relay->last_outbox_id);
 }
 
 static void start_failed(struct relay *relay, int status) {
@@ -512,28 +528,78 @@ static void start_failed(struct relay *relay, int status) {
     }
 }
 
+/* One of the steps of a start, or of a look at the log's cursor later on, has failed. */
+static void find_failed(struct relay *relay, int status, const char *what) {
+    relay->state = IDLE;
+    if (!relay->started) {
+        start_failed(relay, status);
+    } else {
+        report(relay, status, what);
+        wait_and(relay, on_find_again);
+    }
+}
+
+static void found(struct relay *relay) {
+    if (!relay->started) {
+        relay->started = true;
+        relay->on_started(relay->started_userdata, 0);
+    }
+    if (relay->cursor > relay->removed) {
+        timer_start_ms(&relay->remove_timer, REMOVE_AFTER_MS); /* what a crash has left */
+    }
+    if (relay->state == IDLE) { /* the callback may have begun to drain */
+        read_rows(relay);
+    }
+}
+
 static void on_raised(struct store_job *job, int status) {
     struct relay *relay = container_of(job, struct relay, job);
     relay->state = IDLE;
     if (is_over(relay)) {
         return;
     }
-    if (status != 0 && !relay->started) {
-        start_failed(relay, status);
-        return;
-    }
     if (status != 0) {
-        report(relay, status, "the outbox could not be read");
-        wait_and(relay, on_find_again);
+        find_failed(relay, status, "ids of the database could not be raised");
         return;
     }
     relay->removed = relay->cursor;
-    if (!relay->started) {
-        relay->started = true;
-        relay->on_started(relay->started_userdata, 0);
+    if (relay->config.on_behind) {
+        relay->config.on_behind(relay->config.userdata, relay->last_outbox_id, relay->cursor);
     }
-    if (relay->state == IDLE) { /* the callback may have begun to drain */
-        read_rows(relay);
+    found(relay);
+}
+
+static void on_ids(struct relay_ids *ids, int status) {
+    struct relay *relay = container_of(ids, struct relay, id_reader);
+    relay->state = IDLE;
+    if (is_over(relay)) {
+        return;
+    }
+    if (status == 0) {
+        relay->state = RAISING;
+        relay->job.body = raise_body;
+        relay->job.done = on_raised;
+        status = store_write(relay->config.store, &relay->job);
+    }
+    if (status != 0) {
+        find_failed(relay, status, "the ids in the log could not be read");
+    }
+}
+
+static void on_checked(struct store_job *job, int status) {
+    struct relay *relay = container_of(job, struct relay, job);
+    relay->state = IDLE;
+    if (is_over(relay)) {
+        return;
+    }
+    if (status != 0) {
+        find_failed(relay, status, "the outbox could not be read");
+    } else if (relay->last_outbox_id >= relay->cursor) {
+        found(relay);
+    } else {
+        relay->state = SCANNING;
+        relay->id_reader.done = on_ids;
+        relay_ids_read(&relay->id_reader);
     }
 }
 
@@ -545,16 +611,13 @@ static void on_cursor(struct relay_cursor *cursor, int status, int64_t id) {
     }
     if (status == 0) {
         relay->cursor = id;
-        relay->state = RAISING;
-        relay->job.body = raise_body;
-        relay->job.done = on_raised;
-        status = store_write(relay->config.store, &relay->job);
+        relay->state = CHECKING;
+        relay->job.body = check_body;
+        relay->job.done = on_checked;
+        status = store_read(relay->config.store, &relay->job);
     }
-    if (status != 0 && !relay->started) {
-        start_failed(relay, status);
-    } else if (status != 0) {
-        report(relay, status, "the relay's cursor could not be read");
-        wait_and(relay, on_find_again);
+    if (status != 0) {
+        find_failed(relay, status, "the relay's cursor could not be read");
     }
 }
 
@@ -588,6 +651,12 @@ int relay_start(const struct relay_config *config, void (*started)(void *userdat
     uuid_format(store_uuid(config->store), relay->origin);
     relay->cursor_reader.topics = config->topics;
     relay->cursor_reader.loop = config->loop;
+    relay->id_reader.topics = config->topics;
+    relay->id_reader.loop = config->loop;
+    relay->id_reader.origin = relay->origin;
+    relay->id_reader.sources = config->id_sources;
+    relay->id_reader.source_count = MIN(config->id_source_count, (size_t)RELAY_ID_SOURCES_MAX);
+    relay->config.id_source_count = relay->id_reader.source_count;
     memcpy(relay->cursor_reader.key, relay->origin, sizeof relay->origin);
     store_on_outbox(config->store, on_wake, relay);
     relay->state = FINDING;

@@ -150,6 +150,9 @@ int store_open(const struct store_config *config, struct store **ret_store,
     store->random = config->random;
     store->write_max = config->write_queue_max ? config->write_queue_max : QUEUE_MAX_DEFAULT;
     store->read_max = config->read_queue_max ? config->read_queue_max : QUEUE_MAX_DEFAULT;
+    store->on_full = config->on_full;
+    store->on_full_userdata = config->on_full_userdata;
+    store->wal_bytes_max = config->wal_bytes_max;
     store->outbox_max = config->outbox_rows_max ? config->outbox_rows_max : OUTBOX_MAX_DEFAULT;
     pthread_mutex_init(&store->error_mutex, NULL);
     r = ops->open(store, config, location, &store->engine);
@@ -205,6 +208,10 @@ void store_close(struct store *store, void (*on_closed)(void *userdata), void *u
     worker_stop(store->readers, on_readers_stopped, store);
 }
 
+void store_set_full(struct store *store, bool full) {
+    store->full = full;
+}
+
 const struct uuid *store_uuid(const struct store *store) {
     return &store->uuid;
 }
@@ -215,6 +222,7 @@ static void on_job_done(struct work *work) {
     struct store_job *job = container_of(work, struct store_job, work);
     struct store *store = job->store;
     bool added = job->added_outbox && job->status == 0;
+    bool full = job->status == STORE_E_FULL;
 
     if (job->write) {
         store->write_pending--;
@@ -222,6 +230,9 @@ static void on_job_done(struct work *work) {
         store->read_pending--;
     }
     job->done(job, job->status); /* may free the job */
+    if (full && store->on_full) {
+        store->on_full(store->on_full_userdata);
+    }
     if (added && store->on_outbox) {
         store->on_outbox(store->outbox_userdata);
     }
@@ -237,6 +248,10 @@ static int submit(struct store *store, struct store_job *job, bool write) {
     }
     if (write && has_failed(store)) {
         return err_origin(STORE_E_FAILED);
+    }
+    if (write && job->grows && store->full) {
+        store->refused_jobs++;
+        return err_origin(STORE_E_FULL);
     }
     if (*pending >= (write ? store->write_max : store->read_max)) {
         store->refused_jobs++;
@@ -382,6 +397,10 @@ int store_run(struct store_stmt *stmt, int64_t *ret_changes) {
         *ret_changes = stmt->ops->changes(stmt);
     }
     return r;
+}
+
+int store_last_id(struct store_tx *tx, const char *table, int64_t *ret_id) {
+    return tx->ops->last_id(tx, table, ret_id);
 }
 
 int store_raise_id(struct store_tx *tx, const char *table, int64_t id) {

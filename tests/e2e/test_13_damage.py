@@ -57,3 +57,26 @@ def test_database_removed__start_is_refused_in_one_line(make_eventbox):
         path.write_bytes(content)
     server.start()
     assert [u["username"] for u in server.user_service("GET", "/users/").json] == ["kept"]
+
+
+def test_wal_damaged_at_its_beginning__ids_go_on_above_all_that_the_log_names(make_eventbox):
+    """SQLite reads a WAL up to its first bad frame: rows that were acknowledged are gone without a word."""
+    server = make_eventbox().start()
+    assert server.register("kept").json["id"] == 1
+    assert server.stop() == 0  # moves the WAL into the database
+    server.start()
+    assert [server.register(name).json["id"] for name in ("lost", "lost2")] == [2, 3]
+    wait_for(lambda: server.consume("users.snapshot").count("lost") >= 2, what="the events in the log")
+    server.kill()
+    wal = server.data / "eventbox.db-wal"
+    data = bytearray(wal.read_bytes())
+    data[32 + 24 + 100] ^= 0xFF  # in the page of the first frame
+    wal.write_bytes(data)
+    server.start()
+    line = next(x for x in server.log_lines() if x["action"] == "database_behind")
+    assert line["level"] == "ERROR" and line["details"]["database_event"] < line["details"]["log_event"]
+    assert server.register("next").json["id"] == 4
+    assert wait_for(lambda: [x for x in server.consume("user_created", "%k\n").split() if x == "4"], what="its event")
+    assert server.stop() == 0
+    server.start()
+    assert sum(x["action"] == "database_behind" for x in server.log_lines()) == 1

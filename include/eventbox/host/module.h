@@ -15,6 +15,7 @@
 #include <eventbox/host/conf.h>
 #include <eventbox/host/log.h>
 #include <eventbox/host/metric.h>
+#include <eventbox/host/space.h>
 #include <eventbox/http/client.h>
 #include <eventbox/http/route.h>
 #include <eventbox/loop/disk.h>
@@ -37,6 +38,7 @@ struct module_context {
     struct random *random;
     struct work_port *work;
     struct disk *disk;         /* the data folder */
+    struct space *space;       /* room on its disk */
     struct store *store;       /* "store" */
     struct topic_port *topics; /* "topics"; NULL in the module that provides it */
     struct logger *log;        /* bound to the module's service name */

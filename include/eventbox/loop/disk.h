@@ -47,6 +47,9 @@ struct disk_ops {
     /* Writes everything or fails; after a failure any part may have been written. */
     int (*pwritev)(struct disk_file *file, const struct iovec *parts, int count, uint64_t offset);
     int (*sync)(struct disk_file *file); /* fdatasync */
+    /* Give the file blocks of its own up to @size bytes, zeros where there were none. Optional:
+     * disk_allocate() writes zeros instead. */
+    int (*allocate)(struct disk_file *file, uint64_t size);
     int (*truncate)(struct disk_file *file, uint64_t size);
     int (*size)(struct disk_file *file, uint64_t *ret_size);
     /* For sendfile and page-cache probes; -1 where there is no descriptor (simulation). */
@@ -71,6 +74,8 @@ int disk_pread(struct disk_file *file, void *data, size_t size, uint64_t offset,
 int disk_pwrite(struct disk_file *file, const void *data, size_t size, uint64_t offset);
 int disk_pwritev(struct disk_file *file, const struct iovec *parts, int count, uint64_t offset);
 int disk_sync(struct disk_file *file);
+/** disk_allocate() - what is written below @size from now on finds room, whatever others take */
+int disk_allocate(struct disk_file *file, uint64_t size);
 int disk_truncate(struct disk_file *file, uint64_t size);
 int disk_size(struct disk_file *file, uint64_t *ret_size);
 int disk_fd(struct disk_file *file);

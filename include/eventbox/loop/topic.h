@@ -92,6 +92,8 @@ struct topic_declaration {
     /* Who of the module reads it, under the name that it subscribes with: retention keeps what it
      * has not read, from the declaration on, also while it is not subscribed. May be NULL. */
     const char *consumer;
+    /* Keys are decimal ids of rows of this table of the module; may be NULL. */
+    const char *id_table;
 };
 
 struct topic_port {

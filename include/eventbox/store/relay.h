@@ -9,6 +9,11 @@
 
 struct relay;
 
+/* Keys of @topic (one partition) are decimal ids of rows of @table. */
+struct relay_id_source {
+    const char *topic, *table;
+};
+
 struct relay_config {
     struct loop *loop;
     struct store *store;
@@ -16,6 +21,11 @@ struct relay_config {
     bool copy_notifications; /* copies records of `notification` to `notifications` in the same
                                 append */
     size_t batch_rows;       /* outbox rows a append; 256 */
+    const struct relay_id_source *id_sources; /* borrowed; at most 8 */
+    size_t id_source_count;
+    /* The log is ahead of the database, which has lost what it had committed (a damaged WAL, an
+     * older copy): ids are raised above all that the log names. Before @started. Optional. */
+    void (*on_behind)(void *userdata, int64_t last_outbox_id, int64_t cursor);
     /* A failure that repeats: text for the log. Optional. */
     void (*on_error)(void *userdata, int status, const char *text);
     /* One row was published; for the log and the demo: topic and offset of the first record.
@@ -38,8 +48,8 @@ struct relay_stats {
  */
 
 /**
- * relay_start() - read the cursor, raise the outbox's AUTOINCREMENT if it leads the outbox, then
- * run
+ * relay_start() - read the cursor; if it leads the outbox raise the ids of outbox and id_sources;
+ * then run. Writes nothing when all is as it should be, so that it starts on a full disk, too
  * @started: once, after the return; with a status other than 0 the relay has freed itself
  */
 int relay_start(const struct relay_config *config, void (*started)(void *userdata, int status),

@@ -50,6 +50,9 @@ struct store_config {
     unsigned write_queue_max, read_queue_max; /* jobs not yet done; 0: 4,096 */
     unsigned reader_threads;                  /* 0: 2 */
     int64_t outbox_rows_max;                  /* outbox_add() refuses beyond; 0: 1,000,000 */
+    uint64_t wal_bytes_max; /* beyond it readers are waited for; 0: 32 MiB, and never more */
+    void (*on_full)(void *userdata); /* a job met a full disk; on the loop; optional */
+    void *on_full_userdata;
 };
 
 /**
@@ -63,6 +66,8 @@ int store_open(const struct store_config *config, struct store **ret_store,
 /** store_close() - finish queued jobs, checkpoint the WAL, close; then @on_closed on the loop;
  * frees */
 void store_close(struct store *store, void (*on_closed)(void *userdata), void *userdata);
+/** store_set_full() - whether jobs that add are refused from now on */
+void store_set_full(struct store *store, bool full);
 /** store_uuid() - made with the database; tells a restored or foreign one from ours */
 const struct uuid *store_uuid(const struct store *store);
 
@@ -73,6 +78,7 @@ struct store_job {
     int (*body)(struct store_tx *tx, struct store_job *job);
     void (*done)(struct store_job *job, int status); /* on the loop, exactly once */
     int status;
+    bool grows;               /* in: it adds; refused with STORE_E_FULL while the disk is full */
     struct store *store;      /* private */
     bool write, added_outbox; /* private */
 };

@@ -12,8 +12,12 @@ LOG_EVENT(LOG_HOST_STOPPED,        LOG_LEVEL_INFO,  "stopped",             "even
 LOG_EVENT(LOG_HOST_RELOADED,       LOG_LEVEL_INFO,  "reloaded",            "settings were read again")
 LOG_EVENT(LOG_HOST_RELOAD_FAILED,  LOG_LEVEL_ERROR, "reload_failed",       "settings were not changed")
 LOG_EVENT(LOG_HOST_FAILED,         LOG_LEVEL_FATAL, "failed",              "eventbox cannot go on")
+LOG_EVENT(LOG_HOST_DISK_LOW,       LOG_LEVEL_WARN,  "disk_low",            "the disk fills up: less is free than the low-water mark")
+LOG_EVENT(LOG_HOST_DISK_FULL,      LOG_LEVEL_ERROR, "disk_full",           "the disk is full: what adds is refused until there is room, reads and deletes go on")
+LOG_EVENT(LOG_HOST_DISK_AGAIN,     LOG_LEVEL_INFO,  "disk_again",          "there is room on the disk again")
 LOG_EVENT(LOG_HTTP_REQUEST,        LOG_LEVEL_DEBUG, "http_request",        "request answered")
 LOG_EVENT(LOG_HTTP_REJECTED,       LOG_LEVEL_WARN,  "http_rejected",       "connection closed: not a valid HTTP request")
+LOG_EVENT(LOG_STORE_BEHIND,        LOG_LEVEL_ERROR, "database_behind",     "the database has lost what it had committed: the topic log is ahead; ids go on above all that the log names")
 LOG_EVENT(LOG_RELAY_PUBLISHED,     LOG_LEVEL_INFO,  "event_published",     "event appended to its topics")
 LOG_EVENT(LOG_RELAY_ERROR,         LOG_LEVEL_ERROR, "relay_error",         "outbox rows could not be published yet")
 

@@ -27,6 +27,7 @@ struct broker_settings {
 struct broker_module {
     struct broker_settings settings;
     struct module_context context;
+    struct space_watcher space_watcher;
     struct topic_log *log;
     struct coordinator *coordinator;
     struct broker_topics *topics;

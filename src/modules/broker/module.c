@@ -408,6 +408,22 @@ static void on_log_event(void *userdata, enum topic_log_event event, const char 
     };
     struct broker_module *broker = userdata;
     log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("what", text));
+    if (event == TOPIC_LOG_DISK_FULL) {
+        space_met_full(broker->context.space);
+    }
+}
+
+static void tell_space(struct broker_module *broker, enum space_state state) {
+    static const enum topic_log_room rooms[] = {
+        [SPACE_OK] = TOPIC_LOG_ROOM_OK,
+        [SPACE_LOW] = TOPIC_LOG_ROOM_LOW,
+        [SPACE_FULL] = TOPIC_LOG_ROOM_FULL,
+    };
+    topic_log_set_room(broker->log, rooms[state]);
+}
+
+static void on_space(struct space_watcher *watcher, enum space_state state) {
+    tell_space(container_of(watcher, struct broker_module, space_watcher), state);
 }
 
 static void on_server_event(void *userdata, enum kafka_server_event event, const char *peer,
@@ -612,12 +628,27 @@ static void on_log_started(void *userdata, int status) {
         return;
     }
     broker->log_started = true;
+    broker->space_watcher.changed = on_space;
+    space_watch(broker->context.space, &broker->space_watcher);
+    tell_space(broker, space_state(broker->context.space));
     status = start_parts(broker);
     if (status == 0) {
         kafka_server_load(broker->server, on_configs_loaded, broker);
     } else {
         finish_start(broker, status);
     }
+}
+
+/*
+ * The log keeps at most three times tail_bytes that are acknowledged and in no segment yet: half of
+ * the reserve must be able to take them, the other half is the WAL's. And on a small disk the
+ * journal, which is allocated ahead of need, may not crowd out what it is for.
+ */
+static void bound_by_disk(const struct broker_module *broker, struct topic_log_limits *limits) {
+    const struct space *space = broker->context.space;
+    limits->tail_bytes = MIN(limits->tail_bytes, space_reserve_bytes(space) / 6);
+    limits->journal_max_bytes =
+        MIN(limits->journal_max_bytes, MAX(space_total_bytes(space) / 8, (uint64_t)MIB(8)));
 }
 
 static void broker_start(void *state, module_done_fn done, void *userdata) {
@@ -644,6 +675,7 @@ static void broker_start(void *state, module_done_fn done, void *userdata) {
     config.limits.cleaner_ms = broker->settings.cleaner_ms;
     config.limits.cleaner_memory_bytes = (uint64_t)broker->settings.cleaner_memory_bytes;
     config.limits.cleaner_bytes_per_second = (uint64_t)broker->settings.cleaner_bytes_per_second;
+    bound_by_disk(broker, &config.limits);
     broker->done = done;
     broker->done_userdata = userdata;
     int r = topic_log_new(&config, &broker->log);
@@ -657,6 +689,7 @@ static void broker_start(void *state, module_done_fn done, void *userdata) {
 static void on_log_stopped(void *userdata) {
     struct broker_module *broker = userdata;
     broker->log_started = false;
+    space_unwatch(&broker->space_watcher);
     broker->done(broker->done_userdata, 0);
 }
 
@@ -696,6 +729,7 @@ static void broker_fini(void *state) {
 static void broker_health(void *state, struct module_health *ret_health) {
     struct broker_module *broker = state;
     struct coordinator_stats groups = {0};
+    struct topic_log_holder holder;
     *ret_health = (struct module_health){.state = MODULE_OK};
     if (broker->coordinator) {
         coordinator_stats(broker->coordinator, &groups);
@@ -706,6 +740,13 @@ static void broker_health(void *state, struct module_health *ret_health) {
         ret_health->state = MODULE_FAILED;
         snprintf(ret_health->detail, sizeof ret_health->detail,
                  "the topic log has failed: reads go on, nothing is acknowledged until a restart");
+    } else if (broker->log && topic_log_held(broker->log, &holder)) {
+        ret_health->state = MODULE_FAILED;
+        snprintf(ret_health->detail, sizeof ret_health->detail,
+                 "the disk fills up and consumer %.40s holds %.60s-%d from offset %lld on: produce "
+                 "is refused",
+                 holder.consumer, holder.partition->topic->name, (int)holder.partition->index,
+                 (long long)holder.offset);
     } else if (!broker->started) {
         ret_health->state = MODULE_STARTING;
         snprintf(ret_health->detail, sizeof ret_health->detail, "the topic log is recovering");

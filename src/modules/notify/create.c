@@ -83,6 +83,7 @@ static int insert(struct store_tx *tx, struct op *op) {
 
 static int step_insert(struct op *op) {
     struct notify_op *base = notify_op_of(op);
+    base->job.job.grows = true;
     return op_wait_store_write(op, base->notify->context.store, &base->job, insert);
 }
 

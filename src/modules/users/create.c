@@ -99,6 +99,7 @@ int users_create_insert(struct store_tx *tx, struct op *op) {
 
 static int step_insert(struct op *op) {
     struct users_op *base = users_op_of(op);
+    base->job.job.grows = true;
     return op_wait_store_write(op, base->users->context.store, &base->job, users_create_insert);
 }
 

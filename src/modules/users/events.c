@@ -37,8 +37,9 @@ const struct topic_declaration users_topics[] = {
     {"notifications", 1, NULL,
      "A copy of notification, under the name that the original's test script reads."},
     {"user_created", 1, NULL, "The public user as JSON, once for each registration."},
-    {"users.events", 1, NULL, "CloudEvents of every action on a user."},
-    {"users.snapshot", 1, compacted, "The latest state of each user, for those who start late."},
+    {"users.events", 1, NULL, "CloudEvents of every action on a user.", .id_table = "users_user"},
+    {"users.snapshot", 1, compacted, "The latest state of each user, for those who start late.",
+     .id_table = "users_user"},
     {0},
 };
 

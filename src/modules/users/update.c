@@ -251,6 +251,7 @@ static int update_body(struct store_tx *tx, struct op *op) {
 
 static int step_update(struct op *op) {
     struct users_op *base = users_op_of(op);
+    base->job.job.grows = true;
     return op_wait_store_write(op, base->users->context.store, &base->job, update_body);
 }
 

@@ -139,7 +139,7 @@ static int engine_open(struct store *store, const struct store_config *config, c
     self->engine.ops = sqlite_ops();
     self->store = store;
     self->file.lock_fd = -1;
-    self->checkpoint_pages = 1000;
+    self->checkpoint_pages = MIN(1000, sqlite_wal_pages_max(store) / 4);
     list_init(&self->idle_readers);
     pthread_mutex_init(&self->mutex, NULL);
     r = open_database(self, config, location);
@@ -152,6 +152,18 @@ static int engine_open(struct store *store, const struct store_config *config, c
 }
 
 /* AUTOINCREMENT's memory is a table of its own; a row stands in it after the first insert. */
+static int last_id(struct store_tx *tx, const char *table, int64_t *ret_id) {
+    struct store_stmt *stmt = NULL;
+    int r = sqlite_prepare(tx, "SELECT seq FROM sqlite_sequence WHERE name = $1", &stmt);
+    if (r != 0) {
+        return err_trace(r);
+    }
+    store_bind_text(stmt, 1, span_text(table));
+    r = store_step(stmt);
+    *ret_id = r == STORE_ROW ? store_column_int(stmt, 0) : 0;
+    return r == STORE_ROW ? 0 : r;
+}
+
 static int raise_id(struct store_tx *tx, const char *table, int64_t id) {
     struct store_stmt *stmt = NULL;
     int r = sqlite_prepare(tx, "SELECT seq FROM sqlite_sequence WHERE name = $1", &stmt);
@@ -193,6 +205,7 @@ const struct store_engine_ops *sqlite_ops(void) {
         .column_is_null = sqlite_column_is_null,
         .column_bytes = sqlite_column_bytes,
         .changes = sqlite_changes,
+        .last_id = last_id,
         .raise_id = raise_id,
     };
     return &ops;

@@ -26,6 +26,7 @@
 enum {
     CHECKPOINT_PAGES = 1000, /* a WAL of 4 MiB */
     RESTART_PAGES = 8000,    /* readers have kept it from starting over: wait for them */
+    PAGE_BYTES = 4096,
     RESTART_WAIT_MS = 100,
 };
 
@@ -140,10 +141,16 @@ bool sqlite_write_group(struct store_engine *engine, struct list *works) {
  * reader stands in the WAL's middle, the next commit starts it over; where readers overlap for
  * long, it grows, until one checkpoint waits for them.
  */
+int sqlite_wal_pages_max(const struct store *store) {
+    uint64_t pages = store->wal_bytes_max / PAGE_BYTES;
+    return pages > 0 && pages < RESTART_PAGES ? (int)pages : RESTART_PAGES;
+}
+
 void sqlite_maintain(struct store_engine *engine) {
     struct sqlite_engine *self = engine_of(engine);
     struct sqlite_conn *conn = self->writer;
-    bool restart = conn->wal_pages >= RESTART_PAGES;
+    int pages_max = sqlite_wal_pages_max(self->store);
+    bool restart = conn->wal_pages >= pages_max;
     int log_pages = 0, moved_pages = 0, rc;
 
     if (restart) {
@@ -159,7 +166,8 @@ void sqlite_maintain(struct store_engine *engine) {
         return;
     }
     bool complete = rc == SQLITE_OK && moved_pages >= log_pages;
-    self->checkpoint_pages = complete ? CHECKPOINT_PAGES : conn->wal_pages + CHECKPOINT_PAGES;
+    self->checkpoint_pages =
+        MIN(CHECKPOINT_PAGES, pages_max / 4) + (complete ? 0 : conn->wal_pages);
 }
 
 static struct sqlite_conn *take_reader(struct sqlite_engine *self) {

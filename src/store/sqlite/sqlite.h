@@ -98,3 +98,6 @@ struct sqlite_engine {
 bool sqlite_write_group(struct store_engine *engine, struct list *works);
 void sqlite_read_group(struct store_engine *engine, struct list *works);
 void sqlite_maintain(struct store_engine *engine);
+/** sqlite_wal_pages_max() - beyond it a checkpoint waits for readers, so that the WAL starts over
+ */
+int sqlite_wal_pages_max(const struct store *store);

@@ -84,6 +84,11 @@ void fake_topics_release(struct fake_topics *fake) {
     loop_defer(fake->loop, &fake->task);
 }
 
+void fake_foreign_record(struct fake_topics *fake, const char *topic, const char *key) {
+    const struct topic_record record = {.topic = topic, .key = span_text(key)};
+    (void)store_record(fake, &record);
+}
+
 static int fake_append(struct topic_port *port, struct topic_append *append) {
     struct fake_topics *fake = fake_of(port);
     int status = 0;

@@ -34,6 +34,8 @@ struct fake_topics {
 void fake_topics_init(struct fake_topics *fake, struct loop *loop);
 void fake_topics_deinit(struct fake_topics *fake);
 struct fake_topic *fake_topics_find(struct fake_topics *fake, const char *name); /* NULL */
+/** fake_foreign_record() - a record without our headers, as another program writes it */
+void fake_foreign_record(struct fake_topics *fake, const char *topic, const char *key);
 void fake_topics_release(struct fake_topics *fake);
 /** fake_header() - value of a header; data NULL when absent */
 struct span fake_header(const struct topic_message *message, const char *name);

@@ -33,13 +33,25 @@ static void turn(void) {
     fixture_turn(&f);
 }
 
-static void start_relay(void) {
+static int behind_count;
+static int64_t behind_last_id, behind_cursor;
+
+static void on_behind(void *userdata, int64_t last_outbox_id, int64_t cursor) {
+    behind_count++;
+    behind_last_id = last_outbox_id;
+    behind_cursor = cursor;
+}
+
+static void start_relay_with(const struct relay_id_source *sources, size_t count) {
     started_status = -1;
     relay_config = (struct relay_config){
         .loop = f.loop,
         .store = f.store,
         .topics = &topics.port,
         .copy_notifications = true,
+        .id_sources = sources,
+        .id_source_count = count,
+        .on_behind = on_behind,
         .on_error = on_error,
         .on_published = on_published,
     };
@@ -48,6 +60,10 @@ static void start_relay(void) {
         turn();
     }
     assert_int_equal(started_status, 0);
+}
+
+static void start_relay(void) {
+    start_relay_with(NULL, 0);
 }
 
 static void drain_relay(void) {
@@ -76,6 +92,8 @@ static int teardown(void **state) {
     return 0;
 }
 
+static const char *event_key = "1";
+
 static int add_event(struct store_tx *tx, struct test_job *job) {
     char value[32];
     snprintf(value, sizeof value, "event %d", (int)job->value);
@@ -83,7 +101,7 @@ static int add_event(struct store_tx *tx, struct test_job *job) {
     struct topic_record records[] = {
         {.topic = "users.events",
          .partition = -1,
-         .key = SPAN_LITERAL("1"),
+         .key = span_text(event_key),
          .value = span_text(value),
          .headers = &header,
          .header_count = 1},
@@ -237,6 +255,49 @@ static void test_relay__ids_rise_above_a_cursor_that_leads(void **state) {
     assert_events(6);
 }
 
+static int add_note(struct store_tx *tx, struct test_job *job) {
+    struct store_stmt *stmt;
+    int r = store_prepare(tx, "INSERT INTO test_notes (name) VALUES ($1) RETURNING id", &stmt);
+    char name[32];
+    snprintf(name, sizeof name, "note %d", (int)job->value);
+    if (r == 0) {
+        store_bind_text(stmt, 1, span_text(name));
+        r = store_step(stmt);
+        job->value = r == STORE_ROW ? store_column_int(stmt, 0) : 0;
+    }
+    return r == STORE_ROW ? store_run(stmt, NULL) : r;
+}
+
+/* Keys of users.events are ids of notes here: those of our origin that the log names are not given
+ * out again, in the same transaction as the outbox's. */
+static void test_relay__ids_of_rows_rise_above_all_that_the_log_names(void **state) {
+    static const struct relay_id_source sources[] = {{"users.events", "test_notes"},
+                                                     {"no.such.topic", "test_notes"}};
+    start_relay();
+    add_events(0, 2);
+    wait_for_events(2);
+    copy_database("x.db", "c.db");
+    event_key = "41";
+    add_events(2, 1);
+    event_key = "7";
+    add_events(3, 1);
+    event_key = "1";
+    wait_for_events(4);
+    fake_foreign_record(&topics, "users.events", "999");
+    crash_and_restore();
+    behind_count = 0;
+    start_relay_with(sources, 2);
+    assert_int_equal(behind_count, 1);
+    assert_int_equal(behind_last_id, 2);
+    assert_int_equal(behind_cursor, 4);
+    int64_t value = 0;
+    assert_int_equal(fixture_write(&f, add_note, &value), 0);
+    assert_int_equal(value, 42);
+    drain_relay();
+    start_relay_with(sources, 2); /* now that they agree nothing is said */
+    assert_int_equal(behind_count, 1);
+}
+
 static void test_relay__another_store_begins_at_its_own_cursor(void **state) {
     start_relay();
     add_events(0, 3);
@@ -350,6 +411,7 @@ int main(void) {
         TEST(test_relay_drain__publishes_and_removes_everything),
         TEST(test_relay__a_crash_before_removing_publishes_nothing_twice),
         TEST(test_relay__ids_rise_above_a_cursor_that_leads),
+        TEST(test_relay__ids_of_rows_rise_above_all_that_the_log_names),
         TEST(test_relay__another_store_begins_at_its_own_cursor),
         TEST(test_relay__retries_while_the_log_is_full),
         TEST(test_relay__asks_the_log_when_an_answer_was_lost),

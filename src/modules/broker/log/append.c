@@ -249,12 +249,19 @@ static bool has_room(const struct topic_log *log, uint64_t bytes, unsigned share
     return journal_room(log) >= log->stats.queued_bytes + frame_bytes(1, bytes) + journal_reserve;
 }
 
+/* Waiting would not help: the host, or whoever holds the log, says when there is room. */
+static bool must_refuse(const struct topic_log *log) {
+    return log->room == TOPIC_LOG_ROOM_FULL || log->held;
+}
+
 static bool client_may_pass(const struct topic_log *log, uint64_t bytes) {
-    return !log->disk_full && has_room(log, bytes, 2, log->limits.journal_max_bytes / 8);
+    return !log->disk_full && !must_refuse(log) &&
+           has_room(log, bytes, 2, log->limits.journal_max_bytes / 8);
 }
 
 static int throttle(struct topic_log *log, struct append *append, uint64_t bytes) {
-    if (log->disk_full || log->throttled_bytes + bytes > log->limits.tail_bytes * 4) {
+    if (log->disk_full || must_refuse(log) ||
+        log->throttled_bytes + bytes > log->limits.tail_bytes * 4) {
         log->stats.refused_full++;
         return TOPIC_E_FULL;
     }
@@ -319,7 +326,11 @@ static void on_admit(struct loop_task *task) {
     while (!list_empty(&log->throttled)) {
         struct append *append = list_entry(log->throttled.next, struct append, link);
         int status = TOPIC_E_FAILED;
-        if (!log->failed) {
+        if (!log->failed && must_refuse(log)) {
+            unthrottle(log, append);
+            log->stats.refused_full++;
+            status = TOPIC_E_FULL; /* nothing was appended: no offset was given out yet */
+        } else if (!log->failed) {
             if (!client_may_pass(log, append_bytes(append))) {
                 return;
             }

@@ -40,6 +40,9 @@ uint64_t journal_room(const struct topic_log *log) {
             room += file->size;
         }
     }
+    if (log->journal_refused) {
+        return room; /* what the limit would allow, the disk does not have */
+    }
     return room +
            (log->limits.journal_max_bytes > total ? log->limits.journal_max_bytes - total : 0);
 }
@@ -78,6 +81,21 @@ static void prepare_run(struct work *work) {
     }
 }
 
+/* The tick tries again. Who waits for this very file needs the reserve; growth ahead of need does
+ * not. */
+static void prepare_refused(struct topic_log *log) {
+    bool needed = log->submits_in_flight > 0 || log->state == LOG_STARTING;
+    if (!log->journal_refused) {
+        topic_log_report(log, needed ? TOPIC_LOG_DISK_FULL : TOPIC_LOG_DISK_LOW,
+                         "no space for another journal file");
+    }
+    log->journal_refused = true;
+    log_tick_soon(log);
+    if (log->state == LOG_STARTING) {
+        log_started(log, 0); /* readers need not wait for what the disk refuses */
+    }
+}
+
 static void prepare_done(struct work *work) {
     struct prepare_job *job = container_of(work, struct prepare_job, job.work);
     struct topic_log *log = job->job.log;
@@ -86,13 +104,15 @@ static void prepare_done(struct work *work) {
         job->file->state = JOURNAL_SPARE;
         log->files[log->file_count++] = job->file;
         job->file = NULL;
+        log->journal_refused = false;
     } else if (job->status == DISK_E_FULL) {
-        topic_log_report(log, TOPIC_LOG_DISK_LOW, "no space for another journal file");
+        prepare_refused(log);
     } else {
         topic_log_fail(log, "preparing a journal file", job->status);
     }
+    bool refused = job->status == DISK_E_FULL;
     log_job_finish(&job->job);
-    if (!log->failed) {
+    if (!log->failed && !refused) {
         journal_maintain(log);
         append_admit_soon(log);
     }
@@ -106,6 +126,9 @@ static void prepare_file(struct topic_log *log, uint64_t needed) {
         largest = MAX(largest, log->files[i]->size);
     }
     uint64_t size = MIN(largest * 4, max / 8);
+    if (log->room != TOPIC_LOG_ROOM_OK || log->journal_refused) {
+        size = 0; /* what is needed, and no more */
+    }
     size = MAX(size, log->limits.journal_first_bytes);
     size = (MAX(size, needed) + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
     struct prepare_job *job = calloc(1, sizeof *job);
@@ -244,10 +267,14 @@ static void keeper_done(struct work *work) {
     struct checkpoint_state *checkpoint = &log->checkpoint;
     checkpoint->submitted = false;
     if (job->status == DISK_E_FULL && !log->failed) {
-        topic_log_report(log, TOPIC_LOG_DISK_FULL, "the checkpoint waits for space");
+        if (!checkpoint->told_full) {
+            topic_log_report(log, TOPIC_LOG_DISK_FULL, "the checkpoint waits for space");
+        }
+        checkpoint->told_full = true;
         checkpoint->again = &job->job;
         return;
     }
+    checkpoint->told_full = false;
     if (job->status == 0) {
         log->older_sequence = log->newest_sequence;
         log->newest_sequence = checkpoint->sequence;

@@ -226,6 +226,7 @@ struct checkpoint_state {
     uint64_t sequence;
     uint64_t batches_left; /* of frames up to sequence, not yet in their segments */
     bool submitted;
+    bool told_full;
     struct log_job *again; /* the disk was full: the tick submits it again */
 };
 
@@ -245,7 +246,9 @@ struct topic_log {
         LOG_STOPPED,
     } state;
     bool failed;
-    bool disk_full;
+    bool disk_full;           /* segments wait for space */
+    enum topic_log_room room; /* as the host says */
+    bool held;                /* room is low, and a guard keeps retention from making some */
     char failure[160];
 
     void (*on_started)(void *userdata, int status);
@@ -309,6 +312,7 @@ struct topic_log {
     uint64_t needed_file_bytes;   /* the largest single message that must fit a file */
     bool preparing;
     bool journal_pressed;   /* a file was needed and there was no room for it */
+    bool journal_refused;   /* the disk had none for the last file asked for */
     unsigned writer_spares; /* files handed to the writer and not yet entered */
 
     /* checkpoints */
@@ -369,6 +373,8 @@ void log_job_init(struct topic_log *log, struct log_job *job, void (*done)(struc
  * destroyed */
 int log_job_submit(struct log_job *job, struct worker *worker);
 void log_job_finish(struct log_job *job); /* unlinks and destroys */
+/** log_started() - ends the start; only the first call counts */
+void log_started(struct topic_log *log, int status);
 void log_stop_continue(struct topic_log *log);
 void log_tick_soon(struct topic_log *log); /* something happened that the tick must follow up */
 /** log_writer_send() - a message without appends to the log writer */
@@ -383,6 +389,14 @@ void append_fail_waiting(struct topic_log *log, int status);
 void append_unit_free(struct append_unit *unit);
 
 /* ---- tail.c ---- */
+/**
+ * tail_recovered() - a batch that recovery found in the journal and no segment has room for: it is
+ * durable and goes to its segment later. Thread: recovery
+ */
+int tail_recovered(struct topic_log *log, struct log_partition *partition, int64_t segment_base,
+                   const struct segment_piece *piece, uint64_t sequence);
+/** tail_recovered_count() - batches that are so; what they leave out of segments is noted now */
+uint64_t tail_recovered_count(struct topic_log *log);
 int tail_push(struct log_partition *partition, struct tail_batch *batch);
 struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index);
 /** tail_find() - index of the first batch in memory that ends behind @offset; tail_count when none

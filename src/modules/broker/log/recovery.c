@@ -207,6 +207,14 @@ static int keep_cut(struct recovery *recovery, const struct found_frame *frame) 
     if (!r && (r = disk_sync(file)) == 0) {
         r = disk_sync_dir(log->disk, "journal");
     }
+    if (r == DISK_E_FULL) {
+        (void)disk_unlink(log->disk, name);
+        recovery_report(recovery, TOPIC_LOG_TORN_TAIL,
+                        "an unfinished frame of %" PRIu64 " bytes, never acknowledged, was cut off;"
+                        " the full disk has no room to keep it",
+                        bytes);
+        return 0;
+    }
     if (r) {
         return err_trace(r);
     }
@@ -405,7 +413,13 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     log->durable_sequence = recovery->sequence;
     r = choose_current(log, current, position);
     if (!r && (log->durable_sequence > log->newest_sequence || recovery->changed)) {
-        r = write_checkpoint(recovery);
+        r = tail_recovered_count(log) > 0 ? DISK_E_FULL : write_checkpoint(recovery);
+    }
+    if (r == DISK_E_FULL && !recovery->changed && log->current) {
+        recovery_report(recovery, TOPIC_LOG_DISK_FULL,
+                        "%" PRIu64 " batches wait in memory and in the journal for space",
+                        log->unwritten_count);
+        r = 0; /* the checkpoint before stands, and this replay is done again after a crash */
     }
     return r;
 }

@@ -40,6 +40,7 @@ struct recovery {
     unsigned file_count;
     bool need_syncfs;
     uint64_t replayed_frames, replayed_bytes;
+    uint64_t replaying_sequence; /* of the frame in hand */
     struct recovery_report reports[RECOVERY_REPORTS_MAX];
     unsigned report_count;
 };

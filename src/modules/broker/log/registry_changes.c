@@ -163,6 +163,9 @@ int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
     if (topic_log_find(log, spec->name)) {
         return TOPIC_E_EXISTS;
     }
+    if (log->room == TOPIC_LOG_ROOM_FULL && !spec->internal && !spec->declared) {
+        return TOPIC_E_FULL;
+    }
     if (spec->partition_count < 1 || log->partition_total > log->limits.partitions_max ||
         (uint32_t)spec->partition_count > log->limits.partitions_max - log->partition_total) {
         return BROKER_E_PARTITIONS;

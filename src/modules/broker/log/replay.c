@@ -159,11 +159,31 @@ static int note_lost(struct recovery *recovery, struct log_partition *partition,
 
 /* ---- one frame ---- */
 
+/*
+ * A start on a full disk: the journal has these batches durable, so memory may hold them until
+ * their segment has room, just as it held them before the crash.
+ */
+static int keep_pieces(struct recovery *recovery, struct log_partition *partition,
+                       int64_t segment_base, const struct segment_piece *pieces, unsigned count) {
+    int r = 0;
+    for (unsigned i = 0; i < count && !r; i++) {
+        r = tail_recovered(recovery->log, partition, segment_base, &pieces[i],
+                           recovery->replaying_sequence);
+    }
+    return r;
+}
+
 static int write_pieces(struct recovery *recovery, struct log_partition *partition,
                         int64_t segment_base, const struct segment_piece *pieces, unsigned count) {
     struct segment_id id = {partition->topic->public.number, partition->public.index, segment_base};
     struct segment_file *file;
-    int r = segment_writer_write(recovery->log->segments, &id, pieces, count, &file);
+    /* Behind a batch that is in memory alone the next ones are, too: their order is the tail's. */
+    int r = partition->tail_count > 0
+                ? DISK_E_FULL
+                : segment_writer_write(recovery->log->segments, &id, pieces, count, &file);
+    if (r == DISK_E_FULL) {
+        return keep_pieces(recovery, partition, segment_base, pieces, count);
+    }
     return r ? err_trace(r) : recovery_touched(recovery, file);
 }
 
@@ -436,6 +456,7 @@ int recovery_replay(struct recovery *recovery) {
             continue; /* a second copy */
         }
         bool durable = sequence <= recovery->synced_through;
+        recovery->replaying_sequence = sequence;
         if (sequence > recovery->sequence + 1) {
             if (recovery->holes_expected) {
                 recovery->sequence = sequence - 1; /* of a recycled file the rest */

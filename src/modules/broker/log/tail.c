@@ -114,6 +114,57 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     return 0;
 }
 
+int tail_recovered(struct topic_log *log, struct log_partition *partition, int64_t segment_base,
+                   const struct segment_piece *piece, uint64_t sequence) {
+    struct record_batch parsed;
+    struct tail_batch *batch = calloc(1, sizeof *batch);
+    struct buf *buf = buf_new(piece->batch.size);
+    int r = batch && buf ? record_batch_parse(piece->batch, &parsed) : -ENOMEM;
+    r = r ? r : tail_push(partition, batch);
+    if (r) {
+        buf_unref(buf);
+        free(batch);
+        return err_trace(r);
+    }
+    memcpy(buf->data, piece->batch.data, piece->batch.size);
+    batch->partition = partition;
+    batch->batch = (struct slice){buf, buf->data, piece->batch.size};
+    batch->base_offset = piece->base_offset;
+    batch->last_offset_delta = parsed.last_offset_delta;
+    batch->max_timestamp_ms = piece->max_timestamp_ms;
+    batch->appended_ms = clock_wall_ms(log->config.clock);
+    batch->segment_base = segment_base;
+    batch->position = piece->position;
+    batch->sequence = sequence;
+    topic_ref(&partition->topic->public);
+    return tail_durable(log, batch);
+}
+
+/* Bytes that a segment lacks begin with the first of its batches that is in memory. */
+static void note_unwritten(struct log_partition *partition) {
+    int64_t segment_base = -1;
+    for (uint32_t i = 0; i < partition->tail_count; i++) {
+        const struct tail_batch *batch = tail_at(partition, i);
+        int index = partition_segment_index(partition, batch->base_offset);
+        if (batch->segment_base != segment_base && index >= 0) {
+            segment_base = batch->segment_base;
+            partition->segments[index].written_bytes = batch->position;
+        }
+    }
+}
+
+uint64_t tail_recovered_count(struct topic_log *log) {
+    if (log->unwritten_count > 0) {
+        list_for_each(link, &log->topics_all) {
+            struct log_topic *topic = list_entry(link, struct log_topic, link);
+            for (int32_t i = 0; i < topic->public.partition_count; i++) {
+                note_unwritten(topic_partition(topic, i));
+            }
+        }
+    }
+    return log->unwritten_count;
+}
+
 void tail_evict(struct topic_log *log) {
     while (log->tail_cost > log->limits.tail_bytes && !list_empty(&log->tail)) {
         /* Written first of all written ones, so also the first that its partition has in memory. */

@@ -112,11 +112,44 @@ bool topic_log_failed(const struct topic_log *log) {
     return log->failed;
 }
 
+/* While room is low: does a guard stand in retention's way? Told once each time it begins. */
+static void look_for_holder(struct topic_log *log) {
+    struct topic_log_holder holder;
+    bool held = log->room == TOPIC_LOG_ROOM_LOW && topic_log_holder(log, &holder);
+    if (held && !log->held) {
+        topic_log_report(
+            log, TOPIC_LOG_DISK_LOW,
+            "produce is refused: consumer %s still needs %s-%d from offset %lld on and "
+            "holds %llu bytes that retention would remove",
+            holder.consumer, holder.partition->topic->name, (int)holder.partition->index,
+            (long long)holder.offset, (unsigned long long)holder.bytes);
+    }
+    log->held = held;
+}
+
+bool topic_log_held(const struct topic_log *log, struct topic_log_holder *ret_holder) {
+    return log->held && topic_log_holder(log, ret_holder);
+}
+
+void topic_log_set_room(struct topic_log *log, enum topic_log_room room) {
+    log->room = room;
+    if (room == TOPIC_LOG_ROOM_LOW) {
+        topic_log_retain(log);
+    }
+    look_for_holder(log);
+    append_admit_soon(log);
+    if (log->state == LOG_READY && !log->failed) {
+        journal_maintain(log); /* with room again, at once */
+        log_tick_soon(log);
+    }
+}
+
 /* ---- the tick ---- */
 
 static bool anything_waits(const struct topic_log *log) {
     return log->unwritten_count > 0 || log->submits_in_flight > 0 || !list_empty(&log->pending) ||
-           !list_empty(&log->throttled) || log->disk_full || log->removal_count > 0 ||
+           !list_empty(&log->throttled) || log->disk_full || log->journal_refused ||
+           log->room == TOPIC_LOG_ROOM_LOW || log->removal_count > 0 ||
            log->durable_sequence > log->newest_sequence || log->checkpoint.under_way ||
            log->state == LOG_STOPPING || !log->trimmed || log->swap_again || log->cleaner.waits;
 }
@@ -154,6 +187,7 @@ static void on_tick(struct timer *timer) {
         topic_log_fail(log, "the stop, for want of disk space,", DISK_E_FULL);
     }
     if (!log->failed) {
+        look_for_holder(log);
         tail_flush_again(log);
         checkpoint_go_on(log);
         swap_go_on(log);
@@ -293,7 +327,10 @@ static void start_run(struct work *work) {
     job->status = recovery_run(job->job.log);
 }
 
-static void started(struct topic_log *log, int status) {
+void log_started(struct topic_log *log, int status) {
+    if (log->state == LOG_READY) {
+        return; /* a full disk had it called before its record was durable */
+    }
     if (status == 0) {
         log->state = LOG_READY;
         cleaner_start(log);
@@ -318,10 +355,10 @@ static void start_done(struct work *work) {
     if (status == 0) {
         /* A new block of producer ids first: of the old one nobody knows how much was given out. */
         log->producer_next = log->producer_durable_end;
-        status = registry_reserve_producers(log, started);
+        status = registry_reserve_producers(log, log_started);
     }
     if (status) {
-        started(log, status);
+        log_started(log, status);
     }
 }
 
@@ -376,7 +413,7 @@ void topic_log_start(struct topic_log *log, void (*done)(void *userdata, int sta
         r = log_job_submit(&job->job, log->keeper_worker);
     }
     if (r) {
-        started(log, r);
+        log_started(log, r);
     }
 }
 

@@ -81,6 +81,17 @@ void topic_log_free(struct topic_log *log); /* stopped, or never started, or sim
 /** topic_log_cluster_id() - of the data folder (meta.json of the host); kept here for Metadata */
 bool topic_log_failed(const struct topic_log *log);
 
+/* Room on the disk, as the host watches it. */
+enum topic_log_room { TOPIC_LOG_ROOM_OK, TOPIC_LOG_ROOM_LOW, TOPIC_LOG_ROOM_FULL };
+/**
+ * topic_log_set_room() - tell the log of a new state
+ * While it is FULL, client appends and new topics of clients are refused with TOPIC_E_FULL, also
+ * those that wait already; everything else goes on. While it is LOW, retention looks at once, and
+ * as long as a consumer's guard keeps it from freeing what it would, client appends are refused
+ * too: the guard never yields.
+ */
+void topic_log_set_room(struct topic_log *log, enum topic_log_room room);
+
 /* ---- topics ---- */
 
 struct partition;
@@ -315,6 +326,9 @@ struct topic_log_holder {
 };
 /** topic_log_holder() - the one that holds the most. Return: whether there is one */
 bool topic_log_holder(const struct topic_log *log, struct topic_log_holder *ret_holder);
+
+/** topic_log_held() - whether client appends are refused for the sake of a consumer's guard */
+bool topic_log_held(const struct topic_log *log, struct topic_log_holder *ret_holder);
 
 /* ---- figures ---- */
 

@@ -1,0 +1,146 @@
+/* A full disk: what is refused, what goes on, and a start in the middle of it. */
+#include "log_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct batch_spec spec_of(uint64_t n) {
+    return (struct batch_spec){.records = 1,
+                               .value_bytes = 3000,
+                               .tag = 1000 + n,
+                               .timestamp_ms = 1700000000000 + (int64_t)n,
+                               .producer_id = -1};
+}
+
+static void limit_to_what_is_used(struct fixture *f) {
+    struct disk_space now;
+    assert_int_equal(disk_space(f->disk, &now), 0);
+    disk_sim_limit(f->disk, now.total_bytes - now.available_bytes);
+}
+
+static void assert_readable(struct fixture *f, const char *topic, int32_t index, unsigned batches) {
+    for (unsigned n = 0; n < batches; n++) {
+        uint8_t *data = NULL;
+        ssize_t size = fixture_read(f, fixture_partition(f, topic, index), n, 1, &data);
+        assert_true(size > 3000);
+        assert_int_equal(get_be64(data), n);
+        free(data);
+    }
+}
+
+static int reserved_status;
+
+static void on_reserved(struct append *append, int status) {
+    (void)append;
+    reserved_status = status;
+}
+
+static void test_log_full__clients_are_refused_and_reserved_appends_go_on(void **state) {
+    struct fixture f;
+    struct topic_log_request request = {0};
+    fixture_init(&f, 21);
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", 1, NULL);
+    struct partition *partition = partition_get(topic, 0);
+    struct batch_spec spec = spec_of(0);
+    assert_int_equal(fixture_append(&f, partition, &spec), 0);
+    topic_log_set_room(f.log, TOPIC_LOG_ROOM_FULL);
+    assert_int_equal(fixture_append(&f, partition, &spec), -TOPIC_E_FULL);
+    const struct topic_spec new_topic = {.name = SPAN_LITERAL("new"), .partition_count = 1};
+    assert_int_equal(topic_log_create(f.log, &new_topic, &request), TOPIC_E_FULL);
+    struct buf *buf = fixture_batch(&spec);
+    struct append_part part = {.partition = partition, .batch = slice_of(buf, 0, buf->size)};
+    struct append append = {
+        .class = APPEND_RESERVED, .parts = &part, .part_count = 1, .done = on_reserved};
+    reserved_status = -1;
+    assert_int_equal(topic_log_append(f.log, &append), 0);
+    fixture_until(&f, reserved_status >= 0);
+    assert_int_equal(reserved_status, 0);
+    buf_unref(buf);
+    topic_log_set_room(f.log, TOPIC_LOG_ROOM_OK);
+    assert_int_equal(fixture_append(&f, partition, &spec), 2);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* An append that waited for room has no offset yet: it is told, not kept. */
+static void test_log_full__appends_that_wait_are_refused(void **state) {
+    enum { MANY = 60 };
+    static struct one many[MANY];
+    struct fixture f;
+    unsigned refused = 0, durable = 0;
+    fixture_init(&f, 22);
+    f.limits.tail_bytes = 16 << 10;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", 1, NULL);
+    memset(many, 0, sizeof many);
+    unsigned begun = 0;
+    for (; begun < MANY; begun++) {
+        struct batch_spec spec = spec_of(begun);
+        if (one_start(&f, &many[begun], partition_get(topic, 0), &spec) != 0) {
+            break;
+        }
+    }
+    assert_false(list_empty(&f.log->throttled));
+    topic_log_set_room(f.log, TOPIC_LOG_ROOM_FULL);
+    for (unsigned i = 0; i < begun; i++) {
+        fixture_until(&f, many[i].done);
+        refused += many[i].status == TOPIC_E_FULL;
+        durable += many[i].status == 0;
+        one_free(&many[i]);
+    }
+    assert_int_equal(refused + durable, begun);
+    assert_true(refused > 0 && durable > 0);
+    assert_readable(&f, "t", 0, durable);
+    topic_log_set_room(f.log, TOPIC_LOG_ROOM_OK);
+    struct batch_spec spec = spec_of(999);
+    assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), durable);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* What the journal has and no segment has room for stays in memory, as before the crash. */
+static void test_log_full__start_after_a_crash_without_a_byte_free(void **state) {
+    enum { BATCHES = 40 };
+    for (unsigned seed = 1; seed <= 20; seed++) {
+        struct fixture f;
+        fixture_init(&f, seed);
+        assert_int_equal(fixture_start(&f), 0);
+        struct topic *topic = fixture_topic(&f, "t", 2, NULL);
+        for (uint64_t n = 0; n < BATCHES; n++) {
+            struct batch_spec spec = spec_of(n);
+            assert_int_equal(fixture_append(&f, partition_get(topic, (int32_t)(n % 2)), &spec),
+                             n / 2);
+        }
+        limit_to_what_is_used(&f);
+        fixture_crash(&f, seed % 2 == 0);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_readable(&f, "t", 0, BATCHES / 2);
+        assert_readable(&f, "t", 1, BATCHES / 2);
+        fixture_crash(&f, seed % 4 == 0); /* and once more, still full */
+        assert_int_equal(fixture_start(&f), 0);
+        assert_readable(&f, "t", 0, BATCHES / 2);
+        disk_sim_limit(f.disk, 0);
+        struct batch_spec spec = spec_of(BATCHES);
+        fixture_until(&f, f.log->unwritten_count == 0);
+        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), BATCHES / 2);
+        fixture_stop(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_readable(&f, "t", 0, BATCHES / 2 + 1);
+        assert_readable(&f, "t", 1, BATCHES / 2);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_full__clients_are_refused_and_reserved_appends_go_on),
+        cmocka_unit_test(test_log_full__appends_that_wait_are_refused),
+        cmocka_unit_test(test_log_full__start_after_a_crash_without_a_byte_free),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,190 @@
+/* The reserve on a simulated disk that fills up and empties again. */
+#include "space.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <eventbox/loop/disk_sim.h>
+
+enum { TOTAL = 64 << 20, RESERVE = 8 << 20, FULL_MARK = 1 << 20, LOW_MARK = 4 << 20 };
+
+struct world {
+    struct clock_manual clock;
+    struct random_seeded random;
+    struct loop *loop;
+    struct work_port *work;
+    struct disk *disk;
+    struct space *space;
+    struct disk_file *filler;
+    unsigned changes;
+    enum space_state state;
+    bool stopped;
+};
+
+static void on_change(void *userdata, enum space_state state) {
+    struct world *world = userdata;
+    world->changes++;
+    world->state = state;
+}
+
+/* Leaves @free_bytes free. */
+static void fill(struct world *w, uint64_t free_bytes) {
+    struct disk_space now;
+    uint64_t size = 0;
+    assert_int_equal(disk_space(w->disk, &now), 0);
+    assert_int_equal(disk_size(w->filler, &size), 0);
+    assert_int_equal(disk_truncate(w->filler, size + now.available_bytes - free_bytes), 0);
+}
+
+static void open_space(struct world *w) {
+    struct space_config config = {.disk = w->disk,
+                                  .low_bytes = LOW_MARK,
+                                  .reserve_bytes = RESERVE,
+                                  .on_change = on_change,
+                                  .userdata = w};
+    assert_int_equal(space_open(&config, &w->space), 0);
+}
+
+static void world_init(struct world *w) {
+    *w = (struct world){0};
+    clock_manual_init(&w->clock, NS_PER_SEC);
+    random_seeded_init(&w->random, 3);
+    assert_int_equal(loop_new_simulated(&w->clock.clock, &w->loop), 0);
+    w->work = work_port_sim_new(&w->random.random);
+    assert_int_equal(disk_sim_new(3, &w->disk), 0);
+    disk_sim_limit(w->disk, TOTAL);
+    assert_int_equal(disk_open(w->disk, "filler", DISK_WRITE | DISK_CREATE, &w->filler), 0);
+}
+
+static void run_ms(struct world *w, int64_t ms) {
+    int64_t until_ns = w->clock.mono_ns + ms * NS_PER_MS;
+    while (w->clock.mono_ns < until_ns) {
+        while (loop_step(w->loop) || work_sim_step(w->work)) {
+        }
+        clock_manual_advance(&w->clock, 50 * NS_PER_MS);
+    }
+}
+
+static void on_stopped(void *userdata) {
+    ((struct world *)userdata)->stopped = true;
+}
+
+static void world_deinit(struct world *w) {
+    space_stop(w->space, on_stopped, w);
+    run_ms(w, 100);
+    assert_true(w->stopped);
+    space_free(w->space);
+    disk_close(w->filler);
+    work_sim_abandon(w->work);
+    loop_free(w->loop);
+    disk_free(w->disk);
+}
+
+static uint64_t reserve_on_disk(struct world *w) {
+    struct disk_file *file;
+    uint64_t size = 0;
+    if (disk_open(w->disk, "reserve", DISK_READ, &file) == 0) {
+        assert_int_equal(disk_size(file, &size), 0);
+        disk_close(file);
+    }
+    return size;
+}
+
+static void test_space__reserve_is_given_back_on_a_full_disk_and_made_again(void **state) {
+    struct world w;
+    world_init(&w);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 100);
+    assert_int_equal(reserve_on_disk(&w), RESERVE);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    fill(&w, FULL_MARK / 2);
+    run_ms(&w, 6000);
+    assert_int_equal(space_state(w.space), SPACE_FULL);
+    assert_int_equal(w.state, SPACE_FULL);
+    assert_int_equal(reserve_on_disk(&w), 0);
+    /* Not yet room for the reserve and a margin: no flicker. */
+    fill(&w, RESERVE + FULL_MARK);
+    run_ms(&w, 6000);
+    assert_int_equal(space_state(w.space), SPACE_FULL);
+    assert_int_equal(w.changes, 1);
+    fill(&w, 4 * RESERVE);
+    run_ms(&w, 1100);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    assert_int_equal(reserve_on_disk(&w), RESERVE);
+    world_deinit(&w);
+}
+
+static void test_space__low_water_is_told_before_it_is_full(void **state) {
+    struct world w;
+    world_init(&w);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 100);
+    fill(&w, LOW_MARK - 1);
+    run_ms(&w, 6000);
+    assert_int_equal(w.state, SPACE_LOW);
+    assert_int_equal(reserve_on_disk(&w), RESERVE);
+    fill(&w, LOW_MARK);
+    run_ms(&w, 1100);
+    assert_int_equal(w.state, SPACE_OK);
+    world_deinit(&w);
+}
+
+/* A quota, or another program that was quicker than the look: whoever is refused says so. */
+static void test_space__who_meets_a_full_disk_gets_the_reserve_at_once(void **state) {
+    struct world w;
+    world_init(&w);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 100);
+    fill(&w, FULL_MARK * 2);
+    space_met_full(w.space);
+    run_ms(&w, 100);
+    assert_int_equal(space_state(w.space), SPACE_FULL);
+    assert_int_equal(reserve_on_disk(&w), 0);
+    world_deinit(&w);
+}
+
+static void test_space__start_on_a_full_disk_has_the_reserve(void **state) {
+    struct world w;
+    struct disk_space now;
+    world_init(&w);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 100);
+    space_stop(w.space, on_stopped, &w);
+    run_ms(&w, 100);
+    space_free(w.space);
+    w.stopped = false;
+    fill(&w, 0);
+    open_space(&w); /* before anything runs */
+    assert_int_equal(space_state(w.space), SPACE_FULL);
+    assert_int_equal(disk_space(w.disk, &now), 0);
+    assert_int_equal(now.available_bytes, RESERVE);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    assert_int_equal(w.state, SPACE_FULL);
+    world_deinit(&w);
+}
+
+static void test_space__reserve_is_at_most_an_eighth(void **state) {
+    struct world w;
+    world_init(&w);
+    disk_sim_limit(w.disk, 16 << 20);
+    open_space(&w);
+    assert_int_equal(space_reserve_bytes(w.space), 2 << 20);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    world_deinit(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_space__reserve_is_given_back_on_a_full_disk_and_made_again),
+        cmocka_unit_test(test_space__low_water_is_told_before_it_is_full),
+        cmocka_unit_test(test_space__who_meets_a_full_disk_gets_the_reserve_at_once),
+        cmocka_unit_test(test_space__start_on_a_full_disk_has_the_reserve),
+        cmocka_unit_test(test_space__reserve_is_at_most_an_eighth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
