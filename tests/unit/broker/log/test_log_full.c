@@ -118,6 +118,8 @@ static void test_log_full__start_after_a_crash_without_a_byte_free(void **state)
         limit_to_what_is_used(&f);
         fixture_crash(&f, seed % 2 == 0);
         assert_int_equal(fixture_start(&f), 0);
+        assert_true(f.log->unwritten_count > 0);
+        assert_true(f.log->newest_sequence < f.log->durable_sequence); /* no checkpoint says so */
         assert_readable(&f, "t", 0, BATCHES / 2);
         assert_readable(&f, "t", 1, BATCHES / 2);
         fixture_crash(&f, seed % 4 == 0); /* and once more, still full */
@@ -136,10 +138,42 @@ static void test_log_full__start_after_a_crash_without_a_byte_free(void **state)
     }
 }
 
+/* The guard never yields: while room is low, whoever holds the log is named, and produce waits for
+ * it to go on. */
+static void test_log_full__consumer_that_holds_a_low_disk_is_named(void **state) {
+    static const struct topic_config_entry configs[] = {{"retention.bytes", "1"}, {0}};
+    struct fixture f;
+    struct topic_log_holder holder;
+    fixture_init(&f, 23);
+    f.limits.segment_bytes = 8 << 10;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", 1, configs);
+    struct partition *partition = partition_get(topic, 0);
+    assert_int_equal(partition_guard(f.log, partition, "reader", 0), 0);
+    for (uint64_t n = 0; n < 12; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, partition, &spec), n);
+    }
+    struct batch_spec spec = spec_of(99);
+    assert_false(topic_log_held(f.log, &holder)); /* with room enough nobody minds */
+    topic_log_set_room(f.log, TOPIC_LOG_ROOM_LOW);
+    assert_true(topic_log_held(f.log, &holder));
+    assert_string_equal(holder.consumer, "reader");
+    assert_true(strstr(f.last_event, "reader") && strstr(f.last_event, "t-0"));
+    assert_int_equal(fixture_append(&f, partition, &spec), -TOPIC_E_FULL);
+    assert_int_equal(partition_guard(f.log, partition, "reader", 12), 0);
+    fixture_run_ms(&f, 3000);
+    assert_false(topic_log_held(f.log, &holder));
+    assert_int_equal(fixture_append(&f, partition, &spec), 12);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_full__clients_are_refused_and_reserved_appends_go_on),
         cmocka_unit_test(test_log_full__appends_that_wait_are_refused),
+        cmocka_unit_test(test_log_full__consumer_that_holds_a_low_disk_is_named),
         cmocka_unit_test(test_log_full__start_after_a_crash_without_a_byte_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
