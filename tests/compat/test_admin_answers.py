@@ -308,6 +308,11 @@ def test_incremental_alter_configs_of_what_is_not(bootstrap, node):
         assert alter(bootstrap, kind, name, (key, SET, value), validate_only=True) == error, (kind, name, key)
 
 
+def test_a_rate_that_is_not_set_can_be_taken_back(bootstrap, node):
+    """Kafka's tool for reassignments does so after each."""
+    assert alter(bootstrap, BROKER, str(node), ("leader.replication.throttled.rate", DELETE, None)) == 0
+
+
 def test_resources_that_are_not_topics_keep_their_configs_G65(bootstrap, node):
     """Share-group tests of clients set configs of groups; telemetry is set the same way."""
     group = "g-" + secrets.token_hex(4)
