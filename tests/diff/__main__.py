@@ -23,7 +23,7 @@ def main():
         print(
             f"{scenario.__name__}: {count} answers, {len(left)} differences, {len(found) - len(left)} deliberate ones"
         )
-        for difference in found if os.environ.get("EVENTBOX_DIFF_ALL") else left:
+        for difference in found if os.environ.get("DIFF_ALL") else left:
             print(f"    {difference}")
     used = {rule.name for rule in rules if rule.used}
     idle = {rule.name for rule in rules} - used if len(chosen) == len(SCENARIOS) else set()

@@ -7,7 +7,7 @@ import re
 import secrets
 import traceback
 
-from .peer import Side
+from .peer import Closed, Side, wait_until
 
 HERE = pathlib.Path(__file__).parent
 DELIBERATE_MAX = 20
@@ -75,9 +75,18 @@ def differences(request, ours, theirs, field=""):
 
 
 def served_by(address):
-    """The versions of each API that a broker lists."""
+    """The versions of each API that a broker lists, as soon as it answers."""
     side = Side("", address, "")
-    rows = side.quietly("ApiVersions", 0, {})["ApiKeys"]
+    rows = []
+
+    def answers():
+        try:
+            rows.extend(side.quietly("ApiVersions", 0, {})["ApiKeys"])
+        except (Closed, OSError):
+            side.peer.close()
+        return rows
+
+    wait_until(answers, address)
     side.peer.close()
     return {row["ApiKey"]: range(row["MinVersion"], row["MaxVersion"] + 1) for row in rows}
 
@@ -92,7 +101,7 @@ def run_one(scenario, name, address, prefix, served):
         side.answers["to its end"] = f"broke off in line {line.lineno} at {type(error).__name__} {error}"
     finally:
         side.peer.close()
-    return side.answers
+    return side
 
 
 def run(scenario, ours, theirs, served):
@@ -101,9 +110,12 @@ def run(scenario, ours, theirs, served):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         sides = [pool.submit(run_one, scenario, n, a, prefix, served) for n, a in (("ours", ours), ("theirs", theirs))]
         here, there = (side.result() for side in sides)
+    bodies = here.bodies
+    here, there = here.answers, there.answers
     found = []
     for request in {**here, **there}:
-        found += differences(request, here.get(request, "not asked"), there.get(request, "not asked"))
+        asked = f"{request} {bodies[request]}" if request in bodies else request
+        found += differences(asked, here.get(request, "not asked"), there.get(request, "not asked"))
     return len(here), found
 
 

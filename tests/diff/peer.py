@@ -110,6 +110,7 @@ class Side:
         self.peer = Peer(address)
         self.prefix = prefix
         self.answers = {}
+        self.bodies = {}  # of requests that were made up, for the report
         self.words = {}
         self.node = None
 

@@ -186,6 +186,7 @@ def offsets(side):
             side.ask(
                 "stable", "OffsetFetch", version, {**body, "Groups": [{"GroupId": side.topic("o8"), "Topics": None}]}
             )
+    side.quietly("DeleteGroups", 2, {"GroupsNames": [""]})  # not of this run alone
 
 
 @scenario

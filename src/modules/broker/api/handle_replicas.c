@@ -152,7 +152,8 @@ void handle_alter_partition_reassignments(struct kafka_request *request) {
 
     if (ok) {
         answer->error_message = count ? SPAN_NULL : SPAN_LITERAL("");
-        answer->allow_replication_factor_change = body->allow_replication_factor_change;
+        answer->allow_replication_factor_change =
+            count == 0 || body->allow_replication_factor_change;
         answer->responses =
             KAFKA_NEW(request->arena, alter_partition_reassignments_response_topic, count);
         ok = answer->responses != NULL;
