@@ -142,7 +142,11 @@ static void remember(struct model_unit *unit, unsigned i, bool acked) {
     }
     memmove(partition->batches + at + 1, partition->batches + at,
             (partition->count - at) * sizeof *partition->batches);
-    partition->batches[at] = (struct model_batch){unit->specs[i], offset, unit->number, acked};
+    partition->batches[at] = (struct model_batch){.spec = unit->specs[i],
+                                                  .offset = offset,
+                                                  .unit = unit->number,
+                                                  .frame = unit->append.frame_sequence,
+                                                  .acked = acked};
     partition->count++;
 }
 

@@ -13,7 +13,8 @@ enum model_state { MODEL_CREATING, MODEL_CREATED, MODEL_DELETING, MODEL_DELETED 
 struct model_batch {
     struct batch_spec spec;
     int64_t offset;
-    uint32_t unit; /* number of its append; 0 once a restart has confirmed it */
+    uint32_t unit;  /* number of its append; 0 once a restart has confirmed it */
+    uint64_t frame; /* of the journal that holds it */
     bool acked;
 };
 

@@ -80,14 +80,14 @@ def request(port, method, path, body=None, headers=None, timeout=20):
 class Eventbox:
     """One server process with a data folder of its own. Ports stay the same over restarts."""
 
-    def __init__(self, data, env=None, args=(), modules=None):
+    def __init__(self, data, env=None, args=(), modules=None, log_path=None):
         self.data = pathlib.Path(data)
         self.env = dict(env or {})
         self.args = list(args)
         self.modules = modules
         self.users, self.notify, self.external, self.internal = free_ports(4)
         self.process = None
-        self.log_path = self.data.parent / (self.data.name + ".log")
+        self.log_path = log_path or self.data.parent / (self.data.name + ".log")
 
     @property
     def bootstrap(self):
@@ -150,6 +150,13 @@ class Eventbox:
             return all(request(p, "GET", "/readyz", timeout=5).status == 200 for p in ports)
         except OSError:
             return False
+
+    def freeze(self):
+        """SIGSTOP, and wait until every thread stands: what it was told since, it can tell nobody."""
+        self.process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task")
+        states = lambda: {(t / "stat").read_text().rpartition(")")[2].split()[0] for t in tasks.iterdir()}  # noqa: E731
+        wait_for(lambda: states() == {"T"}, what="the process to stand still")
 
     def kill(self):
         """SIGKILL: a crash."""

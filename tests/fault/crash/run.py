@@ -1,11 +1,12 @@
 """Kills the server again and again under mixed load, then lets the checker look.
 
 usage: python -m fault.crash.run [--kills N] [--binary PATH] [--seed S] [--keep DIR]
-                                 [--acked N] [--mail-ms N]                            (from tests/)
+                                 [--acked N] [--mail-ms N] [--power ext4|xfs]         (from tests/)
 
 A kill comes at a random moment, but never before 1,000 operations (--acked) were acknowledged since
 the last one. Mails are answered after a random time of up to 50 ms (--mail-ms), so that kills meet
-sends in flight. Prints one line a kill and the verdict.
+sends in flight. Prints one line a kill and the verdict. With --power the data lies on a file system of its own, whose
+power is cut at each of these moments before the server is killed (cutdisk.py; root).
 
 Exit code: 0 no violation, 1 the checker found violations, 2 the run proves nothing: a client or the
 harness failed, or there was nothing to look at.
@@ -24,6 +25,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from fault.crash import checker, load  # noqa: E402
+from fault.crash.cutdisk import CutDisk  # noqa: E402
 from support.peers.sendgrid import SendGrid  # noqa: E402
 from support.server import Eventbox, wait_for  # noqa: E402
 
@@ -77,12 +79,17 @@ def add_mixed_load(clients, server):
     clients.add(load.post_mails, "mail-b", server.notify, "mailb", MAIL_PAUSE_S)
 
 
-def kill_and_start(server, clients, kills, acked):
-    """The kills themselves, each after acknowledged work and a random time more."""
+def kill_and_start(server, clients, kills, acked, disk=None):
+    """The kills themselves, each after acknowledged work and a random time more; with @disk power cuts."""
     for kill in range(1, kills + 1):
         operations = clients.wait_acked(acked)
         time.sleep(random.uniform(0, 0.7))
+        if disk:
+            server.freeze()  # power takes the processor first: nothing is acknowledged from here on
+            disk.cut()
         server.kill()
+        if disk:
+            disk.come_back()
         restart = time.monotonic()
         server.start()
         back_ms = (time.monotonic() - restart) * 1000
@@ -138,21 +145,32 @@ def latest_commits(entries):
     return [{"kind": "ok", "partition": p, "offset": o} for p, o in best.items()]
 
 
-def run(folder, kills, acked=1000, mail_ms=50):
+def run(folder, kills, acked=1000, mail_ms=50, power=None):
     """One whole run in a folder; the violations. Raises when the run proves nothing."""
+    disk = CutDisk(folder, power) if power else None
+    try:
+        return run_on(disk.mount_point if disk else folder, folder, kills, acked, mail_ms, disk)
+    finally:
+        if disk:
+            disk.close()
+
+
+def run_on(place, folder, kills, acked, mail_ms, disk):
+    """The run with the server's data in @place, what the clients note in @folder."""
     sendgrid = SendGrid()
     sendgrid.slow_ms = mail_ms
     server = Eventbox(
-        folder / "data",
+        place / "data",
         env={"SENDGRID_API_KEY": "SG.test", "SENDGRID_FROM": "no-reply@example.com"},
         args=[f"--notify.sendgrid_url={sendgrid.url}"],
+        log_path=folder / "data.log",
     )
     clients = Clients(folder)
     try:
         server.start()
         add_mixed_load(clients, server)
         try:
-            kill_and_start(server, clients, kills, acked)
+            kill_and_start(server, clients, kills, acked, disk)
         finally:
             failed = clients.end()
         assert not failed, f"clients that failed or did not end: {failed}"
@@ -197,12 +215,13 @@ def main():
     options = parse(100, __doc__)
     options.add_argument("--acked", type=int, default=1000)
     options.add_argument("--mail-ms", type=int, default=50)
+    options.add_argument("--power", choices=("ext4", "xfs"))
     given = options.parse_args()
     folder, begun = begin(given), time.monotonic()
     try:
         if given.binary:
             os.environ["EVENTBOX_BINARY"] = str(pathlib.Path(given.binary).resolve(strict=True))
-        problems = run(folder, given.kills, given.acked, given.mail_ms)
+        problems = run(folder, given.kills, given.acked, given.mail_ms, given.power)
     except Exception:  # noqa: BLE001 - whatever it is, it is not a finding about the server
         traceback.print_exc()
         print(f"the run proves nothing, after {time.monotonic() - begun:.0f} s")

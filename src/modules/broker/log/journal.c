@@ -10,6 +10,9 @@
 
 enum {
     FRAME_MAGIC = 0x464a4245, /* "EBJF" */
+    END_MAGIC = 0x454a4245,   /* "EBJE" */
+    END_VERSION = 1,
+    END_CRC_AT = 16,
     FRAME_CRC_AT = 52,
     PREPARE_BYTES = 256 << 10, /* zeros written at once */
 };
@@ -29,7 +32,9 @@ void frame_header_write(uint8_t *out, const struct frame_header *header) {
 
 bool frame_header_read(const uint8_t *in, const struct uuid *journal,
                        struct frame_header *ret_header) {
-    if (get_le32(in) != FRAME_MAGIC || get_le16(in + 4) != FRAME_VERSION) {
+    unsigned version = get_le16(in + 4);
+    if (get_le32(in) != FRAME_MAGIC ||
+        (version != FRAME_VERSION && version != FRAME_VERSION_UNMARKED)) {
         return false;
     }
 #ifndef MUTANT_CRC
@@ -41,6 +46,7 @@ bool frame_header_read(const uint8_t *in, const struct uuid *journal,
         return false;
     }
     struct frame_header header = {
+        .version = version,
         .sequence = get_le64(in + 24),
         .synced_through = get_le64(in + 32),
         .entry_count = get_le32(in + 40),
@@ -114,7 +120,44 @@ int journal_open(struct disk *disk, struct journal_file *file) {
     return r ? err_trace(r) : 0;
 }
 
-/* Writes @size zeros to a new file under a name that recovery ignores, and syncs them. */
+static void end_mark_write(uint8_t out[FRAME_ALIGN], uint64_t size) {
+    memset(out, 0, FRAME_ALIGN);
+    put_le32(out, END_MAGIC);
+    put_le16(out + 4, END_VERSION);
+    put_le64(out + 8, size);
+    put_le32(out + END_CRC_AT, crc32c(0, out, END_CRC_AT));
+}
+
+int journal_measure(struct journal_file *file) {
+    uint64_t bytes = 0;
+    size_t got = 0;
+    int r = disk_size(file->file, &bytes);
+    if (r) {
+        return err_trace(r);
+    }
+    file->size = bytes & ~(uint64_t)(FRAME_ALIGN - 1);
+    file->cut = file->size != bytes;
+    file->marked = false;
+    if (file->cut || bytes < FRAME_ALIGN) {
+        return 0;
+    }
+    uint8_t *block = aligned_alloc(DISK_ALIGN, FRAME_ALIGN);
+    if (!block) {
+        return err_origin(-ENOMEM);
+    }
+    r = disk_pread(file->file, block, FRAME_ALIGN, bytes - FRAME_ALIGN, &got);
+    if (!r && got == FRAME_ALIGN && get_le32(block) == END_MAGIC &&
+        get_le32(block + END_CRC_AT) == crc32c(0, block, END_CRC_AT) &&
+        get_le64(block + 8) == bytes - FRAME_ALIGN) {
+        file->marked = true;
+        file->size = bytes - FRAME_ALIGN;
+    }
+    free(block);
+    return r ? err_trace(r) : 0;
+}
+
+/* Writes @size zeros and the end mark to a new file under a name that recovery ignores, and syncs
+ * them. */
 static int write_zeros(struct disk *disk, const char *name, uint64_t size) {
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     int r = disk_open(disk, name, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &file);
@@ -131,6 +174,11 @@ static int write_zeros(struct disk *disk, const char *name, uint64_t size) {
     }
     free(zeros);
     if (!r) {
+        uint8_t mark[FRAME_ALIGN];
+        end_mark_write(mark, size);
+        r = disk_pwrite(file, mark, sizeof mark, size);
+    }
+    if (!r) {
         r = disk_sync(file);
         /* A sync that fails for want of space has lost pages: no back pressure undoes that. */
         r = r == DISK_E_FULL ? -ENOSPC : r;
@@ -141,6 +189,7 @@ static int write_zeros(struct disk *disk, const char *name, uint64_t size) {
 int journal_prepare(struct disk *disk, struct journal_file *file) {
     char name[JOURNAL_NAME_SIZE];
     journal_name(file->id, name);
+    file->marked = true;
     int r = write_zeros(disk, "journal/new", file->size);
     if (r == DISK_E_FULL) {
         (void)disk_unlink(disk, "journal/new"); /* give back what it took */

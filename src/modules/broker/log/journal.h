@@ -21,6 +21,14 @@
  * header of their own: sequences, not names, give the order of frames across files. A recycled file
  * still holds old frames behind the new ones; their sequences are at or below the checkpoint's.
  *
+ * The last 4 KiB of a file are its end mark, written with the zeros and never again:
+ *
+ *    0 u32 magic "EBJE"    4 u16 version    6 u16 zero    8 u64 bytes before the mark
+ *   16 u32 CRC-32C of bytes 0..15
+ *
+ * A file that holds frames of version 2 and lacks its mark was cut short: what stood behind is not
+ * a torn tail, which ends inside of a file. Files with frames of version 1 have no mark.
+ *
  * A file gets its name only when all of it is zeros on disk: it is prepared as journal/new and
  * renamed. So a name never stands for a half-made file.
  */
@@ -33,11 +41,13 @@ enum {
     FRAME_ALIGN = DISK_ALIGN,
     FRAME_HEADER_BYTES = 64,
     FRAME_ENTRY_BYTES = 40,
-    FRAME_VERSION = 1,
+    FRAME_VERSION = 2,
+    FRAME_VERSION_UNMARKED = 1, /* in files without an end mark; still read */
     JOURNAL_NAME_SIZE = 32,
 };
 
 struct frame_header {
+    unsigned version; /* out: as found; written is always FRAME_VERSION */
     struct uuid journal;
     uint64_t sequence;
     uint64_t synced_through;
@@ -82,7 +92,9 @@ enum journal_state {
 struct journal_file {
     uint32_t id;
     enum journal_state state;
-    uint64_t size;
+    uint64_t size;          /* for frames: without the end mark */
+    bool marked;            /* the end mark is there */
+    bool cut;               /* recovery's: it should be there and is not */
     uint64_t used;          /* end of the last durable frame of this round */
     uint64_t last_sequence; /* of the last durable frame in it; 0: none */
     struct disk_file *file;
@@ -92,8 +104,10 @@ struct journal_file {
 void journal_name(uint32_t id, char out[JOURNAL_NAME_SIZE]);
 /** journal_open() - for the log writer: past the page cache where the file system can */
 int journal_open(struct disk *disk, struct journal_file *file);
-/** journal_prepare() - make file @file->id of @file->size zeros, durable, and open it. Thread:
- * segment writer */
+/** journal_measure() - size and end mark of an open file */
+int journal_measure(struct journal_file *file);
+/** journal_prepare() - make file @file->id of @file->size zeros and the end mark, durable, and open
+ * it. Thread: segment writer */
 int journal_prepare(struct disk *disk, struct journal_file *file);
 /** journal_write() - write one frame at @position and make it durable */
 int journal_write(struct journal_file *file, const void *frame, uint64_t bytes, uint64_t position);

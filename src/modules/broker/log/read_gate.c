@@ -1,13 +1,22 @@
 /*
  * The reader threads' side: find the batch, read it and what follows, check every batch, and tell
  * the boundaries ahead. Damage ends the read before it; a read that would begin with it is told so.
+ *
+ * Rot on the way to the batch is stepped over: behind it the next place is looked for that holds a
+ * whole batch by its checksum. Offsets of a partition only rise, so a batch that begins before the
+ * end of its predecessor is rot, too; the checksum does not cover its base offset.
  */
 #include "reader.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SMALL_BATCH_BYTES = 4096, LONG_WALK_BYTES = 1 << 20 };
+enum {
+    SMALL_BATCH_BYTES = 4096,
+    LONG_WALK_BYTES = 1 << 20,
+    RESYNC_BYTES = 4 << 20, /* how far a whole batch is looked for behind rot */
+    RESYNC_CHUNK_BYTES = 256 << 10,
+};
 
 /* ---- walking ---- */
 
@@ -65,6 +74,55 @@ static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position
     }
 }
 
+/* Whether a whole batch stands at @position, by its checksum. */
+static bool holds_batch(struct read_job *job, uint64_t position, const uint8_t *header,
+                        struct record_batch *ret_batch) {
+    size_t got = 0;
+    if (segment_header(header, position, job->end, ret_batch)) {
+        return false;
+    }
+    size_t bytes = ret_batch->total_bytes;
+    uint8_t *data = malloc(bytes);
+    bool holds = data && disk_pread(job->file, data, bytes, position, &got) == 0 && got == bytes &&
+                 record_batch_parse(span_of(data, bytes), ret_batch) == 0 &&
+                 record_batch_check_crc(span_of(data, bytes));
+    free(data);
+    return holds;
+}
+
+/*
+ * Steps over rot at @cursor: to the next whole batch that begins at or behind cursor->offset.
+ * Return: 0; BROKER_E_CORRUPT when there is none, or when it lies behind the offset that is wanted.
+ */
+static int step_over(struct read_job *job, struct segment_cursor *cursor) {
+    uint8_t *chunk = malloc(RESYNC_CHUNK_BYTES);
+    uint64_t limit = MIN(job->end, cursor->position + RESYNC_BYTES);
+    int r = chunk ? BROKER_E_CORRUPT : err_origin(-ENOMEM);
+    for (uint64_t at = cursor->position + 1; chunk && r == BROKER_E_CORRUPT && at < limit;) {
+        size_t got = 0;
+        int status =
+            disk_pread(job->file, chunk, MIN((uint64_t)RESYNC_CHUNK_BYTES, limit - at), at, &got);
+        if (status || got < RECORD_BATCH_HEADER_BYTES) {
+            r = status ? err_trace(status) : BROKER_E_CORRUPT;
+            break;
+        }
+        size_t last = got - RECORD_BATCH_HEADER_BYTES, i = 0;
+        for (; i <= last; i++) {
+            struct record_batch batch;
+            if (chunk[i + 16] == 2 && holds_batch(job, at + i, chunk + i, &batch) &&
+                batch.base_offset >= cursor->offset) {
+                bool behind = batch.base_offset > job->offset;
+                *cursor = (struct segment_cursor){at + i, batch.base_offset};
+                free(chunk);
+                return behind ? BROKER_E_CORRUPT : 0;
+            }
+        }
+        at += i;
+    }
+    free(chunk);
+    return r;
+}
+
 /* Walks from @cursor to the first batch that ends behind the offset. */
 static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
                          struct segment_cursor *cursor) {
@@ -73,16 +131,27 @@ static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
     while (cursor->position < job->end) {
         struct record_batch batch;
         int r = segment_walk_header(walk, cursor->position, &batch);
+        if (!r && batch.base_offset < cursor->offset) {
+            r = BROKER_E_CORRUPT;
+        }
+        if (r == BROKER_E_CORRUPT) {
+            job->index_wrong = true; /* an index that is made anew leads past the rot */
+            r = step_over(job, cursor);
+            if (r == 0) {
+                continue;
+            }
+        }
         if (r) {
             return r;
         }
-        cursor->offset = batch.base_offset;
         if (batch_end(&batch) > job->offset) {
+            cursor->offset = batch.base_offset;
             /* The index should have led nearer. */
             job->index_wrong |= hops > 2 && cursor->position - begin > LONG_WALK_BYTES;
             return 0;
         }
         cursor->position += batch.total_bytes;
+        cursor->offset = batch_end(&batch);
         hops++;
     }
     job->nothing = true;

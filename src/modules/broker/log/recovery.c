@@ -57,9 +57,8 @@ static int list_journal(struct topic_log *log) {
         struct journal_file *file = log->files[i];
         r = journal_open(log->disk, file);
         if (!r) {
-            r = disk_size(file->file, &file->size);
+            r = journal_measure(file);
         }
-        file->size &= ~(uint64_t)(FRAME_ALIGN - 1);
     }
     return r ? err_trace(r) : 0;
 }
@@ -143,6 +142,7 @@ static int scan_file(struct recovery *recovery, struct journal_file *file) {
             continue;
         }
         file->last_sequence = MAX(file->last_sequence, frame.header.sequence);
+        file->cut |= !file->marked && frame.header.version != FRAME_VERSION_UNMARKED;
         if (frame.header.sequence <= recovery->base_sequence) {
             position += FRAME_ALIGN;
             continue;
@@ -304,6 +304,35 @@ static int make_file(struct topic_log *log, struct journal_file **ret_file) {
     return 0;
 }
 
+static bool any_cut(const struct topic_log *log) {
+    for (unsigned i = 0; i < log->file_count; i++) {
+        if (log->files[i]->cut) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Files that were cut short go: two checkpoints cover what could be read of them. */
+static int drop_cut(struct topic_log *log) {
+    unsigned kept = 0;
+    int r = 0;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        struct journal_file *file = log->files[i];
+        char name[JOURNAL_NAME_SIZE];
+        if (!file->cut || r) {
+            log->files[kept++] = file;
+            continue;
+        }
+        journal_name(file->id, name);
+        journal_close(file);
+        free(file);
+        r = disk_unlink(log->disk, name);
+    }
+    log->file_count = kept;
+    return r ? err_trace(r) : 0;
+}
+
 /* The journal goes on behind the last frame; without any, in a file that nothing needs any more. */
 static int choose_current(struct topic_log *log, struct journal_file *current, uint64_t position) {
     for (unsigned i = 0; i < log->file_count && !current; i++) {
@@ -411,15 +440,28 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
         position = recovery->last->position + frame_bytes(0, recovery->last->header.body_bytes);
     }
     log->durable_sequence = recovery->sequence;
-    r = choose_current(log, current, position);
-    if (!r && (log->durable_sequence > log->newest_sequence || recovery->changed)) {
+    bool cut = any_cut(log);
+    if (cut) {
+        position = 0;
+        r = make_file(log, &current);
+    }
+    if (!r) {
+        r = choose_current(log, current, position);
+    }
+    if (!r && (cut || log->durable_sequence > log->newest_sequence || recovery->changed)) {
         r = tail_recovered_count(log) > 0 ? DISK_E_FULL : write_checkpoint(recovery);
     }
-    if (r == DISK_E_FULL && !recovery->changed && log->current) {
+    if (r == DISK_E_FULL && !cut && !recovery->changed && log->current) {
         recovery_report(recovery, TOPIC_LOG_DISK_FULL,
                         "%" PRIu64 " batches wait in memory and in the journal for space",
                         log->unwritten_count);
         r = 0; /* the checkpoint before stands, and this replay is done again after a crash */
+    }
+    if (!r && cut) {
+        r = write_checkpoint(recovery); /* the older one must not need them either */
+    }
+    if (!r && cut) {
+        r = drop_cut(log);
     }
     return r;
 }

@@ -447,6 +447,29 @@ static void note_missing(struct recovery *recovery, uint64_t until) {
                     recovery->sequence + 1, until);
 }
 
+/*
+ * A file that was cut short may have held frames behind the last one that is known. A tear ends
+ * inside of a file, so these were durable, and somebody may have seen their offsets.
+ */
+static void note_cut_files(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        const struct journal_file *file = log->files[i];
+        bool held_the_end = file->last_sequence == 0 || file->last_sequence >= recovery->sequence;
+        if (!file->cut) {
+            continue;
+        }
+        recovery->changed = true;
+        recovery_report(recovery, TOPIC_LOG_DAMAGED, "journal file %08" PRIu32 " is cut short: %s",
+                        file->id,
+                        held_the_end ? "the last frames that it held are not known"
+                                     : "what it held is known from others");
+        if (held_the_end) {
+            recovery->unknown_sequence = ++recovery->sequence;
+        }
+    }
+}
+
 int recovery_replay(struct recovery *recovery) {
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
@@ -455,7 +478,7 @@ int recovery_replay(struct recovery *recovery) {
         if (sequence <= recovery->sequence) {
             continue; /* a second copy */
         }
-        bool durable = sequence <= recovery->synced_through;
+        bool durable = sequence <= recovery->synced_through || frame->file->cut;
         recovery->replaying_sequence = sequence;
         if (sequence > recovery->sequence + 1) {
             if (recovery->holes_expected) {
@@ -477,6 +500,9 @@ int recovery_replay(struct recovery *recovery) {
             break;
         }
         recovery->sequence = sequence;
+    }
+    if (!r) {
+        note_cut_files(recovery);
     }
     if (!r && recovery->unknown_sequence > 0) {
         r = raise_unproven(recovery);

@@ -219,7 +219,7 @@ static void fill_segment(struct fixture *f, char path[SEGMENT_NAME_SIZE], enum s
     fixture_stop(f);
 }
 
-static void test_log_damage__rot_in_a_segment_costs_one_stretch(void **state) {
+static void test_log_damage__rot_in_a_segment_costs_what_it_hit(void **state) {
     struct fixture f;
     char path[SEGMENT_NAME_SIZE];
     fill_segment(&f, path, SEGMENT_LOG);
@@ -232,7 +232,7 @@ static void test_log_damage__rot_in_a_segment_costs_one_stretch(void **state) {
     }
     fixture_stop(&f);
     fixture_deinit(&f);
-    /* A header that is gone hides what follows up to the next index entry. */
+    /* A header that is gone does not hide what follows. */
     fill_segment(&f, path, SEGMENT_LOG);
     assert_int_equal(disk_sim_corrupt(f.disk, path, at - 60, 40, 1), 0);
     assert_int_equal(fixture_start(&f), 0);
@@ -240,7 +240,7 @@ static void test_log_damage__rot_in_a_segment_costs_one_stretch(void **state) {
     for (uint64_t n = 0; n < 60; n += 3) {
         lost += read_batch(&f, n) <= 0;
     }
-    assert_in_range(lost, 1, 5);
+    assert_int_equal(lost, 1);
     assert_true(read_batch(&f, 57) > 0);
     fixture_stop(&f);
     fixture_deinit(&f);
@@ -268,7 +268,9 @@ static void test_log_damage__rot_has_waiting_entries_written(void **state) {
     segment_name(&id, SEGMENT_LOG, path);
     uint64_t at = find_batch(&f, path, 240);
     assert_int_equal(disk_sim_corrupt(f.disk, path, at - 60, 40, 1), 0);
-    assert_int_equal(read_batch(&f, 255), -BROKER_E_CORRUPT);
+    assert_int_equal(read_batch(&f, 240), -BROKER_E_CORRUPT);
+    assert_true(read_batch(&f, 255) >
+                0); /* whose index entry still waits, and which lies behind it */
     fixture_run_ms(&f, 100);
     assert_true(read_batch(&f, 255) > 0);
     assert_true(read_batch(&f, 0) > 0);
@@ -355,7 +357,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
-        cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_one_stretch),
+        cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_what_it_hit),
         cmocka_unit_test(test_log_damage__rot_has_waiting_entries_written),
         cmocka_unit_test(test_log_damage__wrong_index_is_made_anew),
         cmocka_unit_test(test_log_lookup__finds_first_record_at_or_after_a_time),

@@ -1,0 +1,473 @@
+/*
+ * Rot: one place of one file of a stopped log becomes other bytes, and the log starts on it. Every
+ * run is a function of its seed: a life of random appends over several topics, a clean stop, a kill
+ * or a power cut, then a flipped bit, a zeroed block, two blocks exchanged or an end cut off, in
+ * any file of the folder.
+ *
+ * What must hold, whatever was hit:
+ *
+ *   - no reader ever gets bytes that were not appended at that offset (a batch's own checksum,
+ * which the client checks, counts as detection where sendfile serves from the page cache);
+ *   - what was acknowledged and does not lie in the damaged place is readable: batches of other
+ *     partitions always, those of the same partition outside of one index interval;
+ *   - what is not readable answers BROKER_E_CORRUPT, again after another start, and the log says
+ * so;
+ *   - an offset that somebody may have seen is not given out again;
+ *   - the very last frame is the one exception: its rot cannot be told from a write that was torn,
+ *     or never came, so it may be cut off;
+ *   - rot in what is derived (indexes, the newer checkpoint, the marker of a clean stop) costs
+ *     nothing.
+ *
+ * EVENTBOX_ROT_RUNS sets how many places are hit (default 250), EVENTBOX_ROT_SEED the first seed.
+ */
+#include "log_model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BLOCK = 4096, FILES_MAX = 400, PATH_BYTES = 128 };
+
+enum place { PLACE_JOURNAL, PLACE_CHECKPOINT, PLACE_SEGMENT, PLACE_INDEX, PLACE_MARKER, PLACES };
+static const char *const place_names[] = {"journal", "checkpoint", "segment", "index", "marker"};
+
+enum kind { FLIP, ZERO, SWAP, CUT, KINDS };
+static const char *const kind_names[] = {"flip", "zero", "swap", "cut"};
+
+struct files {
+    char paths[FILES_MAX][PATH_BYTES];
+    unsigned count;
+    const char *folder;
+};
+
+/* What all runs came to, to be printed: a run of nothing but harmless hits would prove nothing. */
+static struct { uint64_t hits[PLACES][KINDS], set_aside, whole, told, refused; } met;
+
+static enum place place_of(const char *path) {
+    if (strncmp(path, "journal/clean", 13) == 0) {
+        return PLACE_MARKER;
+    }
+    if (strncmp(path, "journal/", 8) == 0) {
+        return PLACE_JOURNAL;
+    }
+    if (strncmp(path, "checkpoint", 10) == 0) {
+        return PLACE_CHECKPOINT;
+    }
+    return strstr(path, ".log") ? PLACE_SEGMENT : PLACE_INDEX;
+}
+
+static int collect(void *userdata, const char *name, bool is_dir) {
+    struct files *files = userdata;
+    if (!is_dir && files->count < FILES_MAX) {
+        snprintf(files->paths[files->count++], PATH_BYTES, "%s%s%s", files->folder,
+                 files->folder[0] ? "/" : "", name);
+    }
+    return 0;
+}
+
+struct folders {
+    char names[FILES_MAX][64];
+    unsigned count;
+};
+
+static int collect_folder(void *userdata, const char *name, bool is_dir) {
+    struct folders *folders = userdata;
+    if (is_dir && folders->count < FILES_MAX) {
+        snprintf(folders->names[folders->count++], sizeof folders->names[0], "topics/%s", name);
+    }
+    return 0;
+}
+
+static void list_files(struct disk *disk, struct files *files) {
+    static const char *const roots[] = {"", "journal"};
+    struct folders folders = {.count = 0};
+    files->count = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+        files->folder = roots[i];
+        (void)disk_list(disk, roots[i][0] ? roots[i] : ".", collect, files);
+    }
+    (void)disk_list(disk, "topics", collect_folder, &folders);
+    for (unsigned i = 0; i < folders.count; i++) {
+        files->folder = folders.names[i];
+        (void)disk_list(disk, folders.names[i], collect, files);
+    }
+}
+
+/* ---- the hit ---- */
+
+struct hit {
+    char path[PATH_BYTES];
+    enum place place;
+    enum kind kind;
+    uint64_t offset, size; /* of what may differ now */
+};
+
+static uint8_t *read_whole(struct disk *disk, const char *path, size_t *ret_size) {
+    struct disk_file *file = NULL;
+    uint64_t size = 0;
+    assert_int_equal(disk_open(disk, path, DISK_READ, &file), 0);
+    assert_int_equal(disk_size(file, &size), 0);
+    uint8_t *data = malloc(size + 1);
+    assert_int_equal(disk_pread(file, data, size, 0, ret_size), 0);
+    disk_close(file);
+    return data;
+}
+
+/* Writes what is to be found by the next start, and makes it durable, as rot is. */
+static void overwrite(struct disk *disk, const char *path, const uint8_t *data, size_t size,
+                      uint64_t offset) {
+    struct disk_file *file = NULL;
+    assert_int_equal(disk_open(disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pwrite(file, data, size, offset), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+}
+
+static void cut_off(struct disk *disk, const char *path, uint64_t size) {
+    struct disk_file *file = NULL;
+    assert_int_equal(disk_open(disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, size), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+}
+
+static bool any_set(const uint8_t *data, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (data[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
+    size_t size;
+    uint8_t *data = read_whole(disk, hit->path, &size);
+    bool changed = false;
+    if (size > 0) {
+        hit->offset = random_below(random, size);
+        hit->size = 1;
+        /* Journal files are mostly zeros that nobody has written: aim at what is used. */
+        for (unsigned n = 0; n < 40 && !data[hit->offset]; n++) {
+            hit->offset = random_below(random, size);
+        }
+        uint64_t block = hit->offset / BLOCK * BLOCK;
+        uint64_t length = MIN((uint64_t)BLOCK, size - block);
+        uint64_t other = random_below(random, size) / BLOCK * BLOCK;
+        switch (hit->kind) {
+        case FLIP:
+            data[hit->offset] ^= (uint8_t)(1u << random_below(random, 8));
+            overwrite(disk, hit->path, data + hit->offset, 1, hit->offset);
+            changed = true;
+            break;
+        case ZERO:
+            changed = any_set(data + block, length);
+            memset(data + block, 0, length);
+            overwrite(disk, hit->path, data + block, length, block);
+            break;
+        case SWAP:
+            if (other != block && other + BLOCK <= size && block + BLOCK <= size &&
+                memcmp(data + block, data + other, BLOCK) != 0) {
+                overwrite(disk, hit->path, data + block, BLOCK, other);
+                overwrite(disk, hit->path, data + other, BLOCK, block);
+                changed = true;
+            }
+            break;
+        default:
+            changed = any_set(data + hit->offset, size - hit->offset);
+            cut_off(disk, hit->path, hit->offset);
+            break;
+        }
+    }
+    free(data);
+    return changed;
+}
+
+/* ---- what is left ---- */
+
+struct left {
+    size_t readable, corrupt, gone;
+    size_t torn; /* in the last frame, taken for a write that was never finished */
+};
+
+static uint64_t last_frame(const struct model *model) {
+    uint64_t last = 0;
+    for (unsigned t = 0; t < model->topic_count; t++) {
+        const struct model_topic *topic = model->topics[t];
+        for (int32_t i = 0; i < topic->partition_count; i++) {
+            for (size_t n = 0; n < topic->partitions[i].count; n++) {
+                last = MAX(last, topic->partitions[i].batches[n].frame);
+            }
+        }
+    }
+    return last;
+}
+
+static bool may_be_torn(const struct model *model, const struct model_batch *batch,
+                        const struct hit *hit) {
+    return hit->place == PLACE_JOURNAL && batch->frame == last_frame(model);
+}
+
+static bool is_whole(const uint8_t *data, size_t size, const struct model_batch *batch) {
+    struct buf *expected = fixture_batch(&batch->spec);
+    bool whole = size >= expected->size && (int64_t)get_be64(data) == batch->offset &&
+                 memcmp(data + 16, expected->data + 16, expected->size - 16) == 0;
+    buf_unref(expected);
+    return whole;
+}
+
+/* Reads every batch of the model by itself, since what stands before it may be damaged. */
+static struct left look(struct model *model, uint64_t seed, const struct hit *hit) {
+    struct left left = {0};
+    for (unsigned t = 0; t < model->topic_count; t++) {
+        struct model_topic *topic = model->topics[t];
+        struct topic *real = topic_log_find_id(model->f->log, &topic->id);
+        for (int32_t i = 0; topic->state == MODEL_CREATED && i < topic->partition_count; i++) {
+            struct model_partition *partition = &topic->partitions[i];
+            for (size_t n = 0; n < partition->count; n++) {
+                const struct model_batch *batch = &partition->batches[n];
+                if (!batch->acked) {
+                    continue;
+                }
+                if (!real) {
+                    left.gone++;
+                    continue;
+                }
+                uint8_t *data = NULL;
+                ssize_t size =
+                    fixture_read(model->f, partition_get(real, i), batch->offset, 1, &data);
+                if (size > 0 && is_whole(data, (size_t)size, batch)) {
+                    left.readable++;
+                } else if (size > 0 && may_be_torn(model, batch, hit)) {
+                    left.torn++; /* another one has its offset now */
+                } else if (size > 0 && (int64_t)get_be64(data) > batch->offset) {
+                    left.gone++; /* a reader is led on to what comes next */
+                } else if (size > 0) {
+                    fail_msg("seed %llu: %s of %s at %llu: other bytes at offset %lld of %s-%d",
+                             (unsigned long long)seed, kind_names[hit->kind], hit->path,
+                             (unsigned long long)hit->offset, (long long)batch->offset, topic->name,
+                             i);
+                } else if (size == -BROKER_E_CORRUPT) {
+                    left.corrupt++;
+                } else if (may_be_torn(model, batch, hit)) {
+                    left.torn++;
+                } else {
+                    left.gone++;
+                }
+                free(data);
+            }
+        }
+    }
+    return left;
+}
+
+/* No acknowledged offset is given to another batch. */
+static void append_everywhere(struct model *model, uint64_t seed, const struct hit *hit) {
+    for (unsigned t = 0; t < model->topic_count; t++) {
+        struct model_topic *topic = model->topics[t];
+        struct topic *real = topic_log_find_id(model->f->log, &topic->id);
+        for (int32_t i = 0; real && i < topic->partition_count; i++) {
+            struct model_partition *partition = &topic->partitions[i];
+            struct batch_spec spec = {.records = 1,
+                                      .value_bytes = 30,
+                                      .tag = 1,
+                                      .producer_id = -1,
+                                      .timestamp_ms = 1700000000000};
+            int64_t offset = fixture_append(model->f, partition_get(real, i), &spec);
+            for (size_t n = 0; n < partition->count; n++) {
+                const struct model_batch *batch = &partition->batches[n];
+                if (batch->acked && !may_be_torn(model, batch, hit) &&
+                    offset < batch->offset + (int64_t)batch->spec.records) {
+                    fail_msg("seed %llu: offset %lld is given out again", (unsigned long long)seed,
+                             (long long)offset);
+                }
+            }
+        }
+    }
+}
+
+static size_t acked_batches(const struct model *model) {
+    size_t count = 0;
+    for (unsigned t = 0; t < model->topic_count; t++) {
+        const struct model_topic *topic = model->topics[t];
+        for (int32_t i = 0; topic->state == MODEL_CREATED && i < topic->partition_count; i++) {
+            for (size_t n = 0; n < topic->partitions[i].count; n++) {
+                count += topic->partitions[i].batches[n].acked;
+            }
+        }
+    }
+    return count;
+}
+
+/* ---- one run ---- */
+
+struct run {
+    struct fixture f;
+    struct model model;
+    struct random_seeded random;
+    struct files files;
+};
+
+static void live(struct run *run, uint64_t seed) {
+    struct fixture *f = &run->f;
+    fixture_init(f, seed);
+    f->verbose = getenv("EVENTBOX_ROT_VERBOSE") != NULL;
+    f->limits.journal_first_bytes = 32768;
+    f->limits.journal_max_bytes = 262144;
+    f->limits.group_max_bytes = 16384;
+    f->limits.tail_bytes = 8192;
+    f->limits.segment_bytes = 20000;
+    f->limits.checkpoint_ms = 200 << random_below(&run->random.random, 6);
+    model_init(&run->model, f, seed);
+    assert_int_equal(fixture_start(f), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        model_create(&run->model, i == 0 ? "6000" : "50000");
+    }
+    model_settle(&run->model);
+    for (uint64_t n = 20 + random_below(&run->random.random, 80); n > 0; n--) {
+        model_append(&run->model, 1 + n % 2, 40 + (size_t)random_below(&run->random.random, 600));
+        if (n % 8 == 0) {
+            model_settle(&run->model);
+        }
+    }
+    model_settle(&run->model);
+    switch (random_below(&run->random.random, 4)) {
+    case 0:
+        fixture_stop(f); /* everything lies in segments, the journal says nothing */
+        break;
+    case 1:
+        fixture_run_ms(f, 4000);
+        model_crashed(&run->model);
+        fixture_crash(f, false);
+        break;
+    default: /* the newest batches lie in the journal alone */
+        model_crashed(&run->model);
+        fixture_crash(f, random_below(&run->random.random, 2) == 0);
+        break;
+    }
+}
+
+static void choose(struct run *run, struct hit *hit) {
+    struct random *random = &run->random.random;
+    list_files(run->f.disk, &run->files);
+    enum place wanted = (enum place)random_below(random, PLACES);
+    for (unsigned tries = 0; tries < 200; tries++) {
+        const char *path = run->files.paths[random_below(random, run->files.count)];
+        snprintf(hit->path, sizeof hit->path, "%s", path);
+        hit->place = place_of(path);
+        if (hit->place == wanted) {
+            break;
+        }
+    }
+    hit->kind = (enum kind)random_below(random, KINDS);
+}
+
+static void explain(uint64_t seed, const struct hit *hit, const struct left *left, size_t acked,
+                    const char *what) {
+    fail_msg("seed %llu: %s of %s at %llu: %s (%zu acknowledged, %zu readable, %zu set aside, %zu "
+             "gone)",
+             (unsigned long long)seed, kind_names[hit->kind], hit->path,
+             (unsigned long long)hit->offset, what, acked, left->readable, left->corrupt,
+             left->gone);
+}
+
+/* How many batches one hit may cost: those that touch two blocks, and up to the next index entry.
+ */
+static size_t cost_max(const struct hit *hit) {
+    switch (hit->place) {
+    case PLACE_INDEX:
+    case PLACE_MARKER:
+    case PLACE_CHECKPOINT:
+        return 0;
+    default:
+        return hit->kind == CUT ? SIZE_MAX : hit->kind == FLIP ? 80 : 200;
+    }
+}
+
+static void judge(struct run *run, uint64_t seed, const struct hit *hit) {
+    size_t acked = acked_batches(&run->model);
+    struct left left = look(&run->model, seed, hit);
+    bool told = run->f.events[TOPIC_LOG_DAMAGED] > 0 || run->f.events[TOPIC_LOG_TORN_TAIL] > 0;
+    if (left.corrupt + left.gone > cost_max(hit)) {
+        explain(seed, hit, &left, acked, "it costs too much");
+    }
+    if (left.corrupt + left.gone > 0 && !told) {
+        explain(seed, hit, &left, acked, "nobody was told");
+    }
+    append_everywhere(&run->model, seed, hit);
+    struct left again = look(&run->model, seed, hit);
+    if (again.readable != left.readable) {
+        explain(seed, hit, &again, acked, "another look finds something else");
+    }
+    fixture_stop(&run->f);
+    if (fixture_start(&run->f) != 0) {
+        explain(seed, hit, &left, acked, "the second start fails");
+    }
+    again = look(&run->model, seed, hit);
+    if (again.readable < left.readable) {
+        explain(seed, hit, &again, acked, "another start loses more");
+    }
+    met.set_aside += left.corrupt + left.gone > 0;
+    met.whole += left.readable == acked;
+    met.told += told;
+    fixture_stop(&run->f);
+}
+
+static bool run_seed(uint64_t seed) {
+    struct run *run = calloc(1, sizeof *run);
+    struct hit hit = {.offset = 0};
+    random_seeded_init(&run->random, seed * 7919 + 5);
+    live(run, seed);
+    choose(run, &hit);
+    bool changed = damage(run->f.disk, &run->random.random, &hit);
+    if (changed) {
+        met.hits[hit.place][hit.kind]++;
+        run->f.expect_failures = true;
+        int r = fixture_start(&run->f);
+        if (r != 0) {
+            fail_msg("seed %llu: %s of %s at %llu: the start fails with %d: %s",
+                     (unsigned long long)seed, kind_names[hit.kind], hit.path,
+                     (unsigned long long)hit.offset, r, run->f.last_event);
+        }
+        judge(run, seed, &hit);
+    }
+    fixture_deinit(&run->f);
+    model_deinit(&run->model);
+    free(run);
+    return changed;
+}
+
+static uint64_t number_of(const char *name, uint64_t otherwise) {
+    const char *text = getenv(name);
+    return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static void test_topic_log_rot__is_set_aside_and_the_rest_stays(void **state) {
+    uint64_t runs = number_of("EVENTBOX_ROT_RUNS", 250);
+    uint64_t seed = number_of("EVENTBOX_ROT_SEED", 1);
+    for (uint64_t hits = 0; hits < runs; seed++) {
+        hits += run_seed(seed);
+    }
+    for (unsigned place = 0; place < PLACES; place++) {
+        print_message("%s:", place_names[place]);
+        for (unsigned kind = 0; kind < KINDS; kind++) {
+            print_message(" %s %llu", kind_names[kind], (unsigned long long)met.hits[place][kind]);
+            /* Indexes and the marker are smaller than two blocks. */
+            bool possible = place < PLACE_INDEX || (place == PLACE_INDEX && kind != SWAP);
+            assert_true(runs < 250 || !possible || met.hits[place][kind] > 0);
+        }
+        print_message("\n");
+    }
+    print_message("harmless %llu, set aside %llu, told %llu\n", (unsigned long long)met.whole,
+                  (unsigned long long)met.set_aside, (unsigned long long)met.told);
+    assert_true(met.set_aside > 0 && met.whole > 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_topic_log_rot__is_set_aside_and_the_rest_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
