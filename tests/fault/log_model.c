@@ -70,10 +70,13 @@ static struct topic *live(struct model *model, struct model_topic *topic) {
 }
 
 static void create(struct model *model, const char *segment_bytes, unsigned keys) {
+    bool early = keys == 0 && roll(model, 4) == 0;
     struct topic_config_entry configs[] = {
         {"segment.bytes", segment_bytes}, {0}, {"min.cleanable.dirty.ratio", "0.1"}, {0}};
     if (keys > 0) {
         configs[1] = (struct topic_config_entry){"cleanup.policy", "compact"};
+    } else if (early) {
+        configs[1] = (struct topic_config_entry){"flush.ms", "1000"};
     }
     if (model->topic_count == MODEL_TOPICS_MAX) {
         return;
@@ -81,6 +84,7 @@ static void create(struct model *model, const char *segment_bytes, unsigned keys
     struct model_topic *topic = calloc(1, sizeof *topic);
     topic->model = model;
     topic->keys = keys;
+    topic->early = early;
     topic->partition_count = 1 + (int32_t)roll(model, MODEL_PARTITIONS_MAX);
     snprintf(topic->name, sizeof topic->name, "t%u", (unsigned)roll(model, 5));
     topic->request.done = on_request;
@@ -618,14 +622,19 @@ static const char *verify_topic(struct model *model, struct model_topic *topic, 
     for (int32_t i = 0; i < topic->partition_count; i++) {
         struct model_partition *partition = &topic->partitions[i];
         size_t found = 0;
+        const struct partition *there = partition_get(real, i);
         const char *bad = (topic->keys > 0 ? verify_compacted : verify_partition)(
             model, topic, i, partition_get(real, i), &found);
         if (bad) {
             return bad;
         }
+        bool may_lose = topic->early && there->leader_epoch > partition->epoch;
+        partition->epoch = there->leader_epoch;
         for (size_t n = 0; n < partition->count; n++) {
             struct model_batch *batch = &partition->batches[n];
-            if (n >= found && batch->acked) {
+            if (n >= found && batch->acked && may_lose) {
+                model->lost_early++;
+            } else if (n >= found && batch->acked) {
                 return wrong("%s-%d: acknowledged batch at %lld is lost", topic->name, i,
                              (long long)batch->offset);
             }

@@ -21,7 +21,8 @@ struct model_batch {
 struct model_partition {
     struct model_batch *batches; /* by offset */
     size_t count, capacity;
-    int64_t seen; /* high watermark that somebody may have seen */
+    int64_t seen;  /* high watermark that somebody may have seen */
+    int32_t epoch; /* leader epoch of the life before */
 };
 
 struct model_topic {
@@ -30,6 +31,7 @@ struct model_topic {
     int32_t partition_count;
     unsigned keys; /* of its records; above 0 its policy is compact */
     enum model_state state;
+    bool early;     /* flush.ms: what is acknowledged may be lost, in a new leader epoch */
     bool in_flight; /* creation or deletion was neither confirmed nor refuted */
     struct topic_log_request request;
     struct model *model;
@@ -72,7 +74,7 @@ struct model {
     int64_t largest_producer_id;
     struct model_producer producers[MODEL_PRODUCERS];
     uint64_t compacted; /* superseded records found missing */
-    uint64_t acked, appended, duplicates, verified, refused;
+    uint64_t acked, appended, duplicates, verified, refused, lost_early;
 };
 
 void model_init(struct model *model, struct fixture *f, uint64_t seed);

@@ -22,8 +22,8 @@ struct met {
     size_t image_count, image_capacity;
     char (*sites)[80];
     size_t site_count;
-    uint64_t lives, cuts, kills, failures, full, acked, duplicates, verified, damaged, torn,
-        compacted, swaps;
+    uint64_t lives, cuts, kills, failures, full, acked, lost_early, duplicates, verified, damaged,
+        torn, compacted, swaps;
 };
 static struct met met;
 enum { SITES_MAX = 256 };
@@ -216,6 +216,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
         check(run, run->f.last_event);
     }
     met.acked += run->model.acked;
+    met.lost_early += run->model.lost_early;
     met.duplicates += run->model.duplicates;
     met.verified += run->model.verified;
     met.compacted += run->model.compacted;
@@ -267,6 +268,7 @@ static void end_run(struct run *run) {
     }
     met.torn += run->f.events[TOPIC_LOG_TORN_TAIL];
     met.acked += run->model.acked;
+    met.lost_early += run->model.lost_early;
     met.duplicates += run->model.duplicates;
     met.verified += run->model.verified;
     met.compacted += run->model.compacted;
@@ -502,13 +504,15 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     }
     print_message(
         "%zu distinct images: %llu lives, %llu cuts, %llu kills, %llu failing and %llu full "
-        "calls, %llu appends acknowledged, %llu duplicates, %llu batches read back, %llu "
-        "torn tails, %llu records superseded and gone, %zu call sites cut\n",
+        "calls, %llu appends acknowledged, %llu batches with flush.ms lost, %llu duplicates, %llu "
+        "batches read back, %llu torn tails, %llu records superseded and gone, %zu call sites "
+        "cut\n",
         met.image_count, (unsigned long long)met.lives, (unsigned long long)met.cuts,
         (unsigned long long)met.kills, (unsigned long long)met.failures,
         (unsigned long long)met.full, (unsigned long long)met.acked,
-        (unsigned long long)met.duplicates, (unsigned long long)met.verified,
-        (unsigned long long)met.torn, (unsigned long long)met.compacted, met.site_count);
+        (unsigned long long)met.lost_early, (unsigned long long)met.duplicates,
+        (unsigned long long)met.verified, (unsigned long long)met.torn,
+        (unsigned long long)met.compacted, met.site_count);
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0);
     assert_true(met.compacted > 0);

@@ -383,7 +383,9 @@ static void frame_durable(struct topic_log *log, const struct writer_job *job) {
 static int advance_units(struct topic_log *log, struct writer_job *job) {
     list_for_each(link, &job->units) {
         struct append_unit *unit = list_entry(link, struct append_unit, link);
-        unit->append->frame_sequence = job->sequence;
+        if (unit->append) {
+            unit->append->frame_sequence = job->sequence;
+        }
         for (struct tail_batch *b = unit->first; b; b = b->next_in_unit) {
             int r = tail_durable(log, b);
             if (r) {
@@ -400,7 +402,9 @@ static void finish_units(struct list *units, int status) {
         struct append_unit *unit = list_entry(link, struct append_unit, link);
         struct append *append = unit->append;
         append_unit_free(unit);
-        append->done(append, status);
+        if (append) { /* else it was answered when it went to the log writer */
+            append->done(append, status);
+        }
     }
 }
 
@@ -486,6 +490,43 @@ static struct writer_job *next_submit(struct topic_log *log) {
     return job;
 }
 
+/*
+ * flush.ms, where it is set for every topic of the unit: the answer leaves when the batches are
+ * with the log writer, which puts them into its next frame. Nobody sees them before that is synced.
+ * The record that made the topic, or set this, must be durable: a start has to know of it, since
+ * after an unclean stop it raises the epoch of such partitions (recovery.c).
+ */
+static bool answers_early(const struct topic_log *log, const struct append_unit *unit) {
+    const struct append *append = unit->append;
+    if (append->class != APPEND_CLIENT || !unit->first) {
+        return false;
+    }
+    for (unsigned i = 0; i < append->part_count; i++) {
+        const struct log_topic *topic = log_partition_of(append->parts[i].partition)->topic;
+        if (!topic->created_durable || !topic_acknowledges_early(log, &topic->public)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The log writer reads the units meanwhile, and never who waits for them. */
+static void answer_early(const struct topic_log *log, struct writer_job *job) {
+    struct list early, *link;
+    list_init(&early);
+    list_for_each(unit_link, &job->units) {
+        struct append_unit *unit = list_entry(unit_link, struct append_unit, link);
+        if (answers_early(log, unit)) {
+            list_push_back(&early, &unit->append->link);
+            unit->append = NULL;
+        }
+    }
+    while ((link = list_pop_front(&early)) != NULL) {
+        struct append *append = list_entry(link, struct append, link);
+        append->done(append, 0);
+    }
+}
+
 static void on_flush(struct loop_task *task) {
     struct topic_log *log = container_of(task, struct topic_log, flush_task);
     log->flush_deferred = false;
@@ -507,6 +548,7 @@ static void on_flush(struct loop_task *task) {
         log->submits_in_flight++;
         journal_maintain(log);
         checkpoint_maybe(log); /* where the journal has no room for this */
+        answer_early(log, job);
     }
     if (log->failed) {
         append_fail_waiting(log, TOPIC_E_FAILED);

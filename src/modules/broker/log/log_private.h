@@ -172,7 +172,7 @@ struct log_job {
 /* One append on its way through the journal. */
 struct append_unit {
     struct list link;
-    struct append *append;
+    struct append *append; /* NULL: answered already (flush.ms) */
     struct tail_batch *first, *last;
     uint32_t entry_count;
     uint64_t bytes;
@@ -434,6 +434,8 @@ const struct guard *partition_first_guard(const struct log_partition *partition)
 int partition_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
                         int64_t keep, uint64_t sequence);
 int partition_epoch_raise(struct log_partition *partition, int64_t start_offset);
+/** topic_acknowledges_early() - flush.ms is set: answers leave before the sync */
+bool topic_acknowledges_early(const struct topic_log *log, const struct topic *topic);
 int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to);
 void partition_wake(struct log_partition *partition);
 

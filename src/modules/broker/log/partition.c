@@ -140,6 +140,10 @@ int partition_epoch_raise(struct log_partition *partition, int64_t start_offset)
     return 0;
 }
 
+bool topic_acknowledges_early(const struct topic_log *log, const struct topic *topic) {
+    return topic_config_int(log, topic, TOPIC_FLUSH_MS) != INT64_MAX;
+}
+
 int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to) {
     for (uint32_t i = 0; i < partition->damage_count; i++) {
         if (partition->damage[i].from == from && partition->damage[i].to == to) {

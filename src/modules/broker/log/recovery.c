@@ -410,6 +410,36 @@ static int sync_journal(struct recovery *recovery) {
     return 0;
 }
 
+/*
+ * Where flush.ms is set, batches may have been acknowledged that no frame holds, and their offsets
+ * will be given out again: in a new leader epoch, so that a client can tell. Epochs that begin at
+ * the same offset are one.
+ */
+static int raise_early(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    list_for_each(link, &log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        if (!topic_acknowledges_early(log, &topic->public)) {
+            continue;
+        }
+        for (int32_t i = 0; i < topic->public.partition_count; i++) {
+            struct log_partition *partition = log_partition_of(topic->public.partitions[i]);
+            int64_t end = partition->public.log_end_offset;
+            uint32_t count = partition->epoch_count;
+            recovery->changed = true;
+            if (count > 0 && partition->epochs[count - 1].start_offset == end) {
+                partition->epochs[count - 1].epoch = ++partition->public.leader_epoch;
+                continue;
+            }
+            int r = partition_epoch_raise(partition, end);
+            if (r) {
+                return err_trace(r);
+            }
+        }
+    }
+    return 0;
+}
+
 static int start_replaying(struct recovery *recovery, struct journal_file *current,
                            uint64_t position) {
     recovery->log->cleaner.sweep = true;
@@ -422,6 +452,9 @@ static int start_replaying(struct recovery *recovery, struct journal_file *curre
     }
     if (!r) {
         r = recovery_replay(recovery);
+    }
+    if (!r) {
+        r = raise_early(recovery);
     }
     return r ? err_trace(r) : recovery_finish(recovery, current, position);
 }

@@ -3,8 +3,9 @@
  * module.c of the broker see of log/. Everything here runs on the loop; files are the business of
  * the threads behind it (DECISIONS: "From journal to segment").
  *
- * Promise: an append's done(0) comes after the journal frame with its batches is synced. Readers
- * see nothing above the high watermark, which is the durable mark.
+ * Promise: an append's done(0) comes after the journal frame with its batches is synced; only
+ * where every topic of it has flush.ms it comes when the frame is about to be written. Readers see
+ * nothing above the high watermark, which is the durable mark.
  */
 #pragma once
 
