@@ -70,7 +70,7 @@ static struct topic *live(struct model *model, struct model_topic *topic) {
 }
 
 static void create(struct model *model, const char *segment_bytes, unsigned keys) {
-    bool early = keys == 0 && roll(model, 4) == 0;
+    bool early = model->early_topics && keys == 0 && roll(model, 4) == 0;
     struct topic_config_entry configs[] = {
         {"segment.bytes", segment_bytes}, {0}, {"min.cleanable.dirty.ratio", "0.1"}, {0}};
     if (keys > 0) {

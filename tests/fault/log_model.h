@@ -73,6 +73,7 @@ struct model {
     uint64_t next_tag;
     int64_t largest_producer_id;
     struct model_producer producers[MODEL_PRODUCERS];
+    bool early_topics;  /* some get flush.ms; set after model_init() */
     uint64_t compacted; /* superseded records found missing */
     uint64_t acked, appended, duplicates, verified, refused, lost_early;
 };

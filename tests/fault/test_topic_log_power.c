@@ -201,6 +201,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->cleaner_memory_bytes = dice(run, 2) ? 72 : 4096; /* three keys, or all */
     disk_sim_refuse_direct(run->f.disk, dice(run, 4) == 0);
     model_init(&run->model, &run->f, seed);
+    run->model.early_topics = true;
     start(run);
     for (unsigned i = 0; i < lives; i++) {
         live_once(run);
@@ -260,6 +261,7 @@ static void begin_run(struct run *run, uint64_t seed) {
     run->f.verbose = getenv("EVENTBOX_CRASH_VERBOSE") != NULL;
     small_limits(&run->f.limits);
     model_init(&run->model, &run->f, seed);
+    run->model.early_topics = true;
 }
 
 static void end_run(struct run *run) {
@@ -516,6 +518,7 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0);
     assert_true(met.compacted > 0);
+    assert_true(!demand || met.lost_early > 0);
     free(met.images);
     free(met.sites);
 }
