@@ -206,6 +206,14 @@ void journal_maintain(struct topic_log *log) {
     }
 }
 
+/* The log writer may have files to go on with and clients wait all the same: after a refusal only
+ * what exists counts as room, and that may be less than what is kept back for reserved appends. */
+void journal_ask_again(struct topic_log *log) {
+    if (log->journal_refused && !list_empty(&log->throttled) && !log->preparing) {
+        prepare_file(log, MAX(log->needed_file_bytes, (uint64_t)FRAME_ALIGN));
+    }
+}
+
 /* ---- checkpoints ---- */
 
 struct keeper_job {

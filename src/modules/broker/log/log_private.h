@@ -525,6 +525,8 @@ void log_writer_run(void *userdata, struct list *works); /* run_batch of the wor
 
 /* ---- log_keeper.c ---- */
 void journal_maintain(struct topic_log *log);
+/** journal_ask_again() - each tick: for a file that the disk has refused and clients wait for */
+void journal_ask_again(struct topic_log *log);
 /** journal_room() - bytes that the journal can still take without a checkpoint */
 uint64_t journal_room(const struct topic_log *log);
 void checkpoint_maybe(struct topic_log *log);

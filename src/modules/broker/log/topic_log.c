@@ -197,6 +197,7 @@ static void on_tick(struct timer *timer) {
         if (log->submits_in_flight > 0) {
             (void)log_writer_send(log, WRITER_AGAIN, NULL);
         }
+        journal_ask_again(log);
         journal_maintain(log);
         tail_flush(log, log->checkpoint.under_way || log->state == LOG_STOPPING);
         checkpoint_maybe(log);

@@ -102,6 +102,40 @@ static void test_log_full__appends_that_wait_are_refused(void **state) {
     fixture_deinit(&f);
 }
 
+/* Wherever a full disk is met once, nobody waits for ever: the disk is asked again. */
+static void test_log_full__one_refusal_anywhere_only_delays(void **state) {
+    enum { APPENDS = 40, BYTES = 4500 };
+    uint64_t calls = 0;
+    for (uint64_t call = 1; call == 1 || call <= calls; call++) {
+        struct fixture f;
+        fixture_init(&f, 23);
+        f.limits.journal_first_bytes = 16 << 10;
+        f.limits.journal_max_bytes = 256 << 10;
+        f.limits.checkpoint_bytes = 16 << 10;
+        f.expect_failures = true; /* also one of a sync, which nothing mends */
+        assert_int_equal(fixture_start(&f), 0);
+        struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+        uint64_t begin = disk_sim_calls(f.disk);
+        disk_sim_fail_at(f.disk, begin + call, DISK_E_FULL);
+        for (unsigned n = 0; n < APPENDS && !f.log->failed; n++) {
+            struct batch_spec spec = spec_of(n);
+            spec.value_bytes = BYTES;
+            struct one one;
+            while (one_start(&f, &one, partition, &spec) == TOPIC_E_FULL) {
+                one_free(&one); /* as a client does */
+                fixture_run_ms(&f, 100);
+            }
+            fixture_until(&f, one.done);
+            assert_true(one.status == 0 || f.log->failed);
+            one_free(&one);
+        }
+        calls = MAX(calls, disk_sim_calls(f.disk) - begin);
+        fixture_crash(&f, false);
+        fixture_deinit(&f);
+    }
+    assert_true(calls > 100);
+}
+
 /* What the journal has and no segment has room for stays in memory, as before the crash. */
 static void test_log_full__start_after_a_crash_without_a_byte_free(void **state) {
     enum { BATCHES = 40 };
@@ -173,6 +207,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_full__clients_are_refused_and_reserved_appends_go_on),
         cmocka_unit_test(test_log_full__appends_that_wait_are_refused),
+        cmocka_unit_test(test_log_full__one_refusal_anywhere_only_delays),
         cmocka_unit_test(test_log_full__consumer_that_holds_a_low_disk_is_named),
         cmocka_unit_test(test_log_full__start_after_a_crash_without_a_byte_free),
     };
