@@ -222,6 +222,17 @@ void conf_apply(struct conf *conf, const char *section, const struct conf_row *r
     }
 }
 
+void conf_apply_reloadable(struct conf *conf, const char *section, const struct conf_row *rows,
+                           void *target) {
+    for (size_t i = 0; i < conf->value_count; i++) {
+        const struct conf_value *value = &conf->values[i];
+        if (value->row->flags & CONF_RELOADABLE && value->group->rows == rows &&
+            strcmp(value->group->section, section) == 0) {
+            apply_value(&conf->values[i], target);
+        }
+    }
+}
+
 size_t conf_take_reloadable(struct conf *conf, const struct conf *fresh) {
     size_t changed = 0;
     text_clear(&conf->warnings);

@@ -81,8 +81,16 @@ static void on_answer(void *userdata, struct http_request *request, int status,
 
 static void on_reject(void *userdata, const char *peer, int code) {
     struct host_module *module = userdata;
-    log_emit(&module->logger, LOG_HTTP_REJECTED, NULL, LOG_TEXT("peer", peer),
-             LOG_TEXT("reason", error_row_get(code)->slug));
+    if (log_limit_take(&module->service.rejects)) {
+        log_emit(&module->logger, LOG_HTTP_REJECTED, NULL, LOG_TEXT("peer", peer),
+                 LOG_TEXT("reason", error_row_get(code)->slug));
+    }
+}
+
+void health_tell_rejects(struct log_limit *limit, uint64_t untold, int64_t seconds) {
+    struct host_module *module = container_of(limit, struct host_module, service.rejects);
+    log_emit(&module->logger, LOG_HTTP_REJECTED_MORE, NULL, LOG_INT("connections", (int64_t)untold),
+             LOG_INT("seconds", seconds));
 }
 
 int health_service_init(struct host_module *module) {

@@ -315,6 +315,7 @@ static int64_t drain_left_ms(const struct host *host) {
 
 static void on_server_stopped(void *userdata) {
     struct host_module *module = userdata;
+    log_limit_stop(&module->service.rejects);
     module->service.server = NULL;
     host_pending_done(module->host, 0);
 }
@@ -470,37 +471,11 @@ static void on_start_finished(struct op *op, int status) {
 
 /* ---- signals ---- */
 
-static void reload(struct host *host) {
-    const struct host_config *config = host->config;
-    struct conf *fresh = config->reread ? config->reread(config->userdata) : NULL;
-    if (!fresh || conf_mistakes(fresh)[0]) {
-        log_emit(&host->logger, LOG_HOST_RELOAD_FAILED, NULL,
-                 LOG_TEXT("reason", fresh ? conf_mistakes(fresh) : "settings cannot be read"));
-        conf_free(fresh);
-        return;
-    }
-    size_t changed = conf_take_reloadable(config->conf, fresh);
-    conf_free(fresh);
-    conf_apply(config->conf, CONF_HOST_SECTION, host_settings_rows, &host->settings);
-    registry_apply_settings(host);
-    host->log.level = (enum log_level)host->settings.log_level;
-    console_set_format(host->console, (enum console_format)host->settings.log_format);
-    for (size_t i = 0; i < host->module_count; i++) {
-        struct host_module *module = &host->modules[i];
-        module->context.drain_ms = host->settings.drain_ms;
-        if (module->module->reload && module->phase == HOST_MODULE_STARTED) {
-            module->module->reload(module->state);
-        }
-    }
-    log_emit(&host->logger, LOG_HOST_RELOADED, NULL, LOG_INT("changed", (int64_t)changed),
-             LOG_TEXT("kept", conf_warnings(config->conf)));
-}
-
 static void on_signal(void *userdata, int signum) {
     struct host *host = userdata;
     if (signum == SIGHUP) {
         if (host->phase == HOST_READY) {
-            reload(host);
+            reload_settings(host);
         }
         return;
     }
@@ -585,6 +560,7 @@ static int prepare(struct host *host) {
     r = r ? r : metric_set_init(&host->own_metrics, &host->metrics, health_host_metrics, NULL);
     health_init_metrics(host);
     r = r ? r : registry_allocate(host);
+    r = r ? r : registry_check_idle(host);
     r = r ? r : loop_new(host->clock, &host->loop);
     if (r) {
         return host_fail(host, r, "cannot start: %s", err_text(r));

@@ -3,7 +3,8 @@
  *
  *   registry.c   which modules run, in which order, and their life
  *   folder.c     the data folder: lock, meta.json
- *   host.c       start and drain as operations, signals, reload
+ *   host.c       start and drain as operations, signals
+ *   reload.c     SIGHUP
  *   health.c     routes that every HTTP service has, access lines, figures
  *   banner.c     the start-up screen
  */
@@ -16,6 +17,7 @@
 
 #include <eventbox/base/uuid.h>
 #include <eventbox/host/host.h>
+#include <eventbox/host/log_limit.h>
 #include <eventbox/http/server.h>
 #include <eventbox/loop/timer.h>
 #include <eventbox/store/relay.h>
@@ -32,6 +34,7 @@ struct host_service {
     struct http_server *server; /* NULL until the module has started */
     struct metric_set metrics;
     char labels[64];
+    struct log_limit rejects; /* of the lines about connections that speak no HTTP */
 };
 
 enum host_module_phase {
@@ -124,6 +127,13 @@ void registry_start_module(struct host_module *module); /* ends in host_pending_
 void registry_stop_module(struct host_module *module);  /* the same */
 void registry_free(struct host *host);
 void registry_apply_settings(struct host *host);
+/** registry_check_settings() - whether the reloadable values of @fresh fit those in force; else
+ * what is wrong with them, with the module's name before it, in @ret_why */
+bool registry_check_settings(struct host *host, struct conf *fresh, struct text *ret_why);
+int registry_check_idle(struct host *host); /* fails when no module has anything to do */
+
+/* reload.c */
+void reload_settings(struct host *host);
 
 /* folder.c */
 int folder_open(struct host *host);
@@ -135,6 +145,7 @@ void folder_close(struct host *host);
 extern const struct http_route health_routes[];
 int health_service_init(struct host_module *module);
 void health_init_metrics(struct host *host);
+void health_tell_rejects(struct log_limit *limit, uint64_t untold, int64_t seconds);
 extern const struct metric_row health_host_metrics[];
 
 /** health_space_changed() - the line that tells of a disk that fills up, is full, or has room again

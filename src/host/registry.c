@@ -179,6 +179,46 @@ void registry_apply_settings(struct host *host) {
     }
 }
 
+bool registry_check_settings(struct host *host, struct conf *fresh, struct text *ret_why) {
+    for (size_t i = 0; i < host->module_count; i++) {
+        const struct module *module = host->modules[i].module;
+        const char *message = NULL;
+        void *trial = module->check ? calloc(1, MAX(module->state_size, (size_t)1)) : NULL;
+        if (!module->check) {
+            continue;
+        }
+        if (!trial) {
+            text_append_str(ret_why, err_text(-ENOMEM));
+            return false;
+        }
+        conf_apply(host->config->conf, module->name, module->conf, trial);
+        conf_apply_reloadable(fresh, module->name, module->conf, trial);
+        int r = module->check(trial, &message);
+        free(trial);
+        if (r) {
+            text_printf(ret_why, "%s: %s", module->name, message ? message : err_text(r));
+            return false;
+        }
+    }
+    return true;
+}
+
+int registry_check_idle(struct host *host) {
+    const char *why = NULL;
+    for (size_t i = 0; i < host->module_count; i++) {
+        const struct host_module *module = &host->modules[i];
+        why = module->module->idle ? module->module->idle(module->state) : NULL;
+        if (!why) {
+            return 0;
+        }
+    }
+    return host_fail(host, -EINVAL,
+                     "modules = %s (%s): nothing is left to do, since %s; turn that on, or name "
+                     "another module",
+                     host->settings.modules,
+                     conf_describe(host->config->conf, CONF_HOST_SECTION, "modules"), why);
+}
+
 /* ---- life ---- */
 
 static bool has_http(const struct host_module *module) {
@@ -257,7 +297,8 @@ int registry_init_module(struct host_module *module) {
     if (r) {
         return r;
     }
-    r = module->module->init(module->state, &module->context, &message);
+    r = module->module->check ? module->module->check(module->state, &message) : 0;
+    r = r ? r : module->module->init(module->state, &module->context, &message);
     if (r) {
         return host_fail(host, r, "%s: %s", module->module->name, message ? message : err_text(r));
     }
@@ -304,6 +345,7 @@ static int open_service(struct host_module *module) {
         .idle_ms = settings->http_idle_ms,
         .request_memory_bytes = (size_t)settings->http_request_memory_bytes,
     };
+    log_limit_init(&module->service.rejects, host->loop, health_tell_rejects);
     int r = http_server_open(host->loop, host->random, &module->service.http, &listen, &limits,
                              &module->service.server);
     return r ? report_listener(module, r) : 0;

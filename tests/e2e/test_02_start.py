@@ -229,3 +229,10 @@ def test_banner__fits_one_screen(make_eventbox):
         "mailbox",
     ):
         assert part in shown, part
+
+
+def test_modules__all_of_them_turned_off_is_told_and_not_run(make_eventbox):
+    server = make_eventbox(modules="fluent", args=["--fluent.enabled=no"]).spawn()
+    assert server.process.wait(20) == 2
+    lines = [line for line in server.log().splitlines() if line.startswith("eventbox: ")]
+    assert len(lines) == 1 and "modules = fluent" in lines[0] and "fluent.enabled = no" in lines[0]

@@ -110,3 +110,27 @@ def test_produce__corrupt_batch_is_refused_and_nothing_is_stored(eventbox):
         answer = s.recv(65536)
     assert struct.unpack(">h", answer[4 + 4 + 4 + 2 + 5 + 4 + 4 :][:2])[0] == 2, answer
     assert eventbox.consume("whole", "%s\n") == "good\n"
+
+
+@pytest.mark.parametrize(
+    "port, one, more, wrong",
+    [
+        ("external", "bad_peer", "bad_peers", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ("users", "http_rejected", "http_rejected_more", b"\x00" * 64),
+        ("notify", "http_rejected", "http_rejected_more", b"\x00" * 64),
+    ],
+    ids=["kafka", "users", "notify"],
+)
+def test_flood_of_bad_peers__has_ten_lines_and_one_that_counts_the_rest(eventbox, port, one, more, wrong):
+    for _ in range(35):
+        talk(getattr(eventbox, port), wrong)
+
+    def told(action):
+        return [line for line in eventbox.log_lines() if line["action"] == action]
+
+    def all_are_told():
+        return len(told(one)) + sum(line["details"]["connections"] for line in told(more)) == 35
+
+    wait_for(all_are_told, timeout=60, what="every connection told or counted")
+    assert len(told(more)) >= 1
+    assert len(told(one)) <= 10 * (1 + len(told(more)))

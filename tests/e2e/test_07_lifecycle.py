@@ -63,6 +63,23 @@ def test_sighup__reloads_the_log_level(make_eventbox, tmp_path):
     assert server.user_service("GET", "/healthz").status == 200
 
 
+def test_sighup__settings_that_do_not_fit_together_change_nothing(make_eventbox, tmp_path):
+    conf = tmp_path / "c"
+    conf.write_text("[eventbox]\nlog_level = info\n")
+    server = make_eventbox(args=["--conf", str(conf)]).start()
+    conf.write_text("[eventbox]\nlog_level = debug\n[users]\nsession_idle = 2d\nsession_absolute = 1d\n")
+    server.process.send_signal(signal.SIGHUP)
+
+    def lines(*actions):
+        return [line for line in server.log_lines() if line["action"] in actions]
+
+    refused = wait_for(lambda: lines("reload_failed", "reloaded"), what="the refusal")
+    assert len(refused) == 1 and "users.session_idle is longer" in refused[0]["details"]["reason"]
+    server.user_service("GET", "/users/")
+    assert server.stop() == 0
+    assert not lines("http_request", "reloaded")
+
+
 def test_readyz__names_the_draining_part(make_eventbox):
     server = make_eventbox().start()
     assert request(server.users, "GET", "/readyz").json["status"] in ("ok", "ready")

@@ -355,7 +355,8 @@ static inline int rig_start(struct rig *rig, void (*configure)(struct rig *rig))
                                            .metrics = rig->metrics,
                                            .cluster_id = "aBcDeFgHiJkLmNoPqRsTuV",
                                            .drain_ms = 5000};
-    int status = rig->module->init(rig->state, &rig->context, &rig->message);
+    int status = rig->module->check ? rig->module->check(rig->state, &rig->message) : 0;
+    status = status ? status : rig->module->init(rig->state, &rig->context, &rig->message);
     if (status) {
         return status;
     }

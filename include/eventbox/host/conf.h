@@ -92,6 +92,9 @@ const char *conf_warnings(const struct conf *conf);
 /** conf_apply() - write the values of @section's group with @rows into @target; strings stay the
  * conf's */
 void conf_apply(struct conf *conf, const char *section, const struct conf_row *rows, void *target);
+/** conf_apply_reloadable() - the same for rows that are CONF_RELOADABLE, and no other */
+void conf_apply_reloadable(struct conf *conf, const char *section, const struct conf_row *rows,
+                           void *target);
 /** conf_set_default() - another default than the row's, known at run time only; before reading */
 void conf_set_default(struct conf *conf, const char *section, const char *name, const char *text);
 /** conf_text() - the value in force as text; NULL for a row that does not exist */

@@ -3,7 +3,8 @@
  * `const struct module NAME_module`, and a row in tbl/modules.h. Modules include
  * <eventbox/...> and their own folder, nothing else; they know each other through ports and topics.
  *
- * Life: the host allocates state_size zeroed bytes, fills the config fields, calls init() (no I/O),
+ * Life: the host allocates state_size zeroed bytes, fills the config fields, calls check() and
+ * init() (no I/O),
  * makes the declared topics, starts modules in the order of `requires`, opens the HTTP service when
  * start() has completed, and stops everything in reverse. A module that requires nothing starts
  * before the database is open and the topics are made, so that slow starts overlap.
@@ -110,7 +111,14 @@ struct module {
     struct module_http http;
     size_t state_size;
 
-    /* Check the configuration, keep @context; no I/O. @ret_message: one line for the operator. */
+    /* Optional: do the settings fit together? @settings is a state with nothing but its config
+     * fields filled: before init(), and before a SIGHUP's values act. @ret_message: one line for
+     * the operator. Return: 0 or CONF_E_VALUE. */
+    int (*check)(const void *settings, const char **ret_message);
+    /* Optional: the setting that leaves this module nothing to do, "fluent.enabled = no"; NULL: it
+     * has work. Called when the config fields are filled, before init(). */
+    const char *(*idle)(const void *settings);
+    /* Keep @context, check what needs it; no I/O. @ret_message as above. */
     int (*init)(void *state, const struct module_context *context, const char **ret_message);
     /* Begin to work; done(userdata, status) once, maybe before the return. @ret_message as above on
      * failure. */

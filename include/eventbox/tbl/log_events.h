@@ -17,6 +17,7 @@ LOG_EVENT(LOG_HOST_DISK_FULL,      LOG_LEVEL_ERROR, "disk_full",           "the 
 LOG_EVENT(LOG_HOST_DISK_AGAIN,     LOG_LEVEL_INFO,  "disk_again",          "there is room on the disk again")
 LOG_EVENT(LOG_HTTP_REQUEST,        LOG_LEVEL_DEBUG, "http_request",        "request answered")
 LOG_EVENT(LOG_HTTP_REJECTED,       LOG_LEVEL_WARN,  "http_rejected",       "connection closed: not a valid HTTP request")
+LOG_EVENT(LOG_HTTP_REJECTED_MORE,  LOG_LEVEL_WARN,  "http_rejected_more",  "more connections were closed for invalid requests than have a line of their own")
 LOG_EVENT(LOG_STORE_BEHIND,        LOG_LEVEL_ERROR, "database_behind",     "the database has lost what it had committed: the topic log is ahead; ids go on above all that the log names")
 LOG_EVENT(LOG_RELAY_PUBLISHED,     LOG_LEVEL_INFO,  "event_published",     "event appended to its topics")
 LOG_EVENT(LOG_RELAY_ERROR,         LOG_LEVEL_ERROR, "relay_error",         "outbox rows could not be published yet")
@@ -52,6 +53,7 @@ LOG_EVENT(LOG_BROKER_HELD,         LOG_LEVEL_WARN,  "log_held",            "a co
 LOG_EVENT(LOG_BROKER_TOPIC_CREATED,LOG_LEVEL_INFO,  "topic_created",       "topic created")
 LOG_EVENT(LOG_BROKER_TOPIC_DELETED,LOG_LEVEL_INFO,  "topic_deleted",       "topic deleted")
 LOG_EVENT(LOG_BROKER_BAD_PEER,     LOG_LEVEL_WARN,  "bad_peer",            "connection closed: not a Kafka request")
+LOG_EVENT(LOG_BROKER_BAD_PEERS,    LOG_LEVEL_WARN,  "bad_peers",           "more connections were closed for bytes that are no Kafka request than have a line of their own")
 LOG_EVENT(LOG_BROKER_GROUP,        LOG_LEVEL_INFO,  "group_rebalanced",    "consumer group rebalanced")
 
 /* fluent */

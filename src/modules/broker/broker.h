@@ -5,6 +5,7 @@
 #include "kafka_server.h"
 #include "topic_port.h"
 
+#include <eventbox/host/log_limit.h>
 #include <eventbox/host/module.h>
 
 /* Filled by the host from the rows in module.c. */
@@ -28,6 +29,7 @@ struct broker_module {
     struct broker_settings settings;
     struct module_context context;
     struct space_watcher space_watcher;
+    struct log_limit bad_peers; /* of the lines about them */
     struct topic_log *log;
     struct coordinator *coordinator;
     struct broker_topics *topics;

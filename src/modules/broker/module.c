@@ -426,6 +426,12 @@ static void on_space(struct space_watcher *watcher, enum space_state state) {
     tell_space(container_of(watcher, struct broker_module, space_watcher), state);
 }
 
+static void tell_bad_peers(struct log_limit *limit, uint64_t untold, int64_t seconds) {
+    struct broker_module *broker = container_of(limit, struct broker_module, bad_peers);
+    log_emit(broker->context.log, LOG_BROKER_BAD_PEERS, NULL,
+             LOG_INT("connections", (int64_t)untold), LOG_INT("seconds", seconds));
+}
+
 static void on_server_event(void *userdata, enum kafka_server_event event, const char *peer,
                             const char *text) {
     static const enum log_event lines[] = {
@@ -434,6 +440,9 @@ static void on_server_event(void *userdata, enum kafka_server_event event, const
         [KAFKA_SERVER_TOPIC_DELETED] = LOG_BROKER_TOPIC_DELETED,
     };
     struct broker_module *broker = userdata;
+    if (event == KAFKA_SERVER_BAD_PEER && !log_limit_take(&broker->bad_peers)) {
+        return;
+    }
     log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("peer", peer ? peer : ""),
              LOG_TEXT("what", text));
 }
@@ -461,6 +470,7 @@ static int broker_init(void *state, const struct module_context *context,
                        const char **ret_message) {
     struct broker_module *broker = state;
     broker->context = *context;
+    log_limit_init(&broker->bad_peers, context->loop, tell_bad_peers);
     if (!context->insecure && !listener_is_loopback(broker->settings.host)) {
         snprintf(broker->message, sizeof broker->message,
                  "broker.host = %s is not a loopback address: listeners off loopback have neither "
@@ -695,6 +705,7 @@ static void on_log_stopped(void *userdata) {
 
 static void on_server_stopped(void *userdata) {
     struct broker_module *broker = userdata;
+    log_limit_stop(&broker->bad_peers);
     if (broker->log_started) {
         topic_log_stop(broker->log, on_log_stopped, broker);
     } else {

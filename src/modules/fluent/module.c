@@ -192,13 +192,22 @@ static void on_acked(void *userdata, int64_t duration_ns) {
 
 /* ---- life ---- */
 
-static int init(void *state, const struct module_context *context, const char **ret_message) {
-    struct fluent *self = state;
+static int check(const void *settings, const char **ret_message) {
+    const struct fluent *self = settings;
     if (self->enabled && self->buffer_bytes < 2 * self->chunk_bytes) {
         *ret_message = "fluent.buffer_bytes is less than two chunks; raise it or lower "
                        "fluent.chunk_bytes";
         return err_origin(CONF_E_VALUE);
     }
+    return 0;
+}
+
+static const char *idle(const void *settings) {
+    return ((const struct fluent *)settings)->enabled ? NULL : "fluent.enabled = no";
+}
+
+static int init(void *state, const struct module_context *context, const char **ret_message) {
+    struct fluent *self = state;
     self->context = *context;
     self->sink.ops = &sink_ops;
     fluent_buffer_init(&self->buffer, context->random, (size_t)self->buffer_bytes,
@@ -302,6 +311,8 @@ const struct module fluent_module = {
     .conf = conf,
     .metrics = metrics,
     .state_size = sizeof(struct fluent),
+    .check = check,
+    .idle = idle,
     .init = init,
     .start = start,
     .stop = stop,

@@ -375,16 +375,21 @@ static const char *choose_sendgrid(struct notify *notify) {
     return NULL;
 }
 
-static int notify_init(void *state, const struct module_context *context,
-                       const char **ret_message) {
-    struct notify *notify = state;
-    notify->context = *context;
-    notify->mail = &provider_mailbox;
+static int notify_check(const void *settings, const char **ret_message) {
+    const struct notify *notify = settings;
     if (notify->retry_base_ms > notify->retry_cap_ms) {
         *ret_message =
             "notify.retry_base is longer than notify.retry_cap: make the base the shorter one";
         return CONF_E_VALUE;
     }
+    return 0;
+}
+
+static int notify_init(void *state, const struct module_context *context,
+                       const char **ret_message) {
+    struct notify *notify = state;
+    notify->context = *context;
+    notify->mail = &provider_mailbox;
     if (!notify->sendgrid_api_key || !notify->sendgrid_api_key[0]) {
         notify->engine_reason = "SENDGRID_API_KEY is not set";
         return 0;
@@ -593,6 +598,7 @@ const struct module notify_module = {
              .host_offset = offsetof(struct notify, host),
              .port_offset = offsetof(struct notify, port)},
     .state_size = sizeof(struct notify),
+    .check = notify_check,
     .init = notify_init,
     .start = notify_start,
     .stop = notify_stop,

@@ -265,6 +265,17 @@ static const struct http_route routes[] = {
 
 enum { HASH_NICE = 5 }; /* below the loop: a flood of logins must not delay anything else */
 
+static int users_check(const void *settings, const char **ret_message) {
+    const struct users *users = settings;
+    if (users->session_idle_ms > users->session_absolute_ms ||
+        users->admin_session_idle_ms > users->admin_session_absolute_ms) {
+        *ret_message = "users.session_idle is longer than users.session_absolute (or the same of "
+                       "admin_session): make the idle time the shorter one";
+        return CONF_E_VALUE;
+    }
+    return 0;
+}
+
 static int users_init(void *state, const struct module_context *context, const char **ret_message) {
     struct users *users = state;
     users->context = *context;
@@ -273,12 +284,6 @@ static int users_init(void *state, const struct module_context *context, const c
         .passes = (uint32_t)users->argon2_passes,
         .lanes = 1,
     };
-    if (users->session_idle_ms > users->session_absolute_ms ||
-        users->admin_session_idle_ms > users->admin_session_absolute_ms) {
-        *ret_message = "users.session_idle is longer than users.session_absolute (or the same of "
-                       "admin_session): make the idle time the shorter one";
-        return CONF_E_VALUE;
-    }
     return 0;
 }
 
@@ -355,6 +360,7 @@ const struct module users_module = {
              .host_offset = offsetof(struct users, host),
              .port_offset = offsetof(struct users, port)},
     .state_size = sizeof(struct users),
+    .check = users_check,
     .init = users_init,
     .start = users_start,
     .stop = users_stop,

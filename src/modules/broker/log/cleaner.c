@@ -461,7 +461,7 @@ static bool begin_sweep(struct topic_log *log) {
 
 static void on_timer(struct timer *timer) {
     struct topic_log *log = container_of(timer, struct topic_log, cleaner.timer);
-    struct candidate best;
+    struct candidate best = {0};
     if (log->state != LOG_READY || log->failed || log->cleaner.busy) {
         return;
     }
