@@ -221,6 +221,65 @@ def test_describe_configs_tells_everything(bootstrap, place, node, version):
     assert len(describe(bootstrap, METRICS, "m", version=version).configs) == 3
 
 
+def test_every_config_of_the_broker_is_told(bootstrap, node):
+    """Apache Kafka 4.3.1 has 340; with secrets that nobody sees, and a default where there is one."""
+    rows = {c.name: c for c in describe(bootstrap, BROKER, str(node)).configs}
+    assert len(rows) == 340
+    assert {n for n, c in rows.items() if c.is_sensitive} == {n for n, c in rows.items() if c.config_type == 9}
+    assert len([c for c in rows.values() if c.is_sensitive]) == 10
+    assert all(c.value is None for c in rows.values() if c.is_sensitive)
+    assert all(len(c.documentation) > 10 for c in rows.values())
+    for name, value, kind in (
+        ("background.threads", "10", 3),
+        ("sasl.login.refresh.buffer.seconds", "300", 4),
+        ("log.cleaner.io.max.bytes.per.second", "1.7976931348623157E308", 6),
+        ("ssl.enabled.protocols", "TLSv1.2,TLSv1.3", 7),
+        ("ssl.engine.factory.class", None, 8),
+        ("remote.log.storage.system.enable", "false", 1),
+        ("quota.window.num", "11", 3),
+    ):
+        row = rows[name]
+        told = [(s.name, s.value, s.source) for s in row.synonyms]
+        assert (row.value, row.config_type, row.config_source) == (value, kind, 5), name
+        assert told == ([] if value is None else [(name, value, 5)]), name
+
+
+def test_what_tunes_kafka_while_it_runs_is_taken_and_shown(bootstrap, node):
+    """Of the configs without effect as well, since tools set them; others are read-only as with Kafka."""
+    key, name = "log.cleaner.io.buffer.size", str(node)
+
+    def shown():
+        row = describe(bootstrap, BROKER, name, [key]).configs[0]
+        return row.value, row.config_source
+
+    try:
+        assert alter(bootstrap, BROKER, "", (key, SET, "600000")) == 0
+        wait_for(lambda: shown() == ("600000", 3), what="the default of all nodes")
+        assert alter(bootstrap, BROKER, name, (key, SET, "700000")) == 0
+        wait_for(lambda: shown() == ("700000", 2), what="the value of this node")
+        row = describe(bootstrap, BROKER, name, [key]).configs[0]
+        assert [(s.value, s.source) for s in row.synonyms] == [("700000", 2), ("600000", 3), ("524288", 5)]
+        assert not row.read_only
+    finally:
+        alter(bootstrap, BROKER, "", (key, DELETE, None))
+        alter(bootstrap, BROKER, name, (key, DELETE, None))
+    for error, key, value in (
+        (42, "log.cleaner.io.buffer.size", "-1"),
+        (42, "log.cleaner.backoff.ms", "x"),
+        (42, "background.threads", "0"),
+        (42, "compression.gzip.level", "77"),
+        (42, "log.cleaner.dedupe.buffer.size", "1"),
+        (42, "follower.fetch.last.tiered.offset.enable", "yes"),
+        (42, "group.coordinator.cached.buffer.max.bytes", "1"),
+        (42, "quota.window.num", "5"),
+        (42, "advertised.listeners", "PLAINTEXT://:1"),
+        (0, "log.preallocate", "true"),
+        (0, "log.cleaner.io.max.bytes.per.second", "1.7976931348623157E308"),
+        (0, "transaction.partition.verification.enable", "false"),
+    ):
+        assert alter(bootstrap, BROKER, name, (key, SET, value), validate_only=True) == error, (key, value)
+
+
 def test_describe_configs_of_what_is_not(bootstrap, place):
     absent = "absent-" + secrets.token_hex(4)
     for error, kind, name in (

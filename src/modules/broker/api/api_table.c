@@ -28,7 +28,7 @@ const struct kafka_handler broker_handlers[] = {
     {37, 0, 3, 0, handle_create_partitions, "not of topics that a module declares (44)"},
     {43, 0, 2, 0, handle_elect_leaders, "never needed (84)"},
     {44, 0, 1, 0, handle_incremental_alter_configs,
-     "of the broker what topics fall back to; anything else of it is refused (42)"},
+     "of the broker what Kafka changes while it runs, but for what our settings decide (42)"},
     {45, 0, 1, 0, handle_alter_partition_reassignments, "there is one node"},
     {46, 0, 0, 0, handle_list_partition_reassignments, "always none"},
     {55, 0, 2, 0, handle_describe_quorum, "this node is the one voter"},

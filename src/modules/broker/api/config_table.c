@@ -1,76 +1,13 @@
 /*
- * Tables of the configs that belong to no topic: of the broker, with Kafka's names and defaults and
- * the value that describes what happens here; of groups; of telemetry subscriptions.
+ * Configs that belong to no topic: the values of the broker's that describe what happens here, and
+ * the tables of groups and of telemetry subscriptions.
  */
 #include "config_store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- the broker: read only, set by eventbox's settings or as built in ---- */
-
-const struct broker_config_def broker_config_defs[] = {
-    {"advertised.listeners", NULL, CONFIG_TYPE_LIST, "Where clients are told to connect."},
-    {"authorizer.class.name", "", CONFIG_TYPE_STRING, "There are no access rules."},
-    {"auto.create.topics.enable", "true", CONFIG_TYPE_BOOLEAN,
-     "Whether topics come into being on first use."},
-    {"auto.leader.rebalance.enable", "true", CONFIG_TYPE_BOOLEAN, "There is one replica."},
-    {"broker.id", "-1", CONFIG_TYPE_INT, "The one node."},
-    {"broker.rack", NULL, CONFIG_TYPE_STRING, "There is one node."},
-    {"connections.max.idle.ms", "600000", CONFIG_TYPE_LONG, "After which a connection is closed."},
-    {"controller.quorum.voters", NULL, CONFIG_TYPE_LIST, "The one node."},
-    {"default.replication.factor", "1", CONFIG_TYPE_INT, "There is one replica."},
-    {"delete.topic.enable", "true", CONFIG_TYPE_BOOLEAN, "Topics can be deleted."},
-    {"fetch.max.bytes", "57671680", CONFIG_TYPE_INT, "Most that a fetch is answered with."},
-    {"group.consumer.max.session.timeout.ms", "60000", CONFIG_TYPE_INT,
-     "Most that a group's consumer.session.timeout.ms may be."},
-    {"group.consumer.min.session.timeout.ms", "45000", CONFIG_TYPE_INT,
-     "Least that a group's consumer.session.timeout.ms may be."},
-    {"group.coordinator.rebalance.protocols", "classic,consumer,streams", CONFIG_TYPE_LIST,
-     "Protocols of groups that are served."},
-    {"group.initial.rebalance.delay.ms", "3000", CONFIG_TYPE_INT,
-     "How long the first join of an empty group waits for more."},
-    {"group.max.session.timeout.ms", "1800000", CONFIG_TYPE_INT,
-     "Longest session timeout that a member may ask for."},
-    {"group.max.size", "2147483647", CONFIG_TYPE_INT, "Members of one group."},
-    {"group.min.session.timeout.ms", "6000", CONFIG_TYPE_INT,
-     "Shortest session timeout that a member may ask for."},
-    {"inter.broker.listener.name", NULL, CONFIG_TYPE_STRING, "There is one node."},
-    {"listener.security.protocol.map",
-     "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,"
-     "SASL_PLAINTEXT:SASL_PLAINTEXT",
-     CONFIG_TYPE_STRING, "What the listeners speak."},
-    {"listeners", "PLAINTEXT://:9092", CONFIG_TYPE_LIST, "Where clients are served."},
-    {"log.cleaner.enable", "true", CONFIG_TYPE_BOOLEAN, "Compacted topics are compacted."},
-    {"log.dir", "/tmp/kafka-logs", CONFIG_TYPE_LIST, "Where partitions are."},
-    {"log.dirs", NULL, CONFIG_TYPE_LIST, "Where partitions are."},
-    {"log.retention.check.interval.ms", "300000", CONFIG_TYPE_LONG,
-     "How often it is looked for segments that can go."},
-    {"log.retention.hours", "168", CONFIG_TYPE_INT, "Default of retention.ms, in hours."},
-    {"log.retention.minutes", NULL, CONFIG_TYPE_INT, "Default of retention.ms, in minutes."},
-    {"log.roll.hours", "168", CONFIG_TYPE_INT, "Default of segment.ms, in hours."},
-    {"max.connections", "2147483647", CONFIG_TYPE_INT, "Connections at once."},
-    {"max.incremental.fetch.session.cache.slots", "1000", CONFIG_TYPE_INT,
-     "Fetch sessions that are remembered."},
-    {"node.id", NULL, CONFIG_TYPE_INT, "The one node."},
-    {"num.io.threads", "8", CONFIG_TYPE_INT, "One loop serves all requests."},
-    {"num.network.threads", "3", CONFIG_TYPE_INT, "One loop serves all connections."},
-    {"num.partitions", "1", CONFIG_TYPE_INT, "Of topics made on first use."},
-    {"offset.metadata.max.bytes", "4096", CONFIG_TYPE_INT,
-     "Longest text that may go with a committed offset."},
-    {"offsets.retention.minutes", "10080", CONFIG_TYPE_INT,
-     "How long offsets stay after their group is empty."},
-    {"offsets.topic.num.partitions", "50", CONFIG_TYPE_INT, "Of __consumer_offsets."},
-    {"offsets.topic.replication.factor", "3", CONFIG_TYPE_SHORT, "There is one replica."},
-    {"process.roles", NULL, CONFIG_TYPE_LIST, "The one node is both."},
-    {"producer.id.expiration.ms", "86400000", CONFIG_TYPE_INT,
-     "Idempotent producers are forgotten after so long."},
-    {"replica.lag.time.max.ms", "30000", CONFIG_TYPE_LONG, "There is one replica."},
-    {"security.inter.broker.protocol", "PLAINTEXT", CONFIG_TYPE_STRING, "There is one node."},
-    {"socket.request.max.bytes", "104857600", CONFIG_TYPE_INT, "Largest request."},
-    {"transaction.state.log.replication.factor", "3", CONFIG_TYPE_SHORT, "There is one replica."},
-};
-const size_t broker_config_count = ARRAY_SIZE(broker_config_defs);
+/* ---- the broker: the rows are in broker_config_*.c ---- */
 
 /* What this broker does; else what the module has set; NULL: the default. */
 const char *broker_config_value(const struct kafka_request *request,

@@ -19,26 +19,32 @@ static void add_synonym(struct arena *arena, struct config_view *view, const cha
     }
 }
 
+/* What was changed while it runs: of this node, then of all. */
+static void add_changes(const struct broker *broker, struct arena *arena, const char *name,
+                        struct config_view *view) {
+    char node[16];
+
+    snprintf(node, sizeof node, "%d", broker->node_id);
+    add_synonym(arena, view, name,
+                config_set_get(config_store_find(broker->configs, RESOURCE_BROKER, span_text(node)),
+                               span_text(name)),
+                SOURCE_DYNAMIC_BROKER);
+    add_synonym(
+        arena, view, name,
+        config_set_get(config_store_find(broker->configs, RESOURCE_BROKER, SPAN_LITERAL("")),
+                       span_text(name)),
+        SOURCE_DYNAMIC_CLUSTER);
+}
+
 /* What a topic falls back to: this node's change, that of all nodes, the settings, the default. */
 static void add_broker_synonyms(const struct broker *broker, struct arena *arena,
                                 enum topic_config_key key, struct config_view *view) {
     const struct topic_config_def *def = &topic_config_defs[key];
     const char *name = def->broker_name;
     const char *fixed = topic_config_text(config_store_static(broker), key);
-    char node[16];
 
     if (name) {
-        snprintf(node, sizeof node, "%d", broker->node_id);
-        add_synonym(
-            arena, view, name,
-            config_set_get(config_store_find(broker->configs, RESOURCE_BROKER, span_text(node)),
-                           span_text(name)),
-            SOURCE_DYNAMIC_BROKER);
-        add_synonym(
-            arena, view, name,
-            config_set_get(config_store_find(broker->configs, RESOURCE_BROKER, SPAN_LITERAL("")),
-                           span_text(name)),
-            SOURCE_DYNAMIC_CLUSTER);
+        add_changes(broker, arena, name, view);
         if (strcmp(fixed, def->default_text) != 0) {
             add_synonym(arena, view, name, fixed, SOURCE_STATIC_BROKER);
         }
@@ -76,6 +82,7 @@ int topic_config_views(const struct broker *broker, struct arena *arena,
         view->name = def->name;
         view->type = (int8_t)def->type;
         view->documentation = def->documentation;
+        view->idle = !def->acts;
         add_synonym(arena, view, def->name, topic_config_text(config, (enum topic_config_key)key),
                     SOURCE_TOPIC);
         add_broker_synonyms(broker, arena, (enum topic_config_key)key, view);
@@ -88,29 +95,22 @@ int topic_config_views(const struct broker *broker, struct arena *arena,
 
 /* ---- the broker ---- */
 
-enum topic_config_key broker_config_key(struct span name) {
-    int key = 0;
-
-    while (key < TOPIC_CONFIG_COUNT &&
-           (!topic_config_defs[key].broker_name || !topic_config_defs[key].acts ||
-            !span_equal(name, span_text(topic_config_defs[key].broker_name)))) {
-        key++;
-    }
-    return (enum topic_config_key)key;
-}
-
-static void add_fixed(const struct kafka_request *request, const struct broker_config_def *def,
-                      struct config_view *view) {
+static void add_row(const struct kafka_request *request, const struct broker_config_def *def,
+                    struct config_view *view) {
+    const struct broker *broker = request->userdata;
     struct arena *arena = request->arena;
-    const char *value = broker_config_value(request, def);
+    const char *value = def->idle ? NULL : broker_config_value(request, def);
 
     view->name = def->name;
     view->type = (int8_t)def->type;
-    view->read_only = true;
+    view->read_only = !def->kept;
+    view->sensitive = def->type == CONFIG_TYPE_PASSWORD;
     view->documentation = def->documentation;
-    if (!value) {
-        value = def->default_text;
-    } else if (!def->default_text || strcmp(value, def->default_text) != 0) {
+    view->idle = def->idle;
+    if (def->kept) {
+        add_changes(broker, arena, def->name, view);
+    }
+    if (value && (!def->default_text || strcmp(value, def->default_text) != 0)) {
         add_synonym(arena, view, def->name, value, SOURCE_STATIC_BROKER);
     }
     add_synonym(arena, view, def->name, def->default_text, SOURCE_DEFAULT);
@@ -132,30 +132,31 @@ int broker_config_views(const struct kafka_request *request, struct config_view 
                         int32_t *ret_count) {
     const struct broker *broker = request->userdata;
     struct config_view *views =
-        arena_alloc(request->arena, (TOPIC_CONFIG_COUNT + broker_config_count) * sizeof *views);
+        arena_alloc(request->arena, (TOPIC_CONFIG_COUNT + broker_config_count()) * sizeof *views);
+    const struct broker_config_def *def;
     int32_t count = 0;
 
     if (!views) {
         return err_origin(-ENOMEM);
     }
-    for (size_t i = 0; i < broker_config_count; i++) {
-        add_fixed(request, &broker_config_defs[i], &views[count++]);
+    for (size_t i = 0; (def = broker_config_at(i)); i++) {
+        add_row(request, def, &views[count++]);
     }
     for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {
-        const struct topic_config_def *def = &topic_config_defs[key];
+        const struct topic_config_def *fallback = &topic_config_defs[key];
         struct config_view *view = &views[count];
 
-        if (!def->broker_name || named_before(key)) {
+        if (!fallback->broker_name || named_before(key)) {
             continue;
         }
         count++;
-        view->name = def->broker_name;
-        view->type = (int8_t)def->type;
-        view->read_only = !def->acts;
-        view->documentation = def->documentation;
+        view->name = fallback->broker_name;
+        view->type = (int8_t)fallback->type;
+        view->documentation = fallback->documentation;
+        view->idle = !fallback->acts;
         add_broker_synonyms(broker, request->arena, (enum topic_config_key)key, view);
         /* Where a coarser unit has the default, as log.retention.hours has, this one is null. */
-        settle(request->arena, view, def->broker_default ? def->default_text : NULL);
+        settle(request->arena, view, fallback->broker_default ? fallback->default_text : NULL);
     }
     *ret_views = views;
     *ret_count = count;
@@ -171,13 +172,14 @@ static int set_views(const struct kafka_request *request, const struct config_se
         return err_origin(-ENOMEM);
     }
     for (int32_t i = 0; i < count; i++) {
-        enum topic_config_key key = broker_config_key(span_text(set->pairs[i].name));
         struct span name = keep(request->arena, set->pairs[i].name);
+        struct topic_config_def def;
 
         views[i].name = name.data ? name.data : "";
-        if (key != TOPIC_CONFIG_COUNT) {
-            views[i].type = (int8_t)topic_config_defs[key].type;
-            views[i].documentation = topic_config_defs[key].documentation;
+        if (broker_config_kept(name, &def)) {
+            views[i].type = (int8_t)def.type;
+            views[i].documentation = def.documentation;
+            views[i].idle = !def.acts;
         }
         add_synonym(request->arena, &views[i], views[i].name, set->pairs[i].value, source);
         settle(request->arena, &views[i], NULL);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "api_private.h"
+#include "broker_config.h"
 
 /* Kafka's ConfigResource.Type. */
 enum config_resource_type {
@@ -41,6 +42,7 @@ struct config_view {
     int8_t type;
     bool read_only;
     bool sensitive;
+    bool idle; /* without effect here, which its documentation says */
     const char *documentation;
     struct config_synonym synonyms[CONFIG_SYNONYMS_MAX]; /* from what holds down to the default */
     int32_t synonym_count;
@@ -62,14 +64,6 @@ int resource_config_views(const struct kafka_request *request, int8_t type, stru
 
 /* ---- tables ---- */
 
-struct broker_config_def {
-    const char *name;
-    const char *default_text; /* Kafka's; NULL: none */
-    uint8_t type;
-    const char *documentation;
-};
-extern const struct broker_config_def broker_config_defs[];
-extern const size_t broker_config_count;
 /** broker_config_value() - of this broker; NULL: the default */
 const char *broker_config_value(const struct kafka_request *request,
                                 const struct broker_config_def *def);
@@ -87,9 +81,6 @@ int16_t topic_config_take(struct arena *arena, struct topic_config *config, stru
 /** topic_config_conflict() - values that exclude each other; 0 or the error code */
 int16_t topic_config_conflict(const struct kafka_request *request,
                               const struct topic_config *config, const char **ret_message);
-/** broker_config_key() - the topic config that the broker's config @name is the default of, which
- * may be changed while it runs; TOPIC_CONFIG_COUNT when there is none */
-enum topic_config_key broker_config_key(struct span name);
 /** resource_config_def() - the row of @name for @type GROUP or CLIENT_METRICS; NULL when none */
 const struct topic_config_def *resource_config_def(int8_t type, struct span name);
 /** resource_config_check() - 0 or the error code for @value */

@@ -268,15 +268,13 @@ static int16_t check_resource_name(struct alteration *alteration) {
     return 0;
 }
 
-/* The row of @name; what a broker changes while it runs are the defaults of topics that act. */
+/* The row of @name; of the broker the one in @room. */
 static const struct topic_config_def *find_def(struct alteration *alteration, struct span name,
-                                               int16_t *ret_error) {
+                                               struct topic_config_def *room, int16_t *ret_error) {
     const struct topic_config_def *def;
-    enum topic_config_key key;
 
     if (alteration->type == RESOURCE_BROKER) {
-        key = broker_config_key(name);
-        def = key == TOPIC_CONFIG_COUNT ? NULL : &topic_config_defs[key];
+        def = broker_config_kept(name, room) ? room : NULL;
         *ret_error = def ? 0
                          : say(alteration, KAFKA_INVALID_REQUEST,
                                "Cannot update these configs dynamically: [", name, "]");
@@ -297,16 +295,13 @@ static const struct topic_config_def *find_def(struct alteration *alteration, st
 static int16_t check_value(struct alteration *alteration, const struct topic_config_def *def,
                            struct span value) {
     char message[400] = "";
-    struct topic_config_def named;
     int64_t number;
 
     if (alteration->type != RESOURCE_BROKER) {
         return resource_config_check(arena_of(alteration), alteration->type, def, value,
                                      &alteration->message);
     }
-    named = *def; /* with the broker's name for it in the message */
-    named.name = def->broker_name;
-    if (config_def_check(&named, value, &number, message, sizeof message)) {
+    if (config_def_check(def, value, &number, message, sizeof message)) {
         alteration->message = arena_dup(arena_of(alteration), message, strlen(message));
         return KAFKA_INVALID_REQUEST;
     }
@@ -318,7 +313,8 @@ static int16_t alter_values(struct alteration *alteration, struct config_set *se
 
     for (int32_t i = 0; !error && i < alteration->count; i++) {
         const struct config_operation *operation = &alteration->operations[i];
-        const struct topic_config_def *def = find_def(alteration, operation->name, &error);
+        struct topic_config_def room;
+        const struct topic_config_def *def = find_def(alteration, operation->name, &room, &error);
         struct span value;
 
         if (error && operation->op == OP_DELETE && alteration->type == RESOURCE_BROKER) {

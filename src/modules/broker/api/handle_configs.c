@@ -35,7 +35,11 @@ static void add_config(const struct kafka_request *request,
     config->config_type = view->type;
     config->documentation = SPAN_NULL;
     if (body->include_documentation && view->documentation) {
-        config->documentation = span_text(view->documentation);
+        const char *text = view->idle ? arena_printf(request->arena, "%s Without effect here.",
+                                                     view->documentation)
+                                      : view->documentation;
+
+        config->documentation = text ? span_text(text) : SPAN_NULL;
     }
     if (!body->include_synonyms) {
         return;

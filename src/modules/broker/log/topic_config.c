@@ -186,10 +186,10 @@ static int check_range(const struct topic_config_def *def, struct span value,
     if ((integer && parsed->number < def->min) || (real && parsed->real < (double)def->min)) {
         snprintf(why, sizeof why, "Value must be at least %lld", (long long)def->min);
     } else if ((integer && parsed->number > def->max) ||
-               (real && parsed->real > (double)def->max)) {
+               (real && def->max != INT64_MAX && parsed->real > (double)def->max)) {
         snprintf(why, sizeof why, "Value must be no more than %lld", (long long)def->max);
     }
-    if (def == &topic_config_defs[TOPIC_COMPRESSION_GZIP_LEVEL] && parsed->number != -1 &&
+    if (strcmp(def->name, "compression.gzip.level") == 0 && parsed->number != -1 &&
         (parsed->number < 1 || parsed->number > 9)) {
         snprintf(why, sizeof why, "Value must be between 1 and 9 or equal to -1");
     }
