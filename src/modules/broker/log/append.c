@@ -320,9 +320,39 @@ static void finish_throttled(struct topic_log *log, struct append *append, int s
     }
 }
 
+static bool names_deleted(const struct append *append) {
+    for (unsigned i = 0; i < append->part_count; i++) {
+        if (append->parts[i].partition->topic->deleted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What waits for a topic that is gone need not wait for room: it is refused, and at once. */
+static void fail_deleted(struct topic_log *log) {
+    struct list failed;
+    list_init(&failed);
+    list_for_each_safe(link, &log->throttled) {
+        struct append *append = list_entry(link, struct append, link);
+        if (names_deleted(append)) {
+            unthrottle(log, append);
+            list_push_back(&failed, &append->link);
+        }
+    }
+    struct list *link;
+    while ((link = list_pop_front(&failed)) != NULL) {
+        finish_throttled(log, list_entry(link, struct append, link), TOPIC_E_UNKNOWN);
+    }
+}
+
 static void on_admit(struct loop_task *task) {
     struct topic_log *log = container_of(task, struct topic_log, admit_task);
     log->admit_deferred = false;
+    if (log->topic_deleted) {
+        log->topic_deleted = false;
+        fail_deleted(log);
+    }
     while (!list_empty(&log->throttled)) {
         struct append *append = list_entry(log->throttled.next, struct append, link);
         int status = TOPIC_E_FAILED;

@@ -287,6 +287,7 @@ struct topic_log {
     uint64_t throttled_bytes;
     struct loop_task flush_task, admit_task;
     bool flush_deferred, admit_deferred;
+    bool topic_deleted; /* since the last look at what waits */
     uint32_t submits_in_flight;
     uint64_t queued_cost; /* pending and submitted */
     struct list advanced; /* struct log_partition.advanced_link */

@@ -233,6 +233,8 @@ int topic_log_delete(struct topic_log *log, struct topic *public,
     for (int32_t i = 0; i < public->partition_count; i++) {
         partition_wake(topic_partition(topic, i));
     }
+    log->topic_deleted = true;
+    append_admit_soon(log);
     return 0;
 }
 

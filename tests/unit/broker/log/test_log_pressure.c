@@ -10,6 +10,9 @@
 
 enum { MANY = 200 };
 
+static void ignore_request(struct topic_log_request *request, int status) {
+}
+
 static struct batch_spec spec_of(uint64_t n, size_t bytes) {
     return (struct batch_spec){.records = 1,
                                .value_bytes = bytes,
@@ -233,6 +236,44 @@ static void test_log_pressure__full_disk_is_waited_for(void **state) {
     fixture_deinit(&f);
 }
 
+/* No room comes free here: the log's threads do not run. */
+static void test_log_pressure__waiting_appends_fail_with_their_topic_g62(void **state) {
+    struct fixture f;
+    fixture_init(&f, 27);
+    f.limits.tail_bytes = 16384;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "gone", 1, NULL);
+    struct partition *other = fixture_topic(&f, "stays", 1, NULL)->partitions[0];
+    struct one *ones = calloc(MANY, sizeof *ones);
+    unsigned taken = 0, failed = 0;
+    struct batch_spec spec = spec_of(1, 1000);
+    for (; taken < 70; taken++) {
+        struct partition *to = taken % 2 ? other : topic->partitions[0];
+        assert_int_equal(one_start(&f, &ones[taken], to, &spec), 0);
+    }
+    assert_false(list_empty(&f.log->throttled));
+    struct topic_log_request request = {.done = ignore_request};
+    assert_int_equal(topic_log_delete(f.log, topic, &request), 0);
+    struct topic_spec again = {.name = SPAN_LITERAL("gone"), .partition_count = 1};
+    struct topic_log_request create = {.done = ignore_request};
+    assert_int_equal(topic_log_create(f.log, &again, &create), 0); /* the name is free at once */
+    while (loop_step(f.loop)) {
+    }
+    for (unsigned i = 0; i < taken; i++) {
+        failed += ones[i].done && ones[i].status == TOPIC_E_UNKNOWN;
+        assert_true(!ones[i].done || i % 2 == 0);
+    }
+    assert_in_range(failed, 10, 30);
+    for (unsigned i = 0; i < taken; i++) {
+        fixture_until(&f, ones[i].done);
+        assert_true(ones[i].status == 0 || i % 2 == 0);
+        one_free(&ones[i]);
+    }
+    free(ones);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_pressure__client_appends_wait_and_keep_their_order),
@@ -241,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_log_pressure__waiters_wake_at_the_durable_mark),
         cmocka_unit_test(test_log_pressure__failed_journal_acknowledges_nothing_and_reads_on),
         cmocka_unit_test(test_log_pressure__full_disk_is_waited_for),
+        cmocka_unit_test(test_log_pressure__waiting_appends_fail_with_their_topic_g62),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
