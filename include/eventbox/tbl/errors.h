@@ -81,5 +81,6 @@ ERROR(BROKER_E_INVALID_RECORD,  422, 87, false, "invalid_record",       "The rec
 ERROR(BROKER_E_PARTITIONS,      422, 37, false, "invalid_partitions",   "The number of partitions is not valid")
 ERROR(BROKER_E_CONFIG,          422, 40, false, "invalid_config",       "The topic configuration is not valid")
 ERROR(BROKER_E_POLICY,          403, 44, false, "policy_violation",     "This topic is eventbox's own and cannot be changed so")
+ERROR(BROKER_E_NEWER,           500, -1, false, "log_newer",            "The topic log was written by a newer eventbox")
 ERROR(BROKER_E_MALFORMED,       400, 42, false, "malformed_message",    "The bytes are not a message of this version of the Kafka protocol")
 /* clang-format on */

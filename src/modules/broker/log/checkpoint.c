@@ -27,8 +27,9 @@
  *   segment the first three fields. Version 2 knew nothing of compaction.
  *   partitions without anything to tell are left out.
  *
- * journal/clean, 64 bytes, is the marker of a clean stop: magic "EBCL", uuid, the sequence of the
- * last checkpoint, CRC. The start takes it back before anything else is written.
+ * journal/clean, 64 bytes, is the marker of a clean stop: magic "EBCL", u16 version (0 in the first
+ * ones), uuid at 8, the sequence of the last checkpoint, CRC of all that at 32. The start takes it
+ * back before anything else is written.
  */
 #include "log_private.h"
 
@@ -42,6 +43,7 @@ enum {
     CHECKPOINT_HEADER_BYTES = 64,
     CHECKPOINT_CRC_AT = 44,
     CHECKPOINT_ROUND_BYTES = 64 << 10, /* files grow by this, so that most writes only overwrite */
+    CLEAN_VERSION = 1,
     CLEAN_BYTES = 64,
 };
 
@@ -453,11 +455,13 @@ int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *
         return err_trace(r);
     }
     if (got < sizeof header || get_le32(header) != CHECKPOINT_MAGIC || get_le16(header + 4) < 1 ||
-        get_le16(header + 4) > CHECKPOINT_VERSION ||
         get_le32(header + CHECKPOINT_CRC_AT) != crc32c(0, header, CHECKPOINT_CRC_AT)) {
         return err_origin(BROKER_E_CORRUPT);
     }
     ret_header->version = get_le16(header + 4);
+    if (ret_header->version > CHECKPOINT_VERSION) {
+        return err_origin(BROKER_E_NEWER);
+    }
     ret_header->sequence = get_le64(header + 24);
     ret_header->body_bytes = get_le64(header + 32);
     ret_header->body_crc = get_le32(header + 40);
@@ -499,6 +503,7 @@ int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t s
     uint8_t bytes[CLEAN_BYTES] = {0};
     if (sequence > 0) {
         put_le32(bytes, CLEAN_MAGIC);
+        put_le16(bytes + 4, CLEAN_VERSION);
         memcpy(bytes + 8, journal->bytes, sizeof journal->bytes);
         put_le64(bytes + 24, sequence);
         put_le32(bytes + 32, crc32c(0, bytes, 32));
@@ -533,6 +538,9 @@ int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *r
     if (got == sizeof bytes && get_le32(bytes) == CLEAN_MAGIC &&
         memcmp(bytes + 8, journal->bytes, sizeof journal->bytes) == 0 &&
         get_le32(bytes + 32) == crc32c(0, bytes, 32)) {
+        if (get_le16(bytes + 4) > CLEAN_VERSION) {
+            return err_origin(BROKER_E_NEWER);
+        }
         *ret_sequence = get_le64(bytes + 24);
     }
     return 0;

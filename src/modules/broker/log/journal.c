@@ -30,6 +30,12 @@ void frame_header_write(uint8_t *out, const struct frame_header *header) {
     put_le32(out + FRAME_CRC_AT, crc32c(0, out, FRAME_CRC_AT));
 }
 
+bool frame_header_newer(const uint8_t *in, const struct uuid *journal) {
+    return get_le32(in) == FRAME_MAGIC && get_le16(in + 4) > FRAME_VERSION &&
+           get_le32(in + FRAME_CRC_AT) == crc32c(0, in, FRAME_CRC_AT) &&
+           (!journal || memcmp(in + 8, journal->bytes, sizeof journal->bytes) == 0);
+}
+
 bool frame_header_read(const uint8_t *in, const struct uuid *journal,
                        struct frame_header *ret_header) {
     unsigned version = get_le16(in + 4);

@@ -73,6 +73,9 @@ static inline uint64_t frame_bytes(uint64_t entry_count, uint64_t batch_bytes) {
 }
 
 void frame_header_write(uint8_t *out, const struct frame_header *header);
+/** frame_header_newer() - a whole header of a version that is not ours yet, which no one may pass
+ * over */
+bool frame_header_newer(const uint8_t *in, const struct uuid *journal);
 /** frame_header_read() - false unless magic, version, header CRC and @journal match (NULL: any
  * journal) */
 bool frame_header_read(const uint8_t *in, const struct uuid *journal,

@@ -138,6 +138,14 @@ static int scan_file(struct recovery *recovery, struct journal_file *file) {
         struct found_frame frame = {.file = file, .position = position};
         const struct uuid *journal = recovery->any_journal ? NULL : &recovery->log->journal_uuid;
         if (!frame_header_read(chunk + (position - chunk_at), journal, &frame.header)) {
+            if (frame_header_newer(chunk + (position - chunk_at), journal)) {
+                recovery_report(recovery, TOPIC_LOG_FAILED,
+                                "a frame of journal file %08" PRIu32
+                                " was written by a newer eventbox; this one starts nothing on it",
+                                file->id);
+                r = BROKER_E_NEWER;
+                break;
+            }
             position += FRAME_ALIGN;
             continue;
         }
@@ -532,6 +540,13 @@ static int load_checkpoints(struct recovery *recovery, struct text *body) {
     text_deinit(&bodies[0]);
     text_deinit(&bodies[1]);
     for (unsigned i = 0; i < 2; i++) {
+        if (status[i] == BROKER_E_NEWER) {
+            recovery_report(recovery, TOPIC_LOG_FAILED,
+                            "checkpoint.%u has format %u and was written by a newer eventbox; this "
+                            "one reads formats up to %d",
+                            i, headers[i].version, CHECKPOINT_VERSION);
+            return err_trace(status[i]);
+        }
         if (status[i] < 0) {
             return err_trace(status[i]);
         }
@@ -546,6 +561,10 @@ static int start_from_checkpoint(struct recovery *recovery, struct span body) {
     int r = checkpoint_decode(log, recovery->checkpoint_version, body, &file_id, &position);
     if (!r) {
         r = clean_marker_read(log->disk, &log->journal_uuid, &clean, &recovery->marker_exists);
+    }
+    if (r == BROKER_E_NEWER) {
+        recovery_report(recovery, TOPIC_LOG_FAILED,
+                        "journal/clean was written by a newer eventbox");
     }
     if (r) {
         return err_trace(r);

@@ -134,8 +134,11 @@ static int apply_log_start(struct topic_log *log, struct fields *in, uint64_t se
 
 static int apply_record(struct topic_log *log, struct span value, uint64_t sequence) {
     const uint8_t *bytes = value.data;
-    if (value.size < 2 || bytes[1] != REGISTRY_VERSION) {
+    if (value.size < 2 || bytes[0] == 0 || bytes[1] == 0) {
         return err_origin(BROKER_E_CORRUPT);
+    }
+    if (bytes[1] > REGISTRY_VERSION) {
+        return err_origin(BROKER_E_NEWER);
     }
     struct fields in = fields_of(span_of(bytes + 2, value.size - 2));
     int r = 0;
@@ -161,7 +164,7 @@ static int apply_record(struct topic_log *log, struct span value, uint64_t seque
     case REGISTRY_SEGMENTS_SWAPPED:
         return swap_apply(log, &in);
     default:
-        return err_origin(BROKER_E_CORRUPT);
+        return err_origin(BROKER_E_NEWER); /* the batch's CRC is right: it is no rot */
     }
     return r ? r : in.failed ? err_origin(BROKER_E_CORRUPT) : 0;
 }

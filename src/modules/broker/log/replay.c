@@ -258,7 +258,13 @@ static int read_entries(struct recovery *recovery, const struct found_frame *fra
         if (item->data && entry->topic == 0) {
             int r = registry_apply(recovery->log, span_of(item->data, entry->bytes),
                                    frame->header.sequence);
-            if (r < 0) {
+            if (r == BROKER_E_NEWER) {
+                recovery_report(recovery, TOPIC_LOG_FAILED,
+                                "frame %" PRIu64
+                                " has a registry record that only a newer eventbox understands",
+                                frame->header.sequence);
+            }
+            if (r < 0 || r == BROKER_E_NEWER) {
                 return r;
             }
             if (r > 0) {

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Writes the files of a small topic log as commented hex, from the words of the formats alone.
+
+One topic "golden" with one partition. Its first batch (offsets 0 and 1) is in the segment and stands
+in the checkpoint at frame 2; the second (offset 2) is in frame 3 of the journal. Run it in this
+folder to make the files anew; a version that has once been released is never changed, a new one gets
+files of its own beside it.
+
+    checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  frame-1.hex  clean-0.hex  clean-1.hex
+    index-1.hex  timeindex-1.hex  segment.hex
+"""
+
+import struct
+
+UUID = bytes(range(16))
+TOPIC_ID = bytes(range(32, 48))
+TIME_MS = 1700000000000
+
+
+def crc32c(data):
+    """CRC-32C (Castagnoli), reflected."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def varint(number):
+    number = number << 1 ^ number >> 63
+    out = bytearray()
+    while number & ~0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def batch(base_offset, values, producer=(-1, -1, -1)):
+    """A record batch v2 of Kafka, uncompressed, records without keys."""
+    records = b""
+    for delta, value in enumerate(values):
+        body = b"\0" + varint(0) + varint(delta) + varint(-1) + varint(len(value)) + value + varint(0)
+        records += varint(len(body)) + body
+    tail = struct.pack(">hiqqqhii", 0, len(values) - 1, TIME_MS, TIME_MS, *producer, len(values))
+    tail += records
+    return struct.pack(">qiibI", base_offset, len(tail) + 9, 0, 2, crc32c(tail)) + tail
+
+
+def text(words):
+    return struct.pack("<H", len(words)) + words
+
+
+def write(name, *parts):
+    """parts: pairs of a comment and bytes."""
+    with open(name + ".hex", "w", encoding="ascii") as out:
+        for comment, data in parts:
+            out.write("# %s\n" % comment)
+            for at in range(0, len(data), 32):
+                out.write(data[at:at + 32].hex(" ") + "\n")
+
+
+FIRST = batch(0, [b"one", b"two"], (7, 0, 0))
+SECOND = batch(2, [b"three"], (7, 0, 2))
+
+
+def checkpoint(version):
+    segment = struct.pack("<qQq", 0, len(FIRST), TIME_MS)
+    removal = struct.pack("<IiQ", 9, 4, 1)
+    if version >= 2:
+        segment += struct.pack("<qqq", TIME_MS, TIME_MS, TIME_MS)
+        removal = struct.pack("<IiqQ", 9, -1, 4, 1)
+    journal = struct.pack("<IQI", 0, 0, 1) + struct.pack("<IQQ", 0, 16384, 0)
+    topic = struct.pack("<I", 1) + TOPIC_ID + struct.pack("<Bi", 0, 1) + text(b"golden")
+    topic += struct.pack("<H", 1) + text(b"segment.bytes") + text(b"5000")
+    registry = struct.pack("<IqI", 10, 1000, 1) + topic + struct.pack("<I", 1) + removal
+    if version >= 3:
+        registry += struct.pack("<I", 0)  # no swap of compaction is pending
+    producer = struct.pack("<qqB", 7, TIME_MS, 1) + struct.pack("<hiiqi", 0, 0, 1, 0, 1)
+    partition = struct.pack("<Iiqqi", 1, 0, 0, 2, 0) + struct.pack("<I", 1) + segment
+    partition += struct.pack("<II", 0, 0)
+    if version >= 3:
+        partition += b"\0"  # never compacted
+    partition += struct.pack("<I", 1) + producer
+    body = journal + registry + partition
+    header = struct.pack("<IHH", 0x50434245, version, 0) + UUID
+    header += struct.pack("<QQI", 2, len(body), crc32c(body))
+    header += struct.pack("<I", crc32c(header)) + bytes(16)
+    write("checkpoint-%d" % version, ("header: EBCP, version, uuid, sequence 2, body bytes, CRCs", header),
+          ("current file 0 at 0; one file", journal), ("registry, one topic, one removal", registry),
+          ("partition 0: log end 2, one segment, one producer", partition))
+
+
+def frame():
+    entry = struct.pack("<IiqQqII", 1, 0, 0, len(FIRST), 2, 40, len(SECOND))
+    body = entry + SECOND
+    header = struct.pack("<IHH", 0x464A4245, 1, 0) + UUID
+    header += struct.pack("<QQIII", 3, 2, 1, len(body), crc32c(body))
+    header += struct.pack("<I", crc32c(header)) + bytes(8)
+    write("frame-1", ("header: EBJF, version, uuid, sequence 3, synced 2, 1 entry, body, CRCs", header),
+          ("entry: topic 1, partition 0, segment 0, position, offset 2", entry), ("batch", SECOND))
+
+
+def clean(version):
+    marker = struct.pack("<IHH", 0x4C434245, version, 0) + UUID + struct.pack("<Q", 2)
+    write("clean-%d" % version, ("EBCL, version, uuid, sequence 2, CRC", marker + struct.pack("<I", crc32c(marker))))
+
+
+def indexes():
+    for name, magic in (("index-1", 0x58494245), ("timeindex-1", 0x58544245)):
+        write(name, ("header: magic, version; no entry below 4 KiB", struct.pack("<IH", magic, 1) + bytes(10)))
+
+
+if __name__ == "__main__":
+    write("segment", ("offsets 0 and 1: a record batch from byte 0", FIRST))
+    checkpoint(1)
+    checkpoint(2)
+    checkpoint(3)
+    frame()
+    clean(0)
+    clean(1)
+    indexes()

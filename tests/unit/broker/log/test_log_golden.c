@@ -1,0 +1,206 @@
+/*
+ * Data folders of every format that was ever written, from tests/golden/log (build.py there says
+ * what is in them), and of one that is not known yet.
+ */
+#include "log_fixture.h"
+
+#include <ctype.h>
+#include <eventbox/base/crc32c.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *golden_path;
+
+enum { FILE_BYTES = 16384 };
+
+/* Reads NAME.hex: lines of comment, lines of hex. The rest is zeros. */
+static size_t read_hex(const char *name, uint8_t out[FILE_BYTES]) {
+    char path[300], line[200];
+    size_t size = 0;
+    snprintf(path, sizeof path, "%s/%s.hex", golden_path, name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    memset(out, 0, FILE_BYTES);
+    while (fgets(line, sizeof line, file)) {
+        for (const char *c = line; *line != '#' && isxdigit((unsigned char)*c); c += 3) {
+            out[size++] = (uint8_t)strtoul(c, NULL, 16);
+        }
+    }
+    fclose(file);
+    return size;
+}
+
+static void put_bytes(struct fixture *f, const char *path, const uint8_t *bytes, size_t size) {
+    struct disk_file *file = NULL;
+    assert_int_equal(disk_open(f->disk, path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &file), 0);
+    assert_int_equal(disk_pwrite(file, bytes, size, 0), 0);
+    disk_close(file);
+}
+
+static void put_file(struct fixture *f, const char *path, const char *name, size_t size) {
+    uint8_t bytes[FILE_BYTES];
+    size_t real = read_hex(name, bytes);
+    put_bytes(f, path, bytes, MAX(real, size));
+}
+
+static void put_folder(struct fixture *f, const char *checkpoint) {
+    fixture_init(f, 91);
+    assert_int_equal(disk_mkdir(f->disk, "journal"), 0);
+    assert_int_equal(disk_mkdir(f->disk, "topics"), 0);
+    assert_int_equal(disk_mkdir(f->disk, "topics/1-0"), 0);
+    put_file(f, "checkpoint.0", checkpoint, 0);
+    put_file(f, "journal/00000000", "frame-1", FILE_BYTES);
+    put_file(f, "topics/1-0/00000000000000000000.log", "segment", 0);
+    put_file(f, "topics/1-0/00000000000000000000.index", "index-1", 0);
+    put_file(f, "topics/1-0/00000000000000000000.timeindex", "timeindex-1", 0);
+}
+
+static void check_content(struct fixture *f, int64_t end) {
+    struct partition *partition = fixture_partition(f, "golden", 0);
+    assert_non_null(partition);
+    assert_int_equal(partition->high_watermark, end);
+    assert_string_equal(topic_config_text(&partition->topic->config, TOPIC_SEGMENT_BYTES), "5000");
+    for (int64_t offset = 0; offset < end; offset++) {
+        uint8_t *data = NULL;
+        ssize_t size = fixture_read(f, partition, offset, 1, &data);
+        assert_true(size > 0);
+        struct record_iterator it;
+        struct record record;
+        static const char *const values[] = {"one", "two", "three"};
+        assert_int_equal(record_iterator_init(&it, span_of(data, (size_t)size)), 0);
+        do {
+            assert_int_equal(record_iterator_next(&it, &record), 1);
+        } while (record.offset < offset);
+        assert_true(span_equal(record.value, span_text(values[offset])));
+        record_iterator_deinit(&it);
+        free(data);
+    }
+    assert_int_equal(f->events[TOPIC_LOG_DAMAGED], 0);
+    const struct producer_batch *original;
+    const struct producers *producers = log_partition_of(partition)->producers;
+    assert_int_equal(producer_check(producers, 7, 0, 0, 1, &original), 0);
+    assert_non_null(original);
+    assert_int_equal(original->base_offset, 0);
+}
+
+static void test_log_golden__every_checkpoint_is_read(void **state) {
+    static const char *const names[] = {"checkpoint-1", "checkpoint-2", "checkpoint-3"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct fixture f;
+        put_folder(&f, names[i]);
+        assert_int_equal(fixture_start(&f), 0);
+        check_content(&f, 3); /* with the frame behind it */
+        const struct log_partition *partition =
+            log_partition_of(fixture_partition(&f, "golden", 0));
+        assert_true(partition->segments[0].created_ms >= INT64_C(1700000000000));
+        assert_int_equal(f.log->next_number, 10);
+        /* Its one removal, a topic of four partitions, is carried out. */
+        fixture_until(&f, f.log->removal_count == 0);
+        fixture_crash(&f, true);
+        assert_int_equal(fixture_start(&f), 0);
+        check_content(&f, 3);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_golden__every_marker_of_a_clean_stop_is_read(void **state) {
+    static const char *const names[] = {"clean-0", "clean-1"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct fixture f;
+        put_folder(&f, "checkpoint-3");
+        put_file(&f, "journal/clean", names[i], 64);
+        assert_int_equal(fixture_start(&f), 0);
+        check_content(&f, 2); /* it says that there is no frame behind */
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* What this version writes is what build.py, which knows the words of the format alone, writes. */
+static void test_log_golden__the_newest_checkpoint_is_what_we_write(void **state) {
+    struct fixture f;
+    uint8_t bytes[FILE_BYTES];
+    size_t size = read_hex("checkpoint-3", bytes);
+    fixture_init(&f, 92);
+    fixture_open(&f);
+    struct text body;
+    text_init(&body);
+    uint32_t file_id;
+    uint64_t position;
+    struct span golden = span_of(bytes + 64, size - 64);
+    assert_int_equal(checkpoint_decode(f.log, CHECKPOINT_VERSION, golden, &file_id, &position), 0);
+    struct journal_file *file = calloc(1, sizeof *file);
+    file->size = FILE_BYTES;
+    f.log->files[f.log->file_count++] = f.log->current = file;
+    assert_int_equal(checkpoint_encode(f.log, &body), 0);
+    assert_int_equal(body.size, golden.size);
+    assert_memory_equal(body.data, golden.data, golden.size);
+    text_deinit(&body);
+    fixture_deinit(&f);
+}
+
+static void make_newer(uint8_t *bytes, size_t crc_at) {
+    put_le16(bytes + 4, 99);
+    put_le32(bytes + crc_at, crc32c(0, bytes, crc_at));
+}
+
+static void refuse(struct fixture *f, const char *words) {
+    assert_int_equal(fixture_start(f), BROKER_E_NEWER);
+    assert_int_equal(f->events[TOPIC_LOG_FAILED], 1);
+    assert_non_null(strstr(f->last_event, words));
+    assert_non_null(strstr(f->last_event, "newer eventbox"));
+    fixture_deinit(f);
+}
+
+static void test_log_golden__newer_ones_are_refused_in_one_line(void **state) {
+    struct fixture f;
+    uint8_t bytes[FILE_BYTES];
+    put_folder(&f, "checkpoint-3");
+    size_t size = read_hex("checkpoint-3", bytes);
+    make_newer(bytes, 44);
+    put_bytes(&f, "checkpoint.1", bytes, size);
+    refuse(&f, "checkpoint.1 has format 99");
+
+    put_folder(&f, "checkpoint-3");
+    read_hex("frame-1", bytes);
+    make_newer(bytes, 52);
+    put_bytes(&f, "journal/00000000", bytes, FILE_BYTES);
+    refuse(&f, "journal file 00000000");
+
+    put_folder(&f, "checkpoint-3");
+    read_hex("clean-1", bytes);
+    make_newer(bytes, 32);
+    put_bytes(&f, "journal/clean", bytes, 64);
+    refuse(&f, "journal/clean");
+}
+
+/* Indexes are hints: of a newer format they are made anew. */
+static void test_log_golden__newer_indexes_are_made_anew(void **state) {
+    struct fixture f;
+    uint8_t bytes[FILE_BYTES];
+    put_folder(&f, "checkpoint-3");
+    size_t size = read_hex("index-1", bytes);
+    put_le16(bytes + 4, 99);
+    put_bytes(&f, "topics/1-0/00000000000000000000.index", bytes, size);
+    assert_int_equal(fixture_start(&f), 0);
+    check_content(&f, 3);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_golden__every_checkpoint_is_read),
+        cmocka_unit_test(test_log_golden__every_marker_of_a_clean_stop_is_read),
+        cmocka_unit_test(test_log_golden__the_newest_checkpoint_is_what_we_write),
+        cmocka_unit_test(test_log_golden__newer_ones_are_refused_in_one_line),
+        cmocka_unit_test(test_log_golden__newer_indexes_are_made_anew),
+    };
+    assert(argc == 2);
+    golden_path = argv[1];
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
