@@ -6,7 +6,8 @@ in the checkpoint at frame 2; the second (offset 2) is in frame 3 of the journal
 folder to make the files anew; a version that has once been released is never changed, a new one gets
 files of its own beside it.
 
-    checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  frame-1.hex  clean-0.hex  clean-1.hex
+    checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  frame-1.hex  frame-2.hex
+    journal-end-1.hex  clean-0.hex  clean-1.hex
     index-1.hex  timeindex-1.hex  segment.hex
 """
 
@@ -92,14 +93,20 @@ def checkpoint(version):
           ("partition 0: log end 2, one segment, one producer", partition))
 
 
-def frame():
+def frame(version):
     entry = struct.pack("<IiqQqII", 1, 0, 0, len(FIRST), 2, 40, len(SECOND))
     body = entry + SECOND
-    header = struct.pack("<IHH", 0x464A4245, 1, 0) + UUID
+    header = struct.pack("<IHH", 0x464A4245, version, 0) + UUID
     header += struct.pack("<QQIII", 3, 2, 1, len(body), crc32c(body))
     header += struct.pack("<I", crc32c(header)) + bytes(8)
-    write("frame-1", ("header: EBJF, version, uuid, sequence 3, synced 2, 1 entry, body, CRCs", header),
+    write("frame-%d" % version, ("header: EBJF, version, uuid, sequence 3, synced 2, 1 entry, body, CRCs", header),
           ("entry: topic 1, partition 0, segment 0, position, offset 2", entry), ("batch", SECOND))
+
+
+def end_mark():
+    """Of a journal file with 12 KiB for frames: since frames of version 2."""
+    mark = struct.pack("<IHHQ", 0x454A4245, 1, 0, 12288)
+    write("journal-end-1", ("EBJE, version, bytes before it, CRC", mark + struct.pack("<I", crc32c(mark))))
 
 
 def clean(version):
@@ -117,7 +124,9 @@ if __name__ == "__main__":
     checkpoint(1)
     checkpoint(2)
     checkpoint(3)
-    frame()
+    frame(1)
+    frame(2)
+    end_mark()
     clean(0)
     clean(1)
     indexes()

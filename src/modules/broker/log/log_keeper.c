@@ -145,7 +145,8 @@ static void prepare_file(struct topic_log *log, uint64_t needed) {
     for (unsigned i = 0; i < log->file_count; i++) {
         struct journal_file *other = log->files[i];
         bool in_the_way = total + size > max || log->file_count >= JOURNAL_FILES_MAX;
-        if (in_the_way && other != log->current && is_free(log, other) && other->size < needed) {
+        bool useless = (in_the_way && other->size < needed) || !other->marked;
+        if (useless && other != log->current && is_free(log, other)) {
             total -= other->size;
             job->remove[job->remove_count++] = other;
         } else {
@@ -189,7 +190,8 @@ void journal_maintain(struct topic_log *log) {
         if (file->state == JOURNAL_CURRENT && file != log->current && file->size >= needed) {
             return; /* the log writer has one to go on with */
         }
-        if (is_free(log, file) && file->size >= needed && (!best || file->size > best->size)) {
+        if (is_free(log, file) && file->marked && file->size >= needed &&
+            (!best || file->size > best->size)) {
             best = file;
         }
     }

@@ -343,8 +343,11 @@ static int drop_cut(struct topic_log *log) {
 
 /* The journal goes on behind the last frame; without any, in a file that nothing needs any more. */
 static int choose_current(struct topic_log *log, struct journal_file *current, uint64_t position) {
+    if (current && !current->marked) {
+        current = NULL; /* of version 1: frames of today would look as if its end were lost */
+    }
     for (unsigned i = 0; i < log->file_count && !current; i++) {
-        if (log->files[i]->last_sequence <= log->older_sequence) {
+        if (log->files[i]->marked && log->files[i]->last_sequence <= log->older_sequence) {
             current = log->files[i];
             position = 0;
         }

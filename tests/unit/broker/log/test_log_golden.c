@@ -46,6 +46,15 @@ static void put_file(struct fixture *f, const char *path, const char *name, size
     put_bytes(f, path, bytes, MAX(real, size));
 }
 
+/* A file of the journal as version 2 has it: the frame, zeros, the end mark. */
+static void put_marked_journal(struct fixture *f) {
+    uint8_t bytes[FILE_BYTES], mark[FILE_BYTES];
+    read_hex("frame-2", bytes);
+    size_t size = read_hex("journal-end-1", mark);
+    memcpy(bytes + FILE_BYTES - FRAME_ALIGN, mark, size);
+    put_bytes(f, "journal/00000000", bytes, FILE_BYTES);
+}
+
 static void put_folder(struct fixture *f, const char *checkpoint) {
     fixture_init(f, 91);
     assert_int_equal(disk_mkdir(f->disk, "journal"), 0);
@@ -103,6 +112,24 @@ static void test_log_golden__every_checkpoint_is_read(void **state) {
         assert_int_equal(fixture_start(&f), 0);
         check_content(&f, 3);
         fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_golden__every_frame_is_read(void **state) {
+    for (unsigned version = 1; version <= 2; version++) {
+        struct fixture f;
+        put_folder(&f, "checkpoint-3");
+        if (version == 2) {
+            put_marked_journal(&f);
+        }
+        for (unsigned starts = 0; starts < 3; starts++) {
+            assert_int_equal(fixture_start(&f), 0);
+            check_content(&f, 3);
+            /* What is written from now on does not go behind a frame of version 1. */
+            assert_true(f.log->current->marked && (version == 2 || f.log->current->id > 0));
+            fixture_crash(&f, starts == 1);
+        }
         fixture_deinit(&f);
     }
 }
@@ -195,6 +222,7 @@ static void test_log_golden__newer_indexes_are_made_anew(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_golden__every_checkpoint_is_read),
+        cmocka_unit_test(test_log_golden__every_frame_is_read),
         cmocka_unit_test(test_log_golden__every_marker_of_a_clean_stop_is_read),
         cmocka_unit_test(test_log_golden__the_newest_checkpoint_is_what_we_write),
         cmocka_unit_test(test_log_golden__newer_ones_are_refused_in_one_line),
