@@ -105,7 +105,7 @@ public final class KafkaClient {
 
     private String obey(Command command) throws Exception {
         switch (command.verb) {
-            case "metadata": return metadata();
+            case "metadata": return metadata(command);
             case "create": return create(command);
             case "produce": return produce(command);
             case "consume": return consume(command);
@@ -123,12 +123,12 @@ public final class KafkaClient {
         return settings;
     }
 
-    private String metadata() throws Exception {
+    private String metadata(Command command) throws Exception {
         try (Admin admin = Admin.create(settings())) {
             List<String> brokers = new ArrayList<>();
             admin.describeCluster().nodes().get().forEach(n -> brokers.add(quoted(n.host() + ":" + n.port())));
             List<String> topics = new ArrayList<>();
-            try (KafkaConsumer<byte[], byte[]> consumer = consumer(null)) { // the call that 2.8 and 4.x have in common
+            try (KafkaConsumer<byte[], byte[]> consumer = consumer(command)) { // the call that 2.8 and 4.x have in common
                 consumer.listTopics().forEach((name, partitions) -> topics.add(quoted(name) + ":" + partitions.size()));
             }
             return "{\"brokers\":[" + String.join(",", brokers) + "],\"topics\":{" + String.join(",", topics) + "}}";
