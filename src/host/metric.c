@@ -2,6 +2,8 @@
 #include "metric_internal.h"
 
 #include <errno.h>
+#include <eventbox/base/clock.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +11,14 @@
 enum { BUCKET_COUNT = METRIC_BUCKETS + 1 };
 
 void metric_observe_ns(struct metric *metric, int64_t duration_ns) {
-    uint64_t micros = duration_ns > 0 ? (uint64_t)(duration_ns + 999) / 1000 : 0;
-    /* Bucket n holds durations up to 2^n µs. */
-    int bucket = micros <= 1 ? 0 : 64 - __builtin_clzll(micros - 1);
     metric->value += duration_ns;
     if (metric->buckets) {
-        metric->buckets[MIN(bucket, METRIC_BUCKETS)]++;
+        metric->buckets[metric_bucket(duration_ns, METRIC_UNIT_NS)]++;
     }
+}
+
+static bool is_histogram(const struct metric_row *row) {
+    return row->kind == METRIC_HISTOGRAM || row->kind == METRIC_HISTOGRAM_BYTES;
 }
 
 void metric_registry_init(struct metric_registry *registry) {
@@ -27,7 +30,7 @@ int metric_set_init(struct metric_set *set, struct metric_registry *registry,
     size_t count = 0, histograms = 0;
     for (const struct metric_row *row = rows; row && row->name; row++) {
         count++;
-        histograms += row->kind == METRIC_HISTOGRAM;
+        histograms += is_histogram(row);
     }
     set->rows = rows;
     set->labels = labels;
@@ -39,7 +42,7 @@ int metric_set_init(struct metric_set *set, struct metric_registry *registry,
     }
     uint64_t *buckets = (uint64_t *)(void *)((char *)set->metrics + values_size);
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].kind == METRIC_HISTOGRAM) {
+        if (is_histogram(&rows[i])) {
             set->metrics[i].buckets = buckets;
             buckets += BUCKET_COUNT;
         }
@@ -78,10 +81,16 @@ static void print_labels(struct text *out, const char *a, const char *b, const c
 
 static void print_histogram(struct text *out, const struct metric_set *set,
                             const struct metric_row *row, const struct metric *metric) {
+    bool sizes = row->kind == METRIC_HISTOGRAM_BYTES;
     uint64_t total = 0;
     for (int i = 0; i < BUCKET_COUNT; i++) {
         char le[32];
-        snprintf(le, sizeof le, "%.9g", (double)(UINT64_C(1) << i) / 1e6);
+        uint64_t units = UINT64_C(1) << i;
+        if (sizes) {
+            snprintf(le, sizeof le, "%" PRIu64, units * METRIC_UNIT_BYTES);
+        } else {
+            snprintf(le, sizeof le, "%.9g", (double)units * METRIC_UNIT_NS / NS_PER_SEC);
+        }
         total += metric->buckets[i];
         text_printf(out, "%s_bucket", row->name);
         print_labels(out, set->labels, row->labels, i < METRIC_BUCKETS ? le : "+Inf");
@@ -89,7 +98,11 @@ static void print_histogram(struct text *out, const struct metric_set *set,
     }
     text_printf(out, "%s_sum", row->name);
     print_labels(out, set->labels, row->labels, NULL);
-    text_printf(out, " %.9f\n%s_count", (double)metric->value / 1e9, row->name);
+    if (sizes) {
+        text_printf(out, " %" PRId64 "\n%s_count", metric->value, row->name);
+    } else {
+        text_printf(out, " %.9f\n%s_count", (double)metric->value / NS_PER_SEC, row->name);
+    }
     print_labels(out, set->labels, row->labels, NULL);
     text_printf(out, " %llu\n", (unsigned long long)total);
 }
@@ -97,7 +110,7 @@ static void print_histogram(struct text *out, const struct metric_set *set,
 static void print_row(struct text *out, const struct metric_set *set, size_t index) {
     const struct metric_row *row = &set->rows[index];
     const struct metric *metric = &set->metrics[index];
-    if (row->kind == METRIC_HISTOGRAM) {
+    if (is_histogram(row)) {
         print_histogram(out, set, row, metric);
         return;
     }
@@ -128,7 +141,7 @@ static bool is_printed(const struct metric_registry *registry, const struct metr
 /* All rows of one name, over all sets: the format wants a family in one piece. */
 static void print_family(const struct metric_registry *registry, const struct metric_row *first,
                          struct text *out) {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    static const char *const kinds[] = {"counter", "gauge", "histogram", "histogram"};
     text_printf(out, "# HELP %s %s\n# TYPE %s %s\n", first->name, first->doc ? first->doc : "",
                 first->name, kinds[first->kind]);
     list_for_each(link, &registry->sets) {

@@ -7,7 +7,12 @@
 
 #include <eventbox/base/defs.h>
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_kind {
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_HISTOGRAM,       /* of durations */
+    METRIC_HISTOGRAM_BYTES, /* of sizes */
+};
 
 struct metric_row {
     const char *name; /* "eventbox_users_created_total"; NULL ends a table */
@@ -16,13 +21,40 @@ struct metric_row {
     const char *doc;    /* with the unit */
 };
 
-enum { METRIC_BUCKETS = 24 };
+/* Bucket n of a histogram holds what is up to 2^n units, the one behind them all the rest. */
+enum { METRIC_BUCKETS = 24, METRIC_UNIT_NS = 1000, METRIC_UNIT_BYTES = 64 };
 
 struct metric {
-    int64_t value;     /* counter, gauge; sum of a histogram in ns */
-    uint64_t *buckets; /* histogram of durations: 1 µs * 2^n, METRIC_BUCKETS and one beyond; NULL
-                          otherwise */
+    int64_t value;     /* counter, gauge; sum of a histogram, in ns or bytes */
+    uint64_t *buckets; /* of a histogram, METRIC_BUCKETS and one beyond; NULL otherwise */
 };
+
+/* A histogram of a layer that knows no metrics; metric_set_histogram() copies it into one. */
+struct metric_histogram {
+    int64_t sum;
+    uint64_t buckets[METRIC_BUCKETS + 1];
+};
+
+static inline unsigned metric_bucket(int64_t value, int64_t unit) {
+    uint64_t units = value > 0 ? ((uint64_t)value + (uint64_t)unit - 1) / (uint64_t)unit : 0;
+    unsigned bucket = units <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(units - 1);
+    return MIN(bucket, (unsigned)METRIC_BUCKETS);
+}
+static inline void metric_histogram_ns(struct metric_histogram *histogram, int64_t duration_ns) {
+    histogram->sum += duration_ns;
+    histogram->buckets[metric_bucket(duration_ns, METRIC_UNIT_NS)]++;
+}
+static inline void metric_histogram_bytes(struct metric_histogram *histogram, int64_t bytes) {
+    histogram->sum += bytes;
+    histogram->buckets[metric_bucket(bytes, METRIC_UNIT_BYTES)]++;
+}
+static inline void metric_set_histogram(struct metric *metric,
+                                        const struct metric_histogram *histogram) {
+    metric->value = histogram->sum;
+    for (unsigned i = 0; metric->buckets && i <= METRIC_BUCKETS; i++) {
+        metric->buckets[i] = histogram->buckets[i];
+    }
+}
 
 static inline void metric_add(struct metric *metric, int64_t value) {
     metric->value += value;

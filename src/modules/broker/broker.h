@@ -44,3 +44,7 @@ struct broker_module {
 };
 
 extern const struct module broker_module;
+
+/* metrics.c */
+extern const struct metric_row broker_metric_rows[];
+void broker_collect(void *state);

@@ -2,11 +2,12 @@
 
 #include "metric_internal.h"
 
-enum { M_TAKEN, M_REFUSED, M_SECONDS };
+enum { M_TAKEN, M_REFUSED, M_SECONDS, M_SIZES };
 static const struct metric_row rows[] = {
     [M_TAKEN] = {"box_jobs_total", METRIC_COUNTER, "result=\"taken\"", "Jobs."},
     [M_REFUSED] = {"box_jobs_total", METRIC_COUNTER, "result=\"full\"", "Jobs."},
     [M_SECONDS] = {"box_seconds", METRIC_HISTOGRAM, NULL, "Time."},
+    [M_SIZES] = {"box_bytes", METRIC_HISTOGRAM_BYTES, NULL, "Sizes."},
     {0},
 };
 
@@ -71,10 +72,39 @@ static void test_metric_observe_ns__counts_into_powers_of_two(void **state) {
     metric_set_deinit(&set);
 }
 
+static void test_metric_set_histogram__prints_sizes_in_bytes(void **state) {
+    (void)state;
+    struct metric_registry registry;
+    struct metric_set set = {0};
+    struct metric_histogram histogram = {0};
+    struct text text;
+    text_init(&text);
+    metric_registry_init(&registry);
+    assert_int_equal(metric_set_init(&set, &registry, rows, NULL), 0);
+    static const int64_t sizes[] = {0, 64, 65, 4096, INT64_C(1) << 40};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        metric_histogram_bytes(&histogram, sizes[i]);
+    }
+    metric_set_histogram(&set.metrics[M_SIZES], &histogram);
+    metric_registry_print(&registry, &text);
+    text_append_char(&text, '\0');
+    assert_contains(text.data, "# TYPE box_bytes histogram\n");
+    assert_contains(text.data, "box_bytes_bucket{le=\"64\"} 2\n");
+    assert_contains(text.data, "box_bytes_bucket{le=\"128\"} 3\n");
+    assert_contains(text.data, "box_bytes_bucket{le=\"2048\"} 3\n");
+    assert_contains(text.data, "box_bytes_bucket{le=\"4096\"} 4\n");
+    assert_contains(text.data, "box_bytes_bucket{le=\"536870912\"} 4\n");
+    assert_contains(text.data, "box_bytes_bucket{le=\"+Inf\"} 5\n");
+    assert_contains(text.data, "box_bytes_sum 1099511632001\nbox_bytes_count 5\n");
+    text_deinit(&text);
+    metric_set_deinit(&set);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metric_registry_print__keeps_a_family_together),
         cmocka_unit_test(test_metric_observe_ns__counts_into_powers_of_two),
+        cmocka_unit_test(test_metric_set_histogram__prints_sizes_in_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

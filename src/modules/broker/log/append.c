@@ -404,7 +404,10 @@ static void frame_durable(struct topic_log *log, const struct writer_job *job) {
         log->current->last_sequence = job->sequence;
         log->stats.frames++;
         log->stats.frame_bytes += job->frame_bytes;
-        log->stats.sync_ns_total += (uint64_t)job->sync_ns;
+        metric_histogram_bytes(&log->stats.group_bytes, (int64_t)job->frame_bytes);
+        metric_histogram_ns(&log->stats.sync_ns, job->sync_ns);
+        metric_histogram_ns(&log->stats.group_ns,
+                            clock_mono_ns(log->config.clock) - log->group_began_ns);
         log->bytes_since_checkpoint += job->frame_bytes;
     }
     log->durable_sequence = job->sequence;
@@ -469,6 +472,9 @@ static void on_submit_done(struct work *work) {
     list_splice_back(&units, &job->units);
     bool failed = log->failed;
     bool last = job->last_of_frame;
+    if (!log->mid_frame) {
+        log->group_began_ns = job->submitted_ns; /* the first of its frame is the oldest */
+    }
     if (!failed && last) {
         frame_durable(log, job);
     }
@@ -565,6 +571,7 @@ static void on_flush(struct loop_task *task) {
         if (!job) {
             break; /* the tick tries again */
         }
+        job->submitted_ns = clock_mono_ns(log->config.clock);
         uint64_t bytes = frame_bytes(job->entry_count, job->bytes);
         log->needed_file_bytes = MAX(log->needed_file_bytes, bytes);
         log->pending_cost -= job->cost;

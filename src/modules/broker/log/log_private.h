@@ -197,6 +197,7 @@ struct writer_job {
     uint32_t entry_count;
     uint64_t bytes;
     uint64_t cost; /* memory counted as queued */
+    int64_t submitted_ns;
     /* out */
     int status;
     bool last_of_frame;
@@ -292,7 +293,8 @@ struct topic_log {
     uint64_t queued_cost; /* pending and submitted */
     struct list advanced; /* struct log_partition.advanced_link */
     uint64_t durable_sequence;
-    bool mid_frame; /* submits of a frame came, its last one not yet: no checkpoint now */
+    bool mid_frame;         /* submits of a frame came, its last one not yet: no checkpoint now */
+    int64_t group_began_ns; /* when the frame that is completing was handed over */
 
     /* memory */
     struct list tail;   /* struct tail_batch.age_link, written ones in the order of writing */

@@ -17,6 +17,7 @@
 #include <eventbox/base/list.h>
 #include <eventbox/base/random.h>
 #include <eventbox/base/uuid.h>
+#include <eventbox/host/metric.h>
 #include <eventbox/loop/conn.h>
 #include <eventbox/loop/disk.h>
 #include <eventbox/loop/loop.h>
@@ -347,7 +348,10 @@ int topic_log_space(struct topic_log *log, struct topic_log_space *space);
 
 struct topic_log_stats {
     uint64_t frames, frame_bytes, appends, append_bytes, reads_memory, reads_cache, reads_disk;
-    uint64_t sync_ns_total, refused_full, duplicates;
+    uint64_t refused_full, duplicates;
+    /* Of a journal frame: its size; from its hand-over to the log writer until it is known to be
+     * durable; the write with its sync alone. */
+    struct metric_histogram group_bytes, group_ns, sync_ns;
     uint64_t journal_bytes_in_use, queued_appends, queued_bytes;
     uint32_t topics, partitions, segments, open_files;
     uint64_t segments_removed, held_bytes; /* the latter as of the last look at retention */

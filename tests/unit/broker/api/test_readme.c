@@ -1,8 +1,10 @@
 /*
- * The tables of the READMEs are what is dispatched, and what topics can be configured with. With
+ * The tables of the READMEs are what is dispatched, and what topics can be configured with, and
+ * what is counted. With
  * --write they are put there: scripts/tables does so.
  */
 #include "api_private.h"
+#include "broker.h"
 #include "coordinator.h"
 
 #include <eventbox/base/text.h>
@@ -77,12 +79,24 @@ static void print_configs(struct text *out) {
     }
 }
 
+static void print_metrics(struct text *out) {
+    static const char *const kinds[] = {"counter", "gauge", "histogram, s", "histogram, bytes"};
+
+    text_append_str(out, "| metric | kind | what |\n|---|---|---|\n");
+    for (const struct metric_row *row = broker_metric_rows; row->name; row++) {
+        text_printf(out, "| `%s%s%s%s` | %s | %s |\n", row->name, row->labels ? "{" : "",
+                    row->labels ? row->labels : "", row->labels ? "}" : "", kinds[row->kind],
+                    row->doc);
+    }
+}
+
 static const struct {
     const char *begin, *end;
     void (*print)(struct text *out);
 } sections[] = {
     {"<!-- apis: written by scripts/tables -->\n", "<!-- end of apis -->", print_apis},
     {"<!-- configs: written by scripts/tables -->\n", "<!-- end of configs -->", print_configs},
+    {"<!-- metrics: written by scripts/tables -->\n", "<!-- end of metrics -->", print_metrics},
 };
 
 /* The README with its tables as they should be; whether there was a place for any. */

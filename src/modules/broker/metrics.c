@@ -1,0 +1,214 @@
+/*
+ * The figures of the broker at /metrics: a table, and where each value comes from. The table in the
+ * README is printed from it by scripts/tables.
+ */
+#include "broker.h"
+
+enum broker_metric {
+    BROKER_M_REQUESTS,
+    BROKER_M_BYTES_IN,
+    BROKER_M_BYTES_OUT,
+    BROKER_M_CONNECTIONS,
+    BROKER_M_CONNECTIONS_REFUSED,
+    BROKER_M_BAD_PEERS,
+    BROKER_M_FETCHES_PARKED,
+    BROKER_M_FETCH_SESSIONS,
+    BROKER_M_FETCH_SESSION_PARTITIONS,
+    BROKER_M_FETCH_SESSIONS_EVICTED,
+    BROKER_M_REQUEST_MEMORY,
+    BROKER_M_TOPICS,
+    BROKER_M_PARTITIONS,
+    BROKER_M_SEGMENTS,
+    BROKER_M_SEGMENTS_REMOVED,
+    BROKER_M_HELD_BYTES,
+    BROKER_M_APPENDS,
+    BROKER_M_APPEND_BYTES,
+    BROKER_M_FRAMES,
+    BROKER_M_FRAME_BYTES,
+    BROKER_M_GROUP_BYTES,
+    BROKER_M_GROUP_SECONDS,
+    BROKER_M_SYNC_SECONDS,
+    BROKER_M_JOURNAL_BYTES,
+    BROKER_M_QUEUED_BYTES,
+    BROKER_M_REFUSED,
+    BROKER_M_DUPLICATES,
+    BROKER_M_READS_MEMORY,
+    BROKER_M_READS_CACHE,
+    BROKER_M_READS_DISK,
+    BROKER_M_RECOVERY,
+    BROKER_M_COMPACTIONS,
+    BROKER_M_COMPACTIONS_FAILED,
+    BROKER_M_COMPACTION_BEFORE,
+    BROKER_M_COMPACTION_AFTER,
+    BROKER_M_COMPACTION_REMOVED,
+    BROKER_M_COMPACTION_TIME,
+    BROKER_M_COMPACTION_KEYS,
+    BROKER_M_COMPACTION_MEMORY,
+    BROKER_M_GROUPS,
+    BROKER_M_COMMITS,
+    BROKER_M_REBALANCES,
+    BROKER_M_GROUPS_REFUSED,
+    BROKER_M_GROUP_MEMORY,
+    BROKER_M_OFFSETS_EXPIRED,
+};
+
+const struct metric_row broker_metric_rows[] = {
+    [BROKER_M_REQUESTS] = {"eventbox_kafka_requests_total", METRIC_COUNTER, NULL, "Kafka requests"},
+    [BROKER_M_BYTES_IN] = {"eventbox_kafka_bytes_in_total", METRIC_COUNTER, NULL,
+                           "Bytes received from Kafka clients"},
+    [BROKER_M_BYTES_OUT] = {"eventbox_kafka_bytes_out_total", METRIC_COUNTER, NULL,
+                            "Bytes sent to Kafka clients"},
+    [BROKER_M_CONNECTIONS] = {"eventbox_kafka_connections", METRIC_GAUGE, NULL,
+                              "Kafka connections now"},
+    [BROKER_M_CONNECTIONS_REFUSED] = {"eventbox_kafka_connections_refused_total", METRIC_COUNTER,
+                                      NULL, "Kafka connections beyond the limit"},
+    [BROKER_M_BAD_PEERS] = {"eventbox_kafka_bad_peers_total", METRIC_COUNTER, NULL,
+                            "Connections closed for bytes that are no Kafka request"},
+    [BROKER_M_FETCHES_PARKED] = {"eventbox_kafka_fetches_parked", METRIC_GAUGE, NULL,
+                                 "Fetch requests waiting for data"},
+    [BROKER_M_FETCH_SESSIONS] = {"eventbox_kafka_fetch_sessions", METRIC_GAUGE, NULL,
+                                 "Fetch sessions remembered"},
+    [BROKER_M_FETCH_SESSION_PARTITIONS] = {"eventbox_kafka_fetch_session_partitions", METRIC_GAUGE,
+                                           NULL, "Partitions of all fetch sessions"},
+    [BROKER_M_FETCH_SESSIONS_EVICTED] = {"eventbox_kafka_fetch_sessions_evicted_total",
+                                         METRIC_COUNTER, NULL,
+                                         "Fetch sessions that gave way to others"},
+    [BROKER_M_REQUEST_MEMORY] = {"eventbox_kafka_request_memory_bytes", METRIC_GAUGE, NULL,
+                                 "Memory of large requests in flight, bytes"},
+    [BROKER_M_TOPICS] = {"eventbox_log_topics", METRIC_GAUGE, NULL, "Topics"},
+    [BROKER_M_PARTITIONS] = {"eventbox_log_partitions", METRIC_GAUGE, NULL, "Partitions"},
+    [BROKER_M_SEGMENTS] = {"eventbox_log_segments", METRIC_GAUGE, NULL, "Segments"},
+    [BROKER_M_SEGMENTS_REMOVED] = {"eventbox_log_segments_removed_total", METRIC_COUNTER, NULL,
+                                   "Segments whose files are gone"},
+    [BROKER_M_HELD_BYTES] = {"eventbox_log_held_bytes", METRIC_GAUGE, NULL,
+                             "Beyond retention and kept for a consumer in process, bytes"},
+    [BROKER_M_APPENDS] = {"eventbox_log_appends_total", METRIC_COUNTER, NULL,
+                          "Record batches appended"},
+    [BROKER_M_APPEND_BYTES] = {"eventbox_log_append_bytes_total", METRIC_COUNTER, NULL,
+                               "Bytes of record batches appended"},
+    [BROKER_M_FRAMES] = {"eventbox_log_frames_total", METRIC_COUNTER, NULL,
+                         "Journal frames, one sync each"},
+    [BROKER_M_FRAME_BYTES] = {"eventbox_log_frame_bytes_total", METRIC_COUNTER, NULL,
+                              "Bytes of journal frames"},
+    [BROKER_M_GROUP_BYTES] = {"eventbox_log_group_bytes", METRIC_HISTOGRAM_BYTES, NULL,
+                              "Size of a journal frame"},
+    [BROKER_M_GROUP_SECONDS] = {"eventbox_log_group_seconds", METRIC_HISTOGRAM, NULL,
+                                "From the hand-over of a frame's first append to the log writer "
+                                "until the frame is durable"},
+    [BROKER_M_SYNC_SECONDS] = {"eventbox_log_sync_seconds", METRIC_HISTOGRAM, NULL,
+                               "Write of a journal frame with its sync"},
+    [BROKER_M_JOURNAL_BYTES] = {"eventbox_log_journal_bytes", METRIC_GAUGE, NULL,
+                                "Journal in use, bytes"},
+    [BROKER_M_QUEUED_BYTES] = {"eventbox_log_queued_bytes", METRIC_GAUGE, NULL,
+                               "Appends waiting for the journal, bytes"},
+    [BROKER_M_REFUSED] = {"eventbox_log_refused_total", METRIC_COUNTER, NULL,
+                          "Appends refused because something was full"},
+    [BROKER_M_DUPLICATES] = {"eventbox_log_duplicates_total", METRIC_COUNTER, NULL,
+                             "Batches of idempotent producers that were there already"},
+    [BROKER_M_READS_MEMORY] = {"eventbox_log_reads_total", METRIC_COUNTER, "source=\"memory\"",
+                               "Reads by source"},
+    [BROKER_M_READS_CACHE] = {"eventbox_log_reads_total", METRIC_COUNTER, "source=\"page_cache\"",
+                              "Reads by source"},
+    [BROKER_M_READS_DISK] = {"eventbox_log_reads_total", METRIC_COUNTER, "source=\"disk\"",
+                             "Reads by source"},
+    [BROKER_M_RECOVERY] = {"eventbox_log_recovery_milliseconds", METRIC_GAUGE, NULL,
+                           "Recovery at the last start, ms"},
+    [BROKER_M_COMPACTIONS] = {"eventbox_log_compactions_total", METRIC_COUNTER, NULL,
+                              "Compactions of a partition"},
+    [BROKER_M_COMPACTIONS_FAILED] = {"eventbox_log_compactions_failed_total", METRIC_COUNTER, NULL,
+                                     "Compactions that met damage or a full disk"},
+    [BROKER_M_COMPACTION_BEFORE] = {"eventbox_log_compaction_bytes_before_total", METRIC_COUNTER,
+                                    NULL, "Bytes of segments before their compaction"},
+    [BROKER_M_COMPACTION_AFTER] = {"eventbox_log_compaction_bytes_after_total", METRIC_COUNTER,
+                                   NULL, "Bytes of the same segments afterwards"},
+    [BROKER_M_COMPACTION_REMOVED] = {"eventbox_log_compaction_records_removed_total",
+                                     METRIC_COUNTER, NULL, "Records removed by compaction"},
+    [BROKER_M_COMPACTION_TIME] = {"eventbox_log_compaction_milliseconds_total", METRIC_COUNTER,
+                                  NULL, "Time of compactions, ms"},
+    [BROKER_M_COMPACTION_KEYS] = {"eventbox_log_compaction_keys", METRIC_GAUGE, NULL,
+                                  "Keys of the last compaction"},
+    [BROKER_M_COMPACTION_MEMORY] = {"eventbox_log_compaction_memory_bytes", METRIC_GAUGE, NULL,
+                                    "Memory for keys in the last compaction, bytes"},
+    [BROKER_M_GROUPS] = {"eventbox_groups", METRIC_GAUGE, NULL, "Consumer groups"},
+    [BROKER_M_COMMITS] = {"eventbox_group_commits_total", METRIC_COUNTER, NULL,
+                          "Offsets committed"},
+    [BROKER_M_REBALANCES] = {"eventbox_group_rebalances_total", METRIC_COUNTER, NULL,
+                             "Rebalances begun"},
+    [BROKER_M_GROUPS_REFUSED] = {"eventbox_group_refused_total", METRIC_COUNTER, NULL,
+                                 "Groups, members and offsets refused for want of room"},
+    [BROKER_M_GROUP_MEMORY] = {"eventbox_group_memory_bytes", METRIC_GAUGE, NULL,
+                               "Memory of members and committed offsets"},
+    [BROKER_M_OFFSETS_EXPIRED] = {"eventbox_group_offsets_expired_total", METRIC_COUNTER, NULL,
+                                  "Committed offsets that outlived their retention"},
+    {0},
+};
+
+/* ---- collecting ---- */
+
+static void collect_compaction(struct metric *metrics, const struct topic_log_stats *stats) {
+    metric_set(&metrics[BROKER_M_COMPACTIONS], (int64_t)stats->compactions);
+    metric_set(&metrics[BROKER_M_COMPACTIONS_FAILED], (int64_t)stats->compactions_failed);
+    metric_set(&metrics[BROKER_M_COMPACTION_BEFORE], (int64_t)stats->compaction_bytes_before);
+    metric_set(&metrics[BROKER_M_COMPACTION_AFTER], (int64_t)stats->compaction_bytes_after);
+    metric_set(&metrics[BROKER_M_COMPACTION_REMOVED], (int64_t)stats->compaction_records_removed);
+    metric_set(&metrics[BROKER_M_COMPACTION_TIME], (int64_t)stats->compaction_ns_total / NS_PER_MS);
+    metric_set(&metrics[BROKER_M_COMPACTION_KEYS], (int64_t)stats->compaction_map_keys);
+    metric_set(&metrics[BROKER_M_COMPACTION_MEMORY], (int64_t)stats->compaction_map_bytes);
+}
+
+static void collect_log(struct broker_module *broker, struct metric *metrics) {
+    struct topic_log_stats stats;
+    topic_log_stats(broker->log, &stats);
+    metric_set(&metrics[BROKER_M_TOPICS], stats.topics);
+    metric_set(&metrics[BROKER_M_PARTITIONS], stats.partitions);
+    metric_set(&metrics[BROKER_M_SEGMENTS_REMOVED], (int64_t)stats.segments_removed);
+    metric_set(&metrics[BROKER_M_HELD_BYTES], (int64_t)stats.held_bytes);
+    metric_set(&metrics[BROKER_M_SEGMENTS], stats.segments);
+    metric_set(&metrics[BROKER_M_APPENDS], (int64_t)stats.appends);
+    metric_set(&metrics[BROKER_M_APPEND_BYTES], (int64_t)stats.append_bytes);
+    metric_set(&metrics[BROKER_M_FRAMES], (int64_t)stats.frames);
+    metric_set(&metrics[BROKER_M_FRAME_BYTES], (int64_t)stats.frame_bytes);
+    metric_set_histogram(&metrics[BROKER_M_GROUP_BYTES], &stats.group_bytes);
+    metric_set_histogram(&metrics[BROKER_M_GROUP_SECONDS], &stats.group_ns);
+    metric_set_histogram(&metrics[BROKER_M_SYNC_SECONDS], &stats.sync_ns);
+    metric_set(&metrics[BROKER_M_JOURNAL_BYTES], (int64_t)stats.journal_bytes_in_use);
+    metric_set(&metrics[BROKER_M_QUEUED_BYTES], (int64_t)stats.queued_bytes);
+    metric_set(&metrics[BROKER_M_REFUSED], (int64_t)stats.refused_full);
+    metric_set(&metrics[BROKER_M_DUPLICATES], (int64_t)stats.duplicates);
+    metric_set(&metrics[BROKER_M_READS_MEMORY], (int64_t)stats.reads_memory);
+    metric_set(&metrics[BROKER_M_READS_CACHE], (int64_t)stats.reads_cache);
+    metric_set(&metrics[BROKER_M_READS_DISK], (int64_t)stats.reads_disk);
+    metric_set(&metrics[BROKER_M_RECOVERY], stats.recovery_ms);
+    collect_compaction(metrics, &stats);
+}
+
+void broker_collect(void *state) {
+    struct broker_module *broker = state;
+    struct metric *metrics = broker->context.metrics;
+    if (!broker->started) {
+        return;
+    }
+    struct kafka_server_stats server;
+    struct coordinator_stats groups;
+    kafka_server_stats(broker->server, &server);
+    coordinator_stats(broker->coordinator, &groups);
+    collect_log(broker, metrics);
+    metric_set(&metrics[BROKER_M_REQUESTS], (int64_t)server.requests_total);
+    metric_set(&metrics[BROKER_M_BYTES_IN], (int64_t)server.bytes_in);
+    metric_set(&metrics[BROKER_M_BYTES_OUT], (int64_t)server.bytes_out);
+    metric_set(&metrics[BROKER_M_CONNECTIONS], server.connections);
+    metric_set(&metrics[BROKER_M_CONNECTIONS_REFUSED], (int64_t)server.connections_refused);
+    metric_set(&metrics[BROKER_M_BAD_PEERS], (int64_t)server.bad_peers);
+    metric_set(&metrics[BROKER_M_FETCHES_PARKED], server.fetches_parked);
+    metric_set(&metrics[BROKER_M_FETCH_SESSIONS], server.fetch_sessions);
+    metric_set(&metrics[BROKER_M_FETCH_SESSION_PARTITIONS],
+               (int64_t)server.fetch_session_partitions);
+    metric_set(&metrics[BROKER_M_FETCH_SESSIONS_EVICTED], (int64_t)server.fetch_sessions_evicted);
+    metric_set(&metrics[BROKER_M_REQUEST_MEMORY], (int64_t)server.reserved_bytes);
+    metric_set(&metrics[BROKER_M_GROUPS], groups.groups);
+    metric_set(&metrics[BROKER_M_COMMITS], (int64_t)groups.commits);
+    metric_set(&metrics[BROKER_M_REBALANCES], (int64_t)groups.rebalances);
+    metric_set(&metrics[BROKER_M_GROUPS_REFUSED], (int64_t)groups.refused);
+    metric_set(&metrics[BROKER_M_GROUP_MEMORY], (int64_t)groups.memory_bytes);
+    metric_set(&metrics[BROKER_M_OFFSETS_EXPIRED], (int64_t)groups.expired);
+}
