@@ -559,6 +559,7 @@ static int prepare(struct host *host) {
     r = r ? r : folder_open(host);
     r = r ? r : metric_set_init(&host->own_metrics, &host->metrics, health_host_metrics, NULL);
     health_init_metrics(host);
+    r = r ? r : op_metrics_new(&host->metrics, &host->op_metrics);
     r = r ? r : registry_allocate(host);
     r = r ? r : registry_check_idle(host);
     r = r ? r : loop_new(host->clock, &host->loop);
@@ -603,6 +604,7 @@ int host_run(const struct host_config *config) {
         stop_signals(host);
         loop_free(host->loop);
     }
+    op_metrics_free(host->op_metrics);
     metric_set_deinit(&host->own_metrics);
     folder_close(host);
     free(host);

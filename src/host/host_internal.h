@@ -12,6 +12,7 @@
 
 #include "console.h"
 #include "metric_internal.h"
+#include "op_metrics.h"
 #include "settings.h"
 #include "space.h"
 
@@ -85,6 +86,7 @@ struct host {
     struct console *console;
     struct metric_registry metrics;
     struct metric_set own_metrics;
+    struct op_metrics *op_metrics;
 
     struct host_module modules[HOST_MODULES_MAX]; /* those that run, in the order of starting */
     size_t module_count;

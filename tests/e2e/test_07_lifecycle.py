@@ -121,3 +121,31 @@ def test_clean_stop__next_start_replays_nothing(eventbox):
     eventbox.start()
     recovered = [line for line in eventbox.log_lines()[before:] if line["action"] == "log_recovered"]
     assert not recovered or "replayed 0" in json.dumps(recovered)
+
+
+def test_metrics__log_and_steps_of_operations_are_told_by_both_services(eventbox):
+    assert eventbox.register("measured").status == 201
+    eventbox.consume("notification")
+    eventbox.notifications()
+    for port in (eventbox.users, eventbox.notify):
+        figures = {}
+        for line in request(port, "GET", "/metrics").raw.decode().splitlines():
+            if not line.startswith("#"):
+                name, _, value = line.rpartition(" ")
+                assert name not in figures, f"{name} stands there twice"
+                figures[name] = float(value)
+        for step in ("hash", "insert"):
+            assert figures[f'eventbox_op_step_seconds_count{{op="users.create",step="{step}"}}'] == 1
+        assert any(name.startswith('eventbox_op_step_seconds_count{op="notifications.') for name in figures)
+        frames = figures["eventbox_log_frames_total"]
+        assert frames > 0
+        for name in ("group_bytes", "group_seconds", "sync_seconds"):
+            assert figures[f"eventbox_log_{name}_count"] == frames
+            assert figures[f'eventbox_log_{name}_bucket{{le="+Inf"}}'] == frames
+        assert figures["eventbox_log_group_bytes_sum"] == figures["eventbox_log_frame_bytes_total"]
+        assert figures['eventbox_log_group_bytes_bucket{le="2048"}'] == 0, "a frame is 4 KiB at least"
+        assert figures["eventbox_log_group_seconds_sum"] >= figures["eventbox_log_sync_seconds_sum"] > 0
+        for name in ("journal_bytes", "segments", "recovery_milliseconds"):
+            assert f"eventbox_log_{name}" in figures
+        assert figures["eventbox_kafka_bytes_in_total"] > 0 and figures["eventbox_kafka_bytes_out_total"] > 0
+        assert sum(figures[f'eventbox_log_reads_total{{source="{s}"}}'] for s in ("memory", "page_cache", "disk")) > 0
