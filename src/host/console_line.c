@@ -31,18 +31,48 @@ static void put_char(struct console_line *line, char c) {
     put(line, &c, 1);
 }
 
-static void put_int(struct console_line *line, int64_t value) {
-    char digits[24];
-    char *at = digits + sizeof digits;
-    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    do {
-        *--at = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    if (value < 0) {
-        *--at = '-';
+/* Room for @size bytes that the caller fills at once: one check for several pieces; NULL: none. */
+static inline __attribute__((always_inline)) char *take(struct console_line *line, size_t size) {
+    if ((size_t)(line->end - line->at) < size) {
+        line->full = true;
+        line->end = line->at;
+        return NULL;
     }
-    put(line, at, (size_t)(digits + sizeof digits - at));
+    char *at = line->at;
+    line->at += size;
+    return at;
+}
+
+static size_t count_digits(uint64_t value) {
+    size_t count = 1;
+    for (; value >= 10000; value /= 10000) {
+        count += 4;
+    }
+    return count + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
+static void put_int(struct console_line *line, int64_t value) {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    size_t digits = count_digits(rest);
+    char *begin = take(line, digits + (value < 0));
+    if (!begin) {
+        return;
+    }
+    begin[0] = '-';
+    char *at = begin + digits + (value < 0);
+    for (; rest >= 100; rest /= 100) {
+        at -= 2;
+        memcpy(at, pairs + rest % 100 * 2, 2);
+    }
+    if (rest >= 10) {
+        memcpy(at - 2, pairs + rest * 2, 2);
+    } else {
+        at[-1] = (char)('0' + rest);
+    }
 }
 
 static void put_double(struct console_line *line, double value, const char *not_finite) {
@@ -139,6 +169,21 @@ static void put_millis(struct console_line *line, int64_t wall_ns) {
 
 /* ---- JSON ---- */
 
+static void json_text(struct console_line *line, struct span text) {
+    if (text.size <= CONSOLE_VALUE_MAX && is_plain(text.data, text.size)) {
+        char *at = take(line, text.size + 2);
+        if (at) {
+            at[0] = '"';
+            memcpy(at + 1, text.data, text.size);
+            at[text.size + 1] = '"';
+        }
+        return;
+    }
+    put_char(line, '"');
+    put_text(line, text);
+    put_char(line, '"');
+}
+
 static void json_value(struct console_line *line, const struct log_field *field) {
     switch (field->type) {
     case LOG_FIELD_INT:
@@ -155,19 +200,28 @@ static void json_value(struct console_line *line, const struct log_field *field)
             put_str(line, "null");
             break;
         }
-        put_char(line, '"');
-        put_text(line, field->text);
-        put_char(line, '"');
+        json_text(line, field->text);
         break;
+    }
+}
+
+/* ,"name": */
+static void json_name(struct console_line *line, const char *name, bool first) {
+    size_t size = strlen(name);
+    char *at = take(line, size + (first ? 3 : 4));
+    if (at) {
+        *at = ','; /* the quote takes its place where it is the first */
+        at += !first;
+        at[0] = '"';
+        memcpy(at + 1, name, size);
+        memcpy(at + 1 + size, "\":", 2);
     }
 }
 
 static void json_details(struct console_line *line, const struct log_record *record) {
     put(line, SPAN_LITERAL(",\"details\":{").data, 12);
     for (size_t i = 0; i < record->detail_count; i++) {
-        put(line, i ? ",\"" : "\"", i ? 2 : 1);
-        put_str(line, record->details[i].name);
-        put(line, "\":", 2);
+        json_name(line, record->details[i].name, i == 0);
         json_value(line, &record->details[i]);
     }
     put_char(line, '}');

@@ -48,7 +48,8 @@ bool log_enabled(const struct logger *logger, enum log_level level) {
 }
 
 static bool is_user_id(const struct log_field *field) {
-    return field->type == LOG_FIELD_INT && strcmp(field->name, "user_id") == 0;
+    return field->type == LOG_FIELD_INT && field->name[0] == 'u' &&
+           strcmp(field->name, "user_id") == 0;
 }
 
 /* Takes the field user_id out of @fields: by moving the ends where it stands there, else by a copy.
