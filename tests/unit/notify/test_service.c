@@ -205,6 +205,31 @@ static void test_consume__redelivery_makes_nothing_twice(void **state) {
     assert_int_equal(rig.metrics[NOTIFY_M_DUPLICATES].value, 2);
 }
 
+static bool is_healthy(struct rig *r) {
+    struct module_health health;
+    notify_module.health(r->state, &health);
+    return health.state == MODULE_OK;
+}
+
+static void test_health__names_the_consumer_that_is_behind(void **state) {
+    struct module_health health;
+    start_mailbox();
+    rig_wait(&rig, is_healthy);
+    ((struct notify *)rig.state)->lag_max = 1;
+    publish("id-1", DATA(1, "john"));
+    assert_true(is_healthy(&rig)); /* as far behind as it may be */
+    publish("id-2", DATA(2, "jane"));
+    notify_module.health(rig.state, &health);
+    assert_int_equal(health.state, MODULE_BEHIND);
+    assert_string_equal(health.detail, "consumer of users.events is 2 records behind");
+    rig_wait(&rig, caught_up);
+    rig_wait(&rig, is_healthy);
+    notify_module.stop(rig.state, rig_done, &rig);
+    notify_module.health(rig.state, &health);
+    assert_int_equal(health.state, MODULE_DRAINING);
+    rig_wait_flag(&rig);
+}
+
 static void test_consume__goes_on_where_it_was(void **state) {
     start_mailbox();
     publish("id-1", DATA(1, "john"));
@@ -638,6 +663,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_consume__a_registration_lies_in_the_mailbox),
         TEST(test_consume__redelivery_makes_nothing_twice),
+        TEST(test_health__names_the_consumer_that_is_behind),
         TEST(test_consume__goes_on_where_it_was),
         TEST(test_consume__a_topic_made_anew_is_read_from_its_start),
         TEST(test_consume__what_retention_took_is_skipped),
