@@ -18,6 +18,7 @@ CLASSES = {
     "consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
     "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "dump-log": "org.apache.kafka.tools.DumpLogSegments",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
     "groups": "org.apache.kafka.tools.GroupsCommand",
@@ -44,6 +45,15 @@ def bootstrap(request, tmp_path_factory):
 
 
 @pytest.fixture
+def own_server(tmp_path):
+    """A broker whose files are at hand."""
+    server = Eventbox(tmp_path / "data", modules="broker").start()
+    yield server
+    if server.process.poll() is None:
+        server.close()
+
+
+@pytest.fixture
 def topic():
     return "tools-" + secrets.token_hex(6)
 
@@ -55,8 +65,11 @@ def tool(bootstrap):
     def run(name, *args, code=0):
         command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{LIBS}/*", CLASSES[name]]
         where = ["--bootstrap-server", bootstrap]
-        # This one wants its subcommand first.
-        command += [*args, *where] if name == "cluster" else [*where, *args]
+        if name == "dump-log":
+            command += args  # it reads files
+        else:
+            # This one wants its subcommand first.
+            command += [*args, *where] if name == "cluster" else [*where, *args]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         out = done.stdout + done.stderr
         assert code is None or done.returncode == code, f"{name} {args}: {done.returncode}\n{out}"

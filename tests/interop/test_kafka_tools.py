@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 
 def node_of(tool):
     return re.search(r"\(id: (\d+) rack", tool("broker-api-versions")).group(1)
@@ -112,3 +114,17 @@ def test_verifiable_producer_and_consumer(tool, topic):
     group = ("--group-id", topic, "--max-messages", "50", "--topic", topic, "--reset-policy", "earliest")
     out = tool("verifiable-consumer", *group)
     assert sum(json.loads(line)["count"] for line in out.splitlines() if '"records_consumed"' in line) == 50
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "lz4", "zstd"])
+def test_dump_log_reads_our_segments(tool, own_server, codec):
+    keyed = "".join(f"key-{i}:value-{i}\n" for i in range(50))
+    own_server.kcat("-P", "-t", "dumped", "-p", "0", "-K", ":", "-z", codec, stdin=keyed)
+    assert own_server.stop() == 0
+    newest = max(own_server.data.glob("topics/*-0"), key=lambda folder: int(folder.name.split("-")[0]))
+    segment = newest / "00000000000000000000.log"
+    out = tool("dump-log", "--files", str(segment), "--deep-iteration", "--print-data-log")
+    offsets = [int(offset) for offset in re.findall(r"^\| offset: (\d+)", out, re.MULTILINE)]
+    assert offsets == list(range(50)), out
+    assert re.findall(r"key: (\S+) payload: (\S+)", out) == [(f"key-{i}", f"value-{i}") for i in range(50)]
+    assert f"compresscodec: {codec}" in out and "isvalid: true" in out and "isvalid: false" not in out
