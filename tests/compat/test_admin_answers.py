@@ -149,6 +149,27 @@ def test_create_partitions(bootstrap, place, node, version):
     wait_for(takes_records, what="the new partition")
 
 
+def test_create_partitions_answers_each_topic_G20(bootstrap, place):
+    absent = "absent-" + secrets.token_hex(4)
+    rows = [{"name": name, "count": count, "assignments": None} for name, count in ((place[0], 3), (absent, 3))]
+    answer = call(bootstrap, "CreatePartitions", 3, topics=rows, timeout_ms=20000, validate_only=True)
+    assert {r.name: r.error_code for r in answer.results} == {place[0]: 0, absent: 3}
+    twice = [rows[0], rows[0], rows[1]]
+    answer = call(bootstrap, "CreatePartitions", 3, topics=twice, timeout_ms=20000, validate_only=True)
+    assert {r.name: r.error_code for r in answer.results} == {place[0]: 42, absent: 3}
+
+
+def test_more_replicas_than_brokers_are_refused_or_reported_as_one_G18(bootstrap, topic):
+    """Kafka refuses; our server takes what was written for a cluster, and says what there is."""
+    row = create(bootstrap, 7, wanted(topic, 2, 3), validate_only=False)[0]
+    found = call(bootstrap, "Metadata", 9, topics=[{"name": topic}], allow_auto_topic_creation=False).topics[0]
+    if row.error_code == 0:
+        assert row.replication_factor == 1
+        assert [len(p.replica_nodes) for p in found.partitions] == [1, 1]
+    else:
+        assert row.error_code == 38 and found.error_code == 3
+
+
 @pytest.mark.parametrize("version", range(3))
 def test_delete_records_G60(bootstrap, place, version):
     name = place[0]

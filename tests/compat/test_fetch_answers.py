@@ -1,4 +1,4 @@
-"""Fetch, request by request: ranges, limits, epochs and sessions (G15 to G17, G22 to G30)."""
+"""Fetch, request by request: ranges, limits, epochs and sessions (G9, G15 to G17, G22 to G27, G30)."""
 
 import time
 import uuid
@@ -139,6 +139,23 @@ def test_it_waits_for_min_bytes_or_the_time_G22(fetch):
     assert fetch(part(offset=6), max_wait_ms=-1).error_code == 0
     assert fetch(part(offset=99), max_wait_ms=60000).error_code == 1
     assert fetch(part(9), max_wait_ms=60000).error_code == 3  # nothing to wait for
+
+
+def test_time_that_ends_is_no_error_G26(fetch, bootstrap, place):
+    """Clients take a few codes only from a Fetch, and a timeout is none of them."""
+    for version in (4, 12, 18):
+        answer = call(bootstrap, "Fetch", version, **fields(version, place, [part(offset=6)], min_bytes=1 << 20))
+        assert version < 7 or answer.error_code == 0
+        assert [(p.error_code, p.high_watermark) for p in answer.responses[0].partitions] == [(0, 6)]
+
+
+def test_answers_come_in_the_order_of_requests_G9(bootstrap, place):
+    with Raw(bootstrap) as raw:
+        waits = fields(12, place, [part(offset=6)], max_wait_ms=300)
+        first = raw.send("Fetch", 12, **waits)  # is parked, and those behind it are ready long before
+        rest = [raw.send("Metadata", 1, topics=[]) for _ in range(3)] + [raw.send("Fetch", 12, **waits)]
+        got = [int.from_bytes(raw.frame()[:4], "big") for _ in range(5)]
+    assert got == [first, *rest]
 
 
 def test_an_unknown_partition_does_not_hurry_the_others_G22(bootstrap, place):

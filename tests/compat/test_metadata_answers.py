@@ -1,10 +1,11 @@
-"""Metadata, ListOffsets, epochs, coordinators and producer ids, request by request (G1-G5, G13-G17, G31-G33)."""
+"""Metadata, ListOffsets, epochs, coordinators, producer ids, request by request (G1-G5, G13-G17, G28, G31-G33, G64)."""
 
 import struct
 import uuid
 
 import pytest
 from raw import NO_ID, Raw, batch, call, create_topic
+from support import kafka_wire
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +237,13 @@ def test_producer_ids_are_new_each_time(bootstrap, version):
         assert producer_id(bootstrap, version, producer_epoch=3).error_code == 42
 
 
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_an_id_of_zero_is_one_like_any_other_G64(bootstrap, version):
+    """A client of JavaScript sends id and epoch 0 where -1 means that it has none."""
+    answer = producer_id(bootstrap, version, producer_id=0, producer_epoch=0)
+    assert answer.error_code == 0 and answer.producer_id >= 0 and answer.producer_epoch >= 0
+
+
 # ---- ApiVersions
 
 
@@ -268,3 +276,35 @@ def test_software_names_are_checked_G5(bootstrap):
             raw.send("ApiVersions", 3, client_software_name=name, client_software_version="1")
             assert struct.unpack(">h", raw.frame()[4:6]) == (42,), name
     assert call(bootstrap, "ApiVersions", 4, client_software_name="a.b-c", client_software_version="1").error_code == 0
+
+
+# Requests are sent with every field at its default, but for these.
+NEEDS = {
+    "Produce": {"Acks": 1, "TimeoutMs": 1000},
+    "Fetch": {"MaxWaitMs": 0, "MaxBytes": 1 << 20},
+    "ApiVersions": {"ClientSoftwareName": "test", "ClientSoftwareVersion": "1"},
+    "CreateTopics": {"TimeoutMs": 20000},
+    "DeleteTopics": {"TimeoutMs": 20000},
+    "AddPartitionsToTxn": {"Transactions": [{"TransactionalId": "t", "ProducerId": 1}]},  # Kafka: silence without any
+    "DescribeAcls": {"ResourceTypeFilter": 1, "PatternTypeFilter": 1, "Operation": 1, "PermissionType": 1},
+}
+
+
+def served(bootstrap):
+    """(name of the API, first, last version) of what the broker lists and the schemas know."""
+    names = {}
+    for path in kafka_wire.SCHEMAS.glob("*Request.json"):
+        name = path.name.removesuffix("Request.json")
+        names[kafka_wire.schema(name + "Request")["apiKey"]] = name
+    rows = call(bootstrap, "ApiVersions", 0).api_keys
+    return [(names[r.api_key], r.min_version, r.max_version) for r in rows if r.api_key in names]
+
+
+def test_every_version_that_is_told_is_answered_G4(bootstrap):
+    for name, first, last in served(bootstrap):
+        if name == "Produce":
+            first = 3  # 0 to 2 stand there for librdkafka alone (G3)
+        for version in range(first, last + 1):
+            with kafka_wire.Peer(bootstrap) as peer:
+                answer = peer.ask(name, version, **NEEDS.get(name, {}))
+            assert answer.get("ErrorCode") != 35, (name, version)

@@ -1,7 +1,7 @@
 """Produce, request by request: what Kafka takes and refuses (G3, G10, G34 to G37, G39, G51 to G53)."""
 
 import pytest
-from raw import NO_ID, Closed, Raw, batch, call, create_topic, message_set
+from raw import NO_ID, Closed, Raw, batch, call, crc32c, create_topic, message_set
 
 ALL = range(3, 14)
 
@@ -161,3 +161,39 @@ def test_a_sequence_wraps_G53(produce):
     assert produce(idempotent(0, producer=3)).error_code == 0
     assert produce(idempotent(2**31 - 2, count=3, producer=4)).error_code == 0  # around inside the batch
     assert produce(idempotent(1, producer=4)).error_code == 0
+
+
+@pytest.mark.parametrize("kind", ["CreateTime", "LogAppendTime"])
+def test_a_batch_is_stored_as_it_came_but_for_its_place_G35(bootstrap, produce, topic, kind):
+    """Only base offset and leader epoch change, and by LogAppendTime the timestamp's type and the largest one."""
+    create_topic(bootstrap, topic, 1, {"message.timestamp.type": kind})
+    unused = 1 << 7  # a bit of the attributes that nobody uses yet
+    sent = batch(3, key=b"k", attributes=unused, producer_id=10**6 + 9, producer_epoch=0, base_sequence=4)
+    assert [produce(sent if i else batch(2), topic=topic).error_code for i in range(2)] == [0, 0]
+    place = {"partition": 0, "fetch_offset": 2, "current_leader_epoch": -1, "partition_max_bytes": 1 << 20}
+    place |= {"log_start_offset": -1, "last_fetched_epoch": -1}
+    answer = call(
+        bootstrap,
+        "Fetch",
+        12,
+        max_wait_ms=0,
+        min_bytes=1,
+        max_bytes=1 << 20,
+        isolation_level=0,
+        session_id=0,
+        session_epoch=-1,
+        topics=[{"topic": topic, "partitions": [place]}],
+        forgotten_topics_data=[],
+        rack_id="",
+    )
+    got = bytes(answer.responses[0].partitions[0].records)
+    assert len(got) == len(sent)
+    assert int.from_bytes(got[:8], "big") == 2 and int.from_bytes(got[12:16], "big") == 0
+    attributes, largest = int.from_bytes(got[21:23], "big"), got[35:43]
+    assert int.from_bytes(got[17:21], "big") == crc32c(got[21:])
+    if kind == "CreateTime":
+        assert (attributes, largest) == (unused, sent[35:43])
+    else:
+        assert attributes & 8 and largest >= sent[35:43]
+    changed = {*range(8), *range(12, 16)} | ({*range(17, 23), *range(35, 43)} if kind != "CreateTime" else set())
+    assert [i for i in range(len(sent)) if sent[i] != got[i] and i not in changed] == []

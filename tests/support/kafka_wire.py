@@ -58,6 +58,11 @@ def default_of(field):
     return text if text is not None else ZEROS.get(kind, {} if "fields" in field else 0)
 
 
+def may_be_absent(field, kind, version):
+    """A struct by itself, not an element of an array that may be null."""
+    return kind == field["type"] and within(version, field.get("nullableVersions"))
+
+
 class Writer:
     def __init__(self, version, flexible):
         self.out, self.version, self.flexible = bytearray(), version, flexible
@@ -87,7 +92,10 @@ class Writer:
             data = value.encode() if isinstance(value, str) else value
             self.length(-1 if data is None else len(data), kind != "string")
             self.out += data or b""
+        elif value is None:
+            self.out.append(255)  # a struct that is not there; one that may be absent begins with 1
         else:
+            self.out += b"\1" if may_be_absent(field, kind, self.version) else b""
             self.struct(field["fields"], value)
 
     def struct(self, fields, values):
@@ -136,6 +144,8 @@ class Reader:
             size = self.length(kind != "string")
             data = None if size < 0 else self.take(size)
             return data.decode() if kind == "string" and data is not None else data
+        if may_be_absent(field, kind, self.version) and self.take(1) == b"\xff":
+            return None
         return self.struct(field["fields"])
 
     def struct(self, fields):

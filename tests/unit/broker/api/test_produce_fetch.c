@@ -482,6 +482,10 @@ static int16_t fetch_error(int16_t version, struct fetch_args *args) {
     return error;
 }
 
+static void on_marker(struct append *append, int status) {
+    assert_int_equal(status, 0);
+}
+
 static void test_fetch__gives_records_in_every_version(void **state) {
     harness_topic(&h, "t", 1);
     append_records(&h, "t", 3, 1000);
@@ -503,6 +507,44 @@ static void test_fetch__gives_records_in_every_version(void **state) {
         assert_int_equal(record_batch_parse(row->records.span, &batch), 0);
         assert_int_equal(batch.base_offset, 0);
         assert_int_equal(batch.record_count, 3);
+        call_end(&call);
+    }
+}
+
+/* Clients skip a marker by its attributes and go on behind its offset; so they must see it. */
+static void test_fetch__gives_control_batches_and_their_offsets_G29(void **state) {
+    struct topic *topic = harness_topic(&h, "t", 1);
+    struct buf *marker = batch_with(21, 0x30, 2); /* transactional, control */
+    struct append_part part = {.partition = partition_get(topic, 0),
+                               .batch = slice_of(marker, 0, marker->size)};
+    struct append append = {.parts = &part, .part_count = 1, .done = on_marker};
+    struct record_batch batch;
+    struct fetch_args args;
+    struct call call;
+    struct span rest;
+
+    append_records(&h, "t", 3, 1000);
+    assert_int_equal(topic_log_append(h.log, &append), 0);
+    buf_unref(marker);
+    harness_turn(&h);
+    append_records(&h, "t", 1, 1000);
+    for (uint8_t level = 0; level <= 1; level++) {
+        fetch_args(&args, 0, 0);
+        args.body.isolation_level = (int8_t)level;
+        call_start(&h, &call, FETCH, 12, &args.body);
+        call_wait(&h, &call);
+        rest = first_row(&call)->records.span;
+        assert_int_equal(first_row(&call)->high_watermark, 6);
+        for (int i = 0; i < 3; i++) {
+            static const int64_t bases[] = {0, 3, 5};
+
+            assert_int_equal(record_batch_parse(rest, &batch), 0);
+            assert_int_equal(batch.base_offset, bases[i]);
+            assert_int_equal(batch.attributes, i == 1 ? 0x30 : 0);
+            rest = span_of((const uint8_t *)rest.data + batch.total_bytes,
+                           rest.size - batch.total_bytes);
+        }
+        assert_int_equal(rest.size, 0);
         call_end(&call);
     }
 }
@@ -782,6 +824,7 @@ int main(void) {
         TEST(test_produce__refuses_a_batch_that_is_too_large),
         TEST(test_produce__names_each_record_without_key_of_a_compacted_topic_G36),
         TEST(test_fetch__gives_records_in_every_version),
+        TEST(test_fetch__gives_control_batches_and_their_offsets_G29),
         TEST(test_fetch__parks_until_records_come),
         TEST(test_fetch__answers_empty_at_the_deadline),
         TEST(test_fetch__waits_for_min_bytes),
