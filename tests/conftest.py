@@ -20,7 +20,12 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "creates_topics: for clients that can create a topic by request")
+    config.addinivalue_line("markers", "has_configs: for clients that can ask for configs and change them")
     config.addinivalue_line("markers", "groups: for clients that have consumer groups")
+    config.addinivalue_line("markers", "commits: for clients that commit when they are told to")
+    config.addinivalue_line("markers", "static_members: for clients whose members can be static")
+    config.addinivalue_line("markers", "cooperative: for clients that rebalance cooperatively")
+    config.addinivalue_line("markers", "commits_on_revoke: for clients that can commit when partitions are taken")
 
 
 @pytest.fixture

@@ -5,16 +5,19 @@
     scripts/interop                                                the clients that need toolchains of their own
 
 A test that takes `client` runs once for each client and listener; one that also takes `codec`, once for each codec.
+Marks are abilities of clients (clients/__init__.py): a test with one runs for those that have it. One that takes
+`member_client` runs once for each client, since groups care for no listener.
 """
 
 import secrets
 
 import pytest
-from clients import interop
+from clients import Client, interop
 from clients.confluent import Confluent
 from clients.kafka_python import KafkaPython
 from clients.kcat import Kcat
 from clients.remote import Java, Kafkajs
+from raw import create_topic
 from support.server import Eventbox
 
 CLIENTS = {"kcat": Kcat, "confluent": Confluent, "kafka_python": KafkaPython, "kafkajs": Kafkajs, "java": Java}
@@ -30,14 +33,14 @@ def chosen(config):
 
 
 def pytest_generate_tests(metafunc):
-    if "client" not in metafunc.fixturenames:
+    wanted = {"client", "member_client"} & set(metafunc.fixturenames)
+    if not wanted:
         return
-    names = [
-        name
-        for name in chosen(metafunc.config)
-        if (ALL[name].creates_topics or not metafunc.definition.get_closest_marker("creates_topics"))
-        and (ALL[name].groups or not metafunc.definition.get_closest_marker("groups"))
-    ]
+    able = [mark.name for mark in metafunc.definition.iter_markers() if hasattr(Client, mark.name)]
+    names = [name for name in chosen(metafunc.config) if all(getattr(ALL[name], ability) for ability in able)]
+    if "member_client" in wanted:
+        metafunc.parametrize("member_client", [(name, "external") for name in names], indirect=True, ids=names)
+        return
     if "codec" in metafunc.fixturenames:
         # What is compressed does not depend on the listener.
         pairs = [((name, "external"), codec) for name in names for codec in ALL[name].codecs]
@@ -74,6 +77,14 @@ def topic():
     return "compat-" + secrets.token_hex(6)
 
 
+@pytest.fixture
+def ready(bootstrap, topic):
+    """A topic with four partitions that all answer. Of one that a client makes by using it, Kafka tells errors for a
+    moment, and what a producer that is not idempotent sends again then, it may write twice (G63)."""
+    create_topic(bootstrap, topic, 4)
+    return topic
+
+
 @pytest.fixture(scope="session")
 def clients(brokers):
     """Drivers by name and listener, each made at its first use and kept: a Java machine takes its time to start."""
@@ -91,6 +102,11 @@ def clients(brokers):
 
 @pytest.fixture
 def client(request, clients):
+    return clients(*request.param)
+
+
+@pytest.fixture
+def member_client(request, clients):
     return clients(*request.param)
 
 

@@ -31,22 +31,11 @@ def described(bootstrap, group):
         return peer.ask("DescribeGroups", 5, Groups=[group])["Groups"][0]
 
 
-@pytest.fixture(params=["confluent", "kafka_python", "kafkajs", "java"])
-def groups_client(request, clients):
-    """Those that are members for themselves; once, since the listener makes no difference here."""
-    return clients(request.param, "external")
-
-
-@pytest.fixture(params=["confluent", "java"])
-def full_client(request, clients):
-    """Those with static members, cooperative rebalancing and callbacks."""
-    return clients(request.param, "external")
-
-
-def test_group__crashed_member_is_replaced_after_its_session(groups_client, topic):
-    groups_client.produce(topic, spread(0))
-    group = "crash-" + topic
-    stays, dies = groups_client.join(group, topic), CrashingMember(groups_client, group, topic)
+@pytest.mark.groups
+def test_group__crashed_member_is_replaced_after_its_session(member_client, ready):
+    member_client.produce(ready, spread(0))
+    group = "crash-" + ready
+    stays, dies = member_client.join(group, ready), CrashingMember(member_client, group, ready)
     try:
         poll_until([stays, dies], lambda: shared(stays, dies), "both members with a share")
     finally:
@@ -55,31 +44,36 @@ def test_group__crashed_member_is_replaced_after_its_session(groups_client, topi
     stays.leave()
 
 
-def test_group__two_at_once_are_strangers(groups_client, topic):
-    groups_client.produce(topic, spread(0))
+@pytest.mark.groups
+@pytest.mark.commits
+def test_group__two_at_once_are_strangers(member_client, ready):
+    member_client.produce(ready, spread(0))
     first, second = ({r.value for r in spread(n)} for n in (0, 8))
-    one, two = (groups_client.join(name + topic, topic) for name in ("one-", "two-"))
+    one, two = (member_client.join(name + ready, ready) for name in ("one-", "two-"))
     poll_until([one, two], lambda: values(one) == values(two) == first, "all records at both")
     one.commit()
     one.leave()
     two.leave()  # without a commit
-    groups_client.produce(topic, spread(8))
-    one, two = (groups_client.join(name + topic, topic) for name in ("one-", "two-"))
+    member_client.produce(ready, spread(8))
+    one, two = (member_client.join(name + ready, ready) for name in ("one-", "two-"))
     poll_until([one, two], lambda: values(one) >= second and values(two) >= first, "what each has not committed")
     one.leave()
     two.leave()
     assert values(one) == second and values(two) == first | second
 
 
-def test_group__g45_static_member_returns_to_its_share(full_client, bootstrap, topic):
-    full_client.produce(topic, spread(0))
-    group = "static-" + topic
-    one = full_client.join(group, topic, instance="first")
-    two = full_client.join(group, topic, instance="second")
+@pytest.mark.static_members
+def test_group__g45_static_member_returns_to_its_share(member_client, bootstrap, ready):
+    member_client.produce(ready, spread(0))
+    group = "static-" + ready
+    goes, comes = member_client.another(), member_client.another()
+    assert goes.metadata()["topics"][ready] == comes.metadata()["topics"][ready]  # both are up and ready
+    one = member_client.join(group, ready, instance="first")
+    two = goes.join(group, ready, instance="second")
     poll_until([one, two], lambda: shared(one, two), "both members with a share")
     before, share, undisturbed = described(bootstrap, group), set(two.assignment), len(one.revoked)
-    two.leave()  # says nothing to the group: it means to come back
-    two = full_client.join(group, topic, instance="second")
+    two.vanish()
+    two = comes.join(group, ready, instance="second")
     poll_until([one, two], lambda: two.assignment == share, "the old share")
     after = described(bootstrap, group)
     assert after["GroupState"] == "Stable" and len(one.revoked) == undisturbed
@@ -91,28 +85,32 @@ def test_group__g45_static_member_returns_to_its_share(full_client, bootstrap, t
     assert by_instance(before)["second"] != by_instance(after)["second"]
     one.leave()
     two.leave()
+    goes.close()
+    comes.close()
 
 
-def test_group__g43_commit_when_partitions_are_taken(full_client, topic):
-    full_client.produce(topic, spread(0))
-    group = "revoke-" + topic
-    one = full_client.join(group, topic, commit_on_revoke="yes")
+@pytest.mark.commits_on_revoke
+def test_group__g43_commit_when_partitions_are_taken(member_client, ready):
+    member_client.produce(ready, spread(0))
+    group = "revoke-" + ready
+    one = member_client.join(group, ready, commit_on_revoke="yes")
     poll_until([one], lambda: len(one.records) == 8, "all records")
-    two = full_client.join(group, topic, commit_on_revoke="yes")
+    two = member_client.join(group, ready, commit_on_revoke="yes")
     poll_until([one, two], lambda: shared(one, two), "both members with a share")
-    full_client.produce(topic, spread(8))
+    member_client.produce(ready, spread(8))
     poll_until([one, two], lambda: len(one.records) + len(two.records) >= 16, "the new records")
     one.leave()
     two.leave()
     assert sorted(plain(one.records + two.records)) == sorted(plain(spread(0, 16)))  # none of them twice
 
 
-def test_group__g46_cooperative_members_keep_what_stays_theirs(full_client, topic):
-    full_client.produce(topic, spread(0))
-    group = "cooperative-" + topic
-    one = full_client.join(group, topic, cooperative="yes")
+@pytest.mark.cooperative
+def test_group__g46_cooperative_members_keep_what_stays_theirs(member_client, ready):
+    member_client.produce(ready, spread(0))
+    group = "cooperative-" + ready
+    one = member_client.join(group, ready, cooperative="yes")
     poll_until([one], lambda: one.assignment == EVERYTHING, "everything for the first")
-    two = full_client.join(group, topic, cooperative="yes")
+    two = member_client.join(group, ready, cooperative="yes")
     poll_until([one, two], lambda: shared(one, two), "both members with a share")
     assert len(one.revoked) == PARTITIONS // 2 and set(one.revoked) == two.assignment
     one.leave()
@@ -121,14 +119,14 @@ def test_group__g46_cooperative_members_keep_what_stays_theirs(full_client, topi
     two.leave()
 
 
-def test_group__g47_storm_ends_with_everything_read_once_committed(clients, topic):
+def test_group__g47_storm_ends_with_everything_read_once_committed(clients, ready):
     """Members come and go as fast as they can, and what one has committed nobody reads again."""
-    client, group, chance = clients("confluent", "external"), "storm-" + topic, random.Random(5)
-    client.produce(topic, spread(0, 400))
+    client, group, chance = clients("confluent", "external"), "storm-" + ready, random.Random(5)
+    client.produce(ready, spread(0, 400))
     members, seen = [], []
     for _ in range(40):
         if len(members) < 2 or (len(members) < 6 and chance.random() < 0.5):
-            members.append(client.join(group, topic, commit_on_revoke=True))
+            members.append(client.join(group, ready, commit_on_revoke=True))
         else:
             gone = members.pop(chance.randrange(len(members)))
             gone.leave()

@@ -3,13 +3,14 @@
 A driver is made with the address of a broker and does what its client does, in that client's own way:
 
     metadata()                             {"brokers": ["host:port", ...], "topics": {name: partitions}}
-    create_topic(topic, partitions)
+    create_topic(topic, partitions), delete_topic(topic); where it creates_topics
+    configs(topic)                         {name: value}, configure(topic, name, value); where it has_configs
     produce(topic, records, acks, codec, idempotent)
     consume(topic, partition, start, count)   start: "earliest", an offset, or ("time", milliseconds)
     join(group, topic)                     a Member, which is polled until what a test waits for is there
         instance="name"                    a static member; where the client has them (static_members)
         cooperative=True                   the cooperative-sticky assignor; where the client has it (cooperative)
-        commit_on_revoke=True              commits when its partitions are taken; where it can (static_members, too)
+        commit_on_revoke=True              commits when its partitions are taken; where it can (commits_on_revoke)
     close()
 """
 
@@ -44,15 +45,23 @@ class Member:
     def leave(self):
         raise NotImplementedError
 
+    def vanish(self):
+        """End without a word to the group, as a static member does that means to come back."""
+        self.leave()
+
 
 class Client:
     codecs = ("none", "gzip", "snappy", "lz4", "zstd")
-    creates_topics = True
-    groups = True
-    static_members = cooperative = False
+    creates_topics = has_configs = True
+    groups = commits = True  # commits when it is told to
+    static_members = cooperative = commits_on_revoke = False
 
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
+
+    def another(self):
+        """One more of the kind, in a process of its own where it is one."""
+        return self
 
     def close(self):
         pass

@@ -5,6 +5,8 @@ import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import for_code
 from python_process import serve, written
 
 BOOTSTRAP = sys.argv[1]
@@ -15,10 +17,14 @@ loop = asyncio.new_event_loop()
 
 class Owned(ConsumerRebalanceListener):
     def __init__(self):
-        self.partitions = set()
+        self.partitions, self.revoked = set(), []
+        self.consumer, self.commits = None, False
 
-    def on_partitions_revoked(self, revoked):
+    async def on_partitions_revoked(self, revoked):
+        if self.commits and revoked:
+            await self.consumer.commit()
         self.partitions -= {p.partition for p in revoked}
+        self.revoked += sorted(p.partition for p in revoked)
 
     def on_partitions_assigned(self, assigned):
         self.partitions |= {p.partition for p in assigned}
@@ -52,6 +58,40 @@ async def create(given):
             if code == 36:
                 raise RuntimeError(f"the topic exists: {message}")
             assert code == 0, (code, message)
+        return {}
+
+    return await with_admin(ask)
+
+
+def checked(row):
+    """Rows of its answers begin so; it leaves the errors to the caller."""
+    if row[0]:
+        raise for_code(row[0])(row[1])
+    return row
+
+
+async def delete(given):
+    async def ask(admin):
+        for _, code in (await admin.delete_topics([given["topic"]])).topic_error_codes:
+            checked((code, given["topic"]))
+        return {}
+
+    return await with_admin(ask)
+
+
+async def configs(given):
+    async def ask(admin):
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, given["topic"])])
+        return {"configs": {config[0]: config[1] for config in checked(answer.resources[0])[4]}}
+
+    return await with_admin(ask)
+
+
+async def configure(given):
+    async def ask(admin):
+        changed = ConfigResource(ConfigResourceType.TOPIC, given["topic"], {given["name"]: given["value"]})
+        (answer,) = await admin.alter_configs([changed])
+        checked(answer.resources[0])
         return {}
 
     return await with_admin(ask)
@@ -102,8 +142,11 @@ async def join(given):
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         heartbeat_interval_ms=200,
+        session_timeout_ms=6000,
+        group_instance_id=given.get("instance"),
         fetch_max_wait_ms=100,
     )
+    owned.consumer, owned.commits = consumer, "commit_on_revoke" in given
     consumer.subscribe([given["topic"]], listener=owned)
     starting = asyncio.ensure_future(consumer.start())  # it waits for the group, and others may have to be polled
     members[given["member"]] = (consumer, owned, starting)
@@ -120,6 +163,7 @@ async def poll(given):
     return {
         "records": [written(record) for batch in found.values() for record in batch],
         "assignment": sorted(owned.partitions),
+        "revoked": [owned.revoked.pop(0) for _ in range(len(owned.revoked))],
     }
 
 
@@ -135,8 +179,11 @@ async def leave(given):
     return {}
 
 
+VERBS = (metadata, create, delete, configs, configure, produce, consume, join, poll, commit, leave)
+
+
 def run(verb):
     return lambda given: loop.run_until_complete(verb(given))
 
 
-serve({verb.__name__: run(verb) for verb in (metadata, create, produce, consume, join, poll, commit, leave)})
+serve({verb.__name__: run(verb) for verb in VERBS})

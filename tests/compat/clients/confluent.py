@@ -1,7 +1,7 @@
 """confluent-kafka from PyPI: the newest librdkafka."""
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from . import Client, Member, Record
 
@@ -64,7 +64,7 @@ class ConfluentMember(Member):
 
 
 class Confluent(Client):
-    static_members = cooperative = True
+    static_members = cooperative = commits_on_revoke = True
 
     def metadata(self):
         found = AdminClient({"bootstrap.servers": self.bootstrap}).list_topics(timeout=10)
@@ -76,6 +76,23 @@ class Confluent(Client):
     def create_topic(self, topic, partitions):
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for done in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+            done.result(10)
+
+    def delete_topic(self, topic):
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for done in admin.delete_topics([topic]).values():
+            done.result(10)
+
+    def configs(self, topic):
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        (found,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic)]).values()
+        return {name: entry.value for name, entry in found.result(10).items()}
+
+    def configure(self, topic, name, value):
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        changed = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for done in admin.incremental_alter_configs([changed]).values():
             done.result(10)
 
     def produce(self, topic, records, acks="all", codec="none", idempotent=False):

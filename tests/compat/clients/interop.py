@@ -13,6 +13,7 @@ class Franz(Remote):
     """franz-go: the newest version of everything, fetch sessions, idempotent by default."""
 
     library = "franz"
+    static_members = cooperative = commits_on_revoke = True
 
     def start_command(self):
         return [str(INTEROP / "goclient"), self.library, self.bootstrap]
@@ -20,24 +21,28 @@ class Franz(Remote):
 
 class Sarama(Franz):
     library = "sarama"
+    cooperative = False
 
 
 class Segmentio(Franz):
     """segmentio/kafka-go. It has no idempotent producer: what is asked of one is done by a plain one."""
 
     library = "segmentio"
+    static_members = cooperative = commits_on_revoke = False
 
 
 class Rskafka(Remote):
     """rskafka: pure Rust, without groups and idempotent producers. It sends acks=all whatever is asked."""
 
-    groups = False
+    groups = has_configs = False
 
     def start_command(self):
         return [str(INTEROP / "rust/release/compat"), self.bootstrap]
 
 
 class Aiokafka(Remote):
+    static_members = commits_on_revoke = True
+
     def start_command(self):
         return [str(INTEROP / "venv/bin/python"), str(HERE / "aiokafka_client.py"), self.bootstrap]
 
@@ -54,6 +59,8 @@ class OldKafkaPython(Remote):
 class Platformatic(Remote):
     """@platformatic/kafka, which needs the newest versions of most APIs."""
 
+    static_members = True
+
     def start_command(self):
         script = str(HERE / "platformatic_client.mjs")
         return [str(CACHE / "venv/bin/node"), script, self.bootstrap, str(INTEROP / "node")]
@@ -61,6 +68,8 @@ class Platformatic(Remote):
 
 class OldJava(Remote):
     """Apache's client of 2021."""
+
+    static_members = cooperative = commits_on_revoke = True
 
     def start_command(self):
         return java_command("KafkaClient", "interop/java") + [self.bootstrap]

@@ -11,7 +11,7 @@ with warnings.catch_warnings():
     # It reads its schemas with functions that Python 3.11 calls old.
     warnings.simplefilter("ignore", DeprecationWarning)
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-    from kafka.admin import NewTopic
+    from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 
 ACKS = {"0": 0, "1": 1, "all": "all"}
 
@@ -85,6 +85,33 @@ class KafkaPython(Client):
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
             admin.create_topics([NewTopic(topic, partitions, 1)])
+        finally:
+            admin.close()
+
+    def delete_topic(self, topic):
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.delete_topics([topic])
+        finally:
+            admin.close()
+
+    def configs(self, topic):
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            asked = ConfigResource(ConfigResourceType.TOPIC, topic)
+            found = admin.describe_configs([asked], config_filter="all")["topic"][topic]
+            if not found:  # it drops the broker's error
+                raise LookupError(f"unknown topic {topic}")
+            return {name: row["value"] for name, row in found.items()}
+        finally:
+            admin.close()
+
+    def configure(self, topic, name, value):
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            done = admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
+            if "Error" in str(done):  # it tells the broker's error instead of raising it
+                raise ValueError(str(done))
         finally:
             admin.close()
 

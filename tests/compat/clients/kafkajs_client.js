@@ -1,6 +1,6 @@
 // kafkajs as a process: one command a line in, one line of JSON out (clients/remote.py tells the form).
 // usage: node kafkajs_client.js HOST:PORT
-const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require("kafkajs");
+const { Kafka, CompressionTypes, CompressionCodecs, ConfigResourceTypes, logLevel } = require("kafkajs");
 const readline = require("readline");
 const SnappyCodec = require("kafkajs-snappy");
 const zlib = require("zlib");
@@ -69,6 +69,23 @@ const verbs = {
   create: ({ topic, partitions }) => withAdmin(async (admin) => {
     const made = await admin.createTopics({ topics: [{ topic, numPartitions: Number(partitions), replicationFactor: 1 }] });
     if (!made) throw new Error("the topic exists already");  // kafkajs swallows the broker's error 36
+    return {};
+  }),
+
+  delete: ({ topic }) => withAdmin(async (admin) => {
+    await admin.deleteTopics({ topics: [topic] });
+    return {};
+  }),
+
+  configs: ({ topic }) => withAdmin(async (admin) => {
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic }];
+    const [found] = (await admin.describeConfigs({ resources, includeSynonyms: false })).resources;
+    return { configs: Object.fromEntries(found.configEntries.map((c) => [c.configName, c.configValue])) };
+  }),
+
+  configure: ({ topic, name, value }) => withAdmin(async (admin) => {
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [{ name, value }] }];
+    await admin.alterConfigs({ validateOnly: false, resources });
     return {};
   }),
 

@@ -21,6 +21,8 @@ class KcatMember(Member):
                 "-X",
                 "heartbeat.interval.ms=200",
                 "-X",
+                "session.timeout.ms=6000",
+                "-X",
                 "fetch.wait.max.ms=100",
                 "-u",
                 "-J",
@@ -74,7 +76,7 @@ def record_of(line):
 
 
 class Kcat(Client):
-    creates_topics = False
+    creates_topics = has_configs = commits = False
 
     def __init__(self, bootstrap):
         super().__init__(bootstrap)

@@ -8,7 +8,8 @@ import threading
 import time
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.errors import for_code
 from python_process import serve, written
 
 BOOTSTRAP = sys.argv[1]
@@ -31,6 +32,41 @@ def create(given):
     admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
     try:
         admin.create_topics([NewTopic(given["topic"], int(given["partitions"]), 1)])
+    finally:
+        admin.close()
+    return {}
+
+
+def delete(given):
+    admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+    try:
+        admin.delete_topics([given["topic"]])
+    finally:
+        admin.close()
+    return {}
+
+
+def checked(row):
+    """Its answers to both requests about configs begin so; it leaves the errors to the caller."""
+    if row[0]:
+        raise for_code(row[0])(row[1])
+    return row
+
+
+def configs(given):
+    admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+    try:
+        (answer,) = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, given["topic"])])
+        return {"configs": {config[0]: config[1] for config in checked(answer.resources[0])[4]}}
+    finally:
+        admin.close()
+
+
+def configure(given):
+    admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+    try:
+        changed = ConfigResource(ConfigResourceType.TOPIC, given["topic"], {given["name"]: given["value"]})
+        checked(admin.alter_configs([changed]).resources[0])
     finally:
         admin.close()
     return {}
@@ -86,6 +122,7 @@ class MemberThread(threading.Thread):
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             heartbeat_interval_ms=200,
+            session_timeout_ms=6000,
             fetch_max_wait_ms=100,
         )
         self.found, self.wanted, self.owned = queue.SimpleQueue(), queue.SimpleQueue(), []
@@ -135,4 +172,5 @@ def leave(given):
     return member.ask(member.consumer.close)
 
 
-serve({verb.__name__: verb for verb in (metadata, create, produce, consume, join, poll, commit, leave)})
+VERBS = (metadata, create, delete, configs, configure, produce, consume, join, poll, commit, leave)
+serve({verb.__name__: verb for verb in VERBS})

@@ -4,7 +4,8 @@ import { createRequire } from "node:module";
 import readline from "node:readline";
 
 // Modules of this kind ignore NODE_PATH, so the folder of the package is the second argument.
-const { Admin, Producer, Consumer, MessagesStreamModes, ListOffsetTimestamps } = await import(
+const { Admin, Producer, Consumer, MessagesStreamModes, ListOffsetTimestamps, ConfigResourceTypes,
+        IncrementalAlterConfigOperationTypes } = await import(
   createRequire(`${process.argv[3]}/x.js`).resolve("@platformatic/kafka")
 );
 
@@ -31,8 +32,8 @@ async function withAdmin(use) {
   }
 }
 
-const consumerOf = (groupId) =>
-  new Consumer({ clientId: "platformatic", groupId, bootstrapBrokers, heartbeatInterval: 200, sessionTimeout: 10000,
+const consumerOf = (groupId, more = {}) =>
+  new Consumer({ ...more, clientId: "platformatic", groupId, bootstrapBrokers, heartbeatInterval: 200, sessionTimeout: 6000,
                  rebalanceTimeout: 10000, maxWaitTime: 100, autocommit: false });
 
 const verbs = {
@@ -46,6 +47,25 @@ const verbs = {
 
   create: ({ topic, partitions }) => withAdmin(async (admin) => {
     await admin.createTopics({ topics: [topic], partitions: Number(partitions), replicas: 1 });
+    return {};
+  }),
+
+  delete: ({ topic }) => withAdmin(async (admin) => {
+    await admin.deleteTopics({ topics: [topic] });
+    return {};
+  }),
+
+  configs: ({ topic }) => withAdmin(async (admin) => {
+    const resources = [{ resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configurationKeys: null }];
+    const [found] = await admin.describeConfigs({ resources });
+    return { configs: Object.fromEntries(found.configs.map((config) => [config.name, config.value])) };
+  }),
+
+  configure: ({ topic, name, value }) => withAdmin(async (admin) => {
+    const configs = [{ name, value, configOperation: IncrementalAlterConfigOperationTypes.SET }];
+    await admin.incrementalAlterConfigs({
+      resources: [{ resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configs }],
+    });
     return {};
   }),
 
@@ -94,8 +114,8 @@ const verbs = {
     return { records };
   },
 
-  join: async ({ member, group, topic }) => {
-    const consumer = consumerOf(group);
+  join: async ({ member, group, topic, instance }) => {
+    const consumer = consumerOf(group, instance ? { groupInstanceId: instance } : {});
     const state = { consumer, topic, records: [], next: new Map(), error: null };
     members.set(member, state);
     const stream = await consumer.consume({ topics: [topic], mode: MessagesStreamModes.COMMITTED, fallbackMode: "earliest",
@@ -131,6 +151,9 @@ const verbs = {
   },
 };
 
+// Its errors hold others, and the broker's stand innermost, by their names.
+const told = (error) => `${error?.message ?? error} ${error?.apiId ?? ""} ${(error?.errors ?? []).map(told).join("; ")}`;
+
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const [verb, ...words] = line.split("\t");
   const given = { records: [] };
@@ -143,8 +166,7 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   try {
     answer = await verbs[verb](given);
   } catch (error) {
-    const inner = (error?.errors ?? []).map((e) => `${e.message} ${(e.errors ?? []).map((f) => f.message)}`).join("; ");
-    answer = { error: `${error?.stack ?? error} ${inner}` };
+    answer = { error: told(error) };
   }
   process.stdout.write(JSON.stringify(answer) + "\n");
 }

@@ -3,9 +3,9 @@
 A command is VERB and NAME=VALUE, tabs between them. A record is PARTITION;KEY;VALUE;HEADERS, bytes in base64, "-" where
 there are none, a header NAME:VALUE, commas between them. So a driver needs no parser of JSON, only a writer.
 
-    metadata | create topic partitions | produce topic acks codec idempotent record…
-    consume topic partition start count | join member group topic [instance] [cooperative] [commit_on_revoke]
-    poll member | commit member | leave member
+    metadata | create topic partitions | delete topic | configs topic | configure topic name value
+    produce topic acks codec idempotent record… | consume topic partition start count
+    join member group topic [instance] [cooperative] [commit_on_revoke] | poll member | commit member | leave member
 """
 
 import base64
@@ -72,6 +72,9 @@ class RemoteMember(Member):
     def leave(self):
         self.client.ask("leave", member=self.name)
 
+    def vanish(self):
+        self.client.process.kill()
+
 
 class Remote(Client):
     def __init__(self, bootstrap):
@@ -99,11 +102,23 @@ class Remote(Client):
         assert "error" not in answer, f"{verb}: {answer['error']}"
         return answer
 
+    def another(self):
+        return type(self)(self.bootstrap)
+
     def metadata(self):
         return self.ask("metadata")
 
     def create_topic(self, topic, partitions):
         self.ask("create", topic=topic, partitions=partitions)
+
+    def delete_topic(self, topic):
+        self.ask("delete", topic=topic)
+
+    def configs(self, topic):
+        return self.ask("configs", topic=topic)["configs"]
+
+    def configure(self, topic, name, value):
+        self.ask("configure", topic=topic, name=name, value=value)
 
     def produce(self, topic, records, acks="all", codec="none", idempotent=False):
         packed = []
@@ -143,7 +158,7 @@ class Kafkajs(Remote):
 class Java(Remote):
     """Apache's own client."""
 
-    static_members = cooperative = True
+    static_members = cooperative = commits_on_revoke = True
 
     def start_command(self):
         return java_command("KafkaClient") + [self.bootstrap]

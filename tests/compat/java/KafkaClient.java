@@ -12,6 +12,8 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -20,6 +22,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -107,6 +110,9 @@ public final class KafkaClient {
         switch (command.verb) {
             case "metadata": return metadata(command);
             case "create": return create(command);
+            case "delete": return delete(command);
+            case "configs": return configs(command);
+            case "configure": return configure(command);
             case "produce": return produce(command);
             case "consume": return consume(command);
             case "join": return join(command);
@@ -138,6 +144,34 @@ public final class KafkaClient {
     private String create(Command command) throws Exception {
         try (Admin admin = Admin.create(settings())) {
             admin.createTopics(List.of(new NewTopic(command.get("topic"), command.number("partitions"), (short) 1))).all().get();
+            return "{}";
+        }
+    }
+
+    private String delete(Command command) throws Exception {
+        try (Admin admin = Admin.create(settings())) {
+            admin.deleteTopics(List.of(command.get("topic"))).all().get();
+            return "{}";
+        }
+    }
+
+    private String configs(Command command) throws Exception {
+        ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, command.get("topic"));
+        try (Admin admin = Admin.create(settings())) {
+            List<String> out = new ArrayList<>();
+            for (ConfigEntry entry : admin.describeConfigs(List.of(topic)).all().get().get(topic).entries()) {
+                out.add(quoted(entry.name()) + ":" + (entry.value() == null ? "null" : quoted(entry.value())));
+            }
+            return "{\"configs\":{" + String.join(",", out) + "}}";
+        }
+    }
+
+    private String configure(Command command) throws Exception {
+        ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, command.get("topic"));
+        ConfigEntry entry = new ConfigEntry(command.get("name"), command.get("value"));
+        try (Admin admin = Admin.create(settings())) {
+            AlterConfigOp set = new AlterConfigOp(entry, AlterConfigOp.OpType.SET);
+            admin.incrementalAlterConfigs(Map.of(topic, List.of(set))).all().get();
             return "{}";
         }
     }

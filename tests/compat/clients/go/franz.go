@@ -19,7 +19,9 @@ func (f *franz) client(options ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append(options, kgo.SeedBrokers(f.bootstrap), kgo.FetchMaxWait(100*time.Millisecond))...)
 }
 
-func within() (context.Context, context.CancelFunc) { return context.WithTimeout(context.Background(), patience) }
+func within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), patience)
+}
 
 func (f *franz) Metadata() (Metadata, error) {
 	client, err := f.client()
@@ -50,6 +52,49 @@ func (f *franz) Create(topic string, partitions int32) error {
 	defer cancel()
 	_, err = kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, topic)
 	return err
+}
+
+func (f *franz) admin(use func(context.Context, *kadm.Client) error) error {
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := within()
+	defer cancel()
+	return use(ctx, kadm.NewClient(client))
+}
+
+func (f *franz) Delete(topic string) error {
+	return f.admin(func(ctx context.Context, admin *kadm.Client) error {
+		_, err := admin.DeleteTopic(ctx, topic)
+		return err
+	})
+}
+
+func (f *franz) Configs(topic string) (map[string]string, error) {
+	out := map[string]string{}
+	return out, f.admin(func(ctx context.Context, admin *kadm.Client) error {
+		found, err := admin.DescribeTopicConfigs(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for _, config := range found[0].Configs {
+			out[config.Key] = config.MaybeValue()
+		}
+		return found[0].Err
+	})
+}
+
+func (f *franz) Configure(topic, name, value string) error {
+	return f.admin(func(ctx context.Context, admin *kadm.Client) error {
+		change := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}
+		done, err := admin.AlterTopicConfigs(ctx, change, topic)
+		if err != nil {
+			return err
+		}
+		return done[0].Err
+	})
 }
 
 // asked sends a record to the partition that it names, or where the library's own partitioner says.
@@ -136,16 +181,31 @@ type franzMember struct {
 	ended  chan struct{}
 }
 
-func (f *franz) Join(group, topic string) (Member, error) {
+func (f *franz) Join(group, topic string, options Membership) (Member, error) {
 	m := &franzMember{gathered: newGathered(), ended: make(chan struct{})}
 	changed := func(mine bool) func(context.Context, *kgo.Client, map[string][]int32) {
-		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) { m.own(partitions[topic], mine) }
+		return func(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+			if !mine && options.CommitsOnRevoke {
+				if err := client.CommitUncommittedOffsets(ctx); err != nil {
+					m.fail(err)
+				}
+			}
+			m.own(partitions[topic], mine)
+		}
 	}
-	client, err := f.client(
+	settings := []kgo.Opt{
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.HeartbeatInterval(200*time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.HeartbeatInterval(200 * time.Millisecond),
+		kgo.SessionTimeout(session), kgo.BlockRebalanceOnPoll(), // what was polled is gathered before it is taken away
 		kgo.OnPartitionsAssigned(changed(true)), kgo.OnPartitionsRevoked(changed(false)), kgo.OnPartitionsLost(changed(false)),
-	)
+	}
+	if !options.Cooperative { // which is what it does by default
+		settings = append(settings, kgo.Balancers(kgo.RangeBalancer()))
+	}
+	if options.Instance != "" {
+		settings = append(settings, kgo.InstanceID(options.Instance))
+	}
+	client, err := f.client(settings...)
 	if err != nil {
 		return nil, err
 	}
@@ -163,12 +223,13 @@ func (f *franz) Join(group, topic string) (Member, error) {
 				}
 			})
 			fetches.EachRecord(func(r *kgo.Record) { m.add(fromFranz(r)) })
+			client.AllowRebalance()
 		}
 	}()
 	return m, nil
 }
 
-func (m *franzMember) Poll() ([]Record, []int32, error) { return m.take() }
+func (m *franzMember) Poll() (Moment, error) { return m.take() }
 
 func (m *franzMember) Commit() error {
 	ctx, cancel := within()
@@ -177,7 +238,7 @@ func (m *franzMember) Commit() error {
 }
 
 func (m *franzMember) Leave() error {
-	m.client.Close()
+	m.client.CloseAllowingRebalance()
 	<-m.ended
 	return nil
 }

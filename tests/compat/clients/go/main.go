@@ -18,6 +18,7 @@ import (
 const (
 	moment   = 50 * time.Millisecond
 	patience = 20 * time.Second
+	session  = 6 * time.Second // of members: the shortest that brokers take
 )
 
 // Header and Record are what travels between the test and a client, whatever the client calls it.
@@ -59,12 +60,29 @@ type Client interface {
 	Create(topic string, partitions int32) error
 	Produce(topic string, records []Record, options Options) error
 	Consume(topic string, partition int32, start Start, count int) ([]Record, error)
-	Join(group, topic string) (Member, error)
+	Delete(topic string) error
+	Configs(topic string) (map[string]string, error)
+	Configure(topic, name, value string) error
+	Join(group, topic string, options Membership) (Member, error)
+}
+
+// Membership is how a member takes part: the instance of a static one, and what it does when it loses partitions.
+type Membership struct {
+	Instance        string
+	Cooperative     bool
+	CommitsOnRevoke bool
+}
+
+// Moment is what a member has received, owns and has lost since the last one.
+type Moment struct {
+	Records []Record
+	Owned   []int32
+	Revoked []int32
 }
 
 // Member is one consumer of a group. Its library polls on goroutines of its own; Poll hands over what has come.
 type Member interface {
-	Poll() ([]Record, []int32, error)
+	Poll() (Moment, error)
 	Commit() error
 	Leave() error
 }
@@ -74,6 +92,7 @@ type gathered struct {
 	mutex   sync.Mutex
 	records []Record
 	owned   map[int32]bool
+	revoked []int32
 	err     error
 }
 
@@ -93,6 +112,7 @@ func (g *gathered) own(partitions []int32, mine bool) {
 			g.owned[partition] = true
 		} else {
 			delete(g.owned, partition)
+			g.revoked = append(g.revoked, partition)
 		}
 	}
 }
@@ -105,18 +125,17 @@ func (g *gathered) fail(err error) {
 	}
 }
 
-func (g *gathered) take() ([]Record, []int32, error) {
+func (g *gathered) take() (Moment, error) {
 	time.Sleep(moment)
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
-	records := g.records
-	g.records = nil
-	owned := []int32{}
+	now := Moment{Records: g.records, Owned: []int32{}, Revoked: append([]int32{}, g.revoked...)}
+	g.records, g.revoked = nil, nil
 	for partition := range g.owned {
-		owned = append(owned, partition)
+		now.Owned = append(now.Owned, partition)
 	}
-	sort.Slice(owned, func(a, b int) bool { return owned[a] < owned[b] })
-	return records, owned, g.err
+	sort.Slice(now.Owned, func(a, b int) bool { return now.Owned[a] < now.Owned[b] })
+	return now, g.err
 }
 
 /* ---- the form of commands and answers ---- */
@@ -224,13 +243,21 @@ func obey(client Client, members map[string]Member, c command) (answer any, err 
 	case "consume":
 		records, err := client.Consume(c.values["topic"], int32(c.number("partition")), c.start(), int(c.number("count")))
 		return map[string]any{"records": written(records)}, err
+	case "delete":
+		return map[string]any{}, client.Delete(c.values["topic"])
+	case "configs":
+		configs, err := client.Configs(c.values["topic"])
+		return map[string]any{"configs": configs}, err
+	case "configure":
+		return map[string]any{}, client.Configure(c.values["topic"], c.values["name"], c.values["value"])
 	case "join":
-		member, err := client.Join(c.values["group"], c.values["topic"])
+		options := Membership{c.values["instance"], c.values["cooperative"] != "", c.values["commit_on_revoke"] != ""}
+		member, err := client.Join(c.values["group"], c.values["topic"], options)
 		members[c.values["member"]] = member
 		return map[string]any{}, err
 	case "poll":
-		records, owned, err := member.Poll()
-		return map[string]any{"records": written(records), "assignment": owned}, err
+		now, err := member.Poll()
+		return map[string]any{"records": written(now.Records), "assignment": now.Owned, "revoked": now.Revoked}, err
 	case "commit":
 		return map[string]any{}, member.Commit()
 	case "leave":

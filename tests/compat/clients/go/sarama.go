@@ -50,6 +50,39 @@ func (s *shopify) Create(topic string, partitions int32) error {
 	return admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false)
 }
 
+func (s *shopify) admin(use func(sarama.ClusterAdmin) error) error {
+	admin, err := sarama.NewClusterAdmin([]string{s.bootstrap}, s.config())
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	return use(admin)
+}
+
+func (s *shopify) Delete(topic string) error {
+	return s.admin(func(admin sarama.ClusterAdmin) error { return admin.DeleteTopic(topic) })
+}
+
+func (s *shopify) Configs(topic string) (map[string]string, error) {
+	out := map[string]string{}
+	return out, s.admin(func(admin sarama.ClusterAdmin) error {
+		found, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
+		for _, config := range found {
+			out[config.Name] = config.Value
+		}
+		return err
+	})
+}
+
+func (s *shopify) Configure(topic, name, value string) error {
+	return s.admin(func(admin sarama.ClusterAdmin) error {
+		change := map[string]sarama.IncrementalAlterConfigsEntry{
+			name: {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &value},
+		}
+		return admin.IncrementalAlterConfig(sarama.TopicResource, topic, change, false)
+	})
+}
+
 // asked keeps the partition that a record names; -1 leaves it to the library's own partitioner.
 type askedPartitioner struct{ own sarama.Partitioner }
 
@@ -96,7 +129,12 @@ func (s *shopify) Produce(topic string, records []Record, options Options) error
 		}
 		messages = append(messages, message)
 	}
-	return producer.SendMessages(messages)
+	err = producer.SendMessages(messages)
+	var each sarama.ProducerErrors
+	if errors.As(err, &each) { // it tells their number only
+		return each[0].Err
+	}
+	return err
 }
 
 func fromSarama(m *sarama.ConsumerMessage) Record {
@@ -152,20 +190,23 @@ type saramaMember struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	commit chan chan struct{}
+	onLoss bool // commit when partitions are taken
 }
 
-func (s *shopify) Join(group, topic string) (Member, error) {
+func (s *shopify) Join(group, topic string, options Membership) (Member, error) {
 	config := s.config()
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest
 	config.Consumer.Offsets.AutoCommit.Enable = false
 	config.Consumer.Group.Heartbeat.Interval = 200 * time.Millisecond
+	config.Consumer.Group.Session.Timeout = session
 	config.Consumer.Group.Rebalance.Timeout = 10 * time.Second
+	config.Consumer.Group.InstanceId = options.Instance
 	made, err := sarama.NewConsumerGroup([]string{s.bootstrap}, group, config)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &saramaMember{newGathered(), made, cancel, make(chan struct{}), make(chan chan struct{})}
+	m := &saramaMember{newGathered(), made, cancel, make(chan struct{}), make(chan chan struct{}), options.CommitsOnRevoke}
 	go func() {
 		for err := range made.Errors() {
 			m.fail(err)
@@ -202,6 +243,9 @@ func (m *saramaMember) Setup(session sarama.ConsumerGroupSession) error {
 }
 
 func (m *saramaMember) Cleanup(session sarama.ConsumerGroupSession) error {
+	if m.onLoss {
+		session.Commit()
+	}
 	for _, partitions := range session.Claims() {
 		m.own(partitions, false)
 	}
@@ -223,7 +267,7 @@ func (m *saramaMember) ConsumeClaim(session sarama.ConsumerGroupSession, claim s
 	}
 }
 
-func (m *saramaMember) Poll() ([]Record, []int32, error) { return m.take() }
+func (m *saramaMember) Poll() (Moment, error) { return m.take() }
 
 func (m *saramaMember) Commit() error {
 	done := make(chan struct{})

@@ -49,6 +49,47 @@ func (s *segmentio) Create(topic string, partitions int32) error {
 	return answer.Errors[topic]
 }
 
+func (s *segmentio) Delete(topic string) error {
+	ctx, cancel := within()
+	defer cancel()
+	answer, err := s.client().DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+	if err != nil {
+		return err
+	}
+	return answer.Errors[topic]
+}
+
+func (s *segmentio) Configs(topic string) (map[string]string, error) {
+	ctx, cancel := within()
+	defer cancel()
+	answer, err := s.client().DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{
+		Resources: []kafka.DescribeConfigRequestResource{{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, config := range answer.Resources[0].ConfigEntries {
+		out[config.ConfigName] = config.ConfigValue
+	}
+	return out, answer.Resources[0].Error
+}
+
+func (s *segmentio) Configure(topic, name, value string) error {
+	ctx, cancel := within()
+	defer cancel()
+	answer, err := s.client().IncrementalAlterConfigs(ctx, &kafka.IncrementalAlterConfigsRequest{
+		Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: topic,
+			Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet}},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	return answer.Resources[0].Error
+}
+
 func (s *segmentio) Produce(topic string, records []Record, options Options) error {
 	writer := &kafka.Writer{
 		Addr:  kafka.TCP(s.bootstrap),
@@ -75,7 +116,17 @@ func (s *segmentio) Produce(topic string, records []Record, options Options) err
 	}
 	ctx, cancel := within()
 	defer cancel()
-	return writer.WriteMessages(ctx, messages...)
+	for { // as its own page says: a topic that is being made is an error to try again after
+		err := writer.WriteMessages(ctx, messages...)
+		if !errors.Is(err, kafka.UnknownTopicOrPartition) && !errors.Is(err, kafka.LeaderNotAvailable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(moment):
+		}
+	}
 }
 
 func fromSegmentio(m kafka.Message) Record {
@@ -123,10 +174,11 @@ type segmentioMember struct {
 	next    map[int]int64
 }
 
-func (s *segmentio) Join(group, topic string) (Member, error) {
+func (s *segmentio) Join(group, topic string, _ Membership) (Member, error) {
 	made, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: group, Brokers: []string{s.bootstrap}, Topics: []string{topic}, StartOffset: kafka.FirstOffset,
 		HeartbeatInterval: 200 * time.Millisecond, JoinGroupBackoff: 100 * time.Millisecond,
+		SessionTimeout: session,
 	})
 	if err != nil {
 		return nil, err
@@ -180,7 +232,7 @@ func (m *segmentioMember) read(ctx context.Context, bootstrap, topic string, ass
 	}
 }
 
-func (m *segmentioMember) Poll() ([]Record, []int32, error) { return m.take() }
+func (m *segmentioMember) Poll() (Moment, error) { return m.take() }
 
 func (m *segmentioMember) Commit() error {
 	m.mutex.Lock()

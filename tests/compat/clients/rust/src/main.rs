@@ -132,6 +132,10 @@ async fn obey(client: &Client, bootstrap: &str, line: &str) -> Answer {
             client.controller_client()?.create_topic(command.values["topic"].as_str(), partitions, 1, 5000).await?;
             Ok("{}".into())
         }
+        "delete" => {
+            client.controller_client()?.delete_topic(command.values["topic"].as_str(), 5000).await?;
+            Ok("{}".into())
+        }
         "produce" => produce(client, command).await,
         "consume" => consume(client, command).await,
         _ => Err(format!("no verb {verb}").into()),
