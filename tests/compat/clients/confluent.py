@@ -3,6 +3,8 @@
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
+from support.server import wait_for
+
 from . import Client, Member, Record
 
 ACKS = {"0": 0, "1": 1, "all": -1}
@@ -60,7 +62,16 @@ class ConfluentMember(Member):
         self.consumer.commit(asynchronous=False)
 
     def leave(self):
+        if self.commit_on_revoke:
+            # Its close() may wait for ever where a callback takes partitions amid a rebalance: the callback asks a
+            # thread that waits for the callback (2.x). So they are given back before.
+            self.consumer.unsubscribe()
+            wait_for(self._gave_all_back, what="the end of the membership")
         self.consumer.close()
+
+    def _gave_all_back(self):
+        self.poll()
+        return not self.assignment
 
 
 class Confluent(Client):
