@@ -35,7 +35,7 @@ struct broker_module {
     struct broker_topics *topics;
     struct kafka_server *server;
     struct kafka_handlers group_handlers;
-    struct kafka_shown shown[13];
+    struct kafka_shown shown[14];
     char log_dir[4096];
     bool log_started, started, draining;
     module_done_fn done; /* of the start or stop under way */

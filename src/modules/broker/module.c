@@ -360,6 +360,7 @@ static void show_settings(struct broker_module *broker) {
         {"group.max.size", settings->members_max},
         {"group.min.session.timeout.ms", settings->session_min_ms},
         {"connections.max.idle.ms", settings->connections_idle_ms},
+        {"log.cleaner.backoff.ms", settings->cleaner_ms},
         {"log.retention.check.interval.ms", settings->retention_check_ms},
         {"max.connections", settings->connections_max},
         {"max.incremental.fetch.session.cache.slots", settings->fetch_sessions_max},

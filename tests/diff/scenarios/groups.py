@@ -20,6 +20,7 @@ def join_body(group, member="", instance=None, kind="consumer", protocols=("rang
 
 @scenario
 def find_coordinator(side):
+    coordinate(side, side.topic("g"))
     for version in versions("FindCoordinator"):
         for kind in (0, 1, 2, 9) if version else (0,):
             for key in (side.topic("g"), ""):

@@ -6,7 +6,7 @@ import random
 import uuid
 
 from ..peer import APIS, NOW_MS
-from ..scenario import batch, coordinate, make_topic, produce_body, scenario, topic_id
+from ..scenario import batch, coordinate, make_topic, new_producer, produce_body, scenario, topic_id
 
 ROUNDS = int(os.environ.get("DIFF_ROUNDS", "4"))
 SEED = os.environ.get("DIFF_SEED", "20261127")
@@ -53,7 +53,7 @@ NUMBERS = {
     "ResourceType": (2, 2, 4, 32, 0, 99),
     "Acks": (-1, 1),
     "SessionEpoch": (-1, 0),
-    "IsolationLevel": (0,),
+    "IsolationLevel": (0, 0, 1, 2, -1),
     "NumPartitions": (-1, 0, 1, 3),
     "ReplicationFactor": (-1, 1),
     "Count": (0, 1, 2, 4),
@@ -151,6 +151,7 @@ def made_up(side):
     make_topic(side, "s", 1)
     group = side.topic("g")
     coordinate(side, group)
+    new_producer(side)  # or a broker that has just begun has no ids yet
     rows = [{"Name": side.topic("r"), "Partitions": [{"PartitionIndex": 0, "CommittedOffset": 2}]}]
     side.quietly("OffsetCommit", 2, {"GroupId": group, "GenerationIdOrMemberEpoch": -1, "MemberId": "", "Topics": rows})
     for name in ("r", "s"):

@@ -50,7 +50,11 @@ static int32_t choose(struct fetch *fetch, int32_t *ret_topics) {
 
 static void fill_row(const struct fetch_part *part, struct fetch_response_partition *row) {
     const struct fetch_request *body = part->fetch->request->body;
-    bool lists = part->unknown || (body->isolation_level == READ_COMMITTED && !part->error);
+    /* Kafka has no list where a batch is there but too large for what is left, or nothing is read.
+     */
+    bool cut = part->diverging_epoch >= 0 ||
+               (!part->chunks && part->wanted.offset < part->last_stable_offset);
+    bool lists = part->unknown || (body->isolation_level == READ_COMMITTED && !part->error && !cut);
 
     row->partition_index = part->index;
     row->error_code = part->error;

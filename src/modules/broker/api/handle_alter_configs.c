@@ -117,9 +117,6 @@ static int16_t check_operations(struct alteration *alteration) {
             return say(alteration, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys",
                        SPAN_NULL, "");
         }
-        if (operation->op < OP_SET || operation->op > OP_SUBTRACT) {
-            return KAFKA_UNKNOWN_SERVER_ERROR;
-        }
         if (!operation->value.data && operation->op != OP_DELETE) {
             return say(alteration, KAFKA_INVALID_REQUEST,
                        "Null value not supported for : ", operation->name, "");
@@ -147,8 +144,7 @@ static int16_t new_value(struct alteration *alteration, const struct config_oper
 
 /* ---- topics ---- */
 
-static int16_t alter_topic_values(struct alteration *alteration, const struct topic *topic,
-                                  struct topic_config *config) {
+static int16_t alter_topic_values(struct alteration *alteration, struct topic_config *config) {
     const struct topic_config *defaults = topic_log_defaults(alteration->changes->broker->log);
     int16_t error = 0;
 
@@ -211,9 +207,12 @@ static int16_t alter_topic(struct alteration *alteration) {
     if (alteration->message) {
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }
-    if (!topic) {
-        return say(alteration, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '", alteration->name,
-                   "' does not exist.");
+    if (!topic) { /* after its configs, which Kafka looks at first */
+        error = alter_topic_values(alteration, &config);
+        topic_config_deinit(&config);
+        return error ? error
+                     : say(alteration, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '",
+                           alteration->name, "' does not exist.");
     }
     if (topic->internal && topic_name_reserved_ours(alteration->name)) {
         return say(alteration, KAFKA_POLICY_VIOLATION, "The topic is the broker's own.", SPAN_NULL,
@@ -222,7 +221,7 @@ static int16_t alter_topic(struct alteration *alteration) {
     if (!alteration->replace && topic_config_copy(&config, topic_log_config_latest(topic))) {
         return KAFKA_UNKNOWN_SERVER_ERROR;
     }
-    error = alter_topic_values(alteration, topic, &config);
+    error = alter_topic_values(alteration, &config);
     if (!error && put_topic(alteration, topic, &config)) {
         error = KAFKA_UNKNOWN_SERVER_ERROR;
     }
@@ -317,7 +316,7 @@ static int16_t alter_values(struct alteration *alteration, struct config_set *se
         const struct topic_config_def *def = find_def(alteration, operation->name, &room, &error);
         struct span value;
 
-        if (error && operation->op == OP_DELETE && alteration->type == RESOURCE_BROKER) {
+        if (error && operation->op == OP_DELETE) {
             alteration->message = NULL; /* as Kafka: kafka-reassign-partitions takes back rates */
             error = 0;
             continue;
@@ -399,6 +398,23 @@ static int16_t alter_logger(struct alteration *alteration) {
 
 /* ---- both requests ---- */
 
+/* What is done to a value is looked at when it is clear whose value it is. */
+static int16_t check_op(struct alteration *alteration) {
+    int16_t error = alteration->type == RESOURCE_BROKER ? check_broker_name(alteration) : 0;
+
+    for (int32_t i = 0; !error && i < alteration->count; i++) {
+        int8_t op = alteration->operations[i].op;
+
+        error = op < OP_SET || op > OP_SUBTRACT ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
+    }
+    return error;
+}
+
+static bool is_resource_type(int8_t type) {
+    return type == RESOURCE_TOPIC || type == RESOURCE_BROKER || type == RESOURCE_BROKER_LOGGER ||
+           type == RESOURCE_GROUP || type == RESOURCE_CLIENT_METRICS;
+}
+
 static void alter(struct alteration *alteration, bool twice) {
     struct incremental_alter_configs_response_resource *row = alteration->row;
     int16_t error;
@@ -410,6 +426,9 @@ static void alter(struct alteration *alteration, bool twice) {
                     SPAN_NULL, "");
     } else {
         error = check_operations(alteration);
+    }
+    if (!error && is_resource_type(alteration->type)) {
+        error = check_op(alteration);
     }
     if (!error) {
         switch (alteration->type) {

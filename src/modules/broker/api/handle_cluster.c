@@ -5,6 +5,7 @@ enum {
     VERSION_BATCHED = 4, /* FindCoordinator with several keys */
     KEY_TYPE_GROUP = 0,
     KEY_TYPE_TRANSACTION = 1,
+    KEY_TYPE_SHARE = 2,
     ENDPOINT_BROKERS = 1,
     ENDPOINT_CONTROLLERS = 2,
     /* Bits of the operations that nobody is denied: 1 << Kafka's AclOperation. */
@@ -141,6 +142,9 @@ static int16_t coordinator_error(struct broker *broker, int8_t key_type, int16_t
     if (key_type == KEY_TYPE_TRANSACTION) {
         *ret_message = SPAN_LITERAL("Transactions are not served by this broker.");
         return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    }
+    if (key_type == KEY_TYPE_SHARE && version >= VERSION_BATCHED) {
+        return KAFKA_INVALID_REQUEST; /* of a key that names no partition, Kafka says no more */
     }
     if (key_type != KEY_TYPE_GROUP) {
         *ret_message = SPAN_LITERAL("This broker coordinates consumer groups only.");

@@ -151,7 +151,7 @@ static int describe(const struct kafka_request *request,
         r = describe_resource(request, resource->resource_type, name, result, &views, &count);
         break;
     default:
-        refuse(result, KAFKA_INVALID_REQUEST, "There are no configs of this type of resource.");
+        break;
     }
     result->configs = KAFKA_NEW(request->arena, describe_configs_response_config, (size_t)count);
     for (int32_t i = 0; r == 0 && result->configs && i < count; i++) {
@@ -162,10 +162,27 @@ static int describe(const struct kafka_request *request,
     return r || result->configs ? r : -ENOMEM;
 }
 
+/* One resource of a type that has no configs spoils the request, as with Kafka: NULL, or why. */
+static const char *type_fault(const struct kafka_request *request) {
+    const struct describe_configs_request *body = request->body;
+
+    for (int32_t i = 0; i < body->resources_count; i++) {
+        int8_t type = body->resources[i].resource_type;
+
+        if (type != RESOURCE_TOPIC && type != RESOURCE_BROKER && type != RESOURCE_BROKER_LOGGER &&
+            type != RESOURCE_GROUP && type != RESOURCE_CLIENT_METRICS) {
+            return arena_printf(request->arena, "There are no configs of resources of type %d.",
+                                type);
+        }
+    }
+    return NULL;
+}
+
 void handle_describe_configs(struct kafka_request *request) {
     const struct describe_configs_request *body = request->body;
     struct describe_configs_response *answer =
         KAFKA_NEW(request->arena, describe_configs_response, 1);
+    const char *fault = type_fault(request);
     int r = answer ? 0 : -ENOMEM;
 
     if (!r) {
@@ -180,7 +197,8 @@ void handle_describe_configs(struct kafka_request *request) {
         result->resource_type = resource->resource_type;
         result->resource_name = resource->resource_name;
         result->error_message = SPAN_LITERAL("");
-        r = describe(request, resource, result);
+        r = fault ? refuse(result, KAFKA_INVALID_REQUEST, fault)
+                  : describe(request, resource, result);
         answer->results_count++;
     }
     if (r) {

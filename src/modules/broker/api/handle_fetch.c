@@ -300,17 +300,36 @@ static int find_parts(struct fetch *fetch) {
 
 /* ---- the request ---- */
 
+/*
+ * Kafka compares the topics of partitions that it cannot serve with each other to put them into
+ * rows. One that was asked for by the id zero has neither name nor id to compare with, and so a
+ * second one beside it spoils the request.
+ */
+static bool id_is_missed(const struct fetch *fetch) {
+    bool missing = false;
+    int32_t unknown = 0;
+
+    for (int32_t i = 0; fetch_by_id(fetch) && i < fetch->part_count; i++) {
+        const struct fetch_part *part = &fetch->parts[i];
+
+        unknown += part->unknown;
+        missing = missing || uuid_is_zero(&part->topic->id);
+    }
+    return missing && unknown > 1;
+}
+
 static bool is_level(int8_t level) {
     return level == READ_UNCOMMITTED || level == READ_COMMITTED;
 }
 
-/* A level that there is not: Kafka says so for the request, and before topics had ids once more for
- * each partition. */
+/* A level that there is not is noticed where something is read. Kafka says so for the request, and
+ * before topics had ids once more for each partition. */
 static void refuse_level(struct fetch *fetch) {
     for (int32_t i = 0; i < fetch->part_count; i++) {
         set_unknown(&fetch->parts[i], KAFKA_UNKNOWN_SERVER_ERROR);
         fetch->parts[i].partition = NULL;
     }
+    fetch->kind = FETCH_SESSIONLESS;
     fetch->error = KAFKA_UNKNOWN_SERVER_ERROR;
     fetch->readable = 0;
 }
@@ -319,14 +338,11 @@ void handle_fetch(struct kafka_request *request) {
     const struct fetch_request *body = request->body;
     struct broker *broker = request->userdata;
     struct fetch *fetch = arena_alloc(request->arena, sizeof *fetch);
+    bool wrong_level;
     int r;
 
     if (!fetch) {
         out_of_memory(request);
-        return;
-    }
-    if (!is_level(body->isolation_level) && request->version >= FETCH_VERSION_TOPIC_IDS) {
-        fetch_refuse(request, KAFKA_UNKNOWN_SERVER_ERROR);
         return;
     }
     fetch->request = request;
@@ -334,17 +350,18 @@ void handle_fetch(struct kafka_request *request) {
     fetch->max_bytes = MIN((size_t)MAX(body->max_bytes, 0), broker->fetch_max_bytes);
     request->parked = fetch;
     request->on_free = on_free;
-    if (!is_level(body->isolation_level)) {
-        r = list_request(fetch);
-        refuse_level(fetch);
-    } else {
-        r = find_parts(fetch);
-    }
+    r = find_parts(fetch);
+    wrong_level = r == 0 && !is_level(body->isolation_level) && fetch->readable > 0;
     if (r < 0) {
         out_of_memory(request);
     } else if (r > 0) {
         fetch_refuse(request, (int16_t)r);
+    } else if ((wrong_level && fetch_by_id(fetch)) || id_is_missed(fetch)) {
+        fetch_refuse(request, KAFKA_UNKNOWN_SERVER_ERROR);
     } else {
+        if (wrong_level) {
+            refuse_level(fetch);
+        }
         request->on_gone = fetch_on_gone;
         fetch_start(fetch);
     }

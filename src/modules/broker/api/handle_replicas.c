@@ -78,7 +78,7 @@ void handle_elect_leaders(struct kafka_request *request) {
     int32_t count = body->topic_partitions_count;
     bool ok = answer != NULL;
 
-    if (ok && body->election_type != ELECTION_PREFERRED &&
+    if (ok && count != 0 && body->election_type != ELECTION_PREFERRED &&
         body->election_type != ELECTION_UNCLEAN) {
         answer->error_code = KAFKA_INVALID_REQUEST;
     }
