@@ -256,7 +256,7 @@ static bool must_refuse(const struct topic_log *log) {
 
 static bool client_may_pass(const struct topic_log *log, uint64_t bytes) {
     return !log->disk_full && !must_refuse(log) &&
-           has_room(log, bytes, 2, log->limits.journal_max_bytes / 8);
+           has_room(log, bytes, 1, log->limits.journal_max_bytes / 8);
 }
 
 static int throttle(struct topic_log *log, struct append *append, uint64_t bytes) {

@@ -300,8 +300,7 @@ struct topic_log {
     struct list tail;   /* struct tail_batch.age_link, written ones in the order of writing */
     uint64_t tail_cost; /* of all durable batches in memory */
     struct list dirty;
-    uint64_t unflushed_bytes; /* durable, not handed over */
-    uint64_t unwritten_cost;  /* durable, not in a segment */
+    uint64_t unwritten_cost; /* durable, not in a segment */
     uint64_t unwritten_count;
     struct log_job *flush_job; /* one at a time */
     bool flush_again;          /* the disk was full: same job with the next tick */

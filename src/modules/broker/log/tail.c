@@ -103,7 +103,6 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     batch->state = BATCH_DURABLE;
     partition->tail_durable++;
     partition->unflushed_bytes += batch->batch.size;
-    log->unflushed_bytes += batch->batch.size;
     log->unwritten_cost += tail_batch_cost(batch);
     log->unwritten_count++;
     log->tail_cost += tail_batch_cost(batch);
@@ -200,7 +199,6 @@ void tail_drop_topic(struct topic_log *log, struct log_topic *topic) {
             } else {
                 partition->tail_durable--;
                 partition->unflushed_bytes -= batch->batch.size;
-                log->unflushed_bytes -= batch->batch.size;
                 forget_unwritten(log, batch);
             }
             pop_front(log, partition);
@@ -380,9 +378,15 @@ static void flush_done(struct work *work) {
     log_stop_continue(log);
 }
 
+/* Half of what may wait: appends go on while the segments are written. Counted with what a batch
+ * costs, as the bound is: of small ones in thousands of partitions the bytes are the lesser part.
+ */
+static bool pressed(const struct topic_log *log) {
+    return log->unwritten_cost >= log->limits.tail_bytes / 2;
+}
+
 static bool flush_due(const struct topic_log *log, const struct log_partition *partition) {
-    return partition->unflushed_bytes >= FLUSH_PARTITION_BYTES ||
-           log->unflushed_bytes >= log->limits.tail_bytes ||
+    return partition->unflushed_bytes >= FLUSH_PARTITION_BYTES || pressed(log) ||
            loop_now_ns(log->loop) - partition->dirty_since_ns >= FLUSH_INTERVAL_MS * NS_PER_MS;
 }
 
@@ -394,7 +398,6 @@ static void take_partition(struct topic_log *log, struct flush_job *job,
         struct tail_batch *batch = tail_at(partition, first + i);
         batch->state = BATCH_FLUSHING;
         partition->unflushed_bytes -= batch->batch.size;
-        log->unflushed_bytes -= batch->batch.size;
         job->batches[job->count++] = batch;
     }
     partition->tail_durable -= count;
@@ -421,10 +424,10 @@ void tail_flush(struct topic_log *log, bool all) {
         free(job);
         return; /* the tick tries again */
     }
-    bool pressed = log->unflushed_bytes >= log->limits.tail_bytes;
+    bool everything = all || pressed(log);
     while (!list_empty(&log->dirty) && job->count < FLUSH_JOB_BATCHES) {
         oldest = list_entry(log->dirty.next, struct log_partition, dirty_link);
-        if (!all && !pressed && !flush_due(log, oldest)) {
+        if (!everything && !flush_due(log, oldest)) {
             break;
         }
         take_partition(log, job, oldest);
