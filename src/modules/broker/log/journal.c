@@ -162,28 +162,35 @@ int journal_measure(struct journal_file *file) {
     return r ? err_trace(r) : 0;
 }
 
-/* Writes @size zeros and the end mark to a new file under a name that recovery ignores, and syncs
- * them. */
+/*
+ * Writes @size zeros and the end mark to a new file under a name that recovery ignores, and syncs
+ * them. Past the page cache, piece by piece: a sync of many dirty pages at once would hold up the
+ * frames that are written meanwhile, and the pages would only be in the way of the frames to come.
+ */
 static int write_zeros(struct disk *disk, const char *name, uint64_t size) {
     _cleanup_(disk_closep) struct disk_file *file = NULL;
-    int r = disk_open(disk, name, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &file);
+    unsigned flags = DISK_WRITE | DISK_CREATE | DISK_TRUNCATE;
+    int r = disk_open(disk, name, flags | DISK_DIRECT, &file);
+    if (r == DISK_E_UNSUPPORTED) {
+        r = disk_open(disk, name, flags, &file);
+    }
     if (r) {
         return err_trace(r);
     }
     size_t chunk = size < PREPARE_BYTES ? (size_t)size : PREPARE_BYTES;
-    void *zeros = calloc(1, chunk);
+    uint8_t *zeros = aligned_alloc(FRAME_ALIGN, chunk);
     if (!zeros) {
         return err_origin(-ENOMEM);
     }
+    memset(zeros, 0, chunk);
     for (uint64_t at = 0; at < size && !r; at += chunk) {
         r = disk_pwrite(file, zeros, size - at < chunk ? (size_t)(size - at) : chunk, at);
     }
-    free(zeros);
     if (!r) {
-        uint8_t mark[FRAME_ALIGN];
-        end_mark_write(mark, size);
-        r = disk_pwrite(file, mark, sizeof mark, size);
+        end_mark_write(zeros, size);
+        r = disk_pwrite(file, zeros, FRAME_ALIGN, size);
     }
+    free(zeros);
     if (!r) {
         r = disk_sync(file);
         /* A sync that fails for want of space has lost pages: no back pressure undoes that. */

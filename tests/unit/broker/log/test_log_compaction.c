@@ -131,6 +131,7 @@ static void test_log_compaction__reads_and_lookups_go_on_meanwhile(void **state)
             append_some(&f, partition, 30);
             for (unsigned i = 0; i < 20; i++) {
                 (void)read_all(&f, partition, 0);
+                fixture_run_ms(&f, 100); /* the cleaner looks again, in the middle of the reads */
             }
         }
         settle(&f);
