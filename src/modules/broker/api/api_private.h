@@ -218,7 +218,7 @@ void server_release(struct kafka_server *server, size_t bytes, bool exempt);
 /** server_answers_left() - answers were sent or dropped: memory goes back once much has */
 void server_answers_left(struct kafka_server *server);
 void server_check_stopped(struct kafka_server *server);
-void server_bad_peer(struct kafka_server *server, struct conn *conn, const char *format, ...)
+void server_bad_peer(struct kafka_server *server, const char *peer, const char *format, ...)
     _printf_(3, 4);
 
 /* ---- connection.c ---- */

@@ -77,6 +77,7 @@ struct kafka_conn {
     bool resume_posted;
 
     uint16_t local_port;
+    uint16_t peer_port; /* kept: a closed socket cannot be asked any more */
     char peer_host[HOST_SIZE];
     char local_host[HOST_SIZE];
 };
@@ -86,6 +87,15 @@ static void respond_none(struct kafka_request *public);
 static void close_request(struct kafka_request *public, const char *reason);
 
 static const struct kafka_request_ops request_ops = {respond, respond_none, close_request};
+
+/* "127.0.0.1:51234" or "[::1]:51234", even once closed; static until the next call. */
+static const char *peer_address(const struct kafka_conn *c) {
+    static char text[HOST_SIZE + sizeof "[]:65535"];
+
+    snprintf(text, sizeof text, strchr(c->peer_host, ':') ? "[%s]:%u" : "%s:%u", c->peer_host,
+             (unsigned)c->peer_port);
+    return text;
+}
 
 /* ---- closing ---- */
 
@@ -180,7 +190,7 @@ static void on_close(struct conn *conn, int reason) {
     list_remove(&c->link);
     c->server->stats.connections--;
     if (reason == CONN_E_TIMEOUT && (c->large || c->held_size)) {
-        server_bad_peer(c->server, conn,
+        server_bad_peer(c->server, peer_address(c),
                         c->step_ns ? "a request arrived too slowly while others wait for memory: "
                                      "less than its share in %d s"
                                    : "a request did not arrive in full: no progress for %d s",
@@ -348,7 +358,7 @@ static void close_request(struct kafka_request *public, const char *reason) {
     struct kafka_conn *c = request->conn;
 
     if (!c->closing && c->conn) {
-        server_bad_peer(c->server, c->conn, "%s: %s", public->api->name, reason);
+        server_bad_peer(c->server, peer_address(c), "%s: %s", public->api->name, reason);
         close_soon(c);
     }
     finish_request(c, request);
@@ -389,7 +399,7 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
     c->request_count++;
     c->inflight_bytes += request->frame_bytes;
     if (dispatch_frame(c->server, request, &reason)) {
-        server_bad_peer(c->server, c->conn, "%s", reason);
+        server_bad_peer(c->server, peer_address(c), "%s", reason);
         finish_request(c, request);
         close_soon(c);
     }
@@ -520,11 +530,11 @@ static void refuse_frame(struct kafka_conn *c, const uint8_t *bytes, size_t size
     const char *name = what_speaks(bytes, size);
 
     if (name) {
-        server_bad_peer(c->server, c->conn,
+        server_bad_peer(c->server, peer_address(c),
                         "the peer seems to speak %s; this port speaks the Kafka protocol", name);
     } else {
-        server_bad_peer(c->server, c->conn, "a frame of %u bytes was announced (limit %zu)", length,
-                        c->server->limits.request_max_bytes);
+        server_bad_peer(c->server, peer_address(c), "a frame of %u bytes was announced (limit %zu)",
+                        length, c->server->limits.request_max_bytes);
     }
     if (name && strcmp(name, "HTTP") == 0) {
         conn_write_copy(c->conn, http_answer, sizeof http_answer - 1);
@@ -749,6 +759,7 @@ int kafka_conn_accept(struct kafka_listener *listener, int fd) {
     snprintf(c->local_host, sizeof c->local_host, "%s", conn_local_host(c->conn));
     snprintf(c->peer_host, sizeof c->peer_host, "%s", conn_peer_address(c->conn));
     if (strrchr(c->peer_host, ':')) { /* host alone, without brackets */
+        c->peer_port = (uint16_t)atoi(strrchr(c->peer_host, ':') + 1);
         *strrchr(c->peer_host, ':') = '\0';
         if (c->peer_host[0] == '[') {
             size_t length = strlen(c->peer_host);

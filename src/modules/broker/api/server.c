@@ -308,7 +308,7 @@ void server_release(struct kafka_server *server, size_t bytes, bool exempt) {
 
 /* ---- events ---- */
 
-void server_bad_peer(struct kafka_server *server, struct conn *conn, const char *format, ...) {
+void server_bad_peer(struct kafka_server *server, const char *peer, const char *format, ...) {
     char text[300];
     va_list args;
 
@@ -320,8 +320,7 @@ void server_bad_peer(struct kafka_server *server, struct conn *conn, const char 
         for (char *c = text; *c; c++) { /* the peer chooses its client id */
             *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
         }
-        server->config.on_event(server->config.userdata, KAFKA_SERVER_BAD_PEER,
-                                conn_peer_address(conn), text);
+        server->config.on_event(server->config.userdata, KAFKA_SERVER_BAD_PEER, peer, text);
     }
 }
 

@@ -24,6 +24,7 @@ static struct topic_log *log_;
 static struct kafka_server *server;
 static struct kafka_server_config config;
 static char last_event[300];
+static char last_peer[64];
 static struct kafka_request *parked[4];
 static unsigned parked_count, gone_count;
 static bool stopped;
@@ -42,6 +43,7 @@ static void on_event(void *userdata, enum kafka_server_event event, const char *
                      const char *text) {
     if (event == KAFKA_SERVER_BAD_PEER) {
         snprintf(last_event, sizeof last_event, "%s", text);
+        snprintf(last_peer, sizeof last_peer, "%s", peer);
     }
 }
 
@@ -748,6 +750,9 @@ static void test_connection__refuses_beyond_the_limit(void **state) {
 }
 
 static void test_connection__ends_one_that_makes_no_progress(void **state) {
+    struct sockaddr_in own = {0};
+    socklen_t size = sizeof own;
+    char name[64];
     int fd;
 
     config.limits.progress_ms = 20;
@@ -756,6 +761,9 @@ static void test_connection__ends_one_that_makes_no_progress(void **state) {
     send_all(fd, "\0\0\1", 3);
     expect_end(fd);
     assert_non_null(strstr(last_event, "no progress"));
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &size), 0);
+    snprintf(name, sizeof name, "127.0.0.1:%u", (unsigned)ntohs(own.sin_port));
+    assert_string_equal(last_peer, name); /* its socket is closed by now */
     close(fd);
 }
 
