@@ -222,13 +222,21 @@ void server_bad_peer(struct kafka_server *server, const char *peer, const char *
     _printf_(3, 4);
 
 /* ---- connection.c ---- */
+/**
+ * kafka_conn_accept() - serve @fd, which is taken over
+ * Return: 0; CONN_E_CLOSED when there are too many connections or the server stops; negative on
+ * error
+ */
 int kafka_conn_accept(struct kafka_listener *listener, int fd);
-/** kafka_conn_feed() - memory was released: go on reading. Return false when it is not enough */
-bool kafka_conn_feed(struct kafka_conn *conn);
-struct kafka_conn *kafka_conn_of_starved(struct list *link);
 /** kafka_conn_drain_all() - close each as soon as nothing is in flight; ..._abort_all() - now */
 void kafka_conn_drain_all(struct kafka_server *server);
 void kafka_conn_abort_all(struct kafka_server *server);
+
+/* ---- large_frame.c ---- */
+/** kafka_conn_feed() - memory was released: go on reading. Return false when it is not enough */
+bool kafka_conn_feed(struct kafka_conn *conn);
+/** kafka_conn_of_starved() - the connection of an entry of server.starved */
+struct kafka_conn *kafka_conn_of_starved(struct list *link);
 
 /* ---- dispatch.c ---- */
 /**

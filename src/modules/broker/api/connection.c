@@ -9,17 +9,14 @@
  * Receiving. A frame is a length of four bytes and that many bytes. Small frames are taken from the
  * loop's scratch buffer, several at a time, each copied into a buf of its own, which the request
  * keeps and whose record batches the log keeps without another copy. What is left of an incomplete
- * small frame waits in `held`. A larger frame gets its buf as soon as its length is known and is
- * received straight into it; its memory is taken from the server's account in steps, as it arrives.
- * While others wait for the account, a frame that holds a part of it has to arrive: each step
- * within progress_ms, and all of it at RATE_LEAST_BYTES a second. Trickling peers give way.
+ * small frame waits in `held`. A larger frame is the business of large_frame.c.
  *
  * Answering. Requests stand in `requests` in the order of arrival. An answer leaves when all before
  * it have left (clients match answers by order); one that is ready too early waits, encoded.
  *
  * Closing. on_close() ends the connection; the struct lives until its last request is answered.
  */
-#include "api_private.h"
+#include "connection_private.h"
 
 #include <eventbox/base/bytes.h>
 
@@ -29,57 +26,10 @@
 
 enum {
     FRAME_SMALL_BYTES = 16 << 10, /* incomplete frames up to this wait in `held` */
-    FRAME_FIRST_BYTES =
-        1 << 20, /* first capacity of a large frame's buf; then four times as much */
-    RESERVE_STEP_BYTES = 256 << 10,
-    COPY_MAX_BYTES = 16 << 10, /* answers up to this are copied into the connection's queue */
+    COPY_MAX_BYTES = 16 << 10,    /* answers up to this are copied into the connection's queue */
     HEADER_BYTES = 4,
-    HOST_SIZE = 64,
     UNSENT_MAX_BYTES = 1 << 20,
-    RATE_LEAST_BYTES = 1 << 20,
     KEY_FETCH = 1,
-};
-
-struct kafka_conn {
-    struct conn *conn; /* NULL once closed */
-    struct kafka_server *server;
-    struct kafka_listener *listener;
-    struct list link;
-
-    struct list requests; /* struct api_request.order */
-    unsigned request_count;
-    size_t inflight_bytes;
-    unsigned fetch_count; /* of the requests; the next one waits for it */
-    size_t waiting_bytes; /* of answers that wait for their turn */
-    size_t answer_bytes;  /* memory of record batches in the queue, until it is empty */
-
-    uint8_t *held;  /* an incomplete frame, or frames beyond the limits in flight */
-    size_t held_at; /* first byte that was not taken yet */
-    size_t held_size;
-
-    struct buf *large; /* the frame being received, NULL between large frames */
-    size_t large_size;
-    size_t large_got;
-    size_t reserved;
-    bool exempt;
-    struct list starved_link; /* in server.starved while waiting for memory */
-    struct list large_link;   /* in server.receiving while there is a large frame */
-    int64_t step_ns;          /* the deadlines while others are starved; 0: none are */
-    int64_t frame_ns;
-    bool starved;
-
-    bool busy;    /* inside process(): it will look at the limits again itself */
-    bool paused;  /* too much in flight */
-    bool closing; /* nothing more is read or written */
-    bool draining;
-    bool has_deadline;
-    struct loop_task resume_task;
-    bool resume_posted;
-
-    uint16_t local_port;
-    uint16_t peer_port; /* kept: a closed socket cannot be asked any more */
-    char peer_host[HOST_SIZE];
-    char local_host[HOST_SIZE];
 };
 
 static int respond(struct kafka_request *public, const void *body);
@@ -90,7 +40,7 @@ static const struct kafka_request_ops request_ops = {respond, respond_none, clos
 
 /* "127.0.0.1:51234" or "[::1]:51234", even once closed; static until the next call. */
 static const char *peer_address(const struct kafka_conn *c) {
-    static char text[HOST_SIZE + sizeof "[]:65535"];
+    static char text[CONN_HOST_SIZE + sizeof "[]:65535"];
 
     snprintf(text, sizeof text, strchr(c->peer_host, ':') ? "[%s]:%u" : "%s:%u", c->peer_host,
              (unsigned)c->peer_port);
@@ -110,30 +60,10 @@ static void free_if_done(struct kafka_conn *c) {
     server_check_stopped(server);
 }
 
-static void close_soon(struct kafka_conn *c) {
+void kafka_conn_close_soon(struct kafka_conn *c) {
     if (!c->closing && c->conn) {
         c->closing = true;
         conn_close_after_write(c->conn);
-    }
-}
-
-static void drop_large(struct kafka_conn *c) {
-    struct kafka_server *server = c->server;
-    size_t reserved = c->reserved;
-    bool exempt = c->exempt;
-
-    buf_unref(c->large);
-    c->large = NULL;
-    list_remove(&c->large_link);
-    c->reserved = 0;
-    c->exempt = false;
-    if (c->starved) {
-        c->starved = false;
-        list_remove(&c->starved_link);
-        server->stats.connections_starved--;
-    }
-    if (reserved || exempt) {
-        server_release(server, reserved, exempt);
     }
 }
 
@@ -196,7 +126,7 @@ static void on_close(struct conn *conn, int reason) {
                                    : "a request did not arrive in full: no progress for %d s",
                         (int)(c->server->limits.progress_ms / 1000));
     }
-    drop_large(c);
+    large_frame_drop(c);
     forget_answers(c);
     c->busy = true;
     tell_gone(c);
@@ -245,7 +175,7 @@ static void write_encoded(struct kafka_conn *c, struct kafka_encoded *encoded) {
         if (buf) {
             conn_write(c->conn, slice_of(buf, from, size - from));
         } else {
-            close_soon(c);
+            kafka_conn_close_soon(c);
         }
     }
 }
@@ -288,7 +218,7 @@ static bool over_limits(const struct kafka_conn *c) {
  * was to end. */
 static void after_answers(struct kafka_conn *c) {
     if (c->draining && c->request_count == 0) {
-        close_soon(c);
+        kafka_conn_close_soon(c);
     } else if (c->paused && !c->busy && !c->resume_posted && !over_limits(c)) {
         c->resume_posted = true;
         loop_defer(c->server->config.loop, &c->resume_task);
@@ -359,7 +289,7 @@ static void close_request(struct kafka_request *public, const char *reason) {
 
     if (!c->closing && c->conn) {
         server_bad_peer(c->server, peer_address(c), "%s: %s", public->api->name, reason);
-        close_soon(c);
+        kafka_conn_close_soon(c);
     }
     finish_request(c, request);
     free_if_done(c);
@@ -375,7 +305,7 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
 
     if (!request) {
         buf_unref(frame);
-        close_soon(c);
+        kafka_conn_close_soon(c);
         return;
     }
     c->server->stats.requests_total++;
@@ -401,11 +331,11 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
     if (dispatch_frame(c->server, request, &reason)) {
         server_bad_peer(c->server, peer_address(c), "%s", reason);
         finish_request(c, request);
-        close_soon(c);
+        kafka_conn_close_soon(c);
     }
 }
 
-static void set_deadline(struct kafka_conn *c, bool on) {
+void kafka_conn_set_deadline(struct kafka_conn *c, bool on) {
     int64_t delay_ms = c->server->limits.progress_ms;
 
     if (!c->conn || (!on && !c->has_deadline)) {
@@ -416,111 +346,6 @@ static void set_deadline(struct kafka_conn *c, bool on) {
         delay_ms = (MIN(c->step_ns, c->frame_ns) - loop_now_ns(c->server->config.loop)) / NS_PER_MS;
     }
     conn_set_deadline(c->conn, on ? MAX(delay_ms, 1) : 0);
-}
-
-/* Memory for the next bytes of the large frame: false when the account is used up. */
-static bool reserve_step(struct kafka_conn *c) {
-    size_t wanted = MIN(c->large_size, c->large_got + RESERVE_STEP_BYTES);
-
-    if (c->large_size < c->server->limits.admission_bytes || wanted <= c->reserved) {
-        return true;
-    }
-    if (!server_reserve(c->server, wanted - c->reserved, &c->exempt)) {
-        return false;
-    }
-    c->reserved = wanted;
-    return true;
-}
-
-/* From now on, or no longer, others wait for what this frame holds. */
-static void set_contended(struct kafka_conn *c, bool contended) {
-    int64_t now = loop_now_ns(c->server->config.loop);
-    int64_t step = c->server->limits.progress_ms * NS_PER_MS;
-
-    if (!contended) {
-        c->step_ns = c->frame_ns = 0;
-        return;
-    }
-    c->step_ns = now + step;
-    if (c->frame_ns == 0) {
-        c->frame_ns =
-            now + step + (int64_t)(c->large_size - c->large_got) * (NS_PER_SEC / RATE_LEAST_BYTES);
-    }
-}
-
-static void go_hungry(struct kafka_conn *c) {
-    struct kafka_server *server = c->server;
-    bool first = list_empty(&server->starved);
-
-    c->starved = true;
-    list_push_back(&server->starved, &c->starved_link);
-    server->stats.connections_starved++;
-    set_deadline(c, false); /* it is not the peer who makes no progress */
-    conn_pause_reading(c->conn);
-    if (!first) {
-        return;
-    }
-    list_for_each(link, &server->receiving) {
-        struct kafka_conn *other = list_entry(link, struct kafka_conn, large_link);
-
-        if (!other->starved) {
-            set_contended(other, true);
-            set_deadline(other, true);
-        }
-    }
-}
-
-bool kafka_conn_feed(struct kafka_conn *c) {
-    if (!reserve_step(c)) {
-        return false;
-    }
-    c->starved = false;
-    list_remove(&c->starved_link);
-    c->server->stats.connections_starved--;
-    c->frame_ns = 0;
-    set_contended(c, !list_empty(&c->server->starved));
-    set_deadline(c, true);
-    conn_resume_reading(c->conn);
-    return true;
-}
-
-struct kafka_conn *kafka_conn_of_starved(struct list *link) {
-    return list_entry(link, struct kafka_conn, starved_link);
-}
-
-/* The buf grows with what has arrived, not with what was announced. */
-static bool grow_large(struct kafka_conn *c) {
-    struct buf *grown;
-
-    if (c->large_got < c->large->capacity) {
-        return true;
-    }
-    grown = buf_new(MIN(c->large_size, c->large->capacity * 4));
-    if (!grown) {
-        return false;
-    }
-    memcpy(grown->data, c->large->data, c->large_got);
-    buf_unref(c->large);
-    c->large = grown;
-    return true;
-}
-
-static void begin_large(struct kafka_conn *c, size_t size, const uint8_t *data, size_t got) {
-    c->large = buf_new(MIN(size, (size_t)FRAME_FIRST_BYTES));
-    if (!c->large) {
-        close_soon(c);
-        return;
-    }
-    memcpy(c->large->data, data, got);
-    c->large_size = size;
-    c->large_got = got;
-    c->frame_ns = 0;
-    set_contended(c, !list_empty(&c->server->starved));
-    list_push_back(&c->server->receiving, &c->large_link);
-    set_deadline(c, true);
-    if (!reserve_step(c)) {
-        go_hungry(c);
-    }
 }
 
 static void refuse_frame(struct kafka_conn *c, const uint8_t *bytes, size_t size, uint32_t length) {
@@ -539,13 +364,13 @@ static void refuse_frame(struct kafka_conn *c, const uint8_t *bytes, size_t size
     if (name && strcmp(name, "HTTP") == 0) {
         conn_write_copy(c->conn, http_answer, sizeof http_answer - 1);
     }
-    close_soon(c);
+    kafka_conn_close_soon(c);
 }
 
 /* Keeps @size bytes that are no whole frame, or not wanted yet. */
 static void hold(struct kafka_conn *c, const uint8_t *data, size_t size) {
     if (size == 0) {
-        set_deadline(c, false);
+        kafka_conn_set_deadline(c, false);
         return;
     }
     if (c->held) { /* where they are already */
@@ -553,7 +378,7 @@ static void hold(struct kafka_conn *c, const uint8_t *data, size_t size) {
     } else {
         c->held = malloc(size);
         if (!c->held) {
-            close_soon(c);
+            kafka_conn_close_soon(c);
             return;
         }
         memcpy(c->held, data, size);
@@ -561,7 +386,7 @@ static void hold(struct kafka_conn *c, const uint8_t *data, size_t size) {
         c->held_size = size;
     }
     if (!c->paused && !c->has_deadline) {
-        set_deadline(c, true);
+        kafka_conn_set_deadline(c, true);
     }
 }
 
@@ -574,7 +399,7 @@ static void drop_held(struct kafka_conn *c) {
 static void pause_reading(struct kafka_conn *c) {
     if (!c->paused) {
         c->paused = true;
-        set_deadline(c, false);
+        kafka_conn_set_deadline(c, false);
         conn_pause_reading(c->conn);
     }
 }
@@ -598,7 +423,7 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
             break;
         }
         if (have < length && length > FRAME_SMALL_BYTES) {
-            begin_large(c, length, data + at + HEADER_BYTES, have);
+            large_frame_begin(c, length, data + at + HEADER_BYTES, have);
             at = size;
             break;
         }
@@ -610,7 +435,7 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
         }
         frame = buf_copy(data + at + HEADER_BYTES, length);
         if (!frame) {
-            close_soon(c);
+            kafka_conn_close_soon(c);
             break;
         }
         at += HEADER_BYTES + (size_t)length;
@@ -646,13 +471,7 @@ static void *on_space(struct conn *conn, size_t *ret_size) {
     size_t held;
 
     if (c->large) {
-        size_t until =
-            c->large_size < c->server->limits.admission_bytes ? c->large_size : c->reserved;
-        if (!grow_large(c)) {
-            return NULL;
-        }
-        *ret_size = MIN(until, c->large->capacity) - c->large_got;
-        return c->large->data + c->large_got;
+        return large_frame_space(c, ret_size);
     }
     scratch = loop_scratch(c->server->config.loop, &scratch_size);
     held = c->held_size - c->held_at;
@@ -663,51 +482,22 @@ static void *on_space(struct conn *conn, size_t *ret_size) {
     return scratch + held;
 }
 
-/* Bytes of a frame that is not whole. Where nobody waits for its memory, any byte is progress. */
-static void receive_more(struct kafka_conn *c) {
-    size_t reserved = c->reserved;
-
-    if (!reserve_step(c)) {
-        go_hungry(c);
-        return;
-    }
-    if (c->step_ns && list_empty(&c->server->starved)) {
-        set_contended(c, false);
-    } else if (c->step_ns && c->reserved > reserved) {
-        set_contended(c, true); /* the next step begins */
-    } else if (c->step_ns) {
-        return;
-    }
-    set_deadline(c, true);
-}
-
-static void on_large_bytes(struct kafka_conn *c, size_t size) {
-    struct buf *frame = c->large;
-
-    c->large_got += size;
-    if (c->large_got < c->large_size) {
-        receive_more(c);
-        return;
-    }
-    set_deadline(c, false);
-    frame->size = c->large_size;
-    c->large = NULL;
-    list_remove(&c->large_link);
-    c->busy = true;
-    start_request(c, frame);
-    c->busy = false;
-}
-
 static int on_bytes(struct conn *conn, size_t size) {
     struct kafka_conn *c = conn_userdata(conn);
     size_t scratch_size;
+    struct buf *frame;
 
     c->server->stats.bytes_in += size;
     if (c->closing) {
         return 0;
     }
     if (c->large) {
-        on_large_bytes(c, size);
+        frame = large_frame_received(c, size);
+        if (frame) {
+            c->busy = true;
+            start_request(c, frame);
+            c->busy = false;
+        }
     } else {
         size_t total = c->held_size - c->held_at + size;
 
@@ -715,7 +505,7 @@ static int on_bytes(struct conn *conn, size_t size) {
         process(c, loop_scratch(c->server->config.loop, &scratch_size), total);
     }
     if (!c->closing && c->draining && c->request_count == 0) {
-        close_soon(c);
+        kafka_conn_close_soon(c);
     }
     free_if_done(c);
     return 0;
@@ -780,7 +570,7 @@ void kafka_conn_drain_all(struct kafka_server *server) {
 
         c->draining = true;
         if (c->request_count == 0) {
-            close_soon(c);
+            kafka_conn_close_soon(c);
         }
     }
 }
