@@ -2,8 +2,8 @@
  * A head is held until its empty line and looked at here before llhttp sees a byte of it.
  *
  * Request smuggling lives on two parsers that disagree about where a message ends. llhttp 8.1
- * takes a CR alone as the end of a line, folded lines, empty field names and more
- * (research: the measured table of 74 raw requests), so these rules are ours:
+ * takes a CR alone as the end of a line, folded lines, empty field names and more, so these rules
+ * are ours (RFC 9112, 2 to 7; tests/unit/http and tests/e2e/test_06_wrong_input.py hold them):
  *
  *   bytes    CR only before LF, LF only behind CR, no control bytes, no line that begins with a
  *            blank, nothing above 0x7E and no TAB in the request line

@@ -1,5 +1,5 @@
 /*
- * The only door to cJSON, with the guards that it lacks (RFC 8259; research: NUL in strings,
+ * The only door to cJSON, with the guards that it lacks (RFC 8259, 4, 8 and 9: NUL in strings,
  * duplicate keys, depth, node count, invalid UTF-8, numbers as doubles).
  *
  * Reading: json_parse() checks the raw text first - size, UTF-8, depth, nodes, escapes of U+0000

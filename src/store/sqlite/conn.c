@@ -23,7 +23,7 @@ struct sqlite_stmt {
 
 /* ---- opening ---- */
 
-/* Research on reliability, 2.5: nothing in a database may make SQLite do what we never ask for. */
+/* Nothing in a database may make SQLite do what we never ask for. */
 static void set_limits(sqlite3 *db) {
     static const struct {
         int id, value;

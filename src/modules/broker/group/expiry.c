@@ -1,5 +1,5 @@
 /*
- * Retention of offsets (G49, KIP-211): offsets live as long as somebody may come back for them.
+ * Retention of offsets (KIP-211): offsets live as long as somebody may come back for them.
  *
  *   a group with members         nothing expires; in Stable, an offset of a topic that nobody
  *                                subscribes to expires after its last commit

@@ -102,7 +102,7 @@ enum kafka_error group_handle_heartbeat(struct group *group, struct span member_
  * admin tool: it may commit while nobody is in the group. While the group is Empty a generation of
  * -1 is enough, whatever else is said. A member commits with its generation; in
  * CompletingRebalance it must wait, in PreparingRebalance it may still give up its partitions
- * properly (G43).
+ * properly.
  */
 enum kafka_error group_check_commit(struct group *group, struct span member_id,
                                     struct span instance_id, int32_t generation) {

@@ -3,7 +3,7 @@
  *
  * The state machine knows no bytes of the protocol and no files: requests come as struct group_call
  * (parked until answered), and what must be durable goes through the one hook `persist`. All of it
- * runs on the loop; a group has one owner, so no request ever sees half a rebalance (G47).
+ * runs on the loop; a group has one owner, so no request ever sees half a rebalance.
  *
  *   Empty --join--> PreparingRebalance --all joined--> CompletingRebalance --leader synced,
  * durable--> Stable any --join, leave or expiry that changes the membership--> PreparingRebalance
@@ -12,7 +12,7 @@
  * Nothing here walks the members for each member: ids, instance ids and protocol names are found in
  * maps, and how many have joined or synced is counted, so a rebalance costs what its members cost.
  *
- * Source: research/kafka.md 2, G40 to G47; KIP-62, KIP-134 (initial delay), KIP-345 (static
+ * Source: KIP-62 (session and rebalance timeouts), KIP-134 (initial delay), KIP-345 (static
  * members), KIP-389 (size), KIP-394 (member id required), KIP-814 (returning leader); Kafka 4.3.1
  * answer by answer in tests/compat/test_group_protocol.py.
  */
@@ -176,7 +176,7 @@ enum kafka_error group_handle_heartbeat(struct group *group, struct span member_
                                         struct span instance_id, int32_t generation);
 enum kafka_error group_handle_leave(struct group *group, struct span member_id,
                                     struct span instance_id);
-/** group_check_commit() - may this member commit offsets now (G43)? Counts as a heartbeat */
+/** group_check_commit() - may this member commit offsets now? Counts as a heartbeat */
 enum kafka_error group_check_commit(struct group *group, struct span member_id,
                                     struct span instance_id, int32_t generation);
 /** group_cancel_call() - the peer of a parked call is gone; the member stays until its session ends

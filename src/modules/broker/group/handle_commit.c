@@ -1,6 +1,6 @@
 /*
  * OffsetCommit. First what the topics say: a partition that does not exist is refused, whoever
- * asks. Then the group: may this one commit now (G43)? What is left is written as one batch, and
+ * asks. Then the group: may this one commit now? What is left is written as one batch, and
  * answered when it is durable.
  */
 #include "handlers.h"

@@ -264,7 +264,7 @@ static void leave_one(struct group_entry *entry, const struct leave_group_reques
               : KAFKA_UNKNOWN_MEMBER_ID;
 }
 
-/* Versions 0 to 2 tell one member's error at the top, later ones each member's in its row (G8). */
+/* Versions 0 to 2 tell one member's error at the top, later ones each member's in its row. */
 void handle_leave_group(struct kafka_request *request) {
     const struct leave_group_request *body = request->body;
     struct coordinator *coordinator = request->userdata;

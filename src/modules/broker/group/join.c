@@ -4,7 +4,7 @@
  * A join without a member id is a newcomer: a dynamic one gets an id to join with (KIP-394), a
  * static one takes the place that its instance id has (KIP-345). A join with a member id is a
  * member's. It rebalances when it changes what the leader would assign from: the leader's always
- * does, a follower's when its metadata is another (G46).
+ * does, a follower's when its metadata is another.
  */
 #include "group_private.h"
 

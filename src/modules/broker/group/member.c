@@ -26,7 +26,7 @@ static char *member_id_new(struct group *group, struct span prefix) {
     return id;
 }
 
-/* ---- member ids given out, not yet joined (KIP-394, G40) ---- */
+/* ---- member ids given out, not yet joined (KIP-394) ---- */
 
 struct pending_member {
     struct list link;

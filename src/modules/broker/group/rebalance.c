@@ -5,13 +5,13 @@
  * to join again. It ends when all have, or at the timeout without those who have not (static
  * members stay: their session decides). Then the generation rises, the protocol is chosen by vote,
  * and every parked join is answered, the leader's with the list of members. An empty group may be
- * told to wait a little for more members before its first generation; each that comes extends that
- * (G41).
+ * told to wait a little for more members before its first generation (KIP-134); each that comes
+ * extends that.
  *
  * The sync barrier (sync.c): followers wait until the leader brings the assignment, the assignment
  * is written to __consumer_offsets, and only after that is durable the group is Stable and the
  * syncs are answered. So a generation whose assignment anybody has is never given out again. Who
- * has not sent its sync by the rebalance timeout is out, the leader included (G44).
+ * has not sent its sync by the rebalance timeout is out, the leader included.
  *
  * One timer serves both: there is a join barrier or people who owe their sync, never both.
  */

@@ -2,7 +2,7 @@
  * What a partition remembers of idempotent producers: the last five durable batches of each, and
  * those in flight, so that a retry is answered with the first one's offset.
  *
- * Rules (research/kafka.md G51-G54, KIP-98): an exact match of first and last sequence is a
+ * Rules (KIP-98, KIP-360): an exact match of first and last sequence is a
  * duplicate; the next expected sequence is taken; else BROKER_E_SEQUENCE. An unknown producer id
  * may start anywhere. A higher epoch must start at 0; a lower one is BROKER_E_EPOCH. Sequences wrap
  * from 2^31-1 to 0.

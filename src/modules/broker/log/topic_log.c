@@ -4,7 +4,7 @@
  * The tick runs once a second while something waits for time: batches for their segment, frames for
  * their checkpoint, a full disk for space. An idle log has no timer but that of retention.
  *
- * Failure (DECISIONS "Failure"): topic_log_fail() is the one door. From there on nothing is
+ * Failure: topic_log_fail() is the one door. From there on nothing is
  * acknowledged and nothing new is written; readers go on with what is durable.
  */
 #include "cleaner.h"

@@ -2,7 +2,7 @@
  * Record batch v2 (magic 2), the handwritten exception of the wire layer: header fields in place,
  * checks on produce, an iterator over records, a builder for our own records.
  *
- * Source: Kafka protocol guide, "Record Batch"; research/kafka.md 3.1. Offsets of the 61-byte
+ * Source: Kafka protocol guide, "Record Batch"; KIP-98. Offsets of the 61-byte
  * header: baseOffset 0, batchLength 8, partitionLeaderEpoch 12, magic 16, crc 17, attributes 21,
  * lastOffsetDelta 23, baseTimestamp 27, maxTimestamp 35, producerId 43, producerEpoch 51,
  * baseSequence 53, recordCount 57, records 61.

@@ -1,5 +1,5 @@
 /* The coordinator over a real log in simulation: what is durable, what a restart finds, what
- * expires, what is refused (research/kafka.md G43, G45, G49, G62). */
+ * expires, what is refused (G43, G45, G49, G62). */
 #include "group_fixture.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* The group state machine on a simulated loop: barriers, votes, fencing, sessions
- * (research/kafka.md G40 to G47). */
+ * (G40 to G47). */
 #include "group.h"
 
 #include <eventbox/base/error.h>

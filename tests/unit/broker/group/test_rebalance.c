@@ -1,5 +1,5 @@
 /* Barriers, timeouts, bounds and churn of one group with a clock that only the test moves
- * (research/kafka.md G40, G41, G44 to G47). */
+ * (G40, G41, G44 to G47). */
 #include "group_peer.h"
 
 /* ---- the first barrier (G41, KIP-134) ---- */

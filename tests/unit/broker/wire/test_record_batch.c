@@ -12,7 +12,7 @@
 
 /*
  * A batch as a client writes it: one record, key "k", value "v", header h=1, at 1700000000000 ms.
- * Research/kafka.md 3.1 gives the fields; the varints are zig-zag.
+ * record_batch.h gives the fields; the varints are zig-zag.
  */
 static const uint8_t golden[] = {
     0,    0,    0,    0,    0,    0,    0,    0,    /* base offset */
