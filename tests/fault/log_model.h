@@ -6,7 +6,7 @@
 
 #include "log_fixture.h"
 
-enum { MODEL_TOPICS_MAX = 64, MODEL_PARTITIONS_MAX = 3, MODEL_PARTS_MAX = 3, MODEL_IN_FLIGHT = 40 };
+enum { MODEL_TOPICS_MAX = 64, MODEL_PARTITIONS_MAX = 4, MODEL_PARTS_MAX = 3, MODEL_IN_FLIGHT = 40 };
 
 enum model_state { MODEL_CREATING, MODEL_CREATED, MODEL_DELETING, MODEL_DELETED };
 
@@ -16,20 +16,33 @@ struct model_batch {
     uint32_t unit;  /* number of its append; 0 once a restart has confirmed it */
     uint64_t frame; /* of the journal that holds it */
     bool acked;
+    uint32_t bytes;
+    int64_t handed_ms; /* to the log */
 };
 
 struct model_partition {
     struct model_batch *batches; /* by offset */
     size_t count, capacity;
-    int64_t seen;  /* high watermark that somebody may have seen */
-    int32_t epoch; /* leader epoch of the life before */
+    int32_t epoch;        /* leader epoch of the life before */
+    int64_t seen;         /* high watermark that somebody may have seen */
+    int64_t start_sure;   /* the log starts there or behind it */
+    int64_t start_asked;  /* the furthest that DeleteRecords may have brought about */
+    int64_t start_wanted; /* of the one in flight */
+    bool start_in_flight;
+    unsigned starts; /* confirmed since the last start of the log */
+    struct topic_log_request start_change;
 };
 
 struct model_topic {
     char name[16];
     struct uuid id;
     int32_t partition_count;
-    unsigned keys; /* of its records; above 0 its policy is compact */
+    unsigned keys;                         /* of its records; above 0 its policy is compact */
+    bool deletes;                          /* its policy is, or has, delete */
+    int64_t retention_bytes, retention_ms; /* -1: no limit */
+    int32_t sure_count;                    /* of partitions; more may have been added */
+    bool is_widening;
+    struct topic_log_request widening;
     enum model_state state;
     bool early;     /* flush.ms: what is acknowledged may be lost, in a new leader epoch */
     bool in_flight; /* creation or deletion was neither confirmed nor refuted */
@@ -50,6 +63,7 @@ struct model_unit {
     } at[MODEL_PARTS_MAX];
     struct model *model;
     uint32_t number;
+    int64_t handed_ms;
     bool used;
 };
 
@@ -73,7 +87,10 @@ struct model {
     uint64_t next_tag;
     int64_t largest_producer_id;
     struct model_producer producers[MODEL_PRODUCERS];
-    bool early_topics;  /* some get flush.ms; set after model_init() */
+    bool early_topics;        /* some get flush.ms; set after model_init() */
+    uint64_t starts, expired; /* fronts moved by DeleteRecords, by retention */
+    uint64_t widened;         /* topics that got more partitions */
+    uint64_t tombstones_gone;
     uint64_t compacted; /* superseded records found missing */
     uint64_t acked, appended, duplicates, verified, refused, lost_early;
 };
@@ -92,6 +109,11 @@ void model_settle(struct model *model);
 /* The acts one by one, for written scenarios. */
 void model_create(struct model *model, const char *segment_bytes);
 void model_create_compacted(struct model *model, const char *segment_bytes);
+/** model_create_short_lived() - with retention by size or age, and perhaps compaction as well */
+void model_create_short_lived(struct model *model, const char *segment_bytes);
 void model_delete(struct model *model);
+/** model_delete_records() - up to any offset of a partition, in the middle of batches as well */
+void model_delete_records(struct model *model);
+void model_add_partitions(struct model *model);
 /** model_append() - one unit of @parts batches on any partitions, values of @value_bytes */
 void model_append(struct model *model, unsigned parts, size_t value_bytes);

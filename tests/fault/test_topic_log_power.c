@@ -23,7 +23,7 @@ struct met {
     char (*sites)[80];
     size_t site_count;
     uint64_t lives, cuts, kills, failures, full, acked, lost_early, duplicates, verified, damaged,
-        torn, compacted, swaps;
+        torn, compacted, starts, expired, widened, tombstones_gone;
 };
 static struct met met;
 enum { SITES_MAX = 256 };
@@ -93,6 +93,18 @@ struct run {
     struct random_seeded random;
     uint64_t seed;
 };
+
+static void meet_model(const struct model *model) {
+    met.acked += model->acked;
+    met.lost_early += model->lost_early;
+    met.duplicates += model->duplicates;
+    met.verified += model->verified;
+    met.compacted += model->compacted;
+    met.starts += model->starts;
+    met.expired += model->expired;
+    met.widened += model->widened;
+    met.tombstones_gone += model->tombstones_gone;
+}
 
 static uint64_t dice(struct run *run, uint64_t limit) {
     return random_below(&run->random.random, limit);
@@ -198,6 +210,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->checkpoint_ms = 100 << dice(run, 5);
     limits->checkpoint_bytes = 65536;
     limits->cleaner_ms = 20 << dice(run, 5);
+    limits->retention_check_ms = 20 << dice(run, 5);
     limits->cleaner_memory_bytes = dice(run, 2) ? 72 : 4096; /* three keys, or all */
     disk_sim_refuse_direct(run->f.disk, dice(run, 4) == 0);
     model_init(&run->model, &run->f, seed);
@@ -216,11 +229,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     if (run->f.events[TOPIC_LOG_DAMAGED] > 0) {
         check(run, run->f.last_event);
     }
-    met.acked += run->model.acked;
-    met.lost_early += run->model.lost_early;
-    met.duplicates += run->model.duplicates;
-    met.verified += run->model.verified;
-    met.compacted += run->model.compacted;
+    meet_model(&run->model);
     fixture_stop(&run->f);
     fixture_deinit(&run->f);
     model_deinit(&run->model);
@@ -251,6 +260,7 @@ static void small_limits(struct topic_log_limits *limits) {
     limits->checkpoint_ms = 500;
     limits->checkpoint_bytes = 65536;
     limits->cleaner_ms = 300;
+    limits->retention_check_ms = 300;
 }
 
 static void begin_run(struct run *run, uint64_t seed) {
@@ -269,11 +279,7 @@ static void end_run(struct run *run) {
         check(run, run->f.last_event);
     }
     met.torn += run->f.events[TOPIC_LOG_TORN_TAIL];
-    met.acked += run->model.acked;
-    met.lost_early += run->model.lost_early;
-    met.duplicates += run->model.duplicates;
-    met.verified += run->model.verified;
-    met.compacted += run->model.compacted;
+    meet_model(&run->model);
     if (run->f.log) {
         fixture_stop(&run->f);
     }
@@ -292,11 +298,13 @@ static void play_script(struct run *run) {
     if (fixture_start(f) != 0) {
         return;
     }
-    for (unsigned i = 0; i < 3 && !over(run); i++) {
-        (i == 2 ? model_create_compacted : model_create)(model, i == 1 ? "6000" : "1500");
+    static void (*const kinds[])(struct model *, const char *) = {
+        model_create, model_create, model_create_compacted, model_create_short_lived};
+    for (unsigned i = 0; i < ARRAY_SIZE(kinds) && !over(run); i++) {
+        kinds[i](model, i == 1 ? "6000" : "1500");
         model_settle(model);
     }
-    for (unsigned i = 0; i < 30 && !over(run); i++) {
+    for (unsigned i = 0; i < 40 && !over(run); i++) {
         model_append(model, 1 + i % 3, i % 10 == 9 ? 5000 : 200);
         if (i % 4 == 3) {
             model_settle(model);
@@ -308,6 +316,12 @@ static void play_script(struct run *run) {
     }
     if (!over(run)) {
         model_append(model, 3, 6000); /* a frame that the small journal files cannot hold */
+        model_add_partitions(model);
+        model_delete_records(model);
+        model_settle(model);
+    }
+    if (!over(run)) {
+        model_delete_records(model);
         model_delete(model);
         model_settle(model);
     }
@@ -507,17 +521,21 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     print_message(
         "%zu distinct images: %llu lives, %llu cuts, %llu kills, %llu failing and %llu full "
         "calls, %llu appends acknowledged, %llu batches with flush.ms lost, %llu duplicates, %llu "
-        "batches read back, %llu torn tails, %llu records superseded and gone, %zu call sites "
-        "cut\n",
+        "batches read back, %llu torn tails, %llu records superseded and gone, %llu tombstones "
+        "gone, %llu starts moved by DeleteRecords and %llu by retention, %llu topics widened, %zu "
+        "call sites cut\n",
         met.image_count, (unsigned long long)met.lives, (unsigned long long)met.cuts,
         (unsigned long long)met.kills, (unsigned long long)met.failures,
         (unsigned long long)met.full, (unsigned long long)met.acked,
         (unsigned long long)met.lost_early, (unsigned long long)met.duplicates,
         (unsigned long long)met.verified, (unsigned long long)met.torn,
-        (unsigned long long)met.compacted, met.site_count);
+        (unsigned long long)met.compacted, (unsigned long long)met.tombstones_gone,
+        (unsigned long long)met.starts, (unsigned long long)met.expired,
+        (unsigned long long)met.widened, met.site_count);
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0);
-    assert_true(met.compacted > 0);
+    assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0);
+    assert_true(met.tombstones_gone > 0);
     assert_true(!demand || met.lost_early > 0);
     free(met.images);
     free(met.sites);

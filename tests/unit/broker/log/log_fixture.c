@@ -122,9 +122,9 @@ struct buf *fixture_batch(const struct batch_spec *spec) {
         uint64_t tag = spec->tag + i;
         memcpy(value, &tag, sizeof tag);
         uint8_t key = spec->keys > 0 ? (uint8_t)(tag % spec->keys) : 0;
-        record_batch_builder_add(&builder, spec->timestamp_ms + i,
-                                 spec->keys > 0 ? span_of(&key, 1) : SPAN_NULL,
-                                 span_of(value, bytes), NULL, 0);
+        record_batch_builder_add(
+            &builder, spec->timestamp_ms + i, spec->keys > 0 ? span_of(&key, 1) : SPAN_NULL,
+            fixture_is_tombstone(spec, tag) ? SPAN_NULL : span_of(value, bytes), NULL, 0);
     }
     free(value);
     struct buf *buf = record_batch_builder_finish(&builder, 0);

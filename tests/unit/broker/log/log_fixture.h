@@ -71,8 +71,12 @@ struct batch_spec {
     int64_t producer_id; /* below 0: none */
     int16_t epoch;
     int32_t sequence;
-    unsigned keys; /* of so many, by tag; 0: records without key */
+    unsigned keys;   /* of so many, by tag; 0: records without key */
+    bool tombstones; /* a part of the records of each key has no value */
 };
+static inline bool fixture_is_tombstone(const struct batch_spec *spec, uint64_t tag) {
+    return spec->tombstones && tag / spec->keys % 3 == 0;
+}
 struct buf *fixture_batch(const struct batch_spec *spec);
 /** one_start() - append; frees itself never: one_free() after done */
 int one_start(struct fixture *f, struct one *one, struct partition *partition,
