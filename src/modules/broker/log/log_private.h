@@ -121,6 +121,8 @@ struct log_partition {
      */
     int64_t cleaned_to, tombstones_due_ms, damaged_from;
     uint32_t swap_count;
+    bool swap_broken; /* renaming has failed half-way: its files are no affair of this run any more
+                       */
 
     /* Batches in memory, oldest first: written, being flushed, durable, queued. A ring. */
     struct tail_batch **tail;

@@ -281,6 +281,9 @@ int partition_lookup(struct topic_log *log, struct partition_lookup *lookup) {
     if (!segment) {
         return 0;
     }
+    if (partition->swap_broken) {
+        return err_origin(-EIO);
+    }
     struct lookup_job *job = job_new(log, lookup);
     return job ? look_in(log, job, segment) : err_origin(-ENOMEM);
 }

@@ -305,11 +305,14 @@ static void on_read_done(struct work *work) {
 
 static int read_gate(struct topic_log *log, struct partition_read *read, struct segment_view *view,
                      const struct log_segment *segment, int64_t next_base, int at) {
+    struct log_partition *partition = log_partition_of(read->partition);
+    if (partition->swap_broken) {
+        return err_origin(-EIO); /* what the names hold now would look like damage */
+    }
     struct read_job *job = calloc(1, sizeof *job);
     if (!job) {
         return err_origin(-ENOMEM);
     }
-    struct log_partition *partition = log_partition_of(read->partition);
     job->read = read;
     job->id = view->id;
     job->end = segment->written_bytes;

@@ -140,6 +140,7 @@ static void on_renamed(struct work *work) {
         return;
     }
     if (run->status) {
+        run->partition->swap_broken = true; /* the next start brings all of it in order */
         topic_log_fail(log, "renaming compacted segments", run->status);
         ended(log, run);
         return;
