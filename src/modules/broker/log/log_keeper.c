@@ -380,7 +380,8 @@ void checkpoint_begin(struct topic_log *log, bool final) {
 void checkpoint_maybe(struct topic_log *log) {
     /* A stop waits for appends that wait for room, which may be what a checkpoint makes. */
     bool running = log->state == LOG_STARTING || log->state == LOG_READY ||
-                   (log->state == LOG_STOPPING && !list_empty(&log->throttled));
+                   (log->state == LOG_STOPPING &&
+                    (!list_empty(&log->throttled) || log->submits_in_flight > 0));
     if (log->failed || !running || log->checkpoint.under_way || log->mid_frame) {
         return;
     }

@@ -274,6 +274,36 @@ static void test_log_pressure__waiting_appends_fail_with_their_topic_g62(void **
     fixture_deinit(&f);
 }
 
+/* What is under way when the log is stopped may need a checkpoint before the journal can take it.
+ */
+static void test_log_pressure__a_stop_makes_room_for_what_is_under_way(void **state) {
+    enum { LARGE = 40000 };
+    for (unsigned before = 0; before < 40; before++) {
+        struct fixture f;
+        fixture_init(&f, 29);
+        f.limits.journal_first_bytes = 16384;
+        f.limits.journal_max_bytes = 131072;
+        f.limits.checkpoint_bytes = MIB(64);
+        assert_int_equal(fixture_start(&f), 0);
+        struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+        for (unsigned n = 0; n < before; n++) {
+            struct batch_spec spec = spec_of(n, n % 4 == 3 ? 26000 : 3000);
+            assert_int_equal(fixture_append(&f, partition, &spec), n);
+        }
+        struct one one;
+        struct batch_spec spec = spec_of(before, LARGE);
+        assert_int_equal(one_start(&f, &one, partition, &spec), 0);
+        fixture_stop(&f);
+        assert_true(one.done);
+        assert_int_equal(one.status, 0);
+        one_free(&one);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(fixture_partition(&f, "t", 0)->high_watermark, before + 1);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_pressure__client_appends_wait_and_keep_their_order),
@@ -283,6 +313,7 @@ int main(void) {
         cmocka_unit_test(test_log_pressure__failed_journal_acknowledges_nothing_and_reads_on),
         cmocka_unit_test(test_log_pressure__full_disk_is_waited_for),
         cmocka_unit_test(test_log_pressure__waiting_appends_fail_with_their_topic_g62),
+        cmocka_unit_test(test_log_pressure__a_stop_makes_room_for_what_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
