@@ -492,6 +492,8 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     if (!r) {
         r = choose_current(log, current, position);
     }
+    /* Of two checkpoints of one frame nobody can tell which is newer: both have to say it. */
+    bool twice = cut || (recovery->changed && log->durable_sequence == log->newest_sequence);
     if (!r && (cut || log->durable_sequence > log->newest_sequence || recovery->changed)) {
         r = tail_recovered_count(log) > 0 ? DISK_E_FULL : write_checkpoint(recovery);
     }
@@ -501,8 +503,8 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
                         log->unwritten_count);
         r = 0; /* the checkpoint before stands, and this replay is done again after a crash */
     }
-    if (!r && cut) {
-        r = write_checkpoint(recovery); /* the older one must not need them either */
+    if (!r && twice) {
+        r = write_checkpoint(recovery); /* the older one must not need what is cut either */
     }
     if (!r && cut) {
         r = drop_cut(log);

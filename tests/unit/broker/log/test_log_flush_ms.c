@@ -121,12 +121,34 @@ static void test_log_flush_ms__only_an_unclean_stop_raises_the_epoch(void **stat
     fixture_deinit(&f);
 }
 
+/* The first start finds nothing to replay and leaves two checkpoints of one frame, in either order:
+ * neither may bring back the epoch before. */
+static void test_log_flush_ms__every_unclean_start_raises_the_epoch(void **state) {
+    for (unsigned checkpoints = 1; checkpoints <= 4; checkpoints++) {
+        struct fixture f;
+        begin(&f, 29);
+        for (unsigned n = 0; n < checkpoints; n++) {
+            assert_int_equal(fixture_append(&f, fixture_partition(&f, "early", 0), &one_record), n);
+            fixture_run_ms(&f, 30000);
+        }
+        for (int32_t round = 1; round <= 3; round++) {
+            fixture_crash(&f, round % 2 == 0);
+            assert_int_equal(fixture_start(&f), 0);
+            assert_int_equal(epoch(&f, "early"), round);
+            assert_int_equal(epoch(&f, "synced"), 0);
+        }
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_flush_ms__answers_before_the_sync_and_shows_after_it),
         cmocka_unit_test(test_log_flush_ms__a_unit_with_a_synced_topic_waits),
         cmocka_unit_test(test_log_flush_ms__a_lost_offset_is_given_out_again_in_a_new_epoch),
         cmocka_unit_test(test_log_flush_ms__only_an_unclean_stop_raises_the_epoch),
+        cmocka_unit_test(test_log_flush_ms__every_unclean_start_raises_the_epoch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
