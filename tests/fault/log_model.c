@@ -678,14 +678,19 @@ static const char *verify_topic(struct model *model, struct model_topic *topic, 
             return bad;
         }
         bool may_lose = topic->early && (!there || there->leader_epoch > partition->epoch);
+        int32_t epoch = partition->epoch;
         partition->epoch = there ? there->leader_epoch : 0;
         for (size_t n = 0; n < partition->count; n++) {
             struct model_batch *batch = &partition->batches[n];
             if (n >= found && batch->acked && may_lose) {
                 model->lost_early++;
             } else if (n >= found && batch->acked) {
-                return wrong("%s-%d: acknowledged batch at %lld is lost", topic->name, i,
-                             (long long)batch->offset);
+                return wrong("%s-%d: acknowledged batch at %lld is lost, log from %lld to %lld%s, "
+                             "epoch %d after %d",
+                             topic->name, i, (long long)batch->offset,
+                             (long long)(there ? there->log_start_offset : -1),
+                             (long long)(there ? there->high_watermark : -1),
+                             topic->early ? ", flush.ms" : "", partition->epoch, epoch);
             }
             if (batch->unit >= first_unit) {
                 struct unit_parts *unit = &units[batch->unit - first_unit];
