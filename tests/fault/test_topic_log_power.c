@@ -26,7 +26,7 @@ struct met {
         torn, compacted, starts, expired, widened, tombstones_gone;
 };
 static struct met met;
-enum { SITES_MAX = 256 };
+enum { SITES_MAX = 256, DEFAULT_IMAGES = 300 };
 
 static void meet_image(uint64_t digest) {
     if (met.image_count * 2 >= met.image_capacity) {
@@ -242,7 +242,7 @@ static uint64_t number_of(const char *name, uint64_t otherwise) {
 }
 
 static void test_topic_log_power__keeps_every_promise(void **state) {
-    uint64_t images = number_of("EVENTBOX_CRASH_IMAGES", 300);
+    uint64_t images = number_of("EVENTBOX_CRASH_IMAGES", DEFAULT_IMAGES);
     uint64_t seed = number_of("EVENTBOX_CRASH_SEED", 1);
     while (met.image_count < images) {
         run_seed(seed++, 6);
@@ -534,8 +534,10 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
         (unsigned long long)met.widened, met.site_count);
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0);
-    assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0);
-    assert_true(met.tombstones_gone > 0);
+    if (met.image_count >= DEFAULT_IMAGES) {
+        assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0);
+        assert_true(met.tombstones_gone > 0);
+    }
     assert_true(!demand || met.lost_early > 0);
     free(met.images);
     free(met.sites);

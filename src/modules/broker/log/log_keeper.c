@@ -18,6 +18,11 @@
 /* ---- journal files ---- */
 
 static bool is_free(const struct topic_log *log, const struct journal_file *file) {
+#ifdef MUTANT_RECYCLE
+    if (file->state == JOURNAL_FULL && file->last_sequence <= log->newest_sequence) {
+        return true;
+    }
+#endif
     return file->state == JOURNAL_SPARE ||
            (file->state == JOURNAL_FULL && file->last_sequence <= log->older_sequence);
 }
@@ -255,17 +260,26 @@ static int sync_segments(struct keeper_job *job) {
 static void keeper_run(struct work *work) {
     struct keeper_job *job = container_of(work, struct keeper_job, job.work);
     struct topic_log *log = job->job.log;
+#ifdef MUTANT_CHECKPOINT_ORDER
+    job->status =
+        checkpoint_write(log->disk, job->slot, CHECKPOINT_VERSION, &log->journal_uuid,
+                         log->checkpoint.sequence, text_span(&log->checkpoint.snapshot));
+    job->status = job->status ? job->status : sync_segments(job);
+#else
     job->status = sync_segments(job);
+#endif
     for (uint32_t i = 0; i < job->file_count; i++) {
         segment_file_unref(job->files[i]);
     }
     job->file_count = 0; /* synced: should the disk be full now, only what follows is repeated */
     job->syncfs = false;
+#ifndef MUTANT_CHECKPOINT_ORDER
     if (job->status == 0) {
         job->status =
             checkpoint_write(log->disk, job->slot, CHECKPOINT_VERSION, &log->journal_uuid,
                              log->checkpoint.sequence, text_span(&log->checkpoint.snapshot));
     }
+#endif
     if (job->status == 0 && job->final) {
         job->status = clean_marker_write(log->disk, &log->journal_uuid, log->checkpoint.sequence);
     }
