@@ -148,7 +148,9 @@ static bool retention_says_so(const struct model *model, const struct model_topi
     if (topic->retention_bytes >= 0 && left >= (uint64_t)topic->retention_bytes) {
         return true;
     }
-    for (size_t i = 0; i < gone && topic->retention_ms >= 0; i++) {
+    /* What DeleteRecords has asked for may be as young as it likes. */
+    for (size_t i = front_count(partition, partition->start_asked);
+         i < gone && topic->retention_ms >= 0; i++) {
         const struct model_batch *batch = &partition->batches[i];
         int64_t last_ms = batch->spec.timestamp_ms + batch->spec.records - 1;
         if (now_ms(model) - MIN(last_ms, batch->handed_ms) <= topic->retention_ms) {
