@@ -261,9 +261,8 @@ static void keeper_run(struct work *work) {
     struct keeper_job *job = container_of(work, struct keeper_job, job.work);
     struct topic_log *log = job->job.log;
 #ifdef MUTANT_CHECKPOINT_ORDER
-    job->status =
-        checkpoint_write(log->disk, job->slot, CHECKPOINT_VERSION, &log->journal_uuid,
-                         log->checkpoint.sequence, text_span(&log->checkpoint.snapshot));
+    job->status = checkpoint_write(log->disk, job->slot, CHECKPOINT_VERSION, &log->journal_uuid,
+                                   log->checkpoint.sequence, text_span(&log->checkpoint.snapshot));
     job->status = job->status ? job->status : sync_segments(job);
 #else
     job->status = sync_segments(job);
