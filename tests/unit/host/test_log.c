@@ -101,6 +101,52 @@ static void test_log_write__makes_any_bytes_valid(void **state) {
     assert_contains(probe.line, "{\"none\":null,\"nan\":null,\"least\":-9223372036854775808}");
 }
 
+static void test_log_write__integers_of_every_length(void **state) {
+    (void)state;
+    char expected[64];
+    uint64_t power = 1;
+    for (int digits = 1; digits <= 19; digits++, power *= 10) {
+        const int64_t values[] = {(int64_t)power - 1, (int64_t)power, -(int64_t)power};
+        for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+            log_emit(&logger, LOG_USERS_CREATED, NULL, LOG_INT("n", values[i]), LOG_INT("end", 1));
+            snprintf(expected, sizeof expected, "{\"n\":%lld,\"end\":1}", (long long)values[i]);
+            assert_contains(probe.line, expected);
+        }
+    }
+    log_emit(&logger, LOG_USERS_CREATED, NULL, LOG_INT("most", INT64_MAX));
+    assert_contains(probe.line, "{\"most\":9223372036854775807}");
+}
+
+/* In rooms of exactly that size, so that a byte too many is seen by the sanitizer. */
+static void test_console_line_json__fits_or_is_full_and_never_writes_beyond(void **state) {
+    (void)state;
+    const struct log_field fields[] = {LOG_TEXT("plain", "text"), LOG_INT("n", -123456),
+                                       LOG_TEXT("odd", "a\nb"), LOG_BOOL("yes", true)};
+    struct log_record record = {.wall_ns = manual.wall_ns,
+                                .level = LOG_LEVEL_INFO,
+                                .service = "broker",
+                                .action = "x",
+                                .message = "hello",
+                                .details = fields,
+                                .detail_count = ARRAY_SIZE(fields)};
+    char whole[512];
+    struct console_line line = {.at = whole, .end = whole + sizeof whole};
+    struct console_time time = {0};
+    console_line_json(&line, &time, &record);
+    size_t size = (size_t)(line.at - whole);
+    assert_false(line.full);
+    for (size_t room = 0; room <= size; room++) {
+        char *text = malloc(room + !room);
+        line = (struct console_line){.at = text, .end = text + room};
+        console_line_json(&line, &time, &record);
+        assert_int_equal(line.full, room < size);
+        if (room == size) {
+            assert_memory_equal(text, whole, size);
+        }
+        free(text);
+    }
+}
+
 static void test_console_line_pretty__is_aligned_and_escapes_the_terminal(void **state) {
     (void)state;
     char text[512];
@@ -143,6 +189,9 @@ int main(void) {
         cmocka_unit_test_setup(test_log_write__lifts_user_id_from_any_place, setup),
         cmocka_unit_test_setup(test_log_emit__below_the_level_evaluates_nothing, setup),
         cmocka_unit_test_setup(test_log_write__makes_any_bytes_valid, setup),
+        cmocka_unit_test_setup(test_log_write__integers_of_every_length, setup),
+        cmocka_unit_test_setup(test_console_line_json__fits_or_is_full_and_never_writes_beyond,
+                               setup),
         cmocka_unit_test_setup(test_console_line_pretty__is_aligned_and_escapes_the_terminal,
                                setup),
         cmocka_unit_test_setup(test_log_flush__waits_for_every_sink_once, setup),
