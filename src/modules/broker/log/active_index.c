@@ -302,6 +302,21 @@ static bool batch_holds(struct disk_file *log, uint64_t position, uint64_t end) 
     return holds;
 }
 
+/*
+ * Whether the next batch goes on where @batch ends: no checksum covers a base offset, so beside rot
+ * one is believed only then, or where more rot follows. An entry less costs little.
+ */
+static bool goes_on(struct disk_file *log, const struct record_batch *batch, uint64_t position,
+                    uint64_t end) {
+    uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch next;
+    size_t got = 0;
+    position += batch->total_bytes;
+    return disk_pread(log, bytes, sizeof bytes, position, &got) || got < sizeof bytes ||
+           segment_header(bytes, position, end, &next) ||
+           next.base_offset == batch->base_offset + batch->last_offset_delta + 1;
+}
+
 /* Behind rot: the next byte where a batch begins whose offset and CRC are believable. */
 static uint64_t find_next_batch(const struct active_index *index, struct disk_file *log,
                                 uint64_t position, int64_t least_offset, uint64_t end) {
@@ -317,7 +332,7 @@ static uint64_t find_next_batch(const struct active_index *index, struct disk_fi
             if (window[i + 16] == 2 && segment_header(window + i, position + i, end, &batch) == 0 &&
                 batch.base_offset >= least_offset &&
                 batch.base_offset - index->id.base_offset <= INT32_MAX &&
-                batch_holds(log, position + i, end)) {
+                batch_holds(log, position + i, end) && goes_on(log, &batch, position + i, end)) {
                 free(window);
                 return position + i;
             }

@@ -91,6 +91,27 @@ static bool holds_batch(struct read_job *job, uint64_t position, const uint8_t *
 }
 
 /*
+ * Whether what follows @batch agrees with its base offset, which no checksum covers: beside rot it
+ * is believed only then, or where more rot follows. Offsets have gaps where compaction has been.
+ */
+static bool is_followed(struct read_job *job, const struct record_batch *batch, uint64_t position) {
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch next;
+    size_t got = 0;
+    int64_t end = batch->base_offset + batch->last_offset_delta + 1;
+    position += batch->total_bytes;
+    int64_t next_base = job->next_base;
+    if (position < job->end) {
+        if (disk_pread(job->file, header, sizeof header, position, &got) || got < sizeof header ||
+            segment_header(header, position, job->end, &next)) {
+            return true;
+        }
+        next_base = next.base_offset;
+    }
+    return job->gaps ? next_base >= end : next_base == end;
+}
+
+/*
  * Steps over rot at @cursor: to the next whole batch that begins at or behind cursor->offset.
  * Return: 0; BROKER_E_CORRUPT when there is none, or when it lies behind the offset that is wanted.
  */
@@ -110,7 +131,7 @@ static int step_over(struct read_job *job, struct segment_cursor *cursor) {
         for (; i <= last; i++) {
             struct record_batch batch;
             if (chunk[i + 16] == 2 && holds_batch(job, at + i, chunk + i, &batch) &&
-                batch.base_offset >= cursor->offset) {
+                batch.base_offset >= cursor->offset && is_followed(job, &batch, at + i)) {
                 bool behind = batch.base_offset > job->offset;
                 *cursor = (struct segment_cursor){at + i, batch.base_offset};
                 free(chunk);

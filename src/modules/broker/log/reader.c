@@ -321,6 +321,7 @@ static int read_gate(struct topic_log *log, struct partition_read *read, struct 
     job->max_bytes = read->max_bytes;
     job->min_one_batch = read->min_one_batch;
     job->look_ahead = !read->memory_only;
+    job->gaps = topic_config_compacts(log, &partition->topic->public);
     job->topic = partition->topic;
     job->view = view;
     job->file = view->file;

@@ -338,6 +338,23 @@ static bool proven_durable(struct recovery *recovery, const struct found_frame *
     return false;
 }
 
+/*
+ * The batch is proven by its checksum, the entry of a bad frame by nothing: where the batch goes on
+ * at the log end, its place follows from the state.
+ */
+static void place_entry(const struct log_partition *partition, struct frame_entry *entry) {
+    bool goes_on = partition->writer_base >= 0 && entry->segment_base == partition->writer_base;
+    bool rolls = entry->segment_base == entry->base_offset;
+    if (entry->base_offset != partition->public.log_end_offset) {
+        return;
+    }
+    if (!goes_on && !rolls) {
+        goes_on = partition->writer_base >= 0 && entry->position == partition->writer_position;
+    }
+    entry->segment_base = goes_on ? partition->writer_base : entry->base_offset;
+    entry->position = goes_on ? partition->writer_position : 0;
+}
+
 /* What a bad frame that was durable still gives: from itself, then from the segments. */
 static int salvage(struct recovery *recovery, const struct found_frame *frame) {
     uint64_t got = 0;
@@ -371,6 +388,7 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         }
         if (inside && batch_holds(&item, body + entry.body_offset, entry.bytes)) {
             item.data = body + entry.body_offset;
+            place_entry(partition, &item.entry);
             if (entry.topic == 0) {
                 (void)registry_apply(recovery->log, span_of(item.data, entry.bytes),
                                      frame->header.sequence);
