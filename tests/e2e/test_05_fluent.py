@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 
-from support.peers.late_forward import LateForward
+import pytest
+from support.peers.hand_forward import LateForward, PickyForward
 from support.server import wait_for
 
 
@@ -108,5 +109,39 @@ def test_late_ack__the_chunk_comes_again_under_its_id_and_then_never(make_eventb
     assert users == [1, 2]
     metrics = server.user_service("GET", "/metrics").raw.decode()
     assert re.search(r"^eventbox_fluent_ack_timeouts_total [1-9]", metrics, re.M)
+    server.close()
+    peer.close()
+
+
+@pytest.mark.parametrize("silently, reason", [(False, "closed"), (True, "passed_over")], ids=["closes", "says nothing"])
+def test_refused_record__goes_alone_and_is_counted(make_eventbox, silently, reason):
+    peer = PickyForward(lambda r: r["action"] == "user_created" and r.get("user_id") == 3, silently)
+    args = [f"--fluent.port={peer.port}", "--fluent.flush_ms=1s", "--fluent.ack_timeout_ms=2s"]
+    server = make_eventbox(args=args).start()
+    for i in range(6):
+        server.register(f"picky{i}")
+
+    def taken():
+        return sorted(r["user_id"] for r in list(peer.taken) if r["action"] == "user_created")
+
+    wait_for(lambda: taken() == [1, 2, 4, 5, 6], 60, "the neighbours, each once")
+
+    def metric(name):
+        text = server.user_service("GET", "/metrics").raw.decode()
+        return int(re.search(rf"^{re.escape(name)} (\d+)$", text, re.M)[1])
+
+    wait_for(lambda: metric(f'eventbox_fluent_refused_total{{reason="{reason}"}}') == 1, 60, "the metric")
+    assert metric("eventbox_fluent_overflowed_total") == 0
+    assert metric('eventbox_fluent_dropped_total{level="info"}') == 1
+    (line,) = [x for x in server.log_lines() if x["action"] == "log_refused"]
+    assert line["details"] == {
+        "of": "user-service",
+        "refused_action": "user_created",
+        "refused_level": "INFO",
+        "reason": reason,
+    }
+    server.register("after")
+    wait_for(lambda: taken() == [1, 2, 4, 5, 6, 7], 60, "lines after it")
+    wait_for(lambda: [r for r in list(peer.taken) if r["action"] == "log_dropped"], 60, "the line that counts it")
     server.close()
     peer.close()

@@ -60,4 +60,7 @@ LOG_EVENT(LOG_BROKER_GROUP,        LOG_LEVEL_INFO,  "group_rebalanced",    "cons
 LOG_EVENT(LOG_FLUENT_DROPPED,      LOG_LEVEL_WARN,  "log_dropped",         "log lines were dropped")
 LOG_EVENT(LOG_FLUENT_CONNECTED,    LOG_LEVEL_INFO,  "forward_connected",   "log lines go to the forward server")
 LOG_EVENT(LOG_FLUENT_UNREACHABLE,  LOG_LEVEL_INFO,  "forward_unreachable", "no forward server answers; log lines wait in memory and the oldest go first")
+LOG_EVENT(LOG_FLUENT_REFUSED,      LOG_LEVEL_WARN,  "log_refused",         "the forward server refuses a log line; it is given up")
+LOG_EVENT(LOG_FLUENT_REFUSED_MORE, LOG_LEVEL_WARN,  "log_refused_more",    "more log lines that the forward server refuses")
+LOG_EVENT(LOG_FLUENT_PROBE,        LOG_LEVEL_INFO,  "forward_probe",       "a line that asks whether the server takes anything, because it refused others")
 /* clang-format on */

@@ -1,5 +1,6 @@
 #include "buffer.h"
 
+#include <assert.h>
 #include <eventbox/base/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +9,14 @@
 enum {
     CHUNK_FIRST_BYTES = 64 * 1024, /* quiet services need no more; then four times as much */
     CHUNK_ROOM = ENCODE_HEADER_BYTES_MAX,
+    PROBE_BYTES_MAX = 2048,
 };
 
 void fluent_buffer_init(struct fluent_buffer *buffer, struct random *random, size_t bytes_max,
                         size_t chunk_bytes) {
     *buffer = (struct fluent_buffer){
         .random = random,
-        .bytes_max = bytes_max,
+        .bytes_max = bytes_max - PROBE_BYTES_MAX,
         .chunk_bytes = chunk_bytes,
     };
     encoder_init(&buffer->encoder);
@@ -63,11 +65,17 @@ void fluent_buffer_release(struct fluent_buffer *buffer, struct fluent_chunk *ch
     free_chunk(buffer, chunk);
 }
 
-void fluent_buffer_drop(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
+void fluent_buffer_lost(struct fluent_buffer *buffer, enum log_level level) {
+    buffer->dropped_by_level[level]++;
+    buffer->dropped++;
+}
+
+static void drop(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
     for (size_t i = 0; i < FLUENT_LEVELS; i++) {
         buffer->dropped_by_level[i] += chunk->events_by_level[i];
     }
     buffer->dropped += chunk->events;
+    buffer->overflowed += chunk->events;
     free_chunk(buffer, chunk);
 }
 
@@ -94,6 +102,10 @@ void fluent_buffer_put_back(struct fluent_buffer *buffer, struct fluent_chunk *c
     list_push_front(&buffer->queue, &chunk->link);
 }
 
+void fluent_buffer_put_last(struct fluent_buffer *buffer, struct fluent_chunk *chunk) {
+    list_push_back(&buffer->queue, &chunk->link);
+}
+
 bool fluent_buffer_empty(const struct fluent_buffer *buffer) {
     for (size_t i = 0; i < buffer->tag_count; i++) {
         if (buffer->open[i].chunk) {
@@ -105,17 +117,29 @@ bool fluent_buffer_empty(const struct fluent_buffer *buffer) {
 
 /* ---- sealing ---- */
 
-static void seal(struct fluent_buffer *buffer, struct fluent_open_chunk *open) {
-    struct fluent_chunk *chunk = open->chunk;
-    uint8_t random[16], header[ENCODE_HEADER_BYTES_MAX];
-    size_t size = encode_header(open->tag, (uint32_t)(chunk->end - CHUNK_ROOM), header);
+void fluent_chunk_new_id(struct fluent_chunk *chunk, struct random *random) {
+    uint8_t bytes[16];
+    random_fill(random, bytes, sizeof bytes);
+    base64_encode(bytes, sizeof bytes, chunk->id);
+}
 
-    random_fill(buffer->random, random, sizeof random);
-    base64_encode(random, sizeof random, chunk->id);
+/* What stands in front of the entries and behind them. */
+static void enclose(struct fluent_buffer *buffer, struct fluent_chunk *chunk, const char *tag) {
+    uint8_t header[ENCODE_HEADER_BYTES_MAX];
+    size_t size = encode_header(tag, (uint32_t)(chunk->end - CHUNK_ROOM), header);
+
+    snprintf(chunk->tag, sizeof chunk->tag, "%s", tag);
+    fluent_chunk_new_id(chunk, buffer->random);
+    chunk->entries_start = CHUNK_ROOM;
+    chunk->entries_end = chunk->end;
     chunk->start = CHUNK_ROOM - size;
     memcpy(chunk->buf->data + chunk->start, header, size);
     chunk->end += encode_trailer(chunk->id, chunk->events, chunk->buf->data + chunk->end);
-    list_push_back(&buffer->queue, &chunk->link);
+}
+
+static void seal(struct fluent_buffer *buffer, struct fluent_open_chunk *open) {
+    enclose(buffer, open->chunk, open->tag);
+    list_push_back(&buffer->queue, &open->chunk->link);
     open->chunk = NULL;
 }
 
@@ -141,7 +165,7 @@ static bool make_room(struct fluent_buffer *buffer, size_t size) {
         if (!oldest) {
             return false;
         }
-        fluent_buffer_drop(buffer, oldest);
+        drop(buffer, oldest);
     }
     return true;
 }
@@ -155,16 +179,9 @@ static bool has_memory(struct fluent_buffer *buffer, size_t capacity) {
     return (buffer->spare && buffer->spare->capacity == capacity) || make_room(buffer, capacity);
 }
 
-static struct fluent_chunk *new_chunk(struct fluent_buffer *buffer, size_t size, bool busy) {
-    size_t capacity = MAX((size_t)CHUNK_FIRST_BYTES, CHUNK_ROOM + size + ENCODE_TRAILER_BYTES_MAX);
-    struct fluent_chunk *chunk;
-    if (busy) {
-        capacity = MAX(capacity, capacity_max(buffer));
-    }
-    if (!has_memory(buffer, capacity)) {
-        return NULL;
-    }
-    chunk = calloc(1, sizeof *chunk);
+/* @capacity bytes, for which there is room. */
+static struct fluent_chunk *chunk_of(struct fluent_buffer *buffer, size_t capacity) {
+    struct fluent_chunk *chunk = calloc(1, sizeof *chunk);
     if (chunk) {
         chunk->buf = take_memory(buffer, capacity);
     }
@@ -174,6 +191,14 @@ static struct fluent_chunk *new_chunk(struct fluent_buffer *buffer, size_t size,
     }
     chunk->start = chunk->end = CHUNK_ROOM;
     return chunk;
+}
+
+static struct fluent_chunk *new_chunk(struct fluent_buffer *buffer, size_t size, bool busy) {
+    size_t capacity = MAX((size_t)CHUNK_FIRST_BYTES, CHUNK_ROOM + size + ENCODE_TRAILER_BYTES_MAX);
+    if (busy) {
+        capacity = MAX(capacity, capacity_max(buffer));
+    }
+    return has_memory(buffer, capacity) ? chunk_of(buffer, capacity) : NULL;
 }
 
 static bool grow(struct fluent_buffer *buffer, struct fluent_chunk *chunk, size_t size) {
@@ -235,8 +260,8 @@ bool fluent_buffer_add(struct fluent_buffer *buffer, const struct log_record *re
         chunk = open->chunk = new_chunk(buffer, size, open->busy);
     }
     if (!chunk) {
-        buffer->dropped_by_level[record->level]++;
-        buffer->dropped++;
+        fluent_buffer_lost(buffer, record->level);
+        buffer->overflowed++;
         return sealed;
     }
     chunk->end +=
@@ -248,4 +273,20 @@ bool fluent_buffer_add(struct fluent_buffer *buffer, const struct log_record *re
         open->busy = sealed = true;
     }
     return sealed;
+}
+
+struct fluent_chunk *fluent_buffer_new_probe(struct fluent_buffer *buffer,
+                                             const struct log_record *record) {
+    size_t text_limit = 0, size = encode_bound(record, &text_limit);
+    size_t capacity = CHUNK_ROOM + size + ENCODE_TRAILER_BYTES_MAX;
+    assert(capacity <= PROBE_BYTES_MAX);
+    struct fluent_chunk *chunk = chunk_of(buffer, capacity);
+    if (chunk) {
+        chunk->kind = FLUENT_CHUNK_PROBE;
+        chunk->end +=
+            encode_record(&buffer->encoder, record, text_limit, chunk->buf->data + chunk->end);
+        chunk->events = 1;
+        enclose(buffer, chunk, record->service);
+    }
+    return chunk;
 }

@@ -10,7 +10,8 @@
  *            ^ start                                                     ^ end
  *
  * When a new chunk would pass the bound, the oldest sealed one that is not on a connection goes,
- * and its events are counted by level. When there is none, the new event goes.
+ * and its events are counted by level. When there is none, the new event goes. The bound keeps
+ * PROBE_BYTES_MAX for the one probe that may be under way.
  */
 #pragma once
 
@@ -22,15 +23,27 @@
 
 enum { FLUENT_LEVELS = LOG_LEVEL_FATAL + 1, FLUENT_TAGS_MAX = 8 };
 
+enum fluent_chunk_kind {
+    FLUENT_CHUNK_LINES, /* the rule */
+    FLUENT_CHUNK_PROBE, /* one harmless line, to learn whether the server takes anything */
+    FLUENT_CHUNK_PART,  /* some of the lines of a chunk on trial: trial.h */
+};
+
 struct fluent_chunk {
     struct list link; /* of the queue or of the client's window */
+    enum fluent_chunk_kind kind;
     struct buf *buf;
     size_t start, end;
+    size_t entries_start, entries_end; /* lines that are not done with */
+    char tag[ENCODE_TAG_BYTES_MAX + 1];
     uint32_t events;
     uint32_t events_by_level[FLUENT_LEVELS];
     char id[ENCODE_ID_SIZE];
     int64_t sent_ns;
-    unsigned sends, refusals;
+    unsigned sends;
+    unsigned refusals; /* how often the server did not take it; see client.c */
+    bool silent;       /* ... and said nothing */
+    bool cut;          /* some of its lines are done with */
 };
 
 struct fluent_open_chunk {
@@ -50,7 +63,8 @@ struct fluent_buffer {
     struct buf *spare; /* memory of a full chunk, kept for the next: no page is touched anew */
     size_t bytes;      /* capacity of all chunks, those in the window and the spare too */
     uint64_t dropped_by_level[FLUENT_LEVELS];
-    uint64_t dropped; /* sum */
+    uint64_t dropped;    /* sum */
+    uint64_t overflowed; /* of these, for want of room */
 };
 
 void fluent_buffer_init(struct fluent_buffer *buffer, struct random *random, size_t bytes_max,
@@ -66,10 +80,19 @@ bool fluent_buffer_empty(const struct fluent_buffer *buffer); /* no event, open 
 struct fluent_chunk *fluent_buffer_take(struct fluent_buffer *buffer);
 /** fluent_buffer_put_back() - to the front of the queue */
 void fluent_buffer_put_back(struct fluent_buffer *buffer, struct fluent_chunk *chunk);
+/** fluent_buffer_put_last() - to the end of the queue */
+void fluent_buffer_put_last(struct fluent_buffer *buffer, struct fluent_chunk *chunk);
 /** fluent_buffer_release() - a chunk that was taken and is done with */
 void fluent_buffer_release(struct fluent_buffer *buffer, struct fluent_chunk *chunk);
-/** fluent_buffer_drop() - the same, its events counted as dropped */
-void fluent_buffer_drop(struct fluent_buffer *buffer, struct fluent_chunk *chunk);
+/** fluent_buffer_lost() - one event of a chunk is given up: counted as dropped */
+void fluent_buffer_lost(struct fluent_buffer *buffer, enum log_level level);
+/** fluent_buffer_new_probe() - a chunk of its own of @record, as if it had been taken; NULL without
+ * memory. At most one is alive */
+struct fluent_chunk *fluent_buffer_new_probe(struct fluent_buffer *buffer,
+                                             const struct log_record *record);
+
+/** fluent_chunk_new_id() - 128 random bits; a repeat of the same lines keeps it */
+void fluent_chunk_new_id(struct fluent_chunk *chunk, struct random *random);
 
 static inline size_t fluent_chunk_bytes(const struct fluent_chunk *chunk) {
     return chunk->end - chunk->start;

@@ -9,12 +9,21 @@
  * Window: at most 8 chunks or 8 MB are on the connection without an ack. Acks are matched by id,
  * never by position. Servers acknowledge in order, so an ack of a later chunk says that the earlier
  * ones were refused (Fluentd does so with chunks above its chunk_size_limit); a map without `ack`
- * refuses the oldest. A refused chunk is sent again, and given up after three refusals.
+ * refuses the oldest.
  *
  * An ack that does not come in time, an answer that is none, and the end of the connection are the
  * same to us: everything in the window goes back to the front of the queue, in order, and is sent
  * again on the next connection under the same ids, by which a server can tell duplicates. Nothing
- * is lost by a server that restarts; a chunk may arrive twice.
+ * is lost by a server that restarts; a chunk may arrive twice. The oldest chunk is held to have
+ * been refused, which is wrong when the server is ill, but does no harm:
+ *
+ * A chunk refused three times in whatever way, or passed over once, goes on trial (trial.h), alone
+ * on the connection.
+ * Each part is sent only to a server that has just taken something else: a probe, one harmless line
+ * of ours, unless an ack came before. A probe that is refused says that the server is ill, and the
+ * connection is made anew after the back-off; nothing is given up meanwhile. So a line is lost only
+ * when, three times, the server took another and then refused this one. After each line that is
+ * lost the chunk goes to the end of the queue, so that others have their turn.
  *
  * A quiet service's chunk is sealed after flush_ms only when the window has room: while the server
  * is away, lines gather in few large chunks, not in many small ones.
@@ -26,7 +35,6 @@
 
 enum {
     WINDOW_CHUNKS = 8,
-    REFUSALS_MAX = 3,
     BACKOFF_FIRST_MS = 200,
     BACKOFF_LAST_MS = 30000,
 };
@@ -35,7 +43,7 @@ static const size_t WINDOW_BYTES = 8000000;
 /* ---- draining ---- */
 
 static bool is_drained(const struct fluent_client *client) {
-    return client->window_count == 0 && fluent_buffer_empty(client->buffer);
+    return client->window_count == 0 && !client->trial.chunk && fluent_buffer_empty(client->buffer);
 }
 
 static void on_drained_task(struct loop_task *task) {
@@ -81,43 +89,110 @@ static void empty_window(struct fluent_client *client) {
     while (!list_empty(&client->window)) {
         struct fluent_chunk *last = list_entry(client->window.prev, struct fluent_chunk, link);
         leave_window(client, last);
-        fluent_buffer_put_back(client->buffer, last);
+        if (last->kind == FLUENT_CHUNK_LINES) {
+            fluent_buffer_put_back(client->buffer, last);
+        } else if (last->kind == FLUENT_CHUNK_PROBE) {
+            fluent_buffer_release(client->buffer, last);
+        }
     }
     timer_stop(&client->ack_timer);
 }
 
-static void send_chunk(struct fluent_client *client, struct fluent_chunk *chunk) {
-    size_t size = fluent_chunk_bytes(chunk);
+static void enter_window(struct fluent_client *client, struct fluent_chunk *chunk) {
     client->stats.chunks_sent++;
     client->stats.chunks_resent += chunk->sends++ > 0;
     chunk->sent_ns = loop_now_ns(client->config.loop);
     list_push_back(&client->window, &chunk->link);
     client->window_count++;
-    client->window_bytes += size;
+    client->window_bytes += fluent_chunk_bytes(chunk);
+}
+
+static void send_chunk(struct fluent_client *client, struct fluent_chunk *chunk) {
+    enter_window(client, chunk);
     buf_ref(chunk->buf);
-    conn_write(client->conn, slice_of(chunk->buf, chunk->start, size));
+    conn_write(client->conn, slice_of(chunk->buf, chunk->start, fluent_chunk_bytes(chunk)));
+}
+
+static void send_part(struct fluent_client *client, struct fluent_chunk *part, const char *tag) {
+    uint8_t header[ENCODE_HEADER_BYTES_MAX], trailer[ENCODE_TRAILER_BYTES_MAX];
+    size_t size = fluent_chunk_bytes(part);
+    enter_window(client, part);
+    conn_write_copy(client->conn, header, encode_header(tag, (uint32_t)size, header));
+    buf_ref(part->buf);
+    conn_write(client->conn, slice_of(part->buf, part->start, size));
+    conn_write_copy(client->conn, trailer, encode_trailer(part->id, part->events, trailer));
+}
+
+static void send_probe(struct fluent_client *client) {
+    const struct log_event_row *row = log_event_row_get(LOG_FLUENT_PROBE);
+    const struct log_field details[] = {LOG_INT("lines", client->trial.part.events)};
+    struct log_record record = {
+        .wall_ns = clock_wall_ns(client->config.clock),
+        .level = row->level,
+        .service = "eventbox",
+        .action = row->action,
+        .message = row->message,
+        .details = details,
+        .detail_count = ARRAY_SIZE(details),
+    };
+    struct fluent_chunk *probe = fluent_buffer_new_probe(client->buffer, &record);
+    if (probe) {
+        client->stats.probes_sent++;
+        send_chunk(client, probe);
+    }
+}
+
+/* The window is empty. */
+static void go_on_with_trial(struct fluent_client *client) {
+    if (!client->well) {
+        send_probe(client);
+        return;
+    }
+    client->well = false;
+    send_part(client, &client->trial.part, client->trial.chunk->tag);
+    if (client->trial.chunk->silent) {
+        send_probe(client); /* its ack tells at once that the part was passed over */
+    }
+}
+
+static struct fluent_chunk *next_chunk(struct fluent_client *client) {
+    struct fluent_chunk *chunk = fluent_buffer_take(client->buffer);
+    if (!chunk && (client->flush_due || client->draining)) {
+        client->flush_due = false;
+        fluent_buffer_seal(client->buffer);
+        chunk = fluent_buffer_take(client->buffer);
+    }
+    return chunk;
+}
+
+static void fill_window(struct fluent_client *client) {
+    while (!client->trial.chunk && client->window_count < WINDOW_CHUNKS) {
+        struct fluent_chunk *chunk = next_chunk(client);
+        if (!chunk) {
+            return;
+        }
+        bool suspect = chunk->refusals >= REFUSALS_MAX;
+        if (client->window_count > 0 &&
+            (suspect || client->window_bytes + fluent_chunk_bytes(chunk) > WINDOW_BYTES)) {
+            fluent_buffer_put_back(client->buffer, chunk);
+            return;
+        }
+        if (suspect) {
+            fluent_trial_begin(&client->trial, chunk);
+        } else {
+            send_chunk(client, chunk);
+        }
+    }
 }
 
 static void pump(struct loop_task *task) {
     struct fluent_client *client = container_of(task, struct fluent_client, pump_task);
 
-    while (client->state == FLUENT_CONNECTED && !client->closing &&
-           client->window_count < WINDOW_CHUNKS) {
-        struct fluent_chunk *chunk = fluent_buffer_take(client->buffer);
-        if (!chunk && (client->flush_due || client->draining)) {
-            client->flush_due = false;
-            fluent_buffer_seal(client->buffer);
-            chunk = fluent_buffer_take(client->buffer);
+    if (client->state == FLUENT_CONNECTED && !client->closing) {
+        fill_window(client);
+        if (client->trial.chunk && client->window_count == 0) {
+            go_on_with_trial(client);
         }
-        if (!chunk) {
-            break;
-        }
-        if (client->window_count > 0 &&
-            client->window_bytes + fluent_chunk_bytes(chunk) > WINDOW_BYTES) {
-            fluent_buffer_put_back(client->buffer, chunk);
-            break;
-        }
-        send_chunk(client, chunk);
     }
     if (!timer_running(&client->ack_timer)) {
         arm_ack_timer(client);
@@ -134,14 +209,59 @@ static void schedule_pump(struct fluent_client *client) {
 
 /* ---- answers ---- */
 
-static void refuse(struct fluent_client *client, struct fluent_chunk *chunk, struct list *again) {
-    leave_window(client, chunk);
-    client->stats.chunks_refused++;
-    if (++chunk->refusals >= REFUSALS_MAX) {
-        client->stats.events_refused += chunk->events;
-        fluent_buffer_drop(client->buffer, chunk);
+static void close_conn(struct fluent_client *client, enum fluent_refusal end) {
+    if (client->conn && !client->closing) {
+        client->closing = true;
+        client->end = end;
+        conn_close(client->conn);
+    }
+}
+
+/* The trial's chunk is done with, or lines of it wait for another trial behind everybody else. */
+static void end_trial(struct fluent_client *client) {
+    bool over = fluent_trial_is_over(&client->trial);
+    struct fluent_chunk *chunk = fluent_trial_take_chunk(&client->trial);
+    if (over) {
+        fluent_buffer_release(client->buffer, chunk);
     } else {
+        fluent_buffer_put_last(client->buffer, chunk);
+    }
+}
+
+static void refuse_part(struct fluent_client *client, enum fluent_refusal refusal) {
+    struct fluent_entry line;
+    client->trial.chunk->silent |= refusal == FLUENT_REFUSED_NO_ACK;
+    if (!fluent_trial_refused(&client->trial, &line)) {
+        return;
+    }
+    client->stats.events_refused[refusal]++;
+    fluent_buffer_lost(client->buffer, line.level);
+    if (client->config.on_refused) {
+        client->config.on_refused(client->config.userdata, &line, refusal);
+    }
+    end_trial(client);
+}
+
+/* A chunk of lines goes to @again. */
+static void refuse(struct fluent_client *client, struct fluent_chunk *chunk,
+                   enum fluent_refusal refusal, struct list *again) {
+    leave_window(client, chunk);
+    client->stats.chunks_refused += chunk->kind != FLUENT_CHUNK_PROBE;
+    switch (chunk->kind) {
+    case FLUENT_CHUNK_LINES:
+        /* Passed over, it would be so again, and without another behind it nobody would tell. */
+        chunk->refusals =
+            refusal == FLUENT_REFUSED_PASSED_OVER ? REFUSALS_MAX : chunk->refusals + 1;
+        chunk->silent |= refusal == FLUENT_REFUSED_PASSED_OVER || refusal == FLUENT_REFUSED_NO_ACK;
         list_push_back(again, &chunk->link);
+        return;
+    case FLUENT_CHUNK_PART:
+        refuse_part(client, refusal);
+        return;
+    case FLUENT_CHUNK_PROBE: /* the server is ill: back off */
+        fluent_buffer_release(client->buffer, chunk);
+        close_conn(client, FLUENT_REFUSED_CLOSED);
+        return;
     }
 }
 
@@ -166,10 +286,22 @@ static struct fluent_chunk *find_in_window(struct fluent_client *client, struct 
 static void accept(struct fluent_client *client, struct fluent_chunk *chunk) {
     int64_t duration_ns = loop_now_ns(client->config.loop) - chunk->sent_ns;
     leave_window(client, chunk);
+    client->failures = 0;
+    client->well = true;
+    if (chunk->kind == FLUENT_CHUNK_PROBE) {
+        fluent_buffer_release(client->buffer, chunk);
+        return;
+    }
     client->stats.chunks_acked++;
     client->stats.events_acked += chunk->events;
-    client->failures = 0;
-    fluent_buffer_release(client->buffer, chunk);
+    if (chunk->kind == FLUENT_CHUNK_LINES) {
+        fluent_buffer_release(client->buffer, chunk);
+    } else {
+        fluent_trial_accepted(&client->trial);
+        if (fluent_trial_is_over(&client->trial)) {
+            end_trial(client);
+        }
+    }
     if (client->config.on_acked) {
         client->config.on_acked(client->config.userdata, duration_ns);
     }
@@ -191,7 +323,8 @@ static int on_answer(void *userdata, struct span ack) {
             accept(client, oldest);
             break;
         }
-        refuse(client, oldest, &again);
+        refuse(client, oldest, acked ? FLUENT_REFUSED_PASSED_OVER : FLUENT_REFUSED_NEGATIVE,
+               &again);
         if (!acked) {
             break;
         }
@@ -203,13 +336,6 @@ static int on_answer(void *userdata, struct span ack) {
 }
 
 /* ---- the connection ---- */
-
-static void close_conn(struct fluent_client *client) {
-    if (client->conn && !client->closing) {
-        client->closing = true;
-        conn_close(client->conn);
-    }
-}
 
 static void *on_space(struct conn *conn, size_t *ret_size) {
     struct fluent_client *client = conn_userdata(conn);
@@ -223,7 +349,7 @@ static int on_bytes(struct conn *conn, size_t size) {
 
     if (ack_reader_feed(&client->reader, bytes, size, on_answer, client) != 0) {
         client->stats.protocol_errors++;
-        close_conn(client);
+        close_conn(client, FLUENT_REFUSED_NONSENSE);
     }
     return 0;
 }
@@ -232,6 +358,8 @@ static void on_connect(struct conn *conn) {
     struct fluent_client *client = conn_userdata(conn);
     client->state = FLUENT_CONNECTED;
     client->stats.connects++;
+    client->end = FLUENT_REFUSED_CLOSED;
+    client->well = false;
     ack_reader_init(&client->reader);
     schedule_pump(client);
     if (client->config.on_connected) {
@@ -251,14 +379,32 @@ static void wait_and_retry(struct fluent_client *client) {
     timer_start_ms(&client->retry_timer, delay_ms);
 }
 
+/* What is not acknowledged goes back; @blame: its oldest was refused by the connection's end. */
+static void take_back_window(struct fluent_client *client, bool blame) {
+    struct list again = LIST_INIT(again);
+    if (blame && !list_empty(&client->window)) {
+        struct fluent_chunk *oldest = list_entry(client->window.next, struct fluent_chunk, link);
+        refuse(client, oldest, client->end, &again);
+    }
+    empty_window(client);
+    send_again(client, &again);
+}
+
+static void give_up_trial(struct fluent_client *client) {
+    if (client->trial.chunk) {
+        fluent_buffer_put_back(client->buffer, fluent_trial_take_chunk(&client->trial));
+    }
+}
+
 static void on_close(struct conn *conn, int reason) {
     struct fluent_client *client = conn_userdata(conn);
     bool was_connected = client->state == FLUENT_CONNECTED;
 
     client->conn = NULL;
     client->closing = false;
-    empty_window(client);
+    take_back_window(client, was_connected);
     if (client->state == FLUENT_IDLE) {
+        give_up_trial(client);
         client->stopped(client->stopped_userdata);
         return;
     }
@@ -307,7 +453,7 @@ static void on_retry(struct timer *timer) {
 static void on_ack_timeout(struct timer *timer) {
     struct fluent_client *client = container_of(timer, struct fluent_client, ack_timer);
     client->stats.ack_timeouts++;
-    close_conn(client);
+    close_conn(client, FLUENT_REFUSED_NO_ACK);
 }
 
 static void on_flush_due(struct timer *timer) {
@@ -321,6 +467,7 @@ static void on_flush_due(struct timer *timer) {
 void fluent_client_init(struct fluent_client *client, struct fluent_buffer *buffer,
                         const struct fluent_client_config *config) {
     *client = (struct fluent_client){.config = *config, .buffer = buffer};
+    client->trial.random = config->random;
     list_init(&client->window);
     timer_init(&client->retry_timer, config->loop, on_retry);
     timer_init(&client->ack_timer, config->loop, on_ack_timeout);
@@ -373,8 +520,9 @@ void fluent_client_stop(struct fluent_client *client, void (*stopped)(void *user
     timer_stop(&client->flush_timer);
     end_drain(client);
     if (client->conn) {
-        close_conn(client); /* goes on in on_close() */
+        close_conn(client, FLUENT_REFUSED_CLOSED); /* goes on in on_close() */
     } else {
+        give_up_trial(client);
         stopped(userdata);
     }
 }

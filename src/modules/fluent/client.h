@@ -5,6 +5,7 @@
 
 #include "buffer.h"
 #include "reader.h"
+#include "trial.h"
 
 #include <eventbox/loop/conn.h>
 #include <eventbox/loop/timer.h>
@@ -13,6 +14,7 @@ enum fluent_client_state { FLUENT_IDLE, FLUENT_WAITING, FLUENT_CONNECTING, FLUEN
 
 struct fluent_client_config {
     struct loop *loop;
+    struct clock *clock; /* of the probe's time */
     struct random *random;
     const char *host;
     uint16_t port;
@@ -21,11 +23,15 @@ struct fluent_client_config {
     void (*on_disconnected)(void *userdata, int reason); /* also after a failed attempt */
     /* A chunk was acknowledged after @duration_ns; the buffer may have news about drops. */
     void (*on_acked)(void *userdata, int64_t duration_ns);
+    /* A line was given up; @line is borrowed. */
+    void (*on_refused)(void *userdata, const struct fluent_entry *line,
+                       enum fluent_refusal refusal);
     void *userdata;
 };
 
 struct fluent_client_stats {
-    uint64_t events_acked, events_refused;
+    uint64_t events_acked, events_refused[FLUENT_REFUSALS];
+    uint64_t probes_sent;
     uint64_t chunks_sent, chunks_resent, chunks_acked, chunks_refused, acks_unknown;
     uint64_t connects, connect_failures, protocol_errors, ack_timeouts;
 };
@@ -36,7 +42,10 @@ struct fluent_client {
     enum fluent_client_state state;
     struct conn *conn; /* until its on_close(), also while it closes */
     bool closing;
+    enum fluent_refusal end; /* what the end of the connection says, unless it is the server's */
     struct ack_reader reader;
+    struct fluent_trial trial;
+    bool well;          /* something was acknowledged on this connection, and nothing tried since */
     struct list window; /* chunks on the connection, in the order sent */
     unsigned window_count;
     size_t window_bytes;

@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include <eventbox/base/text.h>
+#include <eventbox/host/log_limit.h>
 #include <eventbox/host/module.h>
 #include <inttypes.h>
 
@@ -17,6 +18,7 @@ struct fluent {
     struct log_sink sink;
     struct fluent_buffer buffer;
     struct fluent_client client;
+    struct log_limit refusals; /* of the lines about them */
     bool running;
     bool muted;            /* our own diagnostics stay out of the pipeline they are about */
     bool told_unreachable; /* once until a connection stands again */
@@ -56,8 +58,10 @@ static const struct conf_row conf[] = {
 enum {
     M_EVENTS, /* FLUENT_LEVELS rows */
     M_DROPPED = M_EVENTS + FLUENT_LEVELS,
-    M_ACKED = M_DROPPED + FLUENT_LEVELS,
-    M_REFUSED,
+    M_OVERFLOWED = M_DROPPED + FLUENT_LEVELS,
+    M_REFUSED, /* FLUENT_REFUSALS rows */
+    M_ACKED = M_REFUSED + FLUENT_REFUSALS,
+    M_PROBES_SENT,
     M_CHUNKS_SENT,
     M_CHUNKS_RESENT,
     M_CHUNKS_ACKED,
@@ -81,12 +85,26 @@ enum {
         name, METRIC_COUNTER, "level=\"fatal\"", doc                                               \
     }
 
+#define REFUSAL_ROW(how)                                                                           \
+    {                                                                                              \
+        "eventbox_fluent_refused_total", METRIC_COUNTER, "reason=\"" how "\"",                     \
+            "log lines given up because the server refused them, by how it did so"                 \
+    }
+
 static const struct metric_row metrics[] = {
     LEVEL_ROWS("eventbox_fluent_events_total", "log lines taken, by level"),
     LEVEL_ROWS("eventbox_fluent_dropped_total",
                "log lines dropped because the buffer was full or the server refused them"),
+    {"eventbox_fluent_overflowed_total", METRIC_COUNTER, NULL,
+     "log lines dropped because the buffer was full"},
+    REFUSAL_ROW("closed"),
+    REFUSAL_ROW("no_ack"),
+    REFUSAL_ROW("negative"),
+    REFUSAL_ROW("passed_over"),
+    REFUSAL_ROW("nonsense"),
     {"eventbox_fluent_acked_total", METRIC_COUNTER, NULL, "log lines acknowledged"},
-    {"eventbox_fluent_refused_total", METRIC_COUNTER, NULL, "log lines given up after refusals"},
+    {"eventbox_fluent_probes_sent_total", METRIC_COUNTER, NULL,
+     "harmless lines sent to learn whether the server takes anything"},
     {"eventbox_fluent_chunks_sent_total", METRIC_COUNTER, NULL, "chunks sent, repeats included"},
     {"eventbox_fluent_chunks_resent_total", METRIC_COUNTER, NULL, "chunks sent again"},
     {"eventbox_fluent_chunks_acked_total", METRIC_COUNTER, NULL, "chunks acknowledged"},
@@ -190,6 +208,28 @@ static void on_acked(void *userdata, int64_t duration_ns) {
     report_drops(self);
 }
 
+static void on_refused(void *userdata, const struct fluent_entry *line,
+                       enum fluent_refusal refusal) {
+    struct fluent *self = userdata;
+    if (!log_limit_take(&self->refusals)) {
+        return;
+    }
+    self->muted = true; /* a server that chokes on a line may choke on its name */
+    log_emit(self->context.log, LOG_FLUENT_REFUSED, NULL, LOG_SPAN("of", line->service),
+             LOG_SPAN("refused_action", line->action),
+             LOG_TEXT("refused_level", log_level_name(line->level)),
+             LOG_TEXT("reason", fluent_refusal_names[refusal]));
+    self->muted = false;
+}
+
+static void tell_refusals(struct log_limit *limit, uint64_t untold, int64_t seconds) {
+    struct fluent *self = container_of(limit, struct fluent, refusals);
+    self->muted = true;
+    log_emit(self->context.log, LOG_FLUENT_REFUSED_MORE, NULL, LOG_INT("lines", (int64_t)untold),
+             LOG_INT("seconds", seconds));
+    self->muted = false;
+}
+
 /* ---- life ---- */
 
 static int check(const void *settings, const char **ret_message) {
@@ -214,6 +254,7 @@ static int init(void *state, const struct module_context *context, const char **
                        (size_t)self->chunk_bytes);
     struct fluent_client_config config = {
         .loop = context->loop,
+        .clock = context->clock,
         .random = context->random,
         .host = self->host,
         .port = (uint16_t)self->port,
@@ -223,9 +264,11 @@ static int init(void *state, const struct module_context *context, const char **
         .on_connected = on_connected,
         .on_disconnected = on_disconnected,
         .on_acked = on_acked,
+        .on_refused = on_refused,
         .userdata = self,
     };
     fluent_client_init(&self->client, &self->buffer, &config);
+    log_limit_init(&self->refusals, context->loop, tell_refusals);
     self->running = self->enabled; /* lines of the start are kept from here on */
     return 0;
 }
@@ -246,6 +289,7 @@ static void on_client_stopped(void *userdata) {
 static void on_drained(void *userdata) {
     struct fluent *self = userdata;
     self->running = false;
+    log_limit_stop(&self->refusals);
     fluent_client_stop(&self->client, on_client_stopped, self);
 }
 
@@ -277,7 +321,11 @@ static void collect(void *state) {
         metric_set(&m[M_DROPPED + i], (int64_t)self->buffer.dropped_by_level[i]);
     }
     metric_set(&m[M_ACKED], (int64_t)stats->events_acked);
-    metric_set(&m[M_REFUSED], (int64_t)stats->events_refused);
+    metric_set(&m[M_OVERFLOWED], (int64_t)self->buffer.overflowed);
+    for (size_t i = 0; i < FLUENT_REFUSALS; i++) {
+        metric_set(&m[M_REFUSED + i], (int64_t)stats->events_refused[i]);
+    }
+    metric_set(&m[M_PROBES_SENT], (int64_t)stats->probes_sent);
     metric_set(&m[M_CHUNKS_SENT], (int64_t)stats->chunks_sent);
     metric_set(&m[M_CHUNKS_RESENT], (int64_t)stats->chunks_resent);
     metric_set(&m[M_CHUNKS_ACKED], (int64_t)stats->chunks_acked);

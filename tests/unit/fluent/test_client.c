@@ -123,6 +123,7 @@ static int setup(void **state) {
     fluent_buffer_init(&buffer, random_system(), MIB(16), KIB(64));
     config = (struct fluent_client_config){
         .loop = loop,
+        .clock = clock_system(),
         .random = random_system(),
         .host = "127.0.0.1",
         .port = port,
@@ -236,7 +237,7 @@ static void test_fluent_client__an_ack_of_a_later_chunk_refuses_the_earlier(void
     WAIT(server_id_count == 3);
     server_ack(0);
     server_ack(2);              /* the middle one was refused */
-    WAIT(server_id_count == 4); /* and comes again, under its id */
+    WAIT(server_id_count == 5); /* and comes again, under its id; a probe is behind it */
     assert_string_equal(server_ids[3], server_ids[1]);
     assert_int_equal(client.stats.chunks_refused, 1);
     server_ack(3);
@@ -245,20 +246,192 @@ static void test_fluent_client__an_ack_of_a_later_chunk_refuses_the_earlier(void
     assert_int_equal(buffer.dropped, 0);
 }
 
-static void test_fluent_client__gives_a_chunk_up_after_three_refusals(void **state) {
-    fluent_client_start(&client);
-    add_chunk(1);
-    for (int i = 0; i < 3; i++) {
-        WAIT(server_id_count == i + 1);
-        assert_string_equal(server_ids[i], server_ids[0]);
-        assert_int_equal(write(server_fd, "\x80", 1), 1); /* a map without `ack` */
+/*
+ * A server that takes everything but chunks with a line of @poison in them. It answers one chunk
+ * after the other, as they come.
+ */
+enum verdict { CLOSES, SAYS_NO, PASSES_OVER };
+static int judged;
+static const char *poison;
+static int64_t taken[64]; /* user ids of the lines it took; 0: a probe */
+static int taken_count, refused_count;
+
+static size_t chunk_end[64]; /* where the id of each stands */
+
+static void find_chunk_end(int id) {
+    size_t from = id ? chunk_end[id - 1] : 0; /* repeats have the same id */
+    char *at = memmem(server_bytes + from, server_used - from, server_ids[id], ID_BYTES);
+    assert_non_null(at);
+    chunk_end[id] = (size_t)(at + ID_BYTES - server_bytes);
+}
+
+static void note_taken(size_t from, size_t to) {
+    static const char mark[] = "\xa7user_id";
+    const char *at = server_bytes + from;
+    bool any = false;
+    while ((at = memmem(at, (size_t)(server_bytes + to - at), mark, sizeof mark - 1))) {
+        at += sizeof mark - 1;
+        taken[taken_count++] = *at;
+        any = true;
     }
-    WAIT(client.stats.events_refused == 1);
-    assert_int_equal(buffer.dropped_by_level[LOG_LEVEL_INFO], 1);
-    add_chunk(2);
-    WAIT(server_id_count == 4);
-    server_ack(3);
-    WAIT(acked_count == 1);
+    if (!any) {
+        taken[taken_count++] = 0;
+    }
+}
+
+static void judge(enum verdict verdict) {
+    int id = judged++;
+    find_chunk_end(id);
+    size_t from = id ? chunk_end[id - 1] : 0;
+    if (!memmem(server_bytes + from, chunk_end[id] - from, poison, strlen(poison))) {
+        note_taken(from, chunk_end[id]);
+        server_ack(id);
+        return;
+    }
+    refused_count++;
+    if (verdict == CLOSES) {
+        server_close();
+        server_seen = server_used;
+        judged = server_id_count; /* what came behind it is lost with the connection */
+        for (int i = id + 1; i < judged; i++) {
+            chunk_end[i] = server_used;
+        }
+        chunk_end[judged - 1] = server_used;
+    } else if (verdict == SAYS_NO) {
+        assert_int_equal(write(server_fd, "\x80", 1), 1);
+    }
+}
+
+#define WAIT_JUDGING(verdict, condition)                                                           \
+    while (!(condition)) {                                                                         \
+        turn();                                                                                    \
+        while (judged < server_id_count) {                                                         \
+            judge(verdict);                                                                        \
+        }                                                                                          \
+    }
+
+static char lost_action[32];
+static enum fluent_refusal lost_how;
+static int lost_count;
+
+static void on_refused(void *userdata, const struct fluent_entry *line,
+                       enum fluent_refusal refusal) {
+    snprintf(lost_action, sizeof lost_action, "%.*s", (int)line->action.size,
+             (const char *)line->action.data);
+    lost_how = refusal;
+    lost_count++;
+}
+
+static void add_named(const char *action, int64_t user_id) {
+    struct log_record record = {
+        .wall_ns = clock_wall_ns(clock_system()),
+        .level = LOG_LEVEL_WARN,
+        .service = "user-service",
+        .action = action,
+        .has_user_id = true,
+        .user_id = user_id,
+    };
+    fluent_client_added(&client, fluent_buffer_add(&buffer, &record));
+}
+
+/* Eight lines in one chunk, of which one is refused in the way @verdict says. */
+static void refuse_one_of_eight(enum verdict verdict, int64_t last, enum fluent_refusal expected) {
+    judged = taken_count = refused_count = lost_count = 0;
+    poison = "poison";
+    client.config.on_refused = on_refused;
+    for (int64_t i = 1; i <= 8; i++) {
+        add_named(i == 6 ? "poison" : "harmless", i);
+    }
+    fluent_buffer_seal(&buffer);
+    for (int64_t i = 9; i <= last; i++) {
+        add_chunk(i);
+    }
+    fluent_client_start(&client);
+    WAIT_JUDGING(verdict, client.stats.events_acked == (uint64_t)last - 1 && lost_count == 1);
+    for (int64_t i = 1; i <= last; i++) {
+        int times = 0;
+        for (int n = 0; n < taken_count; n++) {
+            times += taken[n] == i;
+        }
+        assert_int_equal(times, i != 6); /* each once, but for the one */
+    }
+    assert_string_equal(lost_action, "poison");
+    assert_int_equal(lost_how, expected);
+    assert_int_equal(client.stats.events_refused[expected], 1);
+    assert_int_equal(buffer.dropped, 1);
+    assert_int_equal(buffer.dropped_by_level[LOG_LEVEL_WARN], 1);
+    assert_int_equal(buffer.overflowed, 0);
+    WAIT_JUDGING(verdict, client.window_count == 0);
+    assert_int_equal(buffer.bytes, 0);
+}
+
+static void test_fluent_client__a_line_that_ends_the_connection_goes_alone(void **state) {
+    refuse_one_of_eight(CLOSES, 8, FLUENT_REFUSED_CLOSED);
+    assert_int_equal(refused_count, 3 + 1 + 1 + 3); /* the chunk, whole on trial, two lines, one */
+}
+
+static void test_fluent_client__a_line_that_gets_a_no_goes_alone(void **state) {
+    refuse_one_of_eight(SAYS_NO, 10, FLUENT_REFUSED_NEGATIVE);
+    assert_int_equal(connected_count, 1);
+}
+
+static void test_fluent_client__a_line_that_is_passed_over_goes_alone(void **state) {
+    refuse_one_of_eight(PASSES_OVER, 11, FLUENT_REFUSED_PASSED_OVER);
+    assert_int_equal(connected_count, 1);
+    assert_int_equal(client.stats.ack_timeouts, 0);
+}
+
+static void test_fluent_client__a_line_that_is_met_with_silence_goes_alone(void **state) {
+    client.config.ack_timeout_ms = 30;
+    refuse_one_of_eight(PASSES_OVER, 8, FLUENT_REFUSED_PASSED_OVER);
+}
+
+static void test_fluent_client__gives_nothing_up_to_a_server_that_is_ill(void **state) {
+    judged = taken_count = refused_count = lost_count = 0;
+    poison = "action"; /* every line has one */
+    client.config.on_refused = on_refused;
+    add_chunk(1);
+    fluent_client_start(&client);
+    /* Three times the chunk; behind that it would be lost at the sixth time, were it not probes. */
+    WAIT_JUDGING(CLOSES, (client.failures = 0, refused_count >= 7)); /* without the back-off */
+    assert_true(client.stats.probes_sent >= 4);
+    assert_int_equal(lost_count, 0);
+    assert_int_equal(buffer.dropped, 0);
+    poison = "nothing"; /* and then it is well again */
+    WAIT_JUDGING(CLOSES, client.stats.events_acked == 1);
+    assert_int_equal(buffer.dropped, 0);
+}
+
+static void test_fluent_client__others_have_their_turn_between_two_refused_lines(void **state) {
+    judged = taken_count = refused_count = lost_count = 0;
+    poison = "poison";
+    client.config.on_refused = on_refused;
+    for (int64_t i = 1; i <= 3; i++) {
+        add_named(i == 2 ? "harmless" : "poison", i);
+    }
+    fluent_buffer_seal(&buffer);
+    fluent_client_start(&client);
+    WAIT_JUDGING(SAYS_NO, client.trial.chunk);
+    add_chunk(9);
+    WAIT_JUDGING(SAYS_NO, lost_count == 2 && client.stats.events_acked == 2);
+    /* The other chunk went out behind the first of the two, and before the second. */
+    int at = 0;
+    while (taken[at] != 9) {
+        assert_true(++at < taken_count);
+        assert_int_not_equal(taken[at], 2);
+    }
+}
+
+static void test_fluent_client_stop__a_chunk_on_trial_goes_back(void **state) {
+    judged = taken_count = refused_count = 0;
+    poison = "action";
+    add_chunk(1);
+    fluent_client_start(&client);
+    WAIT_JUDGING(CLOSES, client.trial.chunk);
+    fluent_client_stop(&client, on_stopped, NULL);
+    WAIT(stopped);
+    assert_false(fluent_buffer_empty(&buffer));
+    assert_null(client.trial.chunk);
 }
 
 static void test_fluent_client__an_unknown_ack_changes_nothing(void **state) {
@@ -389,7 +562,13 @@ int main(void) {
         TEST(test_fluent_client__takes_an_ack_split_at_every_byte),
         TEST(test_fluent_client__has_eight_chunks_in_flight),
         TEST(test_fluent_client__an_ack_of_a_later_chunk_refuses_the_earlier),
-        TEST(test_fluent_client__gives_a_chunk_up_after_three_refusals),
+        TEST(test_fluent_client__a_line_that_ends_the_connection_goes_alone),
+        TEST(test_fluent_client__a_line_that_gets_a_no_goes_alone),
+        TEST(test_fluent_client__a_line_that_is_passed_over_goes_alone),
+        TEST(test_fluent_client__a_line_that_is_met_with_silence_goes_alone),
+        TEST(test_fluent_client__gives_nothing_up_to_a_server_that_is_ill),
+        TEST(test_fluent_client__others_have_their_turn_between_two_refused_lines),
+        TEST(test_fluent_client_stop__a_chunk_on_trial_goes_back),
         TEST(test_fluent_client__an_unknown_ack_changes_nothing),
         TEST(test_fluent_client__sends_again_under_the_same_ids_after_a_reconnect),
         TEST(test_fluent_client__makes_a_new_connection_when_no_ack_comes),
