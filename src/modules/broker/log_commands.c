@@ -247,6 +247,7 @@ static void print_summary(struct opened *opened, const struct log_verify *verify
                     {"bytes", verify->bytes},
                     {"frames", verify->frames},
                     {"index_entries", verify->index_entries},
+                    {"snapshots", verify->snapshots},
                     {"loss", loss},
                     {"mends", mends}};
         json_write_object(out, NULL);

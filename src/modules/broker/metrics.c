@@ -21,6 +21,8 @@ enum broker_metric {
     BROKER_M_SEGMENTS,
     BROKER_M_SEGMENTS_REMOVED,
     BROKER_M_HELD_BYTES,
+    BROKER_M_SNAPSHOTS,
+    BROKER_M_SNAPSHOTS_DROPPED,
     BROKER_M_APPENDS,
     BROKER_M_APPEND_BYTES,
     BROKER_M_FRAMES,
@@ -82,6 +84,12 @@ const struct metric_row broker_metric_rows[] = {
                                    "Segments whose files are gone"},
     [BROKER_M_HELD_BYTES] = {"eventbox_log_held_bytes", METRIC_GAUGE, NULL,
                              "Beyond retention and kept for a consumer in process, bytes"},
+    [BROKER_M_SNAPSHOTS] = {"eventbox_log_producer_snapshots_total", METRIC_COUNTER, NULL,
+                            "Snapshots of producers written"},
+    [BROKER_M_SNAPSHOTS_DROPPED] = {"eventbox_log_producer_snapshots_dropped_total", METRIC_COUNTER,
+                                    NULL,
+                                    "Snapshots of producers given up: too many at once, or the "
+                                    "disk refused"},
     [BROKER_M_APPENDS] = {"eventbox_log_appends_total", METRIC_COUNTER, NULL,
                           "Record batches appended"},
     [BROKER_M_APPEND_BYTES] = {"eventbox_log_append_bytes_total", METRIC_COUNTER, NULL,
@@ -163,6 +171,8 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_PARTITIONS], stats.partitions);
     metric_set(&metrics[BROKER_M_SEGMENTS_REMOVED], (int64_t)stats.segments_removed);
     metric_set(&metrics[BROKER_M_HELD_BYTES], (int64_t)stats.held_bytes);
+    metric_set(&metrics[BROKER_M_SNAPSHOTS], (int64_t)stats.snapshots_written);
+    metric_set(&metrics[BROKER_M_SNAPSHOTS_DROPPED], (int64_t)stats.snapshots_dropped);
     metric_set(&metrics[BROKER_M_SEGMENTS], stats.segments);
     metric_set(&metrics[BROKER_M_APPENDS], (int64_t)stats.appends);
     metric_set(&metrics[BROKER_M_APPEND_BYTES], (int64_t)stats.append_bytes);

@@ -8,7 +8,7 @@ files of its own beside it.
 
     checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  frame-1.hex  frame-2.hex
     journal-end-1.hex  clean-0.hex  clean-1.hex
-    index-1.hex  timeindex-1.hex  segment.hex
+    index-1.hex  timeindex-1.hex  segment.hex  snapshot-1.hex
 """
 
 import struct
@@ -119,6 +119,15 @@ def indexes():
         write(name, ("header: magic, version; no entry below 4 KiB", struct.pack("<IH", magic, 1) + bytes(10)))
 
 
+def snapshot():
+    """Of the producer of FIRST, as of offset 2."""
+    body = struct.pack("<I", 1) + struct.pack("<qqB", 7, TIME_MS, 1) + struct.pack("<hiiqi", 0, 0, 1, 0, 1)
+    header = struct.pack("<IHHIiqQIII", 0x53504245, 1, 0, 1, 0, 2, len(body), crc32c(body), 0, 0)
+    header += struct.pack("<I", crc32c(header))
+    write("snapshot-1", ("header: EBPS, version, topic 1, partition 0, offset 2, body bytes, CRCs", header),
+          ("one producer with one batch", body))
+
+
 if __name__ == "__main__":
     write("segment", ("offsets 0 and 1: a record batch from byte 0", FIRST))
     checkpoint(1)
@@ -130,3 +139,4 @@ if __name__ == "__main__":
     clean(0)
     clean(1)
     indexes()
+    snapshot()

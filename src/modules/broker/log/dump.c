@@ -4,6 +4,7 @@
  */
 #include "dump_text.h"
 #include "inspect.h"
+#include "producer_snapshot.h"
 
 #include <errno.h>
 #include <eventbox/base/json.h>
@@ -66,7 +67,22 @@ static bool partition_wanted(const struct log_dump *dump, int32_t index) {
     return dump->partition < 0 || dump->partition == index;
 }
 
-/* The state that a start would come to, partition by partition: checkpoint and journal together. */
+static void dump_snapshots(struct log_dump *dump, const struct log_partition *partition) {
+    struct segment_id at = {partition->topic->public.number, partition->public.index, 0};
+    struct disk *disk = dump->inspect->folder;
+    int64_t offsets[PRODUCER_SNAPSHOTS_KEPT];
+    int count = producer_snapshot_list(disk, &at, INT64_MAX, offsets);
+    for (int i = 0; i < count; i++) {
+        struct producers *producers = NULL;
+        at.base_offset = offsets[i];
+        int r = producer_snapshot_read(disk, &at, &producers);
+        dump_snapshot(dump->out, dump->json, partition, offsets[i], r, producers);
+        producers_free(producers);
+    }
+}
+
+/* The state that a start would come to, partition by partition: checkpoint and journal together;
+ * and the snapshots that stand beside it. */
 static int dump_state(struct log_dump *dump) {
     int r = 0;
     for (int slot = 0; slot < 2; slot++) {
@@ -78,6 +94,7 @@ static int dump_state(struct log_dump *dump) {
             if (partition_wanted(dump, i)) {
                 dump_partition_state(dump->out, dump->json,
                                      log_partition_of(topic->public.partitions[i]));
+                dump_snapshots(dump, log_partition_of(topic->public.partitions[i]));
             }
             r = r ? r : flush_text(dump, FLUSH_BYTES);
         }

@@ -119,6 +119,52 @@ void dump_partition_state(struct text *out, bool json, const struct log_partitio
     }
 }
 
+static void json_snapshot_producers(struct text *out, const struct producers *producers) {
+    size_t position = 0;
+    const struct producer *producer;
+    json_write_array(out, "producers");
+    while (producers && (producer = hashmap_next(&producers->map, &position)) != NULL) {
+        const struct producer_batch *newest = &producer->batches[producer->count - 1];
+        json_write_object(out, NULL);
+        json_write_int(out, "producer_id", producer->id);
+        json_write_int(out, "producer_epoch", newest->epoch);
+        json_write_int(out, "last_sequence", newest->last_sequence);
+        json_write_int(out, "last_offset", newest->base_offset + newest->last_offset_delta);
+        json_write_int(out, "last_used_ms", producer->last_ms);
+        json_write_int(out, "batches", producer->count);
+        json_write_object_end(out);
+    }
+    json_write_array_end(out);
+}
+
+void dump_snapshot(struct text *out, bool json, const struct log_partition *partition,
+                   int64_t offset, int status, const struct producers *producers) {
+    const char *state = status == 0                ? "valid"
+                        : status == BROKER_E_NEWER ? "of a newer format"
+                                                   : "damaged";
+    size_t position = 0;
+    const struct producer *producer;
+    if (json) {
+        json_begin(out, "snapshot", partition);
+        json_write_int(out, "offset", offset);
+        json_write_string(out, "state", span_text(state));
+        json_snapshot_producers(out, producers);
+        json_end(out);
+        return;
+    }
+    text_printf(out, "  snapshot %" PRId64 ": %s, %zu producers\n", offset, state,
+                producers ? producers->map.count : 0);
+    while (producers && (producer = hashmap_next(&producers->map, &position)) != NULL) {
+        const struct producer_batch *newest = &producer->batches[producer->count - 1];
+        text_printf(out,
+                    "    producer %" PRId64
+                    ": epoch %d, %u batches, the last with sequence %" PRId32 " at offset %" PRId64
+                    "\n",
+                    producer->id, newest->epoch, (unsigned)producer->count, newest->last_sequence,
+                    newest->base_offset + newest->last_offset_delta);
+    }
+}
+
 /* ---- journal ---- */
 
 void dump_frame_header(struct text *out, bool json, const char *path, uint64_t position,

@@ -4,6 +4,9 @@
 #include "log_private.h"
 
 void dump_partition_state(struct text *out, bool json, const struct log_partition *partition);
+/** dump_snapshot() - @status: of reading it. With its producers when that is 0 */
+void dump_snapshot(struct text *out, bool json, const struct log_partition *partition,
+                   int64_t offset, int status, const struct producers *producers);
 void dump_frame_header(struct text *out, bool json, const char *path, uint64_t position,
                        const struct frame_header *header, bool whole);
 /** dump_frame_entry() - @topic NULL: its topic is gone */

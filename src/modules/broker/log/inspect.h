@@ -70,7 +70,7 @@ enum finding_level {
 };
 struct log_finding {
     enum finding_level level;
-    const char *kind;  /* "records", "index", "orphan", "journal", "checkpoint" */
+    const char *kind;  /* "records", "index", "orphan", "journal", "checkpoint", "snapshot" */
     const char *topic; /* NULL: of none */
     int32_t partition;
     int64_t from, to; /* offsets, both inclusive; from > to: none */
@@ -87,7 +87,8 @@ struct log_verify {
     /* out */
     enum finding_level worst;
     uint64_t findings[FINDING_LOSS + 1];
-    uint64_t topics, partitions, segments, batches, records, bytes, frames, index_entries;
+    uint64_t topics, partitions, segments, batches, records, bytes, frames, index_entries,
+        snapshots;
 };
 /** log_verify_run() - read everything; negative only when nothing could be said at all */
 int log_verify_run(struct log_verify *verify);

@@ -38,6 +38,7 @@ struct swap_run;
 struct recovery;
 struct segment_writer;
 struct segment_view;
+struct snapshots_found;
 
 /* One segment as the loop knows it. */
 struct log_segment {
@@ -133,6 +134,7 @@ struct log_partition {
     struct list dirty_link;    /* in log->dirty while tail_durable > 0 */
     struct list advanced_link; /* its high watermark moved in this frame */
     uint64_t proven_sequence;  /* recovery's: the last frame that named it after a lost one */
+    struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };
 
 /* Partitions made together. They never move, so that the threads may keep pointers. */
@@ -343,6 +345,12 @@ struct topic_log {
     bool swap_again;             /* the disk was full: the tick renames again */
     struct list swap_held;       /* struct swap_waiter.link */
     uint64_t recovered_sequence; /* of the start: segments may have frames up to it */
+
+    struct {
+        struct list waiting; /* taken, not yet written (snapshot_run.c) */
+        uint64_t bytes;
+        bool busy; /* a job is under way */
+    } snapshots;
 
     /* reading */
     struct hashmap views;

@@ -4,10 +4,11 @@
  * The journal's uuid is that of its newest frame. The registry is read from its own segments, which
  * are never compacted, then every folder of a topic that it names is walked, batch by batch with
  * CRC, to find segments, log end and producers. A segment ends at the first batch that is not
- * whole; the journal, replayed over that, fills in what is missing. What was retained by
- * checkpoints alone (damage noted earlier, epochs) is lost: every partition with records goes on in
- * a new epoch.
+ * whole; the journal, replayed over that, fills in what is missing. Of producers whose batches are
+ * gone the partition's snapshot tells (producer_snapshot.h). What was retained by checkpoints alone
+ * (damage noted earlier, epochs) is lost: every partition with records goes on in a new epoch.
  */
+#include "producer_snapshot.h"
 #include "recovery.h"
 
 #include <errno.h>
@@ -114,7 +115,8 @@ static int walk_partition(struct recovery *recovery, struct log_partition *parti
     char folder[SEGMENT_NAME_SIZE];
     struct bases bases = {0};
     segment_folder(partition->topic->public.number, partition->public.index, folder);
-    int r = disk_list(recovery->log->disk, folder, collect_base, &bases);
+    int r = snapshots_look(recovery, partition);
+    r = r ? r : disk_list(recovery->log->disk, folder, collect_base, &bases);
     if (bases.count > 1) {
         qsort(bases.offsets, bases.count, sizeof *bases.offsets, compare_bases);
     }
@@ -207,6 +209,9 @@ int recovery_rebuild(struct recovery *recovery) {
     }
     if (!r) {
         r = recovery_replay(recovery);
+    }
+    if (!r) {
+        r = snapshots_settle(recovery);
     }
     if (!r) {
         r = raise_all(recovery);

@@ -91,6 +91,7 @@ void topic_free(struct log_topic *topic) {
         free(partition->segments);
         free(partition->epochs);
         free(partition->damage);
+        free(partition->snapshots);
     }
     list_remove(&topic->link);
     topic_config_deinit(&topic->public.config);

@@ -8,7 +8,7 @@
  * written by then, since a checkpoint waits for that. An entry leaves the list only when the folder
  * is synced without them: cut at any instant, the next start finds them in the list, or gone.
  */
-#include "log_private.h"
+#include "producer_snapshot.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -154,6 +154,8 @@ static void removal_run(struct work *work) {
             }
             char folder[SEGMENT_NAME_SIZE];
             segment_folder(first->number, first->partition, folder);
+            struct segment_id id = {first->number, first->partition, 0};
+            r = r ? r : producer_snapshot_drop(disk, &id, 0, job->removals[i - 1].base_offset);
             r = r ? r : gone(disk_sync_dir(disk, folder));
         }
         job->done = r ? job->done : i;

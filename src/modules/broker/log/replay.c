@@ -6,6 +6,7 @@
  * means that a damaged frame had batches of this partition: they are looked for in the segment,
  * where they may have been written before the damage, and counted as lost by offsets otherwise.
  */
+#include "producer_snapshot.h"
 #include "recovery.h"
 
 #include <errno.h>
@@ -56,6 +57,7 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     partition->writer_first_ms = segment->first_timestamp_ms;
     int64_t end = batch->base_offset + batch->last_offset_delta + 1;
     partition->public.log_end_offset = partition->public.high_watermark = end;
+    snapshots_pass(partition, batch->base_offset);
     if (batch->producer_id >= 0) {
         struct producer_batch remember = {
             .base_offset = batch->base_offset,

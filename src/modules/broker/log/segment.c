@@ -14,9 +14,15 @@ void segment_folder(uint32_t topic, int32_t partition, char out[SEGMENT_NAME_SIZ
     snprintf(out, SEGMENT_NAME_SIZE, "topics/%" PRIu32 "-%" PRId32, topic, partition);
 }
 
-static const char *const endings[] = {"log", "index", "timeindex"};
+static const char *const endings[] = {
+    [SEGMENT_LOG] = "log",
+    [SEGMENT_INDEX] = "index",
+    [SEGMENT_TIMEINDEX] = "timeindex",
+    [SEGMENT_SNAPSHOT] = "snapshot",
+    [SEGMENT_TXNINDEX] = "txnindex",
+};
 
-bool segment_name_parse(const char *name, int64_t *ret_base_offset) {
+bool segment_name_parse(const char *name, enum segment_kind *ret_kind, int64_t *ret_base_offset) {
     enum { DIGITS = 20 };
     char *end;
     if (strspn(name, "0123456789") != DIGITS || name[DIGITS] != '.') {
@@ -25,6 +31,7 @@ bool segment_name_parse(const char *name, int64_t *ret_base_offset) {
     long long base = strtoll(name, &end, 10);
     for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
         if (strcmp(end + 1, endings[i]) == 0) {
+            *ret_kind = (enum segment_kind)i;
             *ret_base_offset = base;
             return true;
         }

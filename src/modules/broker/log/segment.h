@@ -5,6 +5,8 @@
  *   .log        Kafka's record batches from byte 0; Kafka's own dump tool reads it
  *   .index      header, then 8 bytes each: u32 offset less base, u32 position
  *   .timeindex  header, then 12 bytes each: i64 largest timestamp before, u32 offset less base
+ *   .snapshot   producers as of that offset, of a segment or a clean stop (producer_snapshot.h)
+ *   .txnindex   reserved: nothing writes it before there are transactions
  *
  * The header of an index is 16 bytes: magic ("EBIX", "EBTX"), u16 version, zeros. Entries stand for
  * batches at least 4 KiB apart, and for every batch that does not follow the one before it without
@@ -37,7 +39,14 @@ enum {
     INDEX_VERSION = 1,
 };
 
-enum segment_kind { SEGMENT_LOG, SEGMENT_INDEX, SEGMENT_TIMEINDEX, SEGMENT_KINDS };
+enum segment_kind {
+    SEGMENT_LOG,
+    SEGMENT_INDEX,
+    SEGMENT_TIMEINDEX,
+    SEGMENT_KINDS, /* the files of one segment; the others are none */
+    SEGMENT_SNAPSHOT = SEGMENT_KINDS,
+    SEGMENT_TXNINDEX,
+};
 
 struct segment_id {
     uint32_t topic;
@@ -47,8 +56,8 @@ struct segment_id {
 
 void segment_folder(uint32_t topic, int32_t partition, char out[SEGMENT_NAME_SIZE]);
 void segment_name(const struct segment_id *id, enum segment_kind kind, char out[SEGMENT_NAME_SIZE]);
-/** segment_name_parse() - whether @name, without its folder, is that of a segment's file */
-bool segment_name_parse(const char *name, int64_t *ret_base_offset);
+/** segment_name_parse() - whether @name, without its folder, is one of those above */
+bool segment_name_parse(const char *name, enum segment_kind *ret_kind, int64_t *ret_base_offset);
 
 /* A segment open for writing. Shared by count: the segment writer's cache, and whoever must sync
  * it. */

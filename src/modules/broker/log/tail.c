@@ -10,7 +10,7 @@
  * when all batches together cost more than limits.tail_bytes, the one written first leaving first.
  * Readers take everything below the high watermark, which is all but the queued ones.
  */
-#include "log_private.h"
+#include "producer_snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -95,6 +95,9 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     int r = partition_segment_at(partition, batch->segment_base, &segment);
     if (r) {
         return err_trace(r);
+    }
+    if (segment->bytes == 0 && partition->producers) {
+        producer_snapshot_take(log, partition, batch->segment_base);
     }
     segment_took(segment, batch->position, batch->batch.size, batch->max_timestamp_ms,
                  batch->appended_ms);

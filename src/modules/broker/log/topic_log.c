@@ -9,6 +9,7 @@
  */
 #include "cleaner.h"
 #include "log_private.h"
+#include "producer_snapshot.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -151,7 +152,8 @@ static bool anything_waits(const struct topic_log *log) {
            !list_empty(&log->throttled) || log->disk_full || log->journal_refused ||
            log->room == TOPIC_LOG_ROOM_LOW || log->removal_count > 0 ||
            log->durable_sequence > log->newest_sequence || log->checkpoint.under_way ||
-           log->state == LOG_STOPPING || !log->trimmed || log->swap_again || log->cleaner.waits;
+           log->state == LOG_STOPPING || !log->trimmed || log->swap_again || log->cleaner.waits ||
+           producer_snapshots_wait(log);
 }
 
 static void sweep_producers(struct topic_log *log) {
@@ -200,6 +202,7 @@ static void on_tick(struct timer *timer) {
         journal_ask_again(log);
         journal_maintain(log);
         tail_flush(log, log->checkpoint.under_way || log->state == LOG_STOPPING);
+        producer_snapshots_go_on(log);
         checkpoint_maybe(log);
         removals_maybe(log);
         append_admit_soon(log);
@@ -245,6 +248,7 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     cleaner_init(log);
     timer_init(&log->tick, log->loop, on_tick);
     retention_init(log);
+    producer_snapshots_init(log);
     log->trimmed = true;
     uint64_t seed[2];
     random_fill(config->random, seed, sizeof seed);
@@ -286,6 +290,7 @@ void topic_log_free(struct topic_log *log) {
         job->destroy(job);
     }
     append_deinit(log);
+    producer_snapshots_deinit(log);
     registry_deinit(log);
     reader_deinit(log);
     list_splice_back(&log->topics_all, &log->topics_gone);
@@ -493,9 +498,10 @@ void log_stop_continue(struct topic_log *log) {
         }
         if (log->stop_indexes == INDEXES_WAIT) {
             write_indexes(log);
+            producer_snapshots_stop(log);
         }
         if (log->stop_indexes == INDEXES_ON_THE_WAY || log->checkpoint.under_way ||
-            log->preparing || cleaner_busy(log)) {
+            log->preparing || cleaner_busy(log) || producer_snapshots_wait(log)) {
             return;
         }
         if (!log->clean) {
@@ -503,7 +509,7 @@ void log_stop_continue(struct topic_log *log) {
             return;
         }
     } else if (log->flush_job || log->checkpoint.submitted || log->preparing ||
-               log->stop_indexes == INDEXES_ON_THE_WAY) {
+               log->stop_indexes == INDEXES_ON_THE_WAY || log->snapshots.busy) {
         return; /* their done() must still find us */
     }
     stop_workers(log);

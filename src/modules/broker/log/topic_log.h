@@ -354,7 +354,8 @@ struct topic_log_stats {
     struct metric_histogram group_bytes, group_ns, sync_ns;
     uint64_t journal_bytes_in_use, queued_appends, queued_bytes;
     uint32_t topics, partitions, segments, open_files;
-    uint64_t segments_removed, held_bytes; /* the latter as of the last look at retention */
+    uint64_t segments_removed, held_bytes;         /* the latter as of the last look at retention */
+    uint64_t snapshots_written, snapshots_dropped; /* of producers */
     int64_t recovery_ms;
     uint64_t compactions, compactions_failed, compaction_bytes_before, compaction_bytes_after;
     uint64_t compaction_records_removed, compaction_ns_total;

@@ -7,12 +7,13 @@
  *   3. partitions: every batch of every segment by its CRC, offsets in order, no gap that nobody
  *      knows of, log end and log start as the state has them
  *   4. indexes against the batches
- *   5. files that nobody names
+ *   5. files that nobody names, and snapshots of producers
  *
  * Three levels: a note; what mends itself (indexes, orphans, one checkpoint, a torn tail); loss.
  */
 #include "inspect.h"
 
+#include "producer_snapshot.h"
 #include "recovery.h"
 
 #include <errno.h>
@@ -361,7 +362,8 @@ static void tell_orphan(struct log_verify *verify, const char *path, const char 
 static bool names_segment(const struct topic_log *log, const struct log_partition *partition,
                           const char *name) {
     int64_t base;
-    if (!segment_name_parse(name, &base)) {
+    enum segment_kind kind;
+    if (!segment_name_parse(name, &kind, &base) || kind >= SEGMENT_KINDS) {
         return false;
     }
     for (uint32_t i = 0; i < partition->segment_count; i++) {
@@ -379,11 +381,34 @@ static bool names_segment(const struct topic_log *log, const struct log_partitio
     return false;
 }
 
+static void check_snapshot(struct orphan_search *search, const char *path, int64_t offset) {
+    const struct partition *partition = &search->partition->public;
+    struct segment_id at = {partition->topic->number, partition->index, offset};
+    struct producers *producers = NULL;
+    int r = producer_snapshot_read(search->verify->inspect->folder, &at, &producers);
+    bool beyond = offset > partition->high_watermark;
+    producers_free(producers);
+    search->verify->snapshots++;
+    if (r || beyond) {
+        struct log_finding finding = records_finding(search->partition, 0, -1);
+        finding.level = r == BROKER_E_NEWER ? FINDING_NOTE : FINDING_MENDS;
+        finding.kind = "snapshot";
+        finding.file = path;
+        tell(search->verify, &finding, "%s; a start without checkpoint reads the batches instead",
+             r == BROKER_E_NEWER ? "written by a newer eventbox"
+             : r                 ? "this snapshot of producers is damaged"
+                                 : "this snapshot of producers is from behind the log end");
+    }
+}
+
 static int look_at_file(void *userdata, const char *name, bool is_dir) {
     struct orphan_search *search = userdata;
     char path[2 * DISK_NAME_MAX];
-    if (is_dir || !names_segment(search->verify->inspect->log, search->partition, name)) {
-        snprintf(path, sizeof path, "%.64s/%.200s", search->folder, name);
+    int64_t offset;
+    snprintf(path, sizeof path, "%.64s/%.200s", search->folder, name);
+    if (!is_dir && producer_snapshot_name_parse(name, &offset)) {
+        check_snapshot(search, path, offset);
+    } else if (is_dir || !names_segment(search->verify->inspect->log, search->partition, name)) {
         tell_orphan(search->verify, path, "no segment of its partition has this name");
     }
     return 0;

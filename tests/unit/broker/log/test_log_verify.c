@@ -358,6 +358,71 @@ static void test_log_dump__journal_and_checkpoints(void **state) {
     fixture_deinit(&f);
 }
 
+/* A producer's batches on partition 0 of "t", stopped: one snapshot, at offset 3. */
+static void fill_with_producer(struct fixture *f) {
+    fixture_init(f, 6);
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 2, NULL);
+    for (int32_t n = 0; n < 3; n++) {
+        struct batch_spec spec = {
+            .records = 1, .value_bytes = 90, .producer_id = 77, .sequence = n};
+        assert_int_equal(fixture_append(f, partition_get(topic, 0), &spec), n);
+    }
+    fixture_stop(f);
+}
+
+static void test_log_verify__tells_a_damaged_snapshot_of_producers(void **state) {
+    struct fixture f;
+    struct looked looked;
+    struct text text;
+    struct segment_id at = {1, 0, 3};
+    char path[SEGMENT_NAME_SIZE];
+    segment_name(&at, SEGMENT_SNAPSHOT, path);
+    fill_with_producer(&f);
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 0);
+    assert_int_equal(looked.verify.snapshots, 1);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, 50, 4, 1), 0);
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 1);
+    assert_int_equal(looked.verify.worst, FINDING_MENDS);
+    assert_string_equal(looked.kept[0].finding.kind, "snapshot");
+    assert_string_equal(looked.kept[0].topic, "t");
+    assert_string_equal(looked.kept[0].file, path);
+    dump(&f, (struct log_dump){.partition = -1, .to = INT64_MAX, .checkpoints = true}, &text);
+    assert_int_equal(count_of(&text, "  snapshot 3: damaged"), 1);
+    text_deinit(&text);
+    fixture_deinit(&f);
+    /* One from behind the log end, and the ending that is reserved. */
+    fill_with_producer(&f);
+    make_file(&f, "topics/1-0/00000000000000000009.snapshot");
+    make_file(&f, "topics/1-0/00000000000000000000.txnindex");
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 2);
+    assert_int_equal(looked.verify.worst, FINDING_MENDS);
+    fixture_deinit(&f);
+}
+
+static void test_log_dump__snapshots_of_producers(void **state) {
+    struct fixture f;
+    struct text text;
+    fill_with_producer(&f);
+    struct log_dump what = {.partition = -1, .to = INT64_MAX, .checkpoints = true};
+    dump(&f, what, &text);
+    assert_int_equal(count_of(&text, "  snapshot 3: valid, 1 producers\n"
+                                     "    producer 77: epoch 0, 3 batches, the last with sequence "
+                                     "2 at offset 2\n"),
+                     1);
+    text_deinit(&text);
+    what.json = true;
+    dump(&f, what, &text);
+    assert_int_equal(count_of(&text, "\"kind\":\"snapshot\""), 1);
+    assert_int_equal(count_of(&text, "\"producer_id\":77,\"producer_epoch\":0,\"last_sequence\":2"),
+                     1);
+    text_deinit(&text);
+    fixture_deinit(&f);
+}
+
 /* Keys and values come from anyone, and the dump goes to a terminal. */
 static void test_log_dump__escapes_what_a_terminal_would_obey(void **state) {
     struct text text;
@@ -383,6 +448,8 @@ int main(void) {
         cmocka_unit_test(test_log_verify__live_reads_what_a_checkpoint_covers),
         cmocka_unit_test(test_log_dump__prints_the_range_and_nothing_else),
         cmocka_unit_test(test_log_dump__journal_and_checkpoints),
+        cmocka_unit_test(test_log_verify__tells_a_damaged_snapshot_of_producers),
+        cmocka_unit_test(test_log_dump__snapshots_of_producers),
         cmocka_unit_test(test_log_dump__escapes_what_a_terminal_would_obey),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
