@@ -4,8 +4,8 @@
  * so that every search meets an empty slot.
  */
 #include <errno.h>
-#include <eventbox/base/bytes.h>
 #include <eventbox/base/hashmap.h>
+#include <eventbox/base/siphash.h>
 #include <stdlib.h>
 
 enum { HASH_EMPTY = 0, HASH_TOMBSTONE = 1, HASH_FIRST = 2 };
@@ -16,54 +16,6 @@ struct hashmap_slot {
     struct span key;
     void *value;
 };
-
-static inline uint64_t rotate(uint64_t x, int bits) {
-    return x << bits | x >> (64 - bits);
-}
-
-static inline void sip_round(uint64_t v[4]) {
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
-}
-
-/* SipHash with one round a word and three at the end: enough against flooding, half the cost. */
-static uint64_t siphash13(const uint64_t seed[2], struct span key) {
-    const uint8_t *in = key.data;
-    size_t words = key.size / 8;
-    uint64_t last = (uint64_t)key.size << 56;
-    uint64_t v[4] = {
-        seed[0] ^ UINT64_C(0x736f6d6570736575),
-        seed[1] ^ UINT64_C(0x646f72616e646f6d),
-        seed[0] ^ UINT64_C(0x6c7967656e657261),
-        seed[1] ^ UINT64_C(0x7465646279746573),
-    };
-
-    for (size_t i = 0; i < words; i++) {
-        uint64_t word = get_le64(in + i * 8);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    for (size_t i = 0; i < key.size % 8; i++) {
-        last |= (uint64_t)in[words * 8 + i] << (8 * i);
-    }
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    sip_round(v);
-    sip_round(v);
-    sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
 
 static uint64_t hash_key(const struct hashmap *map, struct span key) {
     uint64_t hash = siphash13(map->seed, key);

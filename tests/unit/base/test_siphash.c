@@ -35,6 +35,28 @@ static void test_siphash128__gives_the_published_values(void **state) {
     }
 }
 
+/* What Python 3.11 makes of the same bytes: its hash() is SipHash-1-3, under PYTHONHASHSEED=0 with
+ * a key of zeros. And the first vector of Rust's standard library, whose key is 00..0f. */
+static void test_siphash13__gives_the_values_of_python_and_rust(void **state) {
+    static const struct {
+        size_t size;
+        uint64_t hash;
+    } rows[] = {{1, UINT64_C(0x68a914128e01e473)},
+                {7, UINT64_C(0x2f098ab0c751325a)},
+                {8, UINT64_C(0xead411e67ebe2eea)},
+                {15, UINT64_C(0xf30eb725bb91c9ea)}};
+    static const uint64_t zeros[2],
+        counting[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
+    uint8_t input[16];
+    for (uint8_t i = 0; i < 16; i++) {
+        input[i] = i;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_int_equal(siphash13(zeros, span_of(input, rows[i].size)), rows[i].hash);
+    }
+    assert_int_equal(siphash13(counting, SPAN_LITERAL("")), UINT64_C(0xabac0158050fc4dc));
+}
+
 static void test_siphash128__depends_on_every_bit_of_key_and_input(void **state) {
     uint8_t key[16] = {0}, input[21] = {0};
     struct siphash128 first = siphash128(key, span_of(input, sizeof input));
@@ -54,6 +76,7 @@ static void test_siphash128__depends_on_every_bit_of_key_and_input(void **state)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_siphash13__gives_the_values_of_python_and_rust),
         cmocka_unit_test(test_siphash128__gives_the_published_values),
         cmocka_unit_test(test_siphash128__depends_on_every_bit_of_key_and_input),
     };
