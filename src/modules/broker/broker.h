@@ -8,7 +8,7 @@
 #include <eventbox/host/log_limit.h>
 #include <eventbox/host/module.h>
 
-/* Filled by the host from the rows in module.c. */
+/* Filled by the host from the rows in settings.c. */
 struct broker_settings {
     char *host;
     int64_t external_port, internal_port;
@@ -44,6 +44,26 @@ struct broker_module {
 };
 
 extern const struct module broker_module;
+
+/* settings.c */
+extern const struct conf_row broker_conf_rows[];
+
+/* limits.c: what the settings say to each part */
+void broker_limit_log(const struct broker_settings *settings, const struct space *space,
+                      struct topic_log_limits *limits);
+void broker_limit_groups(const struct broker_settings *settings, struct coordinator_config *config);
+void broker_limit_server(const struct broker_settings *settings, struct kafka_limits *limits);
+/** broker_show_settings() - those that Kafka has as well, for tools that ask for them */
+void broker_show_settings(struct broker_module *broker);
+
+/* report.c: callbacks of the parts, whose userdata is the broker, and of the host */
+void broker_on_log_event(void *userdata, enum topic_log_event event, const char *text);
+void broker_on_server_event(void *userdata, enum kafka_server_event event, const char *peer,
+                            const char *text);
+void broker_on_group(void *userdata, const struct group *group);
+void broker_tell_bad_peers(struct log_limit *limit, uint64_t untold, int64_t seconds);
+void broker_health(void *state, struct module_health *ret_health);
+void broker_describe(void *state, struct text *out);
 
 /* metrics.c */
 extern const struct metric_row broker_metric_rows[];

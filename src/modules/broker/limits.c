@@ -1,0 +1,96 @@
+/*
+ * From settings to the limits of the parts: the log's, which the disk bounds, the groups', the
+ * server's, which the descriptors bound. And the settings that Kafka has as well, under its names.
+ */
+#include "broker.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { DESCRIPTORS_RESERVED = 1024 };
+
+/*
+ * The log keeps at most three times tail_bytes that are acknowledged and in no segment yet: half of
+ * the reserve must be able to take them, the other half is the WAL's. And on a small disk the
+ * journal, which is allocated ahead of need, may not crowd out what it is for.
+ */
+static void bound_by_disk(const struct space *space, struct topic_log_limits *limits) {
+    limits->tail_bytes = MIN(limits->tail_bytes, space_reserve_bytes(space) / 6);
+    limits->journal_max_bytes =
+        MIN(limits->journal_max_bytes, MAX(space_total_bytes(space) / 8, (uint64_t)MIB(8)));
+}
+
+void broker_limit_log(const struct broker_settings *settings, const struct space *space,
+                      struct topic_log_limits *limits) {
+    limits->journal_max_bytes = (uint64_t)settings->journal_max_bytes;
+    limits->segment_bytes = (uint64_t)settings->segment_bytes;
+    limits->tail_bytes = (uint64_t)settings->memory_bytes / 3;
+    limits->partitions_max = (uint32_t)settings->partitions_max;
+    limits->max_message_bytes = (uint32_t)settings->message_max_bytes;
+    limits->open_files_max = (uint32_t)settings->open_files_max;
+    limits->producer_expiry_ms = settings->producer_expiry_ms;
+    limits->retention_check_ms = settings->retention_check_ms;
+    limits->cleaner_ms = settings->cleaner_ms;
+    limits->cleaner_memory_bytes = (uint64_t)settings->cleaner_memory_bytes;
+    limits->cleaner_bytes_per_second = (uint64_t)settings->cleaner_bytes_per_second;
+    bound_by_disk(space, limits);
+}
+
+void broker_limit_groups(const struct broker_settings *settings,
+                         struct coordinator_config *config) {
+    config->limits = (struct group_limits){
+        .session_min_ms = settings->session_min_ms,
+        .session_max_ms = settings->session_max_ms,
+        .initial_rebalance_delay_ms = settings->rebalance_delay_ms,
+        .members_max = (unsigned)settings->members_max,
+        .groups_max = (unsigned)settings->groups_max,
+        .member_bytes_max = GROUP_LIMITS_DEFAULT.member_bytes_max,
+    };
+    config->memory_bytes = (size_t)settings->group_memory_bytes;
+    config->retention_ms = settings->offsets_retention_ms;
+    config->retention_check_ms = settings->offsets_check_ms;
+}
+
+/* Connections never take the descriptors that log, store and HTTP need. */
+static unsigned connections_most(const struct broker_settings *settings) {
+    struct rlimit limit;
+    uint64_t reserve = (uint64_t)settings->open_files_max + DESCRIPTORS_RESERVED;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return (unsigned)settings->connections_max;
+    }
+    uint64_t most = limit.rlim_cur > 2 * reserve ? limit.rlim_cur - reserve : limit.rlim_cur / 2;
+    return (unsigned)MIN((uint64_t)settings->connections_max, most);
+}
+
+void broker_limit_server(const struct broker_settings *settings, struct kafka_limits *limits) {
+    limits->request_max_bytes = (size_t)settings->request_max_bytes;
+    limits->memory_bytes = (size_t)settings->memory_bytes * 2 / 3;
+    limits->idle_ms = settings->connections_idle_ms;
+    limits->fetch_sessions = (unsigned)settings->fetch_sessions_max;
+    limits->connections_max = connections_most(settings);
+}
+
+/* Settings that Kafka has as well, for tools that ask for them under its names. */
+void broker_show_settings(struct broker_module *broker) {
+    const struct broker_settings *settings = &broker->settings;
+    const struct kafka_shown shown[] = {
+        {"group.initial.rebalance.delay.ms", settings->rebalance_delay_ms},
+        {"group.max.session.timeout.ms", settings->session_max_ms},
+        {"group.max.size", settings->members_max},
+        {"group.min.session.timeout.ms", settings->session_min_ms},
+        {"connections.max.idle.ms", settings->connections_idle_ms},
+        {"log.cleaner.backoff.ms", settings->cleaner_ms},
+        {"log.retention.check.interval.ms", settings->retention_check_ms},
+        {"max.connections", settings->connections_max},
+        {"max.incremental.fetch.session.cache.slots", settings->fetch_sessions_max},
+        {"offsets.retention.check.interval.ms", settings->offsets_check_ms},
+        {"offsets.retention.minutes", settings->offsets_retention_ms / 60000},
+        {"producer.id.expiration.ms", settings->producer_expiry_ms},
+        {"socket.request.max.bytes", settings->request_max_bytes},
+        {0},
+    };
+    _Static_assert(sizeof shown <= sizeof broker->shown, "too many settings are shown");
+    memcpy(broker->shown, shown, sizeof shown);
+    snprintf(broker->log_dir, sizeof broker->log_dir, "%s/topics", broker->context.data_path);
+}

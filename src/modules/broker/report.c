@@ -1,0 +1,92 @@
+/*
+ * What the broker says of itself: events of its parts as log lines, its health at /readyz, its
+ * lines of the banner. Figures are in metrics.c.
+ */
+#include "broker.h"
+
+#include <stdio.h>
+
+/* ---- events of the parts, as log lines ---- */
+
+void broker_on_log_event(void *userdata, enum topic_log_event event, const char *text) {
+    static const enum log_event lines[] = {
+        [TOPIC_LOG_RECOVERED] = LOG_BROKER_RECOVERED, [TOPIC_LOG_TORN_TAIL] = LOG_BROKER_TORN_TAIL,
+        [TOPIC_LOG_DAMAGED] = LOG_BROKER_DAMAGED,     [TOPIC_LOG_FAILED] = LOG_BROKER_FAILED,
+        [TOPIC_LOG_DISK_LOW] = LOG_BROKER_DISK,       [TOPIC_LOG_DISK_FULL] = LOG_BROKER_DISK,
+        [TOPIC_LOG_DISK_AGAIN] = LOG_BROKER_DISK,     [TOPIC_LOG_HELD] = LOG_BROKER_HELD,
+    };
+    struct broker_module *broker = userdata;
+    log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("what", text));
+    if (event == TOPIC_LOG_DISK_FULL) {
+        space_met_full(broker->context.space);
+    }
+}
+
+void broker_tell_bad_peers(struct log_limit *limit, uint64_t untold, int64_t seconds) {
+    struct broker_module *broker = container_of(limit, struct broker_module, bad_peers);
+    log_emit(broker->context.log, LOG_BROKER_BAD_PEERS, NULL,
+             LOG_INT("connections", (int64_t)untold), LOG_INT("seconds", seconds));
+}
+
+void broker_on_server_event(void *userdata, enum kafka_server_event event, const char *peer,
+                            const char *text) {
+    static const enum log_event lines[] = {
+        [KAFKA_SERVER_BAD_PEER] = LOG_BROKER_BAD_PEER,
+        [KAFKA_SERVER_TOPIC_CREATED] = LOG_BROKER_TOPIC_CREATED,
+        [KAFKA_SERVER_TOPIC_DELETED] = LOG_BROKER_TOPIC_DELETED,
+    };
+    struct broker_module *broker = userdata;
+    if (event == KAFKA_SERVER_BAD_PEER && !log_limit_take(&broker->bad_peers)) {
+        return;
+    }
+    log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("peer", peer ? peer : ""),
+             LOG_TEXT("what", text));
+}
+
+void broker_on_group(void *userdata, const struct group *group) {
+    struct broker_module *broker = userdata;
+    log_emit(broker->context.log, LOG_BROKER_GROUP, NULL, LOG_TEXT("group", group->id),
+             LOG_TEXT("state", group_state_name(group->state)),
+             LOG_INT("generation", group->generation), LOG_INT("members", group->member_count));
+}
+
+/* ---- what the host asks ---- */
+
+void broker_health(void *state, struct module_health *ret_health) {
+    struct broker_module *broker = state;
+    struct coordinator_stats groups = {0};
+    struct topic_log_holder holder;
+    *ret_health = (struct module_health){.state = MODULE_OK};
+    if (broker->coordinator) {
+        coordinator_stats(broker->coordinator, &groups);
+    }
+    if (broker->draining) {
+        ret_health->state = MODULE_DRAINING;
+    } else if (broker->log && topic_log_failed(broker->log)) {
+        ret_health->state = MODULE_FAILED;
+        snprintf(ret_health->detail, sizeof ret_health->detail,
+                 "the topic log has failed: reads go on, nothing is acknowledged until a restart");
+    } else if (broker->log && topic_log_held(broker->log, &holder)) {
+        ret_health->state = MODULE_FAILED;
+        snprintf(ret_health->detail, sizeof ret_health->detail,
+                 "the disk fills up and consumer %.40s holds %.60s-%d from offset %lld on: produce "
+                 "is refused",
+                 holder.consumer, holder.partition->topic->name, (int)holder.partition->index,
+                 (long long)holder.offset);
+    } else if (!broker->started) {
+        ret_health->state = MODULE_STARTING;
+        snprintf(ret_health->detail, sizeof ret_health->detail, "the topic log is recovering");
+    } else if (groups.loading) {
+        ret_health->state = MODULE_STARTING;
+        snprintf(ret_health->detail, sizeof ret_health->detail, "consumer groups are loading");
+    }
+}
+
+void broker_describe(void *state, struct text *out) {
+    struct broker_module *broker = state;
+    unsigned external = kafka_server_port(broker->server, 0);
+    text_printf(out, "Kafka\tlocalhost:%u, and localhost:%u for programs inside\n", external,
+                kafka_server_port(broker->server, 1));
+    text_printf(out, "try\tkcat -b localhost:%u -C -t notification -e -f '%%k: %%s\\n'\n",
+                external);
+}
