@@ -1,5 +1,7 @@
 /*
- * By timestamp: the first record at or after a time, and the record with the largest one.
+ * By timestamp: the first record at or after a time, and the record with the largest one. The
+ * former is never below the log's start; the latter is, as in Kafka, when DeleteRecords has passed
+ * it and its segment is still there.
  *
  * The loop knows the largest timestamp of each segment and so which segment to look in; the time
  * index, the batch headers and the records are a reader thread's to read. A batch that is in memory
@@ -19,8 +21,7 @@ struct lookup_job {
     struct segment_id id;
     uint64_t end; /* 0: not in a file */
     int64_t timestamp_ms;
-    int64_t log_start;      /* what lies below does not count */
-    bool largest;           /* walk all, and remember the largest timestamp */
+    int64_t least_offset;   /* what lies below does not count */
     struct slice memory[2]; /* the first batches in memory that may have it; with references */
     /* out */
     int status;
@@ -48,16 +49,12 @@ static int search_batch(struct lookup_job *job, struct span data) {
     bool append_time = it.batch.attributes & RECORD_BATCH_LOG_APPEND_TIME;
     while ((r = record_iterator_next(&it, &record)) == 1) {
         int64_t timestamp_ms = append_time ? it.batch.max_timestamp_ms : record.timestamp_ms;
-        bool found = job->largest ? job->offset < 0 || timestamp_ms > job->found_ms
-                                  : timestamp_ms >= job->timestamp_ms;
-        if (found && record.offset >= job->log_start) {
+        if (timestamp_ms >= job->timestamp_ms && record.offset >= job->least_offset) {
             job->offset = record.offset;
             job->found_ms = timestamp_ms;
             job->leader_epoch = it.batch.leader_epoch;
-            if (!job->largest) {
-                r = 0;
-                break;
-            }
+            r = 0;
+            break;
         }
     }
     record_iterator_deinit(&it);
@@ -65,16 +62,12 @@ static int search_batch(struct lookup_job *job, struct span data) {
 }
 
 static bool may_hold(const struct lookup_job *job, const struct record_batch *batch) {
-    bool late = job->largest ? job->offset < 0 || batch->max_timestamp_ms > job->found_ms
-                             : batch->max_timestamp_ms >= job->timestamp_ms;
-    return late && batch->base_offset + batch->last_offset_delta >= job->log_start;
+    return batch->max_timestamp_ms >= job->timestamp_ms &&
+           batch->base_offset + batch->last_offset_delta >= job->least_offset;
 }
 
 static int search_segment(struct lookup_job *job, struct disk_file *file) {
     struct segment_target target = {.offset = -1, .timestamp_ms = job->timestamp_ms};
-    if (job->largest) {
-        target.offset = job->log_start;
-    }
     struct segment_cursor cursor;
     struct segment_walk walk;
     bool wrong;
@@ -83,7 +76,7 @@ static int search_segment(struct lookup_job *job, struct disk_file *file) {
         return r;
     }
     uint64_t position = cursor.position;
-    while (!r && (job->offset < 0 || job->largest) && position < job->end) {
+    while (!r && job->offset < 0 && position < job->end) {
         struct record_batch batch;
         r = segment_walk_header(&walk, position, &batch);
         if (!r && may_hold(job, &batch)) {
@@ -113,7 +106,7 @@ static void lookup_run(struct work *work) {
         r = disk_open(job->job.log->disk, name, DISK_READ, &file);
         r = r ? (r == DISK_E_NOT_FOUND ? BROKER_E_CORRUPT : r) : search_segment(job, file);
     }
-    for (unsigned i = 0; i < 2 && !r && (job->offset < 0 || job->largest); i++) {
+    for (unsigned i = 0; i < 2 && !r && job->offset < 0; i++) {
         if (job->memory[i].buf) {
             r = search_batch(job, span_of(job->memory[i].data, job->memory[i].size));
         }
@@ -148,23 +141,15 @@ static const struct log_segment *choose(const struct log_partition *partition, i
  * record that counts; then the one behind it answers. */
 static void take_memory(struct lookup_job *job, const struct log_partition *partition) {
     uint32_t end = partition->tail_written + partition->tail_flushing + partition->tail_durable;
-    const struct tail_batch *best = NULL;
     unsigned taken = 0;
     for (uint32_t i = partition->tail_written; i < end && taken < 2; i++) {
         const struct tail_batch *batch = tail_at(partition, i);
-        if (batch->segment_base != job->id.base_offset || tail_batch_end(batch) <= job->log_start) {
-            continue;
-        }
-        if (job->largest) {
-            best = !best || batch->max_timestamp_ms > best->max_timestamp_ms ? batch : best;
-        } else if (batch->max_timestamp_ms >= job->timestamp_ms) {
+        if (batch->segment_base == job->id.base_offset &&
+            tail_batch_end(batch) > job->least_offset &&
+            batch->max_timestamp_ms >= job->timestamp_ms) {
             job->memory[taken] = batch->batch;
             buf_ref(job->memory[taken++].buf);
         }
-    }
-    if (best) {
-        job->memory[0] = best->batch;
-        buf_ref(job->memory[0].buf);
     }
 }
 
@@ -185,11 +170,9 @@ static void lookup_done(struct work *work);
 static int look_in(struct topic_log *log, struct lookup_job *job,
                    const struct log_segment *segment) {
     const struct log_partition *partition = log_partition_of(job->lookup->partition);
-    bool cut = segment->base_offset < partition->public.log_start_offset;
-    job->log_start = partition->public.log_start_offset;
-    job->largest = job->lookup->timestamp_ms < 0 && cut;
-    job->timestamp_ms =
-        job->lookup->timestamp_ms >= 0 ? job->lookup->timestamp_ms : segment->max_timestamp_ms;
+    bool largest = job->lookup->timestamp_ms < 0;
+    job->least_offset = largest ? 0 : partition->public.log_start_offset;
+    job->timestamp_ms = largest ? segment->max_timestamp_ms : job->lookup->timestamp_ms;
     job->id = (struct segment_id){partition->topic->public.number, partition->public.index,
                                   segment->base_offset};
     job->end = segment->written_bytes;
@@ -221,10 +204,7 @@ static struct lookup_job *job_new(struct topic_log *log, struct partition_lookup
     return job;
 }
 
-/*
- * Where else to look. A segment that the log's start cuts has its largest timestamps perhaps below:
- * what was found above it is held against the others, what was not is looked for behind it.
- */
+/* Where else to look: behind a segment that had the time below the log's start only, or is gone. */
 static const struct log_segment *look_further(struct lookup_job *job) {
     const struct log_partition *partition = log_partition_of(job->lookup->partition);
     bool removed =
@@ -232,12 +212,10 @@ static const struct log_segment *look_further(struct lookup_job *job) {
     if (job->status == BROKER_E_CORRUPT && removed) {
         job->status = 0; /* its files went meanwhile */
     }
-    if (job->status || partition->topic->public.deleted || (job->offset >= 0 && !job->largest)) {
+    if (job->status || partition->topic->public.deleted || job->offset >= 0) {
         return NULL;
     }
-    const struct log_segment *next =
-        choose(partition, job->lookup->timestamp_ms, job->id.base_offset);
-    return next && job->offset >= 0 && next->max_timestamp_ms <= job->found_ms ? NULL : next;
+    return choose(partition, job->lookup->timestamp_ms, job->id.base_offset);
 }
 
 static void lookup_done(struct work *work) {

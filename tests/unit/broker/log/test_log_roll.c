@@ -144,11 +144,8 @@ static void test_log_roll__lookup_by_time_with_wild_clocks_g33_g38(void **state)
             }
             assert_int_equal(fixture_lookup(&f, partition, t), expected);
         }
-        int64_t largest = log_start;
-        for (int64_t i = log_start; i < 300; i++) {
-            largest = times[i] > times[largest] ? i : largest;
-        }
-        assert_int_equal(fixture_lookup(&f, partition, -3), largest);
+        /* Below the start in the last round, and told all the same: its segment is there. */
+        assert_int_equal(fixture_lookup(&f, partition, -3), 100);
         fixture_run_ms(&f, 3000); /* from the files now */
         if (round == 1) {
             assert_int_equal(fixture_delete_records(&f, partition, 101), 0);
