@@ -481,6 +481,52 @@ def test_log_dirs(bootstrap, place, version):
     assert move(found.log_dir, partition=9) == 3
 
 
+def test_log_dirs_have_one_row_for_a_topic_of_several_folders(bootstrap, place):
+    topic = place[0]
+    rows = [{"path": f"/nowhere{i}", "topics": [{"name": topic, "partitions": p}]} for i, p in enumerate(([0, 1], [0]))]
+    results = call(bootstrap, "AlterReplicaLogDirs", 1, dirs=rows).results
+    assert [(r.topic_name, sorted(p.partition_index for p in r.partitions)) for r in results] == [(topic, [0, 1])]
+
+
+def test_a_topic_without_partitions_has_no_row(bootstrap, place):
+    topic = place[0]
+    empty = [{"name": topic, "partitions": []}]
+    assert call(bootstrap, "ListOffsets", 5, replica_id=-1, isolation_level=0, topics=empty).topics == []
+    assert call(bootstrap, "DeleteRecords", 1, topics=empty, timeout_ms=9000).topics == []
+    dirs = [{"path": "/nowhere", "topics": empty}]
+    assert call(bootstrap, "AlterReplicaLogDirs", 1, dirs=dirs).results == []
+
+
+def test_a_topic_that_was_only_validated_has_an_id(bootstrap, topic):
+    made = create(bootstrap, 7, wanted(topic))[0].topic_id
+    assert made and str(made) != NO_ID
+
+
+def test_min_insync_replicas_is_the_clusters(bootstrap, place, node):
+    resource = [{"resource_type": 2, "resource_name": place[0], "configuration_keys": ["min.insync.replicas"]}]
+    row = call(bootstrap, "DescribeConfigs", 4, resources=resource, include_synonyms=True).results[0].configs[0]
+    assert (row.value, row.config_source) == ("1", 3)
+    assert [s.source for s in row.synonyms] == [3, 5]
+
+    def alter(name, operation, value):
+        configs = [{"name": "min.insync.replicas", "config_operation": operation, "value": value}]
+        rows = [{"resource_type": 4, "resource_name": name, "configs": configs}]
+        return call(bootstrap, "IncrementalAlterConfigs", 1, resources=rows, validate_only=True).responses[0].error_code
+
+    assert alter("", 1, None) == 40
+    assert alter(str(node), 0, "1") == 40
+    assert alter("", 0, "1") == 0
+
+
+def test_of_several_faults_kafkas_first_is_told(bootstrap, topic):
+    for configs, text in (
+        ((("cleanup.policy", "burn"), ("retention.ms", "x")), "Invalid value x for configuration retention.ms"),
+        ((("retention.ms", "x"), ("none", "1")), "Unknown topic config name: none"),
+        ((("none", None), ("retention.ms", None)), "Null value not supported for topic configs: none,retention.ms"),
+    ):
+        assert create(bootstrap, 7, wanted(topic, configs=configs))[0].error_message.startswith(text)
+
+
 def test_nothing_moves_on_one_node(bootstrap, place, node):
     name = place[0]
 

@@ -179,6 +179,20 @@ def test_the_last_entry_for_a_partition_counts(fetch, bootstrap, place):
     assert [(r.partition_index, offsets(r)[0]) for r in rows] == [(0, (4, 2)), (1, (0, 1))]
 
 
+def test_what_was_read_comes_before_what_could_not_be(bootstrap, place):
+    answer = call(bootstrap, "Fetch", 12, **fields(12, place, [part(9), part(0)]))
+    assert [p.partition_index for t in answer.responses for p in t.partitions] == [0, 9]
+
+
+def test_a_strange_isolation_level_spoils_all_that_is_named_G27(bootstrap, place):
+    asked = fields(11, place, [part(0), part(1)], isolation_level=7)
+    asked["topics"].append({"topic": "none", "partitions": []})
+    answer = call(bootstrap, "Fetch", 11, **asked)
+    assert answer.error_code == -1
+    rows = [(t.topic, [(p.partition_index, p.error_code) for p in t.partitions]) for t in answer.responses]
+    assert rows == [(place[0], [(0, -1), (1, -1)]), ("none", [])]
+
+
 def test_copies_are_not_for_others(fetch):
     for replica in (0, 5):
         assert fetch(part(), replica=replica).error_code == fetch(part(), 15, replica=replica).error_code == 6

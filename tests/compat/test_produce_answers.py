@@ -1,5 +1,7 @@
 """Produce, request by request: what Kafka takes and refuses (G3, G10, G34 to G37, G39, G51 to G53)."""
 
+import struct
+
 import pytest
 from raw import NO_ID, Closed, Raw, batch, call, crc32c, create_topic, message_set
 
@@ -132,8 +134,23 @@ def test_records_without_key_of_a_compacted_topic_are_named_G36(bootstrap, produ
     row = produce(batch(3), topic=topic)
     assert row.error_code == 87
     assert [e.batch_index for e in row.record_errors] == [0, 1, 2]
-    assert row.error_message
+    told = f"Compacted topic cannot accept message without key in topic partition {topic}-0"
+    assert {e.batch_index_error_message for e in row.record_errors} == {told}
+    assert row.error_message.startswith("One or more records have been rejected due to 3 record errors in total")
+    assert row.error_message.count("RecordError(batchIndex=") == 3
     assert produce(batch(3, key=b"k"), topic=topic).error_code == 0
+
+
+def test_a_refused_batch_has_a_text_where_kafka_has_one(produce):
+    assert produce(batch(2)[:-3]).error_message is None
+    assert produce(idempotent(9, producer=7)).error_code == 0
+    row = produce(idempotent(3, producer=7))
+    assert (row.error_code, row.error_message) == (45, None)
+    damaged = bytearray(batch())
+    damaged[16] = 9
+    assert produce(bytes(damaged)).error_message == "Invalid magic found in record: 9"
+    damaged[8:12] = struct.pack(">i", 5)
+    assert produce(bytes(damaged)).error_message == "Record size 5 is less than the minimum record overhead (14)"
 
 
 def idempotent(sequence, count=1, epoch=0, producer=1):

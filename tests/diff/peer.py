@@ -17,6 +17,7 @@ MESSAGES = kafka_schema.load()
 APIS = {m.name.removesuffix("Request"): m for m in MESSAGES.values() if m.is_request}
 PATIENCE_S = 20
 NOW_MS = int(time.time() * 1000) - 3_600_000  # an hour ago, for both brokers; what is old falls to retention
+BEGIN_MS = int(time.time() * 1000) - 60_000  # later times are of a broker's clock
 NODES = {
     "NodeId",
     "LeaderId",
@@ -28,11 +29,12 @@ NODES = {
     "Replicas",
     "ReplicaId",
 }
-TEXTS = {"ErrorMessage", "BatchIndexErrorMessage", "Documentation", "ConfigErrorMessage"}
+TEXTS = {"Documentation"}
+MESSAGES_OF_ERRORS = {"ErrorMessage", "BatchIndexErrorMessage", "ConfigErrorMessage"}
 TIMES = {"LogAppendTimeMs", "LastFetchTimestamp", "LastCaughtUpTimestamp"}
 ADDRESSES = {"Host", "Port", "ClusterId", "ClientHost", "LogDir", "ReplicaDirectoryId"}
 DRAWN = {"MemberId", "ProducerId", "Leader", "SessionId"}
-SIZES = {"PartitionSize", "TotalBytes", "UsableBytes"}
+SIZES = {"TotalBytes", "UsableBytes"}
 
 
 class Closed(Exception):
@@ -149,7 +151,7 @@ class Side:
 
     def shared(self, value, name=""):
         if isinstance(value, dict):
-            words = {key: self.shared(inner, key) for key, inner in value.items() if key != "ThrottleTimeMs"}
+            words = {key: self.shared(inner, key) for key, inner in value.items()}
             if value.get("ErrorCode") and value.get("LeaderId") == 0:
                 words["LeaderId"] = 0  # its default, where no node is meant, and even if ours has that number
             return words
@@ -173,8 +175,10 @@ class Side:
             return "the node" if value == self.node else value
         if name in TEXTS:
             return "null" if value is None else "empty" if value == "" else "a text"
+        if name in MESSAGES_OF_ERRORS and value:
+            return re.sub(r"within \[-?\d+, -?\d+\]", "within [a range]", value)
         if name in TIMES or name == "Timestamp":
-            return value if value in (-1, 0) else "a time"
+            return value if value < BEGIN_MS else "a time"
         if name in ADDRESSES:
             return "null" if value is None else "empty" if value in ("", -1) else "an address"
         if name in DRAWN:

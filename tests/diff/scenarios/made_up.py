@@ -36,6 +36,8 @@ FIXED_IN = {
     ("DeleteTopics", "TimeoutMs"): 5000,
     ("AlterPartitionReassignments", "Replicas"): None,
 }
+# A partition of which everything is deleted loses its files: here at once, there at the next check of retention.
+NUMBERS_IN = {("DeleteRecords", "Offset"): (0, 1, 1000, -5)}
 # An empty list means all topics, those of other runs too; and of a group's configs Kafka finds none in it.
 NEVER_NONE = {("DescribeTopicPartitions", "Topics"), ("DescribeConfigs", "ConfigurationKeys")}
 SMALL = (-1, 0, 1)
@@ -131,7 +133,7 @@ class Chance:
             return self.rng.choice([b"", b"x"])
         if field.name in ("BrokerIds", "Replicas"):
             return self.rng.choice([self.side.node, 77])
-        return self.rng.choice(NUMBERS.get(field.name, SMALL))
+        return self.rng.choice(NUMBERS_IN.get((self.api, field.name)) or NUMBERS.get(field.name, SMALL))
 
     def text(self, name, inside):
         if inside == "Configs":

@@ -89,6 +89,10 @@ void fetch_drain(struct broker *broker);
 static inline void out_of_memory(struct kafka_request *request) {
     kafka_request_close(request, "out of memory for the answer");
 }
+/* What Kafka says with error 42 where it has nothing better to say. */
+#define KAFKA_INVALID_REQUEST_TEXT                                                                 \
+    "This most likely occurs because of a request being malformed by the client library or the "   \
+    "message was sent to an incompatible broker. See the broker logs for more details."
 /** broker_event() - tell the module; no-op without a callback */
 void broker_event(const struct broker *broker, enum kafka_server_event event,
                   const struct kafka_request *request, const char *format, ...) _printf_(4, 5);
@@ -120,6 +124,10 @@ uint8_t *repeats_find(struct arena *arena, const struct span *first, size_t stri
  * none */
 #define REPEATS(arena, rows, name, count)                                                          \
     repeats_find(arena, (count) > 0 ? &(rows)->name : NULL, sizeof *(rows), count)
+/** names_append() - both with @comma between them, or the name alone where @names is NULL; NULL
+ * without memory */
+const char *names_append(struct arena *arena, const char *names, const char *comma,
+                         struct span name);
 /** broker_log_dir() - the one folder, as clients are told */
 const char *broker_log_dir(const struct broker *broker);
 

@@ -384,9 +384,32 @@ static struct span chunk_span(const struct read_chunk *chunk) {
     return span_of(chunk->slice.data, chunk->slice.size);
 }
 
+/* As in a new Kafka 4: the cluster has a min.insync.replicas of its own from the beginning. */
+static int set_insync(struct config_store *store) {
+    const char *name = topic_config_defs[TOPIC_MIN_INSYNC_REPLICAS].broker_name;
+    const char *value = topic_config_text(&store->settings, TOPIC_MIN_INSYNC_REPLICAS);
+    const struct config_set *all = config_store_find(store, RESOURCE_BROKER, SPAN_LITERAL(""));
+    struct config_set set;
+    char key[16];
+    int r;
+
+    if (config_set_get(all, span_text(name))) {
+        return 0;
+    }
+    r = make_key(RESOURCE_BROKER, SPAN_LITERAL(""), key, sizeof key);
+    r = r ? r : config_set_copy(&set, all);
+    if (!r) {
+        r = config_set_put(&set, span_text(name), span_text(value));
+        r = r ? r : put_set(store, key, &set);
+        config_set_deinit(&set);
+    }
+    return err_trace(r);
+}
+
 static void finish_load(struct config_store *store, int status) {
     void (*loaded)(void *userdata, int status) = store->loaded;
 
+    status = status ? status : set_insync(store);
     store->loaded = NULL;
     loaded(store->loaded_userdata, status);
 }

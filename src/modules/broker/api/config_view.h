@@ -72,6 +72,18 @@ const struct topic_config_def *resource_config_defs(int8_t type, size_t *ret_cou
 
 /* ---- changes ---- */
 
+/** java_map_place() - where Java's hash map of @count names has @name */
+uint32_t java_map_place(struct span name, int32_t count);
+/**
+ * config_order() - in which order Kafka looks at configs
+ * @topic: of a topic, not of anything else
+ * @first: the first name; the others follow @stride bytes apart
+ *
+ * Return: the indexes, each in the lower half of an entry, in @arena; NULL without memory.
+ */
+uint64_t *config_order(struct arena *arena, bool topic, const struct span *first, size_t stride,
+                       int32_t count);
+
 /**
  * topic_config_take() - check @value for @name and set it in @config
  * Return: 0 or Kafka's error code with *ret_message.

@@ -12,6 +12,8 @@ enum {
     FETCH_VERSION_REPLICA_STATE = 15,
     READ_UNCOMMITTED = 0,
     READ_COMMITTED = 1,
+    /* What was read; what an unknown id names; what is unknown of a known topic, or by name. */
+    FETCH_ROUNDS = 3,
 };
 
 /* A topic as the request, or its session, names it. */
@@ -33,9 +35,10 @@ struct fetch_part {
     struct fetch_wanted wanted;
     /* what the answer says */
     int16_t error;
-    bool final;   /* that is all there is: an error or a diverging epoch */
-    bool unknown; /* found before reading: Kafka lists no transactions as an empty list then */
-    bool told;    /* stands in the answer */
+    bool final;    /* that is all there is: an error or a diverging epoch */
+    bool unknown;  /* found before reading: Kafka lists no transactions as an empty list then */
+    bool told;     /* stands in the answer */
+    uint8_t round; /* of FETCH_ROUNDS, in which it stands there */
     int32_t diverging_epoch;
     int64_t diverging_end;
     int64_t high_watermark, last_stable_offset, log_start_offset;
@@ -59,7 +62,6 @@ struct fetch {
     int32_t part_count;
     int32_t readable; /* parts with a partition */
     int32_t next;     /* part to read next */
-    int16_t error;    /* of the whole answer */
     size_t bytes;     /* collected */
     size_t max_bytes;
     int64_t deadline_ns;

@@ -29,15 +29,26 @@ static bool same_topic(const struct fetch_part *a, const struct fetch_part *b) {
                                     memcmp(&a->topic->id, &b->topic->id, sizeof a->topic->id) == 0);
 }
 
+/* The answer goes over the parts in rounds, as Kafka's does. NULL: the one at @place is of another
+ * round. */
+static struct fetch_part *part_at(const struct fetch *fetch, int32_t place) {
+    struct fetch_part *part = &fetch->parts[place % fetch->part_count];
+
+    return part->round == place / fetch->part_count ? part : NULL;
+}
+
 /* Marks the parts that are told, and counts them and the rows of topics that they need. */
 static int32_t choose(struct fetch *fetch, int32_t *ret_topics) {
     const struct fetch_part *before = NULL;
     int32_t count = 0;
 
     *ret_topics = 0;
-    for (int32_t i = 0; i < fetch->part_count; i++) {
-        struct fetch_part *part = &fetch->parts[i];
+    for (int32_t i = 0; i < FETCH_ROUNDS * fetch->part_count; i++) {
+        struct fetch_part *part = part_at(fetch, i);
 
+        if (!part) {
+            continue;
+        }
         part->told = fetch->kind != FETCH_INCREMENTAL || has_news(part);
         if (part->told) {
             count++;
@@ -87,10 +98,10 @@ static struct fetch_response *build(struct fetch *fetch) {
     if (!answer || !rows || !answer->responses) {
         return NULL;
     }
-    for (int32_t i = 0; i < fetch->part_count; i++) {
-        struct fetch_part *part = &fetch->parts[i];
+    for (int32_t i = 0; i < FETCH_ROUNDS * fetch->part_count; i++) {
+        struct fetch_part *part = part_at(fetch, i);
 
-        if (!part->told) {
+        if (!part || !part->told) {
             continue;
         }
         if (!before || !same_topic(before, part)) {
@@ -161,7 +172,6 @@ void fetch_answer(struct fetch *fetch) {
         out_of_memory(request);
         return;
     }
-    answer->error_code = fetch->error;
     if (fetch->kind == FETCH_FULL) {
         answer->session_id = make_session(fetch);
     } else if (fetch->kind == FETCH_INCREMENTAL) {

@@ -5,6 +5,7 @@
  */
 #include "changes.h"
 #include "config_store.h"
+#include "config_view.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,7 +25,9 @@ struct alteration {
     struct span name;
     struct config_operation *operations;
     int32_t count;
-    bool replace; /* AlterConfigs */
+    const uint64_t *order; /* in which Kafka looks at them */
+    bool replace;          /* AlterConfigs */
+    bool strange_ops;      /* among all that is passed on to the controller */
     bool validate_only;
     struct incremental_alter_configs_response_resource *row;
     const char *message;
@@ -109,6 +112,7 @@ static struct span change_list(struct arena *arena, const char *now, struct span
 static int16_t check_operations(struct alteration *alteration) {
     uint8_t *repeats =
         REPEATS(arena_of(alteration), alteration->operations, name, alteration->count);
+    const char *nulls = NULL;
 
     for (int32_t i = 0; repeats && i < alteration->count; i++) {
         const struct config_operation *operation = &alteration->operations[i];
@@ -118,9 +122,13 @@ static int16_t check_operations(struct alteration *alteration) {
                        SPAN_NULL, "");
         }
         if (!operation->value.data && operation->op != OP_DELETE) {
-            return say(alteration, KAFKA_INVALID_REQUEST,
-                       "Null value not supported for : ", operation->name, "");
+            nulls = names_append(arena_of(alteration), nulls, alteration->replace ? ", " : ",",
+                                 operation->name);
         }
+    }
+    if (nulls) {
+        return say(alteration, KAFKA_INVALID_REQUEST,
+                   "Null value not supported for : ", span_text(nulls), "");
     }
     return repeats ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 }
@@ -142,6 +150,36 @@ static int16_t new_value(struct alteration *alteration, const struct config_oper
     return 0;
 }
 
+static bool is_list(const struct alteration *alteration, struct span name) {
+    const struct topic_config_def *def;
+    enum topic_config_key key;
+
+    if (alteration->type == RESOURCE_TOPIC) {
+        key = topic_config_find(name);
+        return key != TOPIC_CONFIG_COUNT && topic_config_defs[key].type == CONFIG_TYPE_LIST;
+    }
+    def = resource_config_def(alteration->type, name);
+    return def && def->type == CONFIG_TYPE_LIST;
+}
+
+/* Words are added to lists only; Kafka says so before it looks at the names and values that it has
+ * of a topic or group, even at their own name. */
+static int16_t check_list_operations(struct alteration *alteration) {
+    const uint64_t *order = config_order(arena_of(alteration), false, &alteration->operations->name,
+                                         sizeof *alteration->operations, alteration->count);
+    struct span none;
+    int16_t error = order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
+
+    for (int32_t i = 0; !error && i < alteration->count; i++) {
+        const struct config_operation *operation = &alteration->operations[(uint32_t)order[i]];
+
+        if (!is_list(alteration, operation->name)) {
+            error = new_value(alteration, operation, CONFIG_TYPE_STRING, NULL, NULL, &none);
+        }
+    }
+    return error;
+}
+
 /* ---- topics ---- */
 
 static int16_t alter_topic_values(struct alteration *alteration, struct topic_config *config) {
@@ -149,7 +187,8 @@ static int16_t alter_topic_values(struct alteration *alteration, struct topic_co
     int16_t error = 0;
 
     for (int32_t i = 0; !error && i < alteration->count; i++) {
-        const struct config_operation *operation = &alteration->operations[i];
+        const struct config_operation *operation =
+            &alteration->operations[(uint32_t)alteration->order[i]];
         enum topic_config_key key = topic_config_find(operation->name);
         struct span value = operation->value;
 
@@ -202,6 +241,10 @@ static int16_t alter_topic(struct alteration *alteration) {
     if (alteration->name.size == 0) {
         return say(alteration, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.",
                    SPAN_NULL, "");
+    }
+    error = check_list_operations(alteration);
+    if (error) {
+        return error;
     }
     alteration->message = topic_name_fault(arena_of(alteration), alteration->name);
     if (alteration->message) {
@@ -311,7 +354,8 @@ static int16_t alter_values(struct alteration *alteration, struct config_set *se
     int16_t error = 0;
 
     for (int32_t i = 0; !error && i < alteration->count; i++) {
-        const struct config_operation *operation = &alteration->operations[i];
+        const struct config_operation *operation =
+            &alteration->operations[(uint32_t)alteration->order[i]];
         struct topic_config_def room;
         const struct topic_config_def *def = find_def(alteration, operation->name, &room, &error);
         struct span value;
@@ -338,6 +382,27 @@ static int16_t alter_values(struct alteration *alteration, struct config_set *se
     return error;
 }
 
+/* The cluster always has min.insync.replicas, and its one node never one of its own (KIP-966). */
+static int16_t check_insync(struct alteration *alteration, const struct config_set *set) {
+    struct span name = SPAN_LITERAL("min.insync.replicas");
+
+    if (alteration->type != RESOURCE_BROKER) {
+        return 0;
+    }
+    if (alteration->name.size == 0) {
+        return config_set_get(set, name) ? 0
+                                         : say(alteration, KAFKA_INVALID_CONFIG, "Cluster-level ",
+                                               name, " cannot be removed while ELR is enabled.");
+    }
+    for (int32_t i = 0; i < alteration->count; i++) {
+        if (span_equal(alteration->operations[i].name, name)) {
+            return say(alteration, KAFKA_INVALID_CONFIG, "Broker-level ", name,
+                       " cannot be altered while ELR is enabled.");
+        }
+    }
+    return 0;
+}
+
 static int16_t alter_stored(struct alteration *alteration) {
     struct broker *broker = alteration->changes->broker;
     const struct config_set *now =
@@ -347,10 +412,15 @@ static int16_t alter_stored(struct alteration *alteration) {
     int16_t error = check_resource_name(alteration);
     int r;
 
+    if (!error && alteration->type != RESOURCE_BROKER) {
+        error = check_list_operations(alteration);
+    }
+
     if (!error && !alteration->replace && config_set_copy(&set, now)) {
         error = KAFKA_UNKNOWN_SERVER_ERROR;
     }
     error = error ? error : alter_values(alteration, &set);
+    error = error ? error : check_insync(alteration, &set);
     if (!error && !alteration->validate_only) {
         change = broker->configs
                      ? changes_begin(alteration->changes, NULL, alteration->row, fill_row)
@@ -398,16 +468,33 @@ static int16_t alter_logger(struct alteration *alteration) {
 
 /* ---- both requests ---- */
 
-/* What is done to a value is looked at when it is clear whose value it is. */
+/* Whether a strange operation is met, in Kafka's order, before a fault that ends the walk. */
+static bool has_strange_op(const struct alteration *alteration) {
+    const uint64_t *order = config_order(arena_of(alteration), false, &alteration->operations->name,
+                                         sizeof *alteration->operations, alteration->count);
+
+    for (int32_t i = 0; order && i < alteration->count; i++) {
+        const struct config_operation *operation = &alteration->operations[(uint32_t)order[i]];
+
+        if (operation->op < OP_SET || operation->op > OP_SUBTRACT) {
+            return true;
+        }
+        if (operation->op > OP_DELETE && alteration->type != RESOURCE_BROKER &&
+            alteration->type != RESOURCE_BROKER_LOGGER && !is_list(alteration, operation->name)) {
+            return false;
+        }
+    }
+    return false;
+}
+
+/* What is done to a value is looked at when it is clear whose value it is. A strange operation on
+ * what Kafka's broker passes on to its controller spoils all that is passed on with it. */
 static int16_t check_op(struct alteration *alteration) {
     int16_t error = alteration->type == RESOURCE_BROKER ? check_broker_name(alteration) : 0;
+    bool spoiled = alteration->type == RESOURCE_BROKER_LOGGER ? has_strange_op(alteration)
+                                                              : alteration->strange_ops;
 
-    for (int32_t i = 0; !error && i < alteration->count; i++) {
-        int8_t op = alteration->operations[i].op;
-
-        error = op < OP_SET || op > OP_SUBTRACT ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
-    }
-    return error;
+    return error ? error : spoiled ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
 }
 
 static bool is_resource_type(int8_t type) {
@@ -429,6 +516,12 @@ static void alter(struct alteration *alteration, bool twice) {
     }
     if (!error && is_resource_type(alteration->type)) {
         error = check_op(alteration);
+    }
+    if (!error) {
+        alteration->order = config_order(arena_of(alteration), alteration->type == RESOURCE_TOPIC,
+                                         &alteration->operations->name,
+                                         sizeof *alteration->operations, alteration->count);
+        error = alteration->order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
     }
     if (!error) {
         switch (alteration->type) {
@@ -474,6 +567,34 @@ static uint8_t *find_repeats(const struct kafka_request *request, const int8_t *
     return keys ? repeats_find(request->arena, keys, sizeof *keys, count) : NULL;
 }
 
+static struct alteration
+incremental_alteration(struct changes *changes,
+                       const struct incremental_alter_configs_request *body, int32_t index) {
+    const struct incremental_alter_configs_request_resource *resource = &body->resources[index];
+    int32_t count = MAX(resource->configs_count, 0);
+    struct alteration alteration = {.changes = changes,
+                                    .type = resource->resource_type,
+                                    .name = resource->resource_name,
+                                    .count = count,
+                                    .validate_only = body->validate_only};
+
+    alteration.operations =
+        arena_alloc(changes->request->arena, ((size_t)count + 1) * sizeof *alteration.operations);
+    for (int32_t c = 0; alteration.operations && c < count; c++) {
+        alteration.operations[c] =
+            (struct config_operation){resource->configs[c].name, resource->configs[c].value,
+                                      resource->configs[c].config_operation};
+    }
+    return alteration;
+}
+
+/* What Kafka's broker has no fault to find with by itself. */
+static bool is_passed_on(struct alteration *alteration) {
+    return is_resource_type(alteration->type) && alteration->type != RESOURCE_BROKER_LOGGER &&
+           check_operations(alteration) == 0 &&
+           (alteration->type != RESOURCE_BROKER || check_broker_name(alteration) == 0);
+}
+
 /* Within what a client waits for an answer of AdminClient by default. */
 enum { ALTER_TIMEOUT_MS = 30000 };
 
@@ -488,6 +609,7 @@ void handle_incremental_alter_configs(struct kafka_request *request) {
                                  &body->resources->resource_name, sizeof *body->resources, count)
                   : arena_alloc(request->arena, 1);
     bool ok = changes && repeats;
+    bool strange = false;
 
     if (ok) {
         answer->responses =
@@ -495,22 +617,18 @@ void handle_incremental_alter_configs(struct kafka_request *request) {
         ok = answer->responses != NULL;
     }
     for (int32_t i = 0; ok && i < count; i++) {
-        const struct incremental_alter_configs_request_resource *resource = &body->resources[i];
-        struct alteration alteration = {.changes = changes,
-                                        .type = resource->resource_type,
-                                        .name = resource->resource_name,
-                                        .count = MAX(resource->configs_count, 0),
-                                        .validate_only = body->validate_only,
-                                        .row = &answer->responses[answer->responses_count++]};
+        struct alteration alteration = incremental_alteration(changes, body, i);
 
+        ok = alteration.operations != NULL;
+        strange = strange ||
+                  (ok && !repeats[i] && is_passed_on(&alteration) && has_strange_op(&alteration));
+    }
+    for (int32_t i = 0; ok && i < count; i++) {
+        struct alteration alteration = incremental_alteration(changes, body, i);
+
+        alteration.row = &answer->responses[answer->responses_count++];
         alteration.row->error_message = SPAN_NULL;
-        alteration.operations = arena_alloc(request->arena, ((size_t)alteration.count + 1) *
-                                                                sizeof *alteration.operations);
-        for (int32_t c = 0; alteration.operations && c < alteration.count; c++) {
-            alteration.operations[c] =
-                (struct config_operation){resource->configs[c].name, resource->configs[c].value,
-                                          resource->configs[c].config_operation};
-        }
+        alteration.strange_ops = strange;
         alter(&alteration, repeats[i]);
     }
     if (!ok) {

@@ -147,7 +147,7 @@ static int16_t coordinator_error(struct broker *broker, int8_t key_type, int16_t
         return KAFKA_INVALID_REQUEST; /* of a key that names no partition, Kafka says no more */
     }
     if (key_type != KEY_TYPE_GROUP) {
-        *ret_message = SPAN_LITERAL("This broker coordinates consumer groups only.");
+        *ret_message = span_text(KAFKA_INVALID_REQUEST_TEXT);
         return KAFKA_INVALID_REQUEST;
     }
     if (broker->config && broker->config->prepare_coordinator &&

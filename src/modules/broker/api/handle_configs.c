@@ -171,8 +171,7 @@ static const char *type_fault(const struct kafka_request *request) {
 
         if (type != RESOURCE_TOPIC && type != RESOURCE_BROKER && type != RESOURCE_BROKER_LOGGER &&
             type != RESOURCE_GROUP && type != RESOURCE_CLIENT_METRICS) {
-            return arena_printf(request->arena, "There are no configs of resources of type %d.",
-                                type);
+            return KAFKA_INVALID_REQUEST_TEXT;
         }
     }
     return NULL;

@@ -147,16 +147,28 @@ static int16_t check_name(const struct kafka_request *request, struct span name,
 static int16_t read_configs(const struct kafka_request *request,
                             const struct create_topics_request_topic *wanted,
                             struct topic_config *config, const char **ret_message) {
-    int16_t error = 0;
+    int32_t count = MAX(wanted->configs_count, 0);
+    const uint64_t *order =
+        config_order(request->arena, true, count ? &wanted->configs->name : NULL,
+                     sizeof *wanted->configs, count);
+    const char *nulls = NULL;
+    int16_t error = order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 
-    for (int32_t i = 0; !error && i < wanted->configs_count; i++) {
-        const struct create_topics_request_config *one = &wanted->configs[i];
+    for (int32_t i = 0; i < wanted->configs_count; i++) {
+        if (!wanted->configs[i].value.data) {
+            nulls = names_append(request->arena, nulls, ",", wanted->configs[i].name);
+        }
+    }
+    if (nulls) {
+        *ret_message =
+            arena_printf(request->arena, "Null value not supported for topic configs: %s", nulls);
+        return KAFKA_INVALID_CONFIG;
+    }
+    for (int32_t i = 0; !error && i < count; i++) {
+        const struct create_topics_request_config *one = &wanted->configs[(uint32_t)order[i]];
 
-        if (!one->value.data) {
-            *ret_message = arena_printf(
-                request->arena, "Null value not supported for topic configs: %.*s",
-                (int)MIN(one->name.size, 200U), one->name.size ? (const char *)one->name.data : "");
-            return KAFKA_INVALID_CONFIG;
+        if (i + 1 < count && span_equal(one->name, wanted->configs[(uint32_t)order[i + 1]].name)) {
+            continue;
         }
         error = topic_config_take(request->arena, config, one->name, one->value, ret_message);
     }
@@ -223,6 +235,7 @@ static void create_topic(struct changes *changes, const struct create_topics_req
     if (error) {
         refuse(row, error, message);
     } else if (body->validate_only) {
+        uuid_v4(random_system(), &row->topic_id); /* of no topic, but clients want one */
         fill_made(request, row, &config, spec.partition_count);
     } else {
         spec.configs = config_entries(request->arena, &config);

@@ -80,6 +80,7 @@ static void set_part(struct fetch *fetch, struct fetch_part *part, struct fetch_
         fetch_fail(part, topic->error);
     } else if (!part->partition) {
         set_unknown(part, topic->topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic->error);
+        part->round = part->error == KAFKA_UNKNOWN_TOPIC_ID ? 1 : 2;
     } else if (is_replica(fetch->request->body, fetch->request->version)) {
         part->partition = NULL;
         fetch_fail(part, KAFKA_NOT_LEADER_OR_FOLLOWER);
@@ -301,37 +302,64 @@ static int find_parts(struct fetch *fetch) {
 /* ---- the request ---- */
 
 /*
- * Kafka compares the topics of partitions that it cannot serve with each other to put them into
- * rows. One that was asked for by the id zero has neither name nor id to compare with, and so a
- * second one beside it spoils the request.
+ * Kafka compares each partition that it cannot serve with the one before it to put those of a topic
+ * into one row. One that was asked for by the id zero has neither name nor id to compare with, and
+ * so another one behind it spoils the request.
  */
 static bool id_is_missed(const struct fetch *fetch) {
     bool missing = false;
-    int32_t unknown = 0;
+    bool others = false; /* which come in the last round */
 
     for (int32_t i = 0; fetch_by_id(fetch) && i < fetch->part_count; i++) {
         const struct fetch_part *part = &fetch->parts[i];
 
-        unknown += part->unknown;
-        missing = missing || uuid_is_zero(&part->topic->id);
+        if (part->round == 1 && missing) {
+            return true;
+        }
+        missing = missing || (part->round == 1 && uuid_is_zero(&part->topic->id));
+        others = others || part->round == 2;
     }
-    return missing && unknown > 1;
+    return missing && others;
 }
 
 static bool is_level(int8_t level) {
     return level == READ_UNCOMMITTED || level == READ_COMMITTED;
 }
 
-/* A level that there is not is noticed where something is read. Kafka says so for the request, and
- * before topics had ids once more for each partition. */
-static void refuse_level(struct fetch *fetch) {
-    for (int32_t i = 0; i < fetch->part_count; i++) {
-        set_unknown(&fetch->parts[i], KAFKA_UNKNOWN_SERVER_ERROR);
-        fetch->parts[i].partition = NULL;
+/*
+ * A level that there is not is noticed where something is read. Kafka says so for the request, and
+ * before topics had ids once more for each partition that it names.
+ */
+static void refuse_level(const struct fetch *fetch) {
+    struct kafka_request *request = fetch->request;
+    const struct fetch_request *body = request->body;
+    struct fetch_response *answer = KAFKA_NEW(request->arena, fetch_response, 1);
+    int32_t topics = fetch_by_id(fetch) ? 0 : MAX(body->topics_count, 0);
+
+    if (answer) {
+        answer->responses = KAFKA_NEW(request->arena, fetch_response_topic, topics);
     }
-    fetch->kind = FETCH_SESSIONLESS;
-    fetch->error = KAFKA_UNKNOWN_SERVER_ERROR;
-    fetch->readable = 0;
+    if (!answer || !answer->responses) {
+        out_of_memory(request);
+        return;
+    }
+    answer->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+    answer->session_id = body->session_id;
+    for (int32_t i = 0; i < topics; i++) {
+        struct fetch_response_topic *row = &answer->responses[answer->responses_count++];
+        int32_t count = MAX(body->topics[i].partitions_count, 0);
+
+        row->topic = body->topics[i].topic;
+        row->partitions = KAFKA_NEW(request->arena, fetch_response_partition, count);
+        for (int32_t p = 0; row->partitions && p < count; p++) {
+            row->partitions[p].partition_index = body->topics[i].partitions[p].partition;
+            row->partitions[p].error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+            row->partitions[p].high_watermark = -1;
+            row->partitions[p].records.span = SPAN_LITERAL("");
+            row->partitions_count++;
+        }
+    }
+    kafka_respond(request, answer);
 }
 
 void handle_fetch(struct kafka_request *request) {
@@ -356,12 +384,11 @@ void handle_fetch(struct kafka_request *request) {
         out_of_memory(request);
     } else if (r > 0) {
         fetch_refuse(request, (int16_t)r);
-    } else if ((wrong_level && fetch_by_id(fetch)) || id_is_missed(fetch)) {
+    } else if (wrong_level) {
+        refuse_level(fetch);
+    } else if (id_is_missed(fetch)) {
         fetch_refuse(request, KAFKA_UNKNOWN_SERVER_ERROR);
     } else {
-        if (wrong_level) {
-            refuse_level(fetch);
-        }
         request->on_gone = fetch_on_gone;
         fetch_start(fetch);
     }

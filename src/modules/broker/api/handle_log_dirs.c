@@ -130,39 +130,82 @@ static int16_t move(const struct kafka_request *request, const struct topic *top
                                                                  : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
+/* The row of @name, which may have stood under another folder already; new ones have room for @room
+ * partitions. NULL without memory. */
+static struct alter_replica_log_dirs_response_topic *
+row_of(const struct kafka_request *request, struct alter_replica_log_dirs_response *answer,
+       struct span name, size_t room) {
+    struct alter_replica_log_dirs_response_topic *row = answer->results;
+
+    for (int32_t i = 0; i < answer->results_count; i++, row++) {
+        if (span_equal(row->topic_name, name)) {
+            return row;
+        }
+    }
+    row->topic_name = name;
+    row->partitions = KAFKA_NEW(request->arena, alter_replica_log_dirs_response_partition, room);
+    answer->results_count += row->partitions != NULL;
+    return row->partitions ? row : NULL;
+}
+
+/* Of two folders for a partition the last one counts. */
+static void put(struct alter_replica_log_dirs_response_topic *row, int32_t index, int16_t error) {
+    int32_t i = 0;
+
+    while (i < row->partitions_count && row->partitions[i].partition_index != index) {
+        i++;
+    }
+    row->partitions_count = MAX(row->partitions_count, i + 1);
+    row->partitions[i].partition_index = index;
+    row->partitions[i].error_code = error;
+}
+
+static bool move_topic(const struct kafka_request *request, struct span path,
+                       const struct alter_replica_log_dirs_request_topic *wanted, size_t room,
+                       struct alter_replica_log_dirs_response *answer) {
+    const struct broker *broker = request->userdata;
+    const struct topic *topic = topic_log_find(broker->log, wanted->name);
+    struct alter_replica_log_dirs_response_topic *row = NULL;
+
+    if (wanted->partitions_count > 0) {
+        row = row_of(request, answer, wanted->name, room);
+    }
+    for (int32_t p = 0; row && p < wanted->partitions_count; p++) {
+        put(row, wanted->partitions[p], move(request, topic, wanted->partitions[p], path));
+    }
+    return row || wanted->partitions_count <= 0;
+}
+
+/* How many partitions the request names, of all topics in all folders; *ret_topics: topics. */
+static size_t count_moves(const struct alter_replica_log_dirs_request *body, size_t *ret_topics) {
+    size_t partitions = 0;
+
+    *ret_topics = 0;
+    for (int32_t d = 0; d < body->dirs_count; d++) {
+        for (int32_t t = 0; t < body->dirs[d].topics_count; t++) {
+            partitions += (size_t)MAX(body->dirs[d].topics[t].partitions_count, 0);
+            ++*ret_topics;
+        }
+    }
+    return partitions;
+}
+
 void handle_alter_replica_log_dirs(struct kafka_request *request) {
     const struct alter_replica_log_dirs_request *body = request->body;
-    const struct broker *broker = request->userdata;
     struct alter_replica_log_dirs_response *answer =
         KAFKA_NEW(request->arena, alter_replica_log_dirs_response, 1);
-    size_t topics = 0;
+    size_t topics;
+    size_t partitions = count_moves(body, &topics);
     bool ok = answer != NULL;
 
-    for (int32_t d = 0; d < body->dirs_count; d++) {
-        topics += (size_t)MAX(body->dirs[d].topics_count, 0);
-    }
     if (ok) {
         answer->results = KAFKA_NEW(request->arena, alter_replica_log_dirs_response_topic, topics);
         ok = answer->results != NULL;
     }
     for (int32_t d = 0; ok && d < body->dirs_count; d++) {
         for (int32_t t = 0; ok && t < body->dirs[d].topics_count; t++) {
-            const struct alter_replica_log_dirs_request_topic *wanted = &body->dirs[d].topics[t];
-            const struct topic *topic = topic_log_find(broker->log, wanted->name);
-            struct alter_replica_log_dirs_response_topic *row =
-                &answer->results[answer->results_count++];
-            int32_t count = MAX(wanted->partitions_count, 0);
-
-            row->topic_name = wanted->name;
-            row->partitions =
-                KAFKA_NEW(request->arena, alter_replica_log_dirs_response_partition, count);
-            ok = row->partitions != NULL;
-            for (int32_t p = 0; ok && p < count; p++) {
-                row->partitions[p].partition_index = wanted->partitions[p];
-                row->partitions[p].error_code =
-                    move(request, topic, wanted->partitions[p], body->dirs[d].path);
-                row->partitions_count++;
-            }
+            ok = move_topic(request, body->dirs[d].path, &body->dirs[d].topics[t], partitions,
+                            answer);
         }
     }
     if (!ok) {

@@ -236,20 +236,22 @@ static bool add_requested(struct lookup *lookup) {
     return ok;
 }
 
-/* A null name is a topic asked for by its id: from version 12 on, and with an id. */
+/* A null name is a topic asked for by its id: from version 12 on, and with an id, but for one that
+ * stands beside another with an id, when names do not count at all. */
 static int16_t check_request(const struct kafka_request *request) {
     const struct metadata_request *body = request->body;
+    bool by_id = false;
+    bool nameless = false;
 
     for (int32_t i = 0; request->version >= VERSION_IDS && i < body->topics_count; i++) {
         if (request->version < VERSION_IDS_ANSWERED &&
             (!body->topics[i].name.data || is_by_id(&body->topics[i]))) {
             return KAFKA_INVALID_REQUEST;
         }
-        if (!body->topics[i].name.data && !is_by_id(&body->topics[i])) {
-            return KAFKA_UNKNOWN_SERVER_ERROR;
-        }
+        by_id = by_id || is_by_id(&body->topics[i]);
+        nameless = nameless || !body->topics[i].name.data;
     }
-    return 0;
+    return nameless && !by_id ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
 }
 
 /* Nothing but the error, for every topic. */

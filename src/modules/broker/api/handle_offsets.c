@@ -81,13 +81,17 @@ static void on_lookup(struct partition_lookup *lookup, int status) {
     go_on(listing);
 }
 
+static bool level_is_known(int8_t level) {
+    return level == READ_UNCOMMITTED || level == READ_COMMITTED;
+}
+
 static int16_t check_one(const struct listing *listing,
                          const struct list_offsets_request_partition *wanted,
                          const struct partition *partition) {
     const struct list_offsets_request *body = listing->request->body;
     int16_t error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 
-    if (body->isolation_level != READ_UNCOMMITTED && body->isolation_level != READ_COMMITTED) {
+    if (!level_is_known(body->isolation_level)) {
         return KAFKA_UNKNOWN_SERVER_ERROR;
     }
     if (!is_served(wanted->timestamp, listing->request->version)) {
@@ -166,6 +170,10 @@ static void go_on(struct listing *listing) {
                 return;
             }
         }
+    }
+    if (level_is_known(
+            body->isolation_level)) { /* the answer to one that is not, is the request's */
+        KAFKA_DROP_EMPTY(listing->answer->topics, listing->answer->topics_count, partitions);
     }
     kafka_respond(listing->request, listing->answer);
 }

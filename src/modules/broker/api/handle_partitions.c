@@ -214,5 +214,6 @@ void handle_delete_records(struct kafka_request *request) {
             row->partitions_count = 0; /* without memory: an answer that lacks them */
         }
     }
+    KAFKA_DROP_EMPTY(answer->topics, answer->topics_count, partitions);
     changes_ready(changes, MAX(body->timeout_ms, 1000));
 }

@@ -98,6 +98,12 @@ static int16_t append_error(const struct kafka_request *request, int code) {
                                                                             : kafka_error_of(code);
 }
 
+/* Kafka has no text for what the log refuses. Ours says what no code of Kafka's says: that there is
+ * no room, or that the outcome is unknown. */
+static const char *log_message(int status) {
+    return status == TOPIC_E_FULL || status == TOPIC_E_FAILED ? error_row_get(status)->text : NULL;
+}
+
 static void fill_row(const struct produce_append *item) {
     item->row->base_offset = item->part.base_offset;
     item->row->log_start_offset = item->part.partition->log_start_offset;
@@ -113,7 +119,7 @@ static void on_durable(struct append *append, int status) {
     item->pending = false;
     if (status && !produce->gave_up && !item->refused) {
         refuse(produce, item->row, append_error(produce->request, status), item->part.partition,
-               status > 0 ? error_row_get(status)->text : NULL);
+               log_message(status));
     } else if (!status && !produce->gave_up) {
         fill_row(item);
     }
@@ -246,7 +252,7 @@ static void refuse_times(struct produce_append *item) {
             "Timestamp %lld of message with offset %d is out of range. The timestamp should be "
             "within [%lld, %lld]",
             (long long)open->bad[i].timestamp_ms, open->bad[i].index,
-            (long long)MAX(open->rules.earliest_ms, 0), (long long)open->rules.latest_ms));
+            (long long)open->rules.earliest_told_ms, (long long)open->rules.latest_ms));
         item->row->record_errors_count++;
     }
     refuse(item->produce, item->row, KAFKA_INVALID_TIMESTAMP, item->part.partition,
@@ -347,7 +353,7 @@ static void append_partition(struct produce *produce, struct topic *topic, int16
         refuse(produce, row, topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic_error, NULL, NULL);
         return;
     }
-    error = produce_batch_find(produce->request->version, wanted->records.span, &bytes, &message);
+    error = produce_batch_find(produce->request, wanted->records.span, &bytes, &message);
     if (error) {
         refuse(produce, row, error, NULL, message);
         return;

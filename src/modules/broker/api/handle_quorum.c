@@ -2,7 +2,7 @@
  * The controller's side of one node: DescribeQuorum, UpdateFeatures, UnregisterBroker. This node is
  * the one voter of the quorum; the log of the cluster's metadata is the registry of the topic log.
  */
-#include "api_private.h"
+#include "config_view.h"
 
 #define QUORUM_TOPIC   "__cluster_metadata"
 #define REGISTRY_TOPIC "__eventbox_registry"
@@ -129,12 +129,17 @@ static const char *feature_fault(const struct kafka_request *request,
                               update->max_version_level, (int)MIN(update->feature.size, 100U),
                               update->feature.size ? (const char *)update->feature.data : "");
 
-    if (update->max_version_level < 0) {
-        return arena_printf(arena, "%s A feature version cannot be less than 0.", what);
-    }
     if (type < UPGRADE || type > UNSAFE_DOWNGRADE) {
         return arena_printf(arena, "%s The controller does not support the given upgrade type.",
                             what);
+    }
+    if (update->max_version_level < 0) {
+        return arena_printf(arena, "%s A feature version cannot be less than 0.", what);
+    }
+    if (!feature && update->max_version_level == 0) {
+        return arena_printf(arena, "%s Feature %.*s not found.", what,
+                            (int)MIN(update->feature.size, 100U),
+                            update->feature.size ? (const char *)update->feature.data : "");
     }
     if (!feature) {
         return arena_printf(arena, "%s Local controller %d does not support this feature.", what,
@@ -159,6 +164,16 @@ static const char *feature_fault(const struct kafka_request *request,
     return NULL;
 }
 
+/* Of several updates of a feature the last one counts. */
+static bool is_last_update(const struct update_features_request *body, int32_t index) {
+    for (int32_t i = index + 1; i < body->feature_updates_count; i++) {
+        if (span_equal(body->feature_updates[i].feature, body->feature_updates[index].feature)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The levels are those that this binary serves: to ask for them is fine, to change them is not. */
 void handle_update_features(struct kafka_request *request) {
     const struct update_features_request *body = request->body;
@@ -166,6 +181,7 @@ void handle_update_features(struct kafka_request *request) {
         KAFKA_NEW(request->arena, update_features_response, 1);
     int32_t count = MAX(body->feature_updates_count, 0);
     const char *fault = NULL;
+    uint32_t fault_place = UINT32_MAX;
 
     if (answer) {
         answer->results = KAFKA_NEW(request->arena, update_features_response_result, count);
@@ -175,20 +191,31 @@ void handle_update_features(struct kafka_request *request) {
         return;
     }
     answer->error_message = SPAN_NULL;
-    for (int32_t i = 0; !fault && i < count; i++) {
-        fault = feature_fault(request, &body->feature_updates[i]);
-        answer->results[i].feature = body->feature_updates[i].feature;
-        answer->results[i].error_message = SPAN_LITERAL("NONE");
+    for (int32_t i = 0; i < count; i++) {
+        struct span feature = body->feature_updates[i].feature;
+        const char *found;
+
+        if (!is_last_update(body, i)) {
+            continue;
+        }
+        found = feature_fault(request, &body->feature_updates[i]);
+        if (found && java_map_place(feature, count) < fault_place) {
+            fault_place = java_map_place(feature, count);
+            fault = found; /* of several, as Kafka, the first of a hash map */
+        }
+        answer->results[answer->results_count].feature = feature;
+        answer->results[answer->results_count++].error_message = SPAN_LITERAL("NONE");
     }
     if (fault) {
         answer->error_code = KAFKA_INVALID_UPDATE_VERSION;
+        answer->results_count = 0;
         answer->error_message = span_text(
             arena_printf(request->arena,
                          "The update failed for all features since the following feature had an "
                          "error: %s",
                          fault));
-    } else if (request->version < VERSION_RESULTS) {
-        answer->results_count = count;
+    } else if (request->version >= VERSION_RESULTS) {
+        answer->results_count = 0;
     }
     kafka_respond(request, answer);
 }

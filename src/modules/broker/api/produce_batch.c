@@ -1,6 +1,6 @@
 /*
  * The rules of Produce for record batches, in Kafka's order, so that a batch with several faults is
- * refused for the same one.
+ * refused for the same one; with a text where Kafka has one, and in its words.
  *
  * Records that are not compressed are walked by their lengths: what no consumer could read must not
  * be stored. Compressed ones are opened only where a config of the topic demands it.
@@ -54,40 +54,45 @@ static int16_t next_entry(const uint8_t *data, size_t size, size_t *ret_size) {
     return 0;
 }
 
+/* Why nothing can begin at @data. */
+static const char *entry_fault(struct arena *arena, const uint8_t *data) {
+    int32_t length = (int32_t)get_be32(data + AT_LENGTH);
+
+    return length < LENGTH_LEAST
+               ? arena_printf(arena, "Record size %d is less than the minimum record overhead (%d)",
+                              length, LENGTH_LEAST)
+               : arena_printf(arena, "Invalid magic found in record: %d", (int8_t)data[AT_MAGIC]);
+}
+
 static int codec_of(const uint8_t *data) {
     return get_be16(data + AT_ATTRIBUTES) & RECORD_BATCH_CODEC_MASK;
 }
 
-int16_t produce_batch_find(int16_t version, struct span bytes, struct span *ret_batch,
-                           const char **ret_message) {
+int16_t produce_batch_find(const struct kafka_request *request, struct span bytes,
+                           struct span *ret_batch, const char **ret_message) {
     const uint8_t *data = bytes.data;
     size_t size;
     size_t more;
     int16_t error = next_entry(data, bytes.size, &size);
 
-    *ret_message = error ? "This is no record batch." : NULL;
+    *ret_message = NULL;
     if (error) {
+        *ret_message = entry_fault(request->arena, data);
         return error;
     }
-    if (size == 0) {
-        *ret_message = "There is no whole record batch.";
+    if (size == 0 || data[AT_MAGIC] != MAGIC_NOW) {
         return KAFKA_INVALID_RECORD;
     }
-    if (data[AT_MAGIC] != MAGIC_NOW) {
-        *ret_message = "Record batches must have magic 2.";
-        return KAFKA_INVALID_RECORD;
-    }
-    if (size >= RECORD_BATCH_HEADER_BYTES && version < VERSION_ZSTD &&
+    if (size >= RECORD_BATCH_HEADER_BYTES && request->version < VERSION_ZSTD &&
         codec_of(data) == RECORD_CODEC_ZSTD) {
-        *ret_message = "This version of Produce does not know zstd.";
         return KAFKA_UNSUPPORTED_COMPRESSION_TYPE;
     }
     error = next_entry(data + size, bytes.size - size, &more);
     if (error) {
+        *ret_message = entry_fault(request->arena, data + size);
         return error;
     }
-    if (more) {
-        *ret_message = "A partition takes exactly one record batch a request.";
+    if (more) { /* exactly one a request */
         return KAFKA_INVALID_RECORD;
     }
     *ret_batch = span_of(data, size);
@@ -121,32 +126,61 @@ static bool lengths_fit(const struct record_batch *batch) {
     return left == 0;
 }
 
+static const char *keyless(const struct kafka_request *request, const struct topic *topic,
+                           const struct produce_response_partition *row) {
+    return arena_printf(request->arena,
+                        "Compacted topic cannot accept message without key in topic partition "
+                        "%s-%d",
+                        topic->name, row->index);
+}
+
 static void add_record_error(struct kafka_request *request, struct produce_response_partition *row,
-                             int32_t index) {
+                             int32_t index, const char *message) {
     if (!row->record_errors) {
         row->record_errors =
             KAFKA_NEW(request->arena, produce_response_record_error, RECORD_ERRORS_MAX);
     }
     if (row->record_errors && row->record_errors_count < RECORD_ERRORS_MAX) {
         row->record_errors[row->record_errors_count++] = (struct produce_response_record_error){
-            .batch_index = index,
-            .batch_index_error_message =
-                SPAN_LITERAL("A compacted topic takes no record without a key."),
-        };
+            .batch_index = index, .batch_index_error_message = span_text(message)};
     }
+}
+
+/* The text for the batch quotes the first three of its records. */
+static const char *rejected(const struct kafka_request *request,
+                            const struct produce_response_partition *row, const char *message) {
+    struct text quoted;
+    const char *out;
+
+    text_init(&quoted);
+    for (int32_t i = 0; i < MIN(row->record_errors_count, 3); i++) {
+        text_printf(&quoted, "%sRecordError(batchIndex=%d, message='%s')", i ? ", " : "",
+                    row->record_errors[i].batch_index, message);
+    }
+    out = text_failed(&quoted)
+              ? NULL
+              : arena_printf(request->arena,
+                             "One or more records have been rejected due to %d record errors in "
+                             "total, and only showing the first three errors at most: [%s]",
+                             row->record_errors_count, quoted.data);
+    text_deinit(&quoted);
+    return out;
 }
 
 /* What only a key-less record of a compacted topic can be refused for needs a look inside. */
 static int16_t check_keys(struct span bytes, struct kafka_request *request,
-                          struct produce_response_partition *row, const char **ret_message) {
+                          const struct topic *topic, struct produce_response_partition *row,
+                          const char **ret_message) {
     struct record_iterator it;
     struct record record;
+    const char *message = NULL;
     int r = record_iterator_init(&it, bytes);
 
     for (int32_t i = 0; r == 0 && i < it.batch.record_count; i++) {
         r = record_iterator_next(&it, &record) == 1 ? 0 : BROKER_E_CORRUPT;
         if (r == 0 && !record.key.data) {
-            add_record_error(request, row, i);
+            message = message ? message : keyless(request, topic, row);
+            add_record_error(request, row, i, message);
         }
     }
     record_iterator_deinit(&it);
@@ -154,7 +188,7 @@ static int16_t check_keys(struct span bytes, struct kafka_request *request,
         return KAFKA_INVALID_RECORD;
     }
     if (row->record_errors_count > 0) {
-        *ret_message = "Some records have no key, which a compacted topic needs.";
+        *ret_message = rejected(request, row, message);
         return KAFKA_INVALID_RECORD;
     }
     return 0;
@@ -168,23 +202,20 @@ static int16_t wrong(struct span bytes) {
     return record_batch_check_crc(bytes) ? KAFKA_INVALID_RECORD : KAFKA_CORRUPT_MESSAGE;
 }
 
-static int16_t check_header(struct span bytes, const char **ret_message) {
+static int16_t check_header(struct span bytes) {
     const uint8_t *data = bytes.data;
     int32_t last_delta = (int32_t)get_be32(data + AT_LAST_OFFSET_DELTA);
     int32_t count = (int32_t)get_be32(data + AT_RECORD_COUNT);
     size_t room = bytes.size - RECORD_BATCH_HEADER_BYTES;
 
-    if (get_be64(data + AT_BASE_OFFSET) != 0) {
-        *ret_message = "The base offset of a batch to append is 0.";
+    if (get_be64(data + AT_BASE_OFFSET) != 0) { /* which is the broker's to say */
         return KAFKA_INVALID_RECORD;
     }
     if (count <= 0 || count - 1 != last_delta ||
         (codec_of(data) == RECORD_CODEC_NONE && (size_t)count > room / RECORD_LEAST_BYTES)) {
-        *ret_message = "The batch's record count does not match its offsets or its size.";
         return wrong(bytes);
     }
-    if (get_be16(data + AT_ATTRIBUTES) & RECORD_BATCH_CONTROL) {
-        *ret_message = "Clients cannot write control batches.";
+    if (get_be16(data + AT_ATTRIBUTES) & RECORD_BATCH_CONTROL) { /* the broker's own */
         return wrong(bytes);
     }
     return 0;
@@ -201,7 +232,7 @@ int16_t produce_batch_check(struct kafka_request *request, const struct topic *t
     if (bytes.size < RECORD_BATCH_HEADER_BYTES) {
         return KAFKA_CORRUPT_MESSAGE;
     }
-    error = check_header(bytes, ret_message);
+    error = check_header(bytes);
     if (error) {
         return error;
     }
@@ -209,23 +240,20 @@ int16_t produce_batch_check(struct kafka_request *request, const struct topic *t
         return KAFKA_CORRUPT_MESSAGE;
     }
     codec = ret_batch->attributes & RECORD_BATCH_CODEC_MASK;
-    if (codec > RECORD_CODEC_ZSTD) {
-        *ret_message = "Nobody knows the compression of the batch.";
+    if (codec > RECORD_CODEC_ZSTD) { /* nobody knows it */
         return request->version < VERSION_ZSTD ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_CORRUPT_MESSAGE;
     }
     if (codec == RECORD_CODEC_NONE && !lengths_fit(ret_batch)) {
-        *ret_message = "The records of the batch do not fit their lengths.";
         return wrong(bytes);
     }
     /* Without a producer id the rest means nothing: kafkajs writes epoch and sequence 0 there. */
     if (ret_batch->producer_id >= 0 && ret_batch->base_sequence < 0) {
-        *ret_message = "Producer id and sequence contradict one another.";
         return wrong(bytes);
     }
     if (ret_batch->producer_id >= 0 && ret_batch->producer_epoch < 0) {
-        *ret_message = "The producer's epoch is older than any.";
         return record_batch_check_crc(bytes) ? KAFKA_INVALID_PRODUCER_EPOCH : KAFKA_CORRUPT_MESSAGE;
     }
-    return topic_config_compacts(broker->log, topic) ? check_keys(bytes, request, row, ret_message)
-                                                     : 0;
+    return topic_config_compacts(broker->log, topic)
+               ? check_keys(bytes, request, topic, row, ret_message)
+               : 0;
 }

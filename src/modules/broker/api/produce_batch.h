@@ -8,10 +8,10 @@
  *
  * Old message sets, several batches and none are refused; bytes behind the batch that cannot be
  * another one are left out of @ret_batch.
- * Return: a Kafka error code; *ret_message says more, or is NULL.
+ * Return: a Kafka error code; *ret_message is Kafka's text for it, or NULL where it has none.
  */
-int16_t produce_batch_find(int16_t version, struct span bytes, struct span *ret_batch,
-                           const char **ret_message);
+int16_t produce_batch_find(const struct kafka_request *request, struct span bytes,
+                           struct span *ret_batch, const char **ret_message);
 
 /**
  * produce_batch_check() - the rules for a batch that a client appends to @topic

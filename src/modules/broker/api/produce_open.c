@@ -27,13 +27,15 @@ bool produce_rules_of(const struct broker *broker, const struct topic *topic,
     int codec = topic_config_codec(log, topic);
     int64_t now_ms = clock_wall_ms(broker->clock);
 
-    *ret_rules = (struct produce_rules){codec, INT64_MIN, INT64_MAX};
+    *ret_rules = (struct produce_rules){codec, INT64_MIN, INT64_MAX, INT64_MIN};
     if (codec == (batch->attributes & RECORD_BATCH_CODEC_MASK)) {
         ret_rules->codec = -1;
     }
     if (!topic_config_append_time(log, topic)) {
-        ret_rules->earliest_ms =
-            before(now_ms, topic_config_int(log, topic, TOPIC_TIMESTAMP_BEFORE_MAX_MS));
+        int64_t before_ms = topic_config_int(log, topic, TOPIC_TIMESTAMP_BEFORE_MAX_MS);
+
+        ret_rules->earliest_ms = before(now_ms, before_ms);
+        ret_rules->earliest_told_ms = now_ms - before_ms;
         ret_rules->latest_ms =
             after(now_ms, topic_config_int(log, topic, TOPIC_TIMESTAMP_AFTER_MAX_MS));
     }

@@ -16,6 +16,7 @@ enum { PRODUCE_BAD_TIMES_MAX = 100, PRODUCE_INLINE_BYTES = 16 << 10, PRODUCE_QUE
 struct produce_rules {
     int codec; /* -1: as it comes */
     int64_t earliest_ms, latest_ms;
+    int64_t earliest_told_ms; /* as clients are told it: the plain difference, like Kafka's */
 };
 
 struct produce_bad_time {

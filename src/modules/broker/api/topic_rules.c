@@ -175,3 +175,9 @@ int16_t leader_epoch_check(const struct partition *partition, int32_t epoch) {
 const char *broker_log_dir(const struct broker *broker) {
     return broker->config && broker->config->log_dir ? broker->config->log_dir : "data/topics";
 }
+
+const char *names_append(struct arena *arena, const char *names, const char *comma,
+                         struct span name) {
+    return arena_printf(arena, "%s%s%.*s", names ? names : "", names ? comma : "",
+                        (int)MIN(name.size, 300U), name.size ? (const char *)name.data : "");
+}

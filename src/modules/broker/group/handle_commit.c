@@ -57,6 +57,20 @@ static void refuse_rest(struct offset_commit_response *answer, enum kafka_error 
     }
 }
 
+/* A topic without partitions has a row only where it is the topic that is missing. */
+static void respond(struct commit *commit) {
+    const struct offset_commit_request *body = commit->request->body;
+    struct offset_commit_response *answer = commit->answer;
+    int32_t kept = 0;
+    for (int32_t t = 0; t < answer->topics_count; t++) {
+        if (answer->topics[t].partitions_count > 0 || !commit_topic(commit, &body->topics[t])) {
+            answer->topics[kept++] = answer->topics[t];
+        }
+    }
+    answer->topics_count = kept;
+    kafka_respond(commit->request, answer);
+}
+
 /* The topic may have gone since; then its id is left as it was written. */
 static void keep(struct commit *commit, struct group_entry *entry, int32_t index) {
     const struct offset_commit_request *body = commit->request->body;
@@ -80,7 +94,7 @@ static void on_committed(struct group_write *write, int status) {
         keep(commit, write->entry, t);
     }
     refuse_rest(commit->answer, write_error(status));
-    kafka_respond(commit->request, commit->answer);
+    respond(commit);
 }
 
 /* ---- checks ---- */
@@ -181,7 +195,7 @@ static void commit_write(struct commit *commit, struct group_entry *entry) {
     int32_t records = 0;
     if (!write) {
         refuse_rest(commit->answer, KAFKA_COORDINATOR_NOT_AVAILABLE);
-        kafka_respond(commit->request, commit->answer);
+        respond(commit);
         return;
     }
     for (int32_t t = 0; t < commit->answer->topics_count; t++) {
@@ -193,7 +207,7 @@ static void commit_write(struct commit *commit, struct group_entry *entry) {
         return;
     }
     group_write_discard(write);
-    kafka_respond(commit->request, commit->answer);
+    respond(commit);
 }
 
 void handle_offset_commit(struct kafka_request *request) {
@@ -225,7 +239,7 @@ void handle_offset_commit(struct kafka_request *request) {
     enum kafka_error error = there > 0 ? commit_check(request, &entry) : KAFKA_NONE;
     if (there == 0 || error != KAFKA_NONE) {
         refuse_rest(answer, error);
-        kafka_respond(request, answer);
+        respond(commit);
     } else {
         commit_write(commit, entry);
     }

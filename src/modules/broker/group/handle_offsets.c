@@ -267,9 +267,15 @@ static int delete_all(struct kafka_request *request, struct group_entry *entry,
     if (r != 0) {
         return err_trace(r);
     }
-    for (int32_t t = 0; t < answer->topics_count && r == 0; t++) {
-        bool has = consumer_topics_has(&subscribed, entry->group, body->topics[t].name);
-        r = delete_topic(request, entry, has, tombstones, &body->topics[t], &answer->topics[t]);
+    for (int32_t t = 0; t < body->topics_count && r == 0; t++) {
+        const struct offset_delete_request_topic *asked = &body->topics[t];
+        bool has = consumer_topics_has(&subscribed, entry->group, asked->name);
+        if (asked->partitions_count <= 0 &&
+            topic_log_find(entry->coordinator->config.log, asked->name)) {
+            continue; /* has no row: only a topic that is missing has an empty one */
+        }
+        r = delete_topic(request, entry, has, tombstones, asked,
+                         &answer->topics[answer->topics_count++]);
     }
     consumer_topics_deinit(&subscribed);
     return r;
@@ -305,7 +311,6 @@ void handle_offset_delete(struct kafka_request *request) {
         kafka_respond(request, answer);
         return;
     }
-    answer->topics_count = count;
     *deletion = (struct offset_deletion){request, answer};
     struct tombstones *tombstones = tombstones_new(entry);
     if (!tombstones || delete_all(request, entry, tombstones, answer) != 0) {

@@ -73,6 +73,19 @@ static inline void kafka_request_close(struct kafka_request *request, const char
     request->ops->close(request, reason);
 }
 
+/* KAFKA_DROP_EMPTY(rows, count, inner): leave out the rows whose array @inner is empty, as answers
+ * of Kafka's do that are put together partition by partition. */
+#define KAFKA_DROP_EMPTY(rows, count, inner)                                                       \
+    do {                                                                                           \
+        int32_t kept_ = 0;                                                                         \
+        for (int32_t i_ = 0; i_ < (count); i_++) {                                                 \
+            if ((rows)[i_].inner##_count > 0) {                                                    \
+                (rows)[kept_++] = (rows)[i_];                                                      \
+            }                                                                                      \
+        }                                                                                          \
+        (count) = kept_;                                                                           \
+    } while (0)
+
 /* One row of a handler table. */
 struct kafka_handler {
     int16_t key;
