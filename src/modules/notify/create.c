@@ -31,7 +31,7 @@ static const char *subject_problem(struct span subject) {
 static int step_validate(struct op *op) {
     struct notify_op *base = notify_op_begin(op);
     struct create *create = container_of(base, struct create, base);
-    struct http_request *request = base->http.request;
+    struct http_request *request = base->service.http.request;
     const struct notification_fields *fields = http_request_body(request);
     enum channel channel = (enum channel)fields->type.value;
     struct span to = first_of(&fields->to, &fields->recipient);
@@ -75,16 +75,16 @@ static int step_validate(struct op *op) {
 static int insert(struct store_tx *tx, struct op *op) {
     struct notify_op *base = notify_op_of(op);
     struct create *create = container_of(base, struct create, base);
-    text_clear(&base->json);
+    text_clear(&base->service.json);
     int status = notification_insert(tx, &create->wanted, &create->id);
     return status ? err_trace(status)
-                  : err_trace(notification_write_json(tx, create->id, &base->json));
+                  : err_trace(notification_write_json(tx, create->id, &base->service.json));
 }
 
 static int step_insert(struct op *op) {
     struct notify_op *base = notify_op_of(op);
-    base->job.job.grows = true;
-    return op_wait_store_write(op, base->notify->context.store, &base->job, insert);
+    base->service.job.job.grows = true;
+    return op_wait_store_write(op, base->notify->context.store, &base->service.job, insert);
 }
 
 static void log_created(const struct create *create) {
@@ -113,8 +113,8 @@ static int step_respond(struct op *op) {
     log_created(create);
     sender_wake(&base->notify->sender);
     snprintf(location, sizeof location, "/notifications/%lld", (long long)create->id);
-    http_respond_header(base->http.request, "Location", location);
-    http_respond_json(base->http.request, 202, &base->json);
+    http_respond_header(base->service.http.request, "Location", location);
+    http_respond_json(base->service.http.request, 202, &base->service.json);
     return OP_NEXT;
 }
 

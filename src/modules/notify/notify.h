@@ -6,6 +6,7 @@
 #include <eventbox/base/arena.h>
 #include <eventbox/base/crypto.h>
 #include <eventbox/host/module.h>
+#include <eventbox/host/service_op.h>
 
 struct notify;
 
@@ -263,18 +264,14 @@ void sender_deinit(struct sender *sender);
 /** sender_backoff_ms() - full jitter: uniform in [0, min(cap, base * 2^(attempts-1))] */
 int64_t sender_backoff_ms(struct random *random, int64_t base_ms, int64_t cap_ms, int64_t attempts);
 
-/* ---- operation.c, routes ---- */
+/* ---- routes ---- */
 
 struct notify_op {
-    struct http_op http;
+    struct service_op service;
     struct notify *notify;
-    struct store_op_job job;
-    struct text json; /* written off the loop; freed when the operation ends without an answer */
-    op_finish_fn server_finish;
 };
-struct notify_op *notify_op_begin(struct op *op);
 static inline struct notify_op *notify_op_of(struct op *op) {
-    return container_of(op, struct notify_op, http.op);
+    return container_of(op, struct notify_op, service.http.op);
 }
 
 struct notification_fields {
@@ -352,6 +349,14 @@ struct notify {
     void *done_userdata;
     char failure[200];
 };
+
+/** notify_op_begin() - the first call of the first step */
+static inline struct notify_op *notify_op_begin(struct op *op) {
+    struct notify_op *base = notify_op_of(op);
+    base->notify = http_request_userdata(base->service.http.request);
+    service_op_begin(&base->service, base->notify->context.log, LOG_NOTIFY_ERROR);
+    return base;
+}
 
 /** notify_progress() - something ended; ends the stop when nothing is left */
 void notify_progress(struct notify *notify);

@@ -5,20 +5,20 @@
 
 static int find_one(struct store_tx *tx, struct op *op) {
     struct notify_op *base = notify_op_of(op);
-    const struct notification_path *path = http_request_params(base->http.request);
-    text_clear(&base->json);
-    int status = notification_write_json(tx, path->notification_id.value, &base->json);
-    return status ? status : text_failed(&base->json) ? err_origin(-ENOMEM) : 0;
+    const struct notification_path *path = http_request_params(base->service.http.request);
+    text_clear(&base->service.json);
+    int status = notification_write_json(tx, path->notification_id.value, &base->service.json);
+    return status ? status : text_failed(&base->service.json) ? err_origin(-ENOMEM) : 0;
 }
 
 static int step_find_one(struct op *op) {
     struct notify_op *base = notify_op_begin(op);
-    return op_wait_store_read(op, base->notify->context.store, &base->job, find_one);
+    return op_wait_store_read(op, base->notify->context.store, &base->service.job, find_one);
 }
 
 static int step_respond_one(struct op *op) {
     struct notify_op *base = notify_op_of(op);
-    http_respond_json(base->http.request, 200, &base->json);
+    http_respond_json(base->service.http.request, 200, &base->service.json);
     return OP_NEXT;
 }
 
@@ -30,14 +30,14 @@ const struct op_step notify_get_steps[] = {
 
 static int find_page(struct store_tx *tx, struct op *op) {
     struct list_op *list = container_of(notify_op_of(op), struct list_op, base);
-    text_clear(&list->base.json);
-    return notification_write_list(tx, http_request_params(list->base.http.request),
-                                   &list->base.json, &list->next_cursor);
+    text_clear(&list->base.service.json);
+    return notification_write_list(tx, http_request_params(list->base.service.http.request),
+                                   &list->base.service.json, &list->next_cursor);
 }
 
 static int step_find_page(struct op *op) {
     struct notify_op *base = notify_op_begin(op);
-    return op_wait_store_read(op, base->notify->context.store, &base->job, find_page);
+    return op_wait_store_read(op, base->notify->context.store, &base->service.job, find_page);
 }
 
 /* The next page as a relative reference (RFC 8288) with the same filters. */
@@ -66,9 +66,9 @@ static void add_link(struct http_request *request, int64_t next_cursor) {
 static int step_respond_page(struct op *op) {
     struct list_op *list = container_of(notify_op_of(op), struct list_op, base);
     if (list->next_cursor) {
-        add_link(list->base.http.request, list->next_cursor);
+        add_link(list->base.service.http.request, list->next_cursor);
     }
-    http_respond_json(list->base.http.request, 200, &list->base.json);
+    http_respond_json(list->base.service.http.request, 200, &list->base.service.json);
     return OP_NEXT;
 }
 

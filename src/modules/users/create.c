@@ -6,7 +6,7 @@
 static int step_validate(struct op *op) {
     struct users_op *base = users_op_begin(op);
     struct create *create = container_of(base, struct create, base);
-    const struct user_fields *fields = http_request_body(base->http.request);
+    const struct user_fields *fields = http_request_body(base->service.http.request);
     struct span full_name = fields_trim(span_of(fields->full_name.data, fields->full_name.size));
     create->wanted = (struct user){
         .username = span_of(fields->username.data, fields->username.size),
@@ -20,18 +20,18 @@ static int step_validate(struct op *op) {
     const char *problem = fields_password_problem(users_op_secret(&fields->password),
                                                   create->wanted.username, create->wanted.email);
     if (problem) {
-        fields_respond_invalid(base->http.request, "password", "value_error", problem);
+        fields_respond_invalid(base->service.http.request, "password", "value_error", problem);
         return OP_DONE;
     }
     random_fill(base->users->context.random, create->salt, sizeof create->salt);
     event_init(&create->event, base->users, USERS_EVENT_CREATED,
-               http_request_trace(base->http.request));
+               http_request_trace(base->service.http.request));
     return OP_NEXT;
 }
 
 static int hash(struct op *op) {
     struct create *create = container_of(users_op_of(op), struct create, base);
-    const struct user_fields *fields = http_request_body(create->base.http.request);
+    const struct user_fields *fields = http_request_body(create->base.service.http.request);
     int status = password_hash(&create->base.users->password_params, create->salt,
                                users_op_secret(&fields->password), create->phc);
     users_op_wipe(&fields->password);
@@ -99,8 +99,9 @@ int users_create_insert(struct store_tx *tx, struct op *op) {
 
 static int step_insert(struct op *op) {
     struct users_op *base = users_op_of(op);
-    base->job.job.grows = true;
-    return op_wait_store_write(op, base->users->context.store, &base->job, users_create_insert);
+    base->service.job.job.grows = true;
+    return op_wait_store_write(op, base->users->context.store, &base->service.job,
+                               users_create_insert);
 }
 
 static int step_respond(struct op *op) {
@@ -108,11 +109,11 @@ static int step_respond(struct op *op) {
     const struct user *user = &container_of(base, struct create, base)->saved.user;
     char location[40];
     metric_inc(&base->users->context.metrics[USERS_M_CREATED]);
-    log_emit(base->users->context.log, LOG_USERS_CREATED, http_request_trace(base->http.request),
-             LOG_INT("user_id", user->id), LOG_SPAN("username", user->username),
-             LOG_TEXT("role", user_role_names[user->role]));
+    log_emit(base->users->context.log, LOG_USERS_CREATED,
+             http_request_trace(base->service.http.request), LOG_INT("user_id", user->id),
+             LOG_SPAN("username", user->username), LOG_TEXT("role", user_role_names[user->role]));
     snprintf(location, sizeof location, "/users/%lld", (long long)user->id);
-    http_respond_header(base->http.request, "Location", location);
+    http_respond_header(base->service.http.request, "Location", location);
     users_op_respond_user(base, 201, user);
     return OP_NEXT;
 }

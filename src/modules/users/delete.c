@@ -14,7 +14,7 @@ static int delete_row(struct store_tx *tx, int64_t id) {
 static int delete_body(struct store_tx *tx, struct op *op) {
     struct delete *delete = container_of(users_op_of(op), struct delete, base);
     struct caller *caller = &delete->base.caller;
-    const struct user_path *path = http_request_params(delete->base.http.request);
+    const struct user_path *path = http_request_params(delete->base.service.http.request);
     struct user row;
     struct user_copy gone;
     int status = caller_check(caller, tx, HTTP_AUTH_OWNER, path->user_id.value);
@@ -39,17 +39,18 @@ static int step_delete(struct op *op) {
     struct users_op *base = users_op_begin(op);
     struct delete *delete = container_of(base, struct delete, base);
     event_init(&delete->event, base->users, USERS_EVENT_DELETED,
-               http_request_trace(base->http.request));
-    return op_wait_store_write(op, base->users->context.store, &base->job, delete_body);
+               http_request_trace(base->service.http.request));
+    return op_wait_store_write(op, base->users->context.store, &base->service.job, delete_body);
 }
 
 static int step_respond(struct op *op) {
     struct users_op *base = users_op_of(op);
-    const struct user_path *path = http_request_params(base->http.request);
+    const struct user_path *path = http_request_params(base->service.http.request);
     metric_inc(&base->users->context.metrics[USERS_M_DELETED]);
-    log_emit(base->users->context.log, LOG_USERS_DELETED, http_request_trace(base->http.request),
+    log_emit(base->users->context.log, LOG_USERS_DELETED,
+             http_request_trace(base->service.http.request),
              LOG_INT("user_id", path->user_id.value));
-    http_respond_empty(base->http.request, 204);
+    http_respond_empty(base->service.http.request, 204);
     return OP_NEXT;
 }
 

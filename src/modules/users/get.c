@@ -3,7 +3,7 @@
 
 static int find(struct store_tx *tx, struct op *op) {
     struct get *get = container_of(users_op_of(op), struct get, base);
-    const struct user_path *path = http_request_params(get->base.http.request);
+    const struct user_path *path = http_request_params(get->base.service.http.request);
     struct user user;
     if (!get->base.caller.open) {
         int status = caller_check(&get->base.caller, tx, HTTP_AUTH_OWNER, path->user_id.value);
@@ -21,7 +21,7 @@ static int find(struct store_tx *tx, struct op *op) {
 
 static int step_find(struct op *op) {
     struct users_op *base = users_op_begin(op);
-    return op_wait_store_read(op, base->users->context.store, &base->job, find);
+    return op_wait_store_read(op, base->users->context.store, &base->service.job, find);
 }
 
 static int step_respond(struct op *op) {

@@ -12,21 +12,21 @@
 static int step_validate(struct op *op) {
     struct users_op *base = users_op_begin(op);
     struct login *login = container_of(base, struct login, base);
-    const struct login_fields *fields = http_request_body(base->http.request);
+    const struct login_fields *fields = http_request_body(base->service.http.request);
     bool username = fields->username.present && !fields->username.null;
     bool email = fields->email.present && !fields->email.null;
     if (!username && !email) {
-        fields_respond_invalid(base->http.request, "username", "missing", "Field required");
+        fields_respond_invalid(base->service.http.request, "username", "missing", "Field required");
         return OP_DONE;
     }
     random_fill(base->users->context.random, login->salt, sizeof login->salt);
     event_init(&login->event, base->users, USERS_EVENT_LOGGED_IN,
-               http_request_trace(base->http.request));
+               http_request_trace(base->service.http.request));
     return OP_NEXT;
 }
 
 static struct span identifier_of(struct login *login) {
-    const struct login_fields *fields = http_request_body(login->base.http.request);
+    const struct login_fields *fields = http_request_body(login->base.service.http.request);
     const struct body_string *name =
         fields->username.present && !fields->username.null ? &fields->username : &fields->email;
     return span_of(name->data, name->size);
@@ -67,12 +67,12 @@ static int find(struct store_tx *tx, struct op *op) {
 
 static int step_find(struct op *op) {
     struct users_op *base = users_op_of(op);
-    return op_wait_store_read(op, base->users->context.store, &base->job, find);
+    return op_wait_store_read(op, base->users->context.store, &base->service.job, find);
 }
 
 static int verify(struct op *op) {
     struct login *login = container_of(users_op_of(op), struct login, base);
-    const struct login_fields *fields = http_request_body(login->base.http.request);
+    const struct login_fields *fields = http_request_body(login->base.service.http.request);
     const struct password_params *params = &login->base.users->password_params;
     struct span password = users_op_secret(&fields->password);
     struct password_phc phc;
@@ -98,7 +98,7 @@ static int step_verify(struct op *op) {
 
 static int refuse(struct login *login) {
     struct users *users = login->base.users;
-    const struct trace *trace = http_request_trace(login->base.http.request);
+    const struct trace *trace = http_request_trace(login->base.service.http.request);
     uint8_t digest[SHA256_BYTES];
     char identifier[2 * SHA256_BYTES + 1];
     crypto_sha256(identifier_of(login), digest);
@@ -165,7 +165,7 @@ static int session_body(struct store_tx *tx, struct op *op) {
 
 static void make_session(struct login *login) {
     struct users *users = login->base.users;
-    struct http_request *request = login->base.http.request;
+    struct http_request *request = login->base.service.http.request;
     const struct user *user = &login->user.user;
     bool admin = user->role == USER_ROLE_ADMIN;
     struct session_new *session = &login->session;
@@ -201,18 +201,18 @@ static int step_session(struct op *op) {
         return refuse(login);
     }
     make_session(login);
-    return op_wait_store_write(op, base->users->context.store, &base->job, session_body);
+    return op_wait_store_write(op, base->users->context.store, &base->service.job, session_body);
 }
 
 static int step_respond(struct op *op) {
     struct users_op *base = users_op_of(op);
     struct login *login = container_of(base, struct login, base);
     const struct session_new *session = &login->session;
-    struct text *json = &base->json;
+    struct text *json = &base->service.json;
     metric_inc(&base->users->context.metrics[USERS_M_LOGINS]);
-    log_emit(base->users->context.log, LOG_USERS_LOGGED_IN, http_request_trace(base->http.request),
-             LOG_INT("user_id", session->user_id), LOG_TEXT("session_id", session->sid),
-             LOG_BOOL("rehashed", login->rehash));
+    log_emit(base->users->context.log, LOG_USERS_LOGGED_IN,
+             http_request_trace(base->service.http.request), LOG_INT("user_id", session->user_id),
+             LOG_TEXT("session_id", session->sid), LOG_BOOL("rehashed", login->rehash));
     json_write_object(json, NULL);
     json_write_string(json, "token", span_text(login->token));
     json_write_string(json, "access_token", span_text(login->token));
@@ -223,7 +223,7 @@ static int step_respond(struct op *op) {
     json_write_string(json, "message", SPAN_LITERAL("Login successful"));
     json_write_object_end(json);
     crypto_wipe(login->token, sizeof login->token);
-    http_respond_json(base->http.request, 200, json);
+    http_respond_json(base->service.http.request, 200, json);
     return OP_NEXT;
 }
 

@@ -1,30 +1,11 @@
-/* What every operation of this service begins and ends with. */
+/* What the operations of this service share: who asks, passwords, the answer with a user. */
 #include "users.h"
-
-/*
- * The server's own finish answers failures from tbl/errors.h and frees the request. Ours runs
- * before it: what the operation has outside of the request's arena goes away however it ends.
- */
-static void on_finish(struct op *op, int status) {
-    struct users_op *base = users_op_of(op);
-    struct users *users = base->users;
-    int http_status = status ? error_row_get(status)->http_status : 0;
-    if (http_status >= 500) {
-        log_emit(users->context.log, LOG_USERS_ERROR, http_request_trace(base->http.request),
-                 LOG_TEXT("operation", op->name), LOG_TEXT("error", err_text(status)),
-                 LOG_INT("status", http_status));
-    }
-    text_deinit(&base->json);
-    base->server_finish(op, status);
-}
 
 struct users_op *users_op_begin(struct op *op) {
     struct users_op *base = users_op_of(op);
-    base->users = http_request_userdata(base->http.request);
-    base->server_finish = op->finish;
-    op->finish = on_finish;
-    text_init(&base->json);
-    caller_init(&base->caller, base->users, base->http.request);
+    base->users = http_request_userdata(base->service.http.request);
+    service_op_begin(&base->service, base->users->context.log, LOG_USERS_ERROR);
+    caller_init(&base->caller, base->users, base->service.http.request);
     return base;
 }
 
@@ -45,6 +26,6 @@ void users_op_wipe(const struct body_string *password) {
 }
 
 void users_op_respond_user(struct users_op *base, int status, const struct user *user) {
-    user_write_json(&base->json, NULL, user);
-    http_respond_json(base->http.request, status, &base->json);
+    user_write_json(&base->service.json, NULL, user);
+    http_respond_json(base->service.http.request, status, &base->service.json);
 }

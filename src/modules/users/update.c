@@ -8,7 +8,7 @@
 #include <errno.h>
 
 static const struct user_fields *fields_of(struct update *update) {
-    return http_request_body(update->base.http.request);
+    return http_request_body(update->base.service.http.request);
 }
 
 static bool given(bool present, bool null) {
@@ -20,7 +20,7 @@ static int step_validate(struct op *op) {
     struct update *update = container_of(base, struct update, base);
     random_fill(base->users->context.random, update->salt, sizeof update->salt);
     event_init(&update->event, base->users, USERS_EVENT_UPDATED,
-               http_request_trace(base->http.request));
+               http_request_trace(base->service.http.request));
     return OP_NEXT;
 }
 
@@ -52,7 +52,7 @@ static struct user apply(struct update *update, const struct user *before) {
 
 static int find(struct store_tx *tx, struct op *op) {
     struct update *update = container_of(users_op_of(op), struct update, base);
-    const struct user_path *path = http_request_params(update->base.http.request);
+    const struct user_path *path = http_request_params(update->base.service.http.request);
     struct user before;
     int status = caller_check(&update->base.caller, tx, HTTP_AUTH_OWNER, path->user_id.value);
     if (!status) {
@@ -74,7 +74,7 @@ static int step_find(struct op *op) {
     if (!given(password->present, password->null)) {
         return OP_NEXT;
     }
-    return op_wait_store_read(op, base->users->context.store, &base->job, find);
+    return op_wait_store_read(op, base->users->context.store, &base->service.job, find);
 }
 
 static int hash(struct op *op) {
@@ -95,7 +95,7 @@ static int step_hash(struct op *op) {
     }
     if (update->similar) {
         users_op_wipe(password);
-        fields_respond_invalid(base->http.request, "password", "value_error",
+        fields_respond_invalid(base->service.http.request, "password", "value_error",
                                "Value error, the password is too similar to the username or the "
                                "email address");
         return OP_DONE;
@@ -201,7 +201,7 @@ static bool may_set_password(const struct caller *caller, const struct user *use
 
 static int change_row(struct store_tx *tx, struct update *update, struct text *changed) {
     struct caller *caller = &update->base.caller;
-    const struct user_path *path = http_request_params(update->base.http.request);
+    const struct user_path *path = http_request_params(update->base.service.http.request);
     bool new_password = update->phc[0] != 0;
     struct user row;
     int status = caller_check(caller, tx, HTTP_AUTH_OWNER, path->user_id.value);
@@ -251,15 +251,16 @@ static int update_body(struct store_tx *tx, struct op *op) {
 
 static int step_update(struct op *op) {
     struct users_op *base = users_op_of(op);
-    base->job.job.grows = true;
-    return op_wait_store_write(op, base->users->context.store, &base->job, update_body);
+    base->service.job.job.grows = true;
+    return op_wait_store_write(op, base->users->context.store, &base->service.job, update_body);
 }
 
 static int step_respond(struct op *op) {
     struct users_op *base = users_op_of(op);
     struct update *update = container_of(base, struct update, base);
     metric_inc(&base->users->context.metrics[USERS_M_UPDATED]);
-    log_emit(base->users->context.log, LOG_USERS_UPDATED, http_request_trace(base->http.request),
+    log_emit(base->users->context.log, LOG_USERS_UPDATED,
+             http_request_trace(base->service.http.request),
              LOG_INT("user_id", update->saved.user.id), LOG_BOOL("changed", update->changed),
              LOG_INT("version", update->saved.user.version));
     users_op_respond_user(base, 200, &update->saved.user);

@@ -5,6 +5,7 @@
 
 #include <eventbox/base/crypto.h>
 #include <eventbox/host/module.h>
+#include <eventbox/host/service_op.h>
 
 /* ---- module state ---- */
 
@@ -209,21 +210,18 @@ int event_add(struct store_tx *tx, const struct event *event, const struct calle
               const struct user *user, const char *session_id, struct span changed_json);
 extern const struct topic_declaration users_topics[];
 
-/* ---- operation.c: what every operation of this service has ---- */
+/* ---- operation.c: what the operations of this service share ---- */
 
 struct users_op {
-    struct http_op http;
+    struct service_op service;
     struct users *users;
     struct caller caller;
-    struct store_op_job job;
-    struct text json; /* written off the loop; freed when the operation ends without an answer */
-    op_finish_fn server_finish;
 };
 
 /** users_op_begin() - the first call of the first step */
 struct users_op *users_op_begin(struct op *op);
 static inline struct users_op *users_op_of(struct op *op) {
-    return container_of(op, struct users_op, http.op);
+    return container_of(op, struct users_op, service.http.op);
 }
 /** users_op_hash() - run @run(op) on the hash threads; as op_wait_work(), with USERS_E_BUSY when
  * they are full */

@@ -335,6 +335,8 @@ static void test_hash__a_full_queue_answers_503(void **state) {
     assert_int_equal(busy + refused, 8);
     assert_true(busy > 0 && refused > 0);
     assert_int_equal(rig.metrics[USERS_M_HASHES_REFUSED].value, busy);
+    assert_true(rig_logged("operation=users.login")); /* what is our own fault is told */
+    assert_true(rig_logged("status=503"));
 }
 
 /* A peer that is not loopback, without insecure: what caller_check() says, route by route. */
