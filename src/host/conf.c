@@ -406,7 +406,7 @@ void conf_read_file(struct conf *conf, const char *path) {
     text_init(&content);
     int r = load(path, &content);
     if (r) {
-        conf_mistake(conf, "%s: cannot be read (%s); name another file with --conf FILE", path,
+        conf_mistake(conf, "%s: cannot be read (%s); give the path of a settings file", path,
                      strerror(-r));
         text_deinit(&content);
         return;

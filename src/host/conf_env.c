@@ -192,8 +192,10 @@ void conf_read_env_file(struct conf *conf, const char *section, const char *path
     }
     FILE *file = fopen(path, "re");
     if (!file) {
-        conf_mistake(conf, "option --env %s=%s: the file cannot be read (%s)", section, path,
-                     strerror(errno));
+        conf_mistake(conf,
+                     "option --env %s=%s: the file cannot be read (%s); name another, or leave the "
+                     "option out",
+                     section, path, strerror(errno));
         return;
     }
     for (int line = 1; fgets(text, sizeof text, file); line++) {

@@ -1,6 +1,7 @@
 """Starting: what is printed, what is refused in one line, where settings come from."""
 
 import os
+import re
 import socket
 import subprocess
 
@@ -33,6 +34,14 @@ def test_version_and_help():
 def test_conf_print__is_what_conf_holds():
     root = os.path.join(os.path.dirname(__file__), "../../conf/eventbox.conf")
     assert run("conf", "print").stdout == open(root).read()
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "conf/compose.dev.yml", "README.md"])
+def test_environment__every_variable_that_is_set_somewhere_exists(name):
+    root = os.path.join(os.path.dirname(__file__), "../..")
+    known = re.findall(r"\b[A-Z][A-Z0-9_]+\b", run("conf", "print").stdout)
+    named = re.findall(r"\bEVENTBOX_[A-Z0-9_]+\b", open(os.path.join(root, name)).read())
+    assert named and set(named) - {"EVENTBOX_NAME_ROW"} <= set(known)
 
 
 def test_conf_check__names_lines(tmp_path):
