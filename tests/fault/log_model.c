@@ -89,7 +89,10 @@ static void create(struct model *model, const char *segment_bytes, unsigned keys
     if (short_lived) {
         front_config(model, topic, more);
     } else if (keys > 0) {
-        *more = (struct topic_config_entry){"cleanup.policy", "compact"};
+        *more++ = (struct topic_config_entry){"cleanup.policy", "compact"};
+        if (roll(model, 2)) {
+            *more = (struct topic_config_entry){"max.compaction.lag.ms", "300"};
+        }
     }
     topic->partition_count = 1 + (int32_t)roll(model, MODEL_PARTITIONS_MAX - 1);
     topic->sure_count = topic->partition_count;

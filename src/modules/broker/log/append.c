@@ -91,7 +91,7 @@ static struct tail_batch *batch_new(struct topic_log *log, const struct append_p
     batch->batch = part->batch;
     const struct topic *topic = &partition->topic->public;
     batch->roll_bytes = (uint64_t)topic_config_int(log, topic, TOPIC_SEGMENT_BYTES);
-    batch->roll_ms = topic_config_int(log, topic, TOPIC_SEGMENT_MS);
+    batch->roll_ms = topic_config_roll_ms(log, topic);
     if (tail_push(partition, batch)) {
         free(batch);
         return NULL;

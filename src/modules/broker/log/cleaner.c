@@ -4,7 +4,9 @@
  * priority and keeps to limits.cleaner_bytes_per_second.
  *
  * Segments that may be compacted are those from the front of the log on, up to the first that
- *   - is being written, or not wholly in its file yet;
+ *   - is being written, or not wholly in its file yet; one whose first record is older than
+ *     max.compaction.lag.ms is closed for that, however idle its partition is: the next batch
+ *     begins another;
  *   - the older of the two valid checkpoints does not cover (swap.h tells why);
  *   - an in-process consumer has not read to its end: a guard never yields;
  *   - is younger than min.compaction.lag.ms;
@@ -54,7 +56,30 @@ struct candidate {
 };
 
 static int64_t segment_end(const struct log_partition *partition, uint32_t index) {
-    return partition->segments[index + 1].base_offset;
+    return index + 1 < partition->segment_count ? partition->segments[index + 1].base_offset
+                                                : partition->public.log_end_offset;
+}
+
+/* When the first record of a segment was written. */
+static int64_t first_time(const struct log_segment *segment) {
+    return segment->first_timestamp_ms >= 0 ? segment->first_timestamp_ms : segment->created_ms;
+}
+
+/*
+ * How many segments are closed. The one that is being written counts when it must not wait any
+ * longer; with something on its way to it, it ends behind the last stable offset and stays out.
+ */
+static uint32_t count_closed(const struct topic_log *log, const struct log_partition *partition,
+                             int64_t now_ms) {
+    const struct partition *public = &partition->public;
+    uint32_t count = partition->segment_count;
+    if (count == 0) {
+        return 0;
+    }
+    int64_t lag_ms = topic_config_int(log, &partition->topic->public, TOPIC_MAX_COMPACTION_LAG_MS);
+    bool ends = public->log_end_offset > partition->cleaned_to &&
+                lag_ms < now_ms - first_time(&partition->segments[count - 1]);
+    return ends ? count : count - 1;
 }
 
 /* No transaction is open below it. */
@@ -63,11 +88,11 @@ static int64_t last_stable_offset(const struct log_partition *partition) {
 }
 
 static uint32_t count_cleanable(struct topic_log *log, const struct log_partition *partition,
-                                int64_t lag_ms, int64_t now_ms) {
+                                uint32_t closed, int64_t lag_ms, int64_t now_ms) {
     const struct guard *guard = partition_first_guard(partition);
     int64_t limit = MIN(guard ? guard->offset : INT64_MAX, last_stable_offset(partition));
     uint32_t count = 0;
-    while (count + 1 < partition->segment_count) {
+    while (count < closed) {
         const struct log_segment *segment = &partition->segments[count];
         int64_t end = segment_end(partition, count);
         bool dirty = end > partition->cleaned_to;
@@ -90,12 +115,13 @@ static uint32_t count_cleanable(struct topic_log *log, const struct log_partitio
 static bool look_at(struct topic_log *log, struct log_partition *partition, int64_t now_ms,
                     struct candidate *ret) {
     const struct topic *topic = &partition->topic->public;
-    if (partition->segment_count < 2 || partition->starts_under_way > 0 ||
+    uint32_t closed = count_closed(log, partition, now_ms);
+    if (closed == 0 || partition->starts_under_way > 0 ||
         segment_end(partition, 0) <= partition->public.log_start_offset) {
         return false; /* nothing closed, or about to go as a whole */
     }
     uint32_t count = count_cleanable(
-        log, partition, topic_config_int(log, topic, TOPIC_MIN_COMPACTION_LAG_MS), now_ms);
+        log, partition, closed, topic_config_int(log, topic, TOPIC_MIN_COMPACTION_LAG_MS), now_ms);
     uint64_t dirty = 0, all = 0;
     int64_t oldest_ms = INT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
@@ -103,8 +129,7 @@ static bool look_at(struct topic_log *log, struct log_partition *partition, int6
         all += segment->bytes;
         if (segment_end(partition, i) > partition->cleaned_to) {
             dirty += segment->bytes;
-            int64_t first_ms = segment->first_timestamp_ms;
-            oldest_ms = MIN(oldest_ms, first_ms >= 0 ? first_ms : segment->created_ms);
+            oldest_ms = MIN(oldest_ms, first_time(segment));
         }
     }
     if (count == 0) {
@@ -365,6 +390,8 @@ static bool begin_run(struct topic_log *log, const struct candidate *candidate) 
         log_job_finish(&job->job);
         return false;
     }
+    /* What comes while the last one is compacted, and after that, belongs to another. */
+    candidate->partition->roll_next |= candidate->count == candidate->partition->segment_count;
     return log_job_submit(&job->job, log->cleaner_worker) == 0;
 }
 
@@ -445,7 +472,7 @@ static bool begin_sweep(struct topic_log *log) {
             continue;
         }
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            if (topic_partition(topic, i)->segment_count > 1 && job->count < log->partition_total) {
+            if (topic_partition(topic, i)->segment_count > 0 && job->count < log->partition_total) {
                 job->folders[job->count++] = (struct segment_id){topic->public.number, i, 0};
             }
         }

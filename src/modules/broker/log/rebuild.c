@@ -111,6 +111,37 @@ static int drop_below_start(struct topic_log *log, struct log_partition *partiti
     return partition_log_start(log, partition, start, keep, 0);
 }
 
+/* Whether the file of a segment has nothing in it. */
+static bool is_empty(struct disk *disk, const struct segment_id *id) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    segment_name(id, SEGMENT_LOG, name);
+    return disk_open(disk, name, DISK_READ, &file) == 0 && disk_size(file, &size) == 0 && size == 0;
+}
+
+/* Closed segments that compaction has left without a batch: nothing will ever go there. */
+static int drop_empty(struct topic_log *log, struct log_partition *partition,
+                      const struct bases *bases) {
+    struct pending_removal removal = {.number = partition->topic->public.number,
+                                      .partition = partition->public.index};
+    for (size_t i = 0; i < bases->count && partition->segment_count > 0; i++) {
+        int64_t base = bases->offsets[i];
+        int at = partition_segment_index(partition, base);
+        struct segment_id id = {removal.number, removal.partition, base};
+        if (base >= partition->segments[partition->segment_count - 1].base_offset ||
+            (at >= 0 && partition->segments[at].base_offset == base) || !is_empty(log->disk, &id)) {
+            continue;
+        }
+        removal.base_offset = base;
+        int r = removal_add(log, &removal);
+        if (r) {
+            return err_trace(r);
+        }
+    }
+    return 0;
+}
+
 static int walk_partition(struct recovery *recovery, struct log_partition *partition) {
     char folder[SEGMENT_NAME_SIZE];
     struct bases bases = {0};
@@ -123,6 +154,7 @@ static int walk_partition(struct recovery *recovery, struct log_partition *parti
     for (size_t i = 0; i < bases.count && !r; i++) {
         r = walk_segment(recovery, partition, bases.offsets[i]);
     }
+    r = r ? r : drop_empty(recovery->log, partition, &bases);
     free(bases.offsets);
     return r == DISK_E_NOT_FOUND ? 0 : r ? r : drop_below_start(recovery->log, partition);
 }
@@ -148,6 +180,7 @@ static int raise_all(struct recovery *recovery) {
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
             struct log_partition *partition = topic_partition(topic, i);
             int64_t end = partition->public.log_end_offset;
+            partition->cleaned_to = MIN(partition->cleaned_to, end);
             int r = end > 0 ? partition_epoch_raise(partition, end) : 0;
             if (r) {
                 return r;

@@ -156,6 +156,18 @@ static int gone(int r) {
     return r == DISK_E_NOT_FOUND ? 0 : r;
 }
 
+/* Of what was written behind a segment that is being replaced nothing counts any more. */
+static bool replaces(const struct swap *swap, int64_t base_offset) {
+    for (uint32_t i = 0; i < swap->target_count; i++) {
+        for (uint32_t n = 0; n < swap->targets[i].base_count; n++) {
+            if (swap->targets[i].bases[n] == base_offset) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void target_id(const struct swap *swap, uint32_t at, struct segment_id *ret_id) {
     *ret_id = (struct segment_id){swap->topic, swap->partition, swap->targets[at].bases[0]};
 }
@@ -234,8 +246,14 @@ int swap_apply(struct topic_log *log, struct fields *in) {
         return r;
     }
     struct log_partition *partition = find_partition(log, swap);
+    if (partition && replaces(swap, partition->writer_base)) {
+        partition->writer_base = -1; /* the next batch begins another one */
+        partition->writer_position = 0;
+    }
     if (partition && partition->segment_count == 0) {
         r = swap_finish(log->disk, swap); /* folders are read later: only the files count */
+        partition->cleaned_to = MAX(partition->cleaned_to, swap->cleaned_to);
+        partition->tombstones_due_ms = swap->tombstones_due_ms;
     } else if (partition) {
         r = swap_list(partition, swap);
         r = r == 0 ? swap_finish(log->disk, swap) : r == 1 ? swap_drop(log->disk, swap) : r;

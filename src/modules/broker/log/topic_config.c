@@ -360,6 +360,12 @@ bool topic_config_deletes(const struct topic_log *log, const struct topic *topic
     return topic_config_int(log, topic, TOPIC_CLEANUP_POLICY) & CLEANUP_DELETE;
 }
 
+int64_t topic_config_roll_ms(const struct topic_log *log, const struct topic *topic) {
+    int64_t roll_ms = topic_config_int(log, topic, TOPIC_SEGMENT_MS);
+    int64_t lag_ms = topic_config_int(log, topic, TOPIC_MAX_COMPACTION_LAG_MS);
+    return lag_ms < roll_ms && topic_config_compacts(log, topic) ? lag_ms : roll_ms;
+}
+
 int topic_config_codec(const struct topic_log *log, const struct topic *topic) {
     /* By the order of the words in the table: uncompressed, zstd, lz4, snappy, gzip, producer. */
     static const int codecs[] = {RECORD_CODEC_NONE,   RECORD_CODEC_ZSTD, RECORD_CODEC_LZ4,

@@ -128,6 +128,9 @@ double topic_config_double(const struct topic_log *log, const struct topic *topi
 /** topic_config_deletes() - old segments go by time and size; topic_config_compacts(): by key */
 bool topic_config_deletes(const struct topic_log *log, const struct topic *topic);
 bool topic_config_compacts(const struct topic_log *log, const struct topic *topic);
+/** topic_config_roll_ms() - age at which a segment is full: segment.ms, or in a compacted topic
+ * max.compaction.lag.ms when that is less */
+int64_t topic_config_roll_ms(const struct topic_log *log, const struct topic *topic);
 /** topic_config_codec() - that batches are stored with; -1: as the producer sent them */
 int topic_config_codec(const struct topic_log *log, const struct topic *topic);
 /** topic_config_append_time() - timestamps are those of the append */

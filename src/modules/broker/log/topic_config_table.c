@@ -48,7 +48,8 @@ const struct topic_config_def topic_config_defs[TOPIC_CONFIG_COUNT] = {
          .acts = "tombstones of a compacted topic stay so long",
          .documentation = "How long a tombstone of a compacted topic stays after compaction has "
                           "first met it. A reader that begins at the start and is done within that "
-                          "time sees a complete state.",
+                          "time sees a complete state. That compaction writes the time into the "
+                          "batch, so a change holds for tombstones met from then on.",
          LONG_FROM(0), .broker_default = true},
     [TOPIC_FILE_DELETE_DELAY_MS] =
         {"file.delete.delay.ms", "log.segment.delete.delay.ms", "60000",
@@ -100,7 +101,8 @@ const struct topic_config_def topic_config_defs[TOPIC_CONFIG_COUNT] = {
         {"max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", FOREVER,
          .acts = "a record of a compacted topic waits for compaction at most so long",
          .documentation = "Longest time that a record of a compacted topic may stay out of reach "
-                          "of compaction.",
+                          "of compaction. The segment that is being written is closed for it, "
+                          "although nothing more may come.",
          LONG_FROM(1), .broker_default = true},
     [TOPIC_MAX_MESSAGE_BYTES] = {"max.message.bytes", "message.max.bytes", "1048588",
                                  .acts = "larger batches are refused (error 10)",

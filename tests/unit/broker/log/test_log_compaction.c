@@ -272,6 +272,140 @@ static void test_log_compaction__max_compaction_lag_forces_it(void **state) {
     fixture_deinit(&f);
 }
 
+/* Nothing more is written, the segment is far from full: it is closed for compaction all the same,
+ * and what comes later begins another, after whatever kind of end. */
+static void test_log_compaction__max_compaction_lag_closes_an_idle_segment(void **state) {
+    static const struct topic_config_entry configs[] = {
+        {"cleanup.policy", "compact"}, {"max.compaction.lag.ms", "30000"}, {0}};
+    for (unsigned end = 0; end < 4; end++) {
+        struct fixture f;
+        begin(&f, 300 + end);
+        struct partition *partition = fixture_topic(&f, "t", 1, configs)->partitions[0];
+        append_some(&f, partition, 50);
+        fixture_run_ms(&f, 20000);
+        assert_int_equal(f.log->stats.compactions, 0);
+        fixture_until(&f, f.log->stats.compactions > 0 && !f.log->cleaner.busy);
+        assert_int_equal(segments(partition), 1);
+        assert_int_equal(log_partition_of(partition)->cleaned_to, 50);
+        assert_int_equal(read_all(&f, partition, 0), KEYS);
+        if (end == 1) {
+            fixture_stop(&f);
+        } else if (end > 1) {
+            fixture_crash(&f, end == 3);
+        }
+        assert_true(end == 0 || fixture_start(&f) == 0);
+        partition = fixture_partition(&f, "t", 0);
+        assert_int_equal(read_all(&f, partition, 0), KEYS);
+        append_some(&f, partition, 10);
+        assert_int_equal(segments(partition), 2);
+        assert_int_equal(log_partition_of(partition)->segments[1].base_offset, 50);
+        assert_int_equal(read_all(&f, partition, 0), KEYS + 10);
+        uint64_t before = f.log->stats.compactions;
+        fixture_until(&f, f.log->stats.compactions > before && !f.log->cleaner.busy);
+        assert_int_equal(read_all(&f, partition, 0), KEYS);
+        fixture_crash(&f, true);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(read_all(&f, fixture_partition(&f, "t", 0), 0), KEYS);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* Appends come all the time between the choice of an idle segment and its swap, and the log is
+ * killed at any moment after it. */
+static void test_log_compaction__a_closed_segment_is_not_written_to(void **state) {
+    static const struct topic_config_entry configs[] = {
+        {"cleanup.policy", "compact"}, {"max.compaction.lag.ms", "2000"}, {0}};
+    for (uint64_t seed = 400; seed < 440; seed++) {
+        struct fixture f;
+        begin(&f, seed);
+        struct partition *partition = fixture_topic(&f, "t", 1, configs)->partitions[0];
+        for (unsigned round = 0; round < 4; round++) {
+            append_some(&f, partition, 20);
+            fixture_until(&f, f.log->cleaner.busy);
+            append_some(&f, partition, 1 + seed % 7);
+            (void)read_all(&f, partition, 0);
+        }
+        for (uint64_t step = 0; step < seed % 11 * 20; step++) {
+            fixture_step(&f);
+        }
+        int64_t log_end = partition->high_watermark;
+        fixture_crash(&f, seed % 2);
+        assert_int_equal(fixture_start(&f), 0);
+        partition = fixture_partition(&f, "t", 0);
+        assert_int_equal(partition->high_watermark, log_end);
+        (void)read_all(&f, partition, 0);
+        append_some(&f, partition, 5);
+        (void)read_all(&f, partition, 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* The cleaner looks at a moment when a batch is on its way to the idle segment. */
+static void test_log_compaction__a_segment_with_appends_under_way_is_not_closed(void **state) {
+    static const struct topic_config_entry configs[] = {
+        {"cleanup.policy", "compact"}, {"max.compaction.lag.ms", "2000"}, {0}};
+    for (uint64_t seed = 500; seed < 510; seed++) {
+        struct fixture f;
+        struct one one;
+        begin(&f, seed);
+        struct partition *partition = fixture_topic(&f, "t", 1, configs)->partitions[0];
+        append_some(&f, partition, 20);
+        const struct log_partition *mine = log_partition_of(partition);
+        fixture_until(&f, f.log->older_sequence >= mine->segments[0].last_sequence);
+        assert_false(f.log->cleaner.busy);
+        clock_manual_advance(&f.clock, 150 * NS_PER_MS);
+        struct batch_spec spec = {.records = 1,
+                                  .value_bytes = 10,
+                                  .tag = 20,
+                                  .timestamp_ms = 1700000000000,
+                                  .producer_id = -1,
+                                  .keys = KEYS};
+        assert_int_equal(one_start(&f, &one, partition, &spec), 0);
+        while (loop_step(f.loop)) { /* without the log's threads: it is not durable */
+        }
+        assert_false(one.done || f.log->cleaner.busy);
+        fixture_until(&f, one.done);
+        assert_int_equal(one.status, 0);
+        one_free(&one);
+        fixture_until(&f, f.log->stats.compactions > 0 && !f.log->cleaner.busy);
+        (void)read_all(&f, partition, 0);
+        fixture_stop(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        (void)read_all(&f, fixture_partition(&f, "t", 0), 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* Where the frame of the swap is replayed, the next batch does not go where the old segment ended.
+ */
+static void test_log_compaction__a_start_does_not_append_behind_what_was_replaced(void **state) {
+    static const struct topic_config_entry configs[] = {{"cleanup.policy", "compact"}, {0}};
+    struct fixture f;
+    begin(&f, 520);
+    struct partition *partition = fixture_topic(&f, "t", 1, configs)->partitions[0];
+    assert_int_equal(
+        topic_log_set_default(f.log, TOPIC_MAX_COMPACTION_LAG_MS, SPAN_LITERAL("2000")), 0);
+    append_some(&f, partition, 20);
+    fixture_until(&f, f.log->cleaner.busy);
+    f.log->limits.checkpoint_ms = INT64_MAX / 2;
+    fixture_until(&f, !f.log->cleaner.busy);
+    fixture_crash(&f, true);
+    assert_int_equal(fixture_start(&f), 0); /* no age makes the segment end now */
+    partition = fixture_partition(&f, "t", 0);
+    append_some(&f, partition, 5);
+    fixture_run_ms(&f, 3000);
+    assert_int_equal(segments(partition), 2);
+    assert_int_equal(read_all(&f, partition, 0), KEYS + 5);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log_compaction__damage_is_told_once_and_nothing_is_touched(void **state) {
     struct fixture f;
     char name[SEGMENT_NAME_SIZE];
@@ -378,6 +512,10 @@ int main(void) {
         cmocka_unit_test(test_log_compaction__a_guard_never_yields),
         cmocka_unit_test(test_log_compaction__waits_for_min_compaction_lag),
         cmocka_unit_test(test_log_compaction__max_compaction_lag_forces_it),
+        cmocka_unit_test(test_log_compaction__max_compaction_lag_closes_an_idle_segment),
+        cmocka_unit_test(test_log_compaction__a_closed_segment_is_not_written_to),
+        cmocka_unit_test(test_log_compaction__a_segment_with_appends_under_way_is_not_closed),
+        cmocka_unit_test(test_log_compaction__a_start_does_not_append_behind_what_was_replaced),
         cmocka_unit_test(test_log_compaction__damage_is_told_once_and_nothing_is_touched),
         cmocka_unit_test(test_log_compaction__other_topics_and_the_registry_are_left_alone),
         cmocka_unit_test(test_log_compaction__a_failed_rename_is_no_damage),

@@ -50,6 +50,27 @@ static void test_log_roll__by_timestamps_of_the_batches(void **state) {
     end(&f);
 }
 
+/* Whatever segment.ms allows; and in a compacted topic alone. */
+static void test_log_roll__by_max_compaction_lag(void **state) {
+    static const struct topic_config_entry configs[] = {
+        {"max.compaction.lag.ms", "3600000"}, {"cleanup.policy", "compact"}, {0}};
+    struct fixture f;
+    struct partition *plain = start(&f, 70, "max.compaction.lag.ms", "3600000");
+    struct partition *compacted = fixture_topic(&f, "c", 1, configs)->partitions[0];
+    for (unsigned i = 0; i < 2; i++) {
+        struct batch_spec spec = {.records = 1,
+                                  .value_bytes = 100,
+                                  .timestamp_ms = START_MS - 10 * HOUR_MS + i * (HOUR_MS + 1),
+                                  .producer_id = -1,
+                                  .keys = 1};
+        assert_int_equal(fixture_append(&f, plain, &spec), i);
+        assert_int_equal(fixture_append(&f, compacted, &spec), i);
+    }
+    assert_int_equal(segments(plain), 1);
+    assert_int_equal(segments(compacted), 2);
+    end(&f);
+}
+
 static void test_log_roll__by_our_clock_when_theirs_goes_backwards_g33(void **state) {
     struct fixture f;
     struct partition *partition = start(&f, 72, "segment.ms", "3600000");
@@ -174,6 +195,7 @@ static void test_log_roll__lookup_passes_over_records_below_the_start(void **sta
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_roll__by_timestamps_of_the_batches),
+        cmocka_unit_test(test_log_roll__by_max_compaction_lag),
         cmocka_unit_test(test_log_roll__by_our_clock_when_theirs_goes_backwards_g33),
         cmocka_unit_test(test_log_roll__year_2100_counts_as_now_g38),
         cmocka_unit_test(test_log_roll__age_is_known_after_a_restart),

@@ -290,6 +290,65 @@ static void test_log_verify__live_reads_what_a_checkpoint_covers(void **state) {
     fixture_deinit(&f);
 }
 
+struct configured {
+    struct topic_log_request request;
+    bool done;
+};
+
+static void on_configured(struct topic_log_request *request, int status) {
+    assert_int_equal(status, 0);
+    container_of(request, struct configured, request)->done = true;
+}
+
+static void set_policy(struct fixture *f, struct topic *topic, const char *policy) {
+    struct topic_config config;
+    struct configured change = {.request.done = on_configured};
+    assert_int_equal(topic_config_copy(&config, topic_log_config_latest(topic)), 0);
+    assert_int_equal(topic_config_set(&config, TOPIC_CLEANUP_POLICY, span_text(policy)), 0);
+    assert_int_equal(topic_log_configure(f->log, topic, &config, &change.request), 0);
+    fixture_until(f, change.done);
+    topic_config_deinit(&config);
+}
+
+/* Offsets that compaction took while that was the policy are not missing, but one behind them is;
+ * also when the folders alone can tell. */
+static void test_log_verify__gaps_of_compaction_outlive_its_policy(void **state) {
+    static const struct topic_config_entry configs[] = {
+        {"cleanup.policy", "compact"}, {"segment.bytes", "600"}, {0}};
+    for (unsigned round = 0; round < 2; round++) {
+        struct fixture f;
+        struct looked looked;
+        fixture_init(&f, 7 + round);
+        f.limits.checkpoint_ms = 200;
+        f.limits.cleaner_ms = 100;
+        assert_int_equal(fixture_start(&f), 0);
+        struct topic *topic = fixture_topic(&f, "t", 1, configs);
+        for (uint64_t n = 0; n < 40; n++) {
+            struct batch_spec spec = {.records = 1,
+                                      .value_bytes = 50,
+                                      .tag = n,
+                                      .timestamp_ms = 1700000000000,
+                                      .producer_id = -1,
+                                      .keys = 2};
+            assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), n);
+        }
+        fixture_until(&f, topic_partition(log_topic_of(topic), 0)->cleaned_to >= 30 &&
+                              !f.log->cleaner.busy);
+        set_policy(&f, topic, "delete");
+        fixture_stop(&f);
+        if (round == 1) {
+            (void)disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1);
+            (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
+        }
+        look(&f, &looked, false);
+        for (unsigned i = 0; i < looked.count; i++) {
+            assert_string_equal(looked.kept[i].finding.kind, "checkpoint");
+        }
+        assert_int_equal(looked.count, round == 0 ? 0 : 2);
+        fixture_deinit(&f);
+    }
+}
+
 /* ---- dump ---- */
 
 static int keep_text(void *userdata, struct text *text) {
@@ -446,6 +505,7 @@ int main(void) {
         cmocka_unit_test(test_log_verify__damaged_frame_is_told_as_recovery_tells_it),
         cmocka_unit_test(test_log_verify__frame_between_the_checkpoints),
         cmocka_unit_test(test_log_verify__live_reads_what_a_checkpoint_covers),
+        cmocka_unit_test(test_log_verify__gaps_of_compaction_outlive_its_policy),
         cmocka_unit_test(test_log_dump__prints_the_range_and_nothing_else),
         cmocka_unit_test(test_log_dump__journal_and_checkpoints),
         cmocka_unit_test(test_log_verify__tells_a_damaged_snapshot_of_producers),
