@@ -4,6 +4,7 @@
  */
 #include "host_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 enum { LABEL_WIDTH = 22 };
@@ -63,7 +64,8 @@ void banner_print(struct host *host) {
     print_lines(&lines, false);
     printf("\n  Try in another terminal:\n");
     print_lines(&lines, true);
-    printf("    eventbox conf print      # every setting, with its names and default\n\n");
+    printf("    %s conf print      # every setting, with its names and default\n\n",
+           program_invocation_name); /* as it was called: it need not be in PATH */
     fflush(stdout);
     text_deinit(&lines);
 }

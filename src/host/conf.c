@@ -265,16 +265,11 @@ struct conf_reader {
 };
 
 const char *conf_nearest_section(const struct conf *conf, const char *name) {
-    const char *nearest = NULL;
-    unsigned least = UINT32_MAX;
+    struct conf_nearest nearest = conf_nearest_to(name);
     for (size_t i = 0; i < conf->group_count; i++) {
-        unsigned distance = conf_distance(name, conf->groups[i].section);
-        if (distance < least) {
-            least = distance;
-            nearest = conf->groups[i].section;
-        }
+        conf_nearest_try(&nearest, conf->groups[i].section, conf->groups[i].section);
     }
-    return nearest && conf_is_near(name, least) ? nearest : NULL;
+    return conf_nearest_found(&nearest);
 }
 
 static void report_unknown_section(struct conf_reader *reader, const char *section) {
@@ -297,20 +292,17 @@ static void report_unknown_section(struct conf_reader *reader, const char *secti
 
 static void report_unknown_setting(struct conf_reader *reader, const char *section,
                                    const char *name) {
-    const char *nearest = NULL;
-    unsigned least = UINT32_MAX;
+    struct conf_nearest nearest = conf_nearest_to(name);
     for (size_t i = 0; i < reader->conf->value_count; i++) {
         const struct conf_value *value = &reader->conf->values[i];
-        unsigned distance = conf_distance(name, value->row->name);
-        if (strcmp(value->group->section, section) == 0 && distance < least) {
-            least = distance;
-            nearest = value->row->name;
+        if (strcmp(value->group->section, section) == 0) {
+            conf_nearest_try(&nearest, value->row->name, value->row->name);
         }
     }
-    bool near = nearest && conf_is_near(name, least);
+    const char *near = conf_nearest_found(&nearest);
     conf_mistake(reader->conf, "%s:%d: %s.%s: unknown setting; %s%s%s", reader->path, reader->line,
                  section, name, near ? "did you mean " : "`eventbox conf print` lists all",
-                 near ? nearest : "", near ? "?" : "");
+                 near ? near : "", near ? "?" : "");
 }
 
 static int on_setting(void *userdata, const char *section, const char *name, const char *text) {

@@ -54,19 +54,14 @@ static bool is_injected(const char *name) {
 }
 
 static void report_unknown_variable(struct conf *conf, const char *name) {
-    const char *nearest = NULL;
-    unsigned least = UINT32_MAX;
+    struct conf_nearest nearest = conf_nearest_to(name + strlen(PREFIX));
     for (size_t i = 0; i < conf->value_count; i++) {
-        unsigned distance =
-            conf_distance(name + strlen(PREFIX), conf->values[i].variable + strlen(PREFIX));
-        if (distance < least) {
-            least = distance;
-            nearest = conf->values[i].variable;
-        }
+        const char *variable = conf->values[i].variable;
+        conf_nearest_try(&nearest, variable + strlen(PREFIX), variable);
     }
-    bool near = nearest && conf_is_near(name + strlen(PREFIX), least);
+    const char *near = conf_nearest_found(&nearest);
     conf_mistake(conf, "environment variable %s: unknown setting; %s%s%s", name,
-                 near ? "did you mean " : "`eventbox conf print` lists all", near ? nearest : "",
+                 near ? "did you mean " : "`eventbox conf print` lists all", near ? near : "",
                  near ? "?" : "");
 }
 
@@ -252,16 +247,11 @@ bool conf_option_at(const struct conf *conf, size_t index, const char **ret_name
 }
 
 const char *conf_nearest_option(const struct conf *conf, const char *name) {
-    const char *nearest = NULL;
-    unsigned least = UINT32_MAX;
+    struct conf_nearest nearest = conf_nearest_to(name);
     for (size_t i = 0; i < conf->value_count; i++) {
-        unsigned distance = conf_distance(name, conf->values[i].option);
-        if (distance < least) {
-            least = distance;
-            nearest = conf->values[i].option;
-        }
+        conf_nearest_try(&nearest, conf->values[i].option, conf->values[i].option);
     }
-    return nearest && conf_is_near(name, least) ? nearest : NULL;
+    return conf_nearest_found(&nearest);
 }
 
 void conf_set_option(struct conf *conf, const char *name, const char *text) {

@@ -41,10 +41,19 @@ bool conf_value_parse(const struct conf_row *row, const char *text, struct conf_
                       char reason[CONF_REASON_MAX]);
 /** conf_value_range() - what the row takes, in words: "a whole number from 0 to 65535" */
 void conf_value_range(const struct conf_row *row, char *out, size_t size);
-/** conf_distance() - edits between two names, without regard to case */
-unsigned conf_distance(const char *a, const char *b);
-/** conf_is_near() - whether @distance is small enough for @name to be a slip of the pen */
-bool conf_is_near(const char *name, unsigned distance);
+
+/* "did you mean": the candidate with the fewest edits, without regard to case. */
+struct conf_nearest {
+    const char *wanted, *found;
+    unsigned least;
+};
+static inline struct conf_nearest conf_nearest_to(const char *wanted) {
+    return (struct conf_nearest){wanted, NULL, UINT32_MAX};
+}
+/** conf_nearest_try() - @name is compared, @shown is what people are told */
+void conf_nearest_try(struct conf_nearest *nearest, const char *name, const char *shown);
+/** conf_nearest_found() - NULL when none is so near that it was a slip of the pen */
+const char *conf_nearest_found(const struct conf_nearest *nearest);
 
 struct conf_value *conf_find(const struct conf *conf, const char *section, const char *name);
 /** conf_nearest_section() - NULL when none comes close to @name */

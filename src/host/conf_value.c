@@ -159,7 +159,7 @@ void conf_value_range(const struct conf_row *row, char *out, size_t size) {
     }
 }
 
-unsigned conf_distance(const char *a, const char *b) {
+static unsigned distance_of(const char *a, const char *b) {
     unsigned row[CONF_NAME_MAX + 1];
     size_t a_size = strlen(a), b_size = strlen(b);
     if (a_size > CONF_NAME_MAX || b_size > CONF_NAME_MAX) {
@@ -181,6 +181,15 @@ unsigned conf_distance(const char *a, const char *b) {
     return row[b_size];
 }
 
-bool conf_is_near(const char *name, unsigned distance) {
-    return distance <= MAX(2U, (unsigned)strlen(name) / 4);
+void conf_nearest_try(struct conf_nearest *nearest, const char *name, const char *shown) {
+    unsigned distance = distance_of(nearest->wanted, name);
+    if (distance < nearest->least) {
+        nearest->least = distance;
+        nearest->found = shown;
+    }
+}
+
+const char *conf_nearest_found(const struct conf_nearest *nearest) {
+    bool near = nearest->least <= MAX(2U, (unsigned)strlen(nearest->wanted) / 4);
+    return near ? nearest->found : NULL;
 }
