@@ -15,6 +15,7 @@ from support.server import Eventbox  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--bootstrap", metavar="HOST:PORT", help="tests/compat: face this broker, not one of our own")
     parser.addoption("--clients", metavar="NAMES", help="tests/compat: only these; interop: those of scripts/interop")
+    parser.addoption("--without", metavar="NAMES", default="", help="tests/compat: leave these clients out")
     parser.addoption("--bootstrap-internal", metavar="HOST:PORT", help="tests/compat: its second listener")
 
 

@@ -27,9 +27,9 @@ ALL = CLIENTS | interop.CLIENTS
 def chosen(config):
     """Names of the clients that --clients asks for; the quick ones by default."""
     asked = config.getoption("--clients")
-    if not asked:
-        return list(CLIENTS)
-    return list(interop.CLIENTS) if asked == "interop" else asked.split(",")
+    names = list(CLIENTS) if not asked else list(interop.CLIENTS) if asked == "interop" else asked.split(",")
+    without = config.getoption("--without").split(",")
+    return [name for name in names if name not in without]
 
 
 def pytest_generate_tests(metafunc):

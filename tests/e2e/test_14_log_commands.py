@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support.server import binary
+from support.server import binary, clean_environment
 
 SOUND, LOSS, CANNOT, MENDS, IN_USE = 0, 1, 2, 3, 4
 
@@ -13,7 +13,11 @@ SOUND, LOSS, CANNOT, MENDS, IN_USE = 0, 1, 2, 3, 4
 def log_command(data, *arguments):
     """The command's exit code, standard output and standard error."""
     done = subprocess.run(
-        [binary(), "log", *arguments, "--data", str(data)], capture_output=True, text=True, timeout=120
+        [binary(), "log", *arguments, "--data", str(data)],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr[-4000:]
     return done.returncode, done.stdout, done.stderr

@@ -1,7 +1,12 @@
 """confluent-kafka from PyPI: the newest librdkafka."""
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic
+
+try:
+    from confluent_kafka.admin import AlterConfigOpType
+except ImportError:
+    AlterConfigOpType = None  # 2.0.2 can only set all configs of a topic at once
 
 from support.server import wait_for
 
@@ -100,10 +105,14 @@ class Confluent(Client):
         return {name: entry.value for name, entry in found.result(10).items()}
 
     def configure(self, topic, name, value):
-        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-        changed = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        for done in admin.incremental_alter_configs([changed]).values():
+        if AlterConfigOpType:
+            entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            changed = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+            answers = admin.incremental_alter_configs([changed])
+        else:
+            answers = admin.alter_configs([ConfigResource(ConfigResource.Type.TOPIC, topic, {name: value})])
+        for done in answers.values():
             done.result(10)
 
     def produce(self, topic, records, acks="all", codec="none", idempotent=False):

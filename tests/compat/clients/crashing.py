@@ -20,8 +20,9 @@ class CrashingMember:
         kind = type(client)
         command = [sys.executable, str(HERE), kind.__module__, kind.__qualname__, client.bootstrap, group, topic]
         self.assignment, self.records = set(), []
-        # A session of its own: what its client has started is killed with it.
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+        # A session of its own: what its client has started is killed with it. Unbuffered: select() does not see a
+        # second line that a buffer has taken with the first.
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0, start_new_session=True)
 
     def poll(self):
         while select.select([self.process.stdout], [], [], 0.05)[0]:

@@ -56,6 +56,15 @@ class OldKafkaPython(Remote):
         return [str(INTEROP / "venv-old/bin/python"), str(HERE / "old_kafka_python_client.py"), self.bootstrap]
 
 
+class OldConfluent(Remote):
+    """librdkafka as Debian has it, 2.0.2, with all that kcat does not do."""
+
+    static_members = cooperative = commits_on_revoke = True
+
+    def start_command(self):
+        return [str(INTEROP / "venv-old/bin/python"), str(HERE / "old_confluent_client.py"), self.bootstrap]
+
+
 class Platformatic(Remote):
     """@platformatic/kafka, which needs the newest versions of most APIs."""
 
@@ -82,6 +91,7 @@ CLIENTS = {
     "rskafka": Rskafka,
     "aiokafka": Aiokafka,
     "old_kafka_python": OldKafkaPython,
+    "old_confluent": OldConfluent,
     "platformatic": Platformatic,
     "old_java": OldJava,
 }

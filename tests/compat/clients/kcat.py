@@ -9,27 +9,24 @@ from . import Client, Member, Record
 
 
 class KcatMember(Member):
-    """`kcat -G`: records on standard output, assignments on standard error; a signal makes it commit and leave."""
+    """`kcat -G`: records on standard output, assignments on standard error; a signal makes it commit and leave, as it
+    commits when partitions are taken."""
 
-    def __init__(self, client, group, topic):
+    def __init__(self, client, group, topic, instance=None, cooperative=False, commit_on_revoke=False):
         super().__init__()
+        settings = {
+            "auto.offset.reset": "earliest",
+            "heartbeat.interval.ms": 200,
+            "session.timeout.ms": 6000,
+            "fetch.wait.max.ms": 100,
+        }
+        if instance:
+            settings["group.instance.id"] = instance
+        if cooperative:
+            settings["partition.assignment.strategy"] = "cooperative-sticky"
+        options = [word for name, value in settings.items() for word in ("-X", f"{name}={value}")]
         self.process = subprocess.Popen(
-            [
-                *client.command,
-                "-X",
-                "auto.offset.reset=earliest",
-                "-X",
-                "heartbeat.interval.ms=200",
-                "-X",
-                "session.timeout.ms=6000",
-                "-X",
-                "fetch.wait.max.ms=100",
-                "-u",
-                "-J",
-                "-G",
-                group,
-                topic,
-            ],
+            [*client.command, *options, "-u", "-J", "-G", group, topic],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -47,11 +44,18 @@ class KcatMember(Member):
         self.records.append(record_of(json.loads(line)))
 
     def _take_line(self, line):
-        """% Group NAME rebalanced (memberid …): assigned: topic [0], topic [1]"""
-        if "assigned: " in line:
-            self.assignment = {int(part.split("]")[0]) for part in line.split("assigned: ")[1].split("[")[1:]}
-        elif "revoked: " in line:
-            self.assignment = set()
+        """% Group NAME rebalanced (memberid …): assigned: topic [0], topic [1]
+        % Group NAME rebalanced: incremental revoke of 1 partition(s) (memberid …, …): topic [0]"""
+        if not line.startswith("% Group "):
+            return
+        places = {int(part.split("]")[0]) for part in line.split(": ")[-1].split("[")[1:]}
+        if "incremental assignment" in line:
+            self.assignment |= places
+        elif "assigned: " in line:
+            self.assignment = places
+        elif "revoke" in line:
+            self.assignment -= places
+            self.revoked += sorted(places)
 
     def poll(self):
         assert self.process.poll() is None, "kcat ended by itself"
@@ -77,6 +81,7 @@ def record_of(line):
 
 class Kcat(Client):
     creates_topics = has_configs = commits = False
+    static_members = cooperative = commits_on_revoke = True
 
     def __init__(self, bootstrap):
         super().__init__(bootstrap)
@@ -119,5 +124,5 @@ class Kcat(Client):
         lines = self._run("-C", "-t", topic, "-p", str(partition), "-o", str(at), "-c", str(count), "-J", "-q")
         return [record_of(json.loads(line)) for line in lines.splitlines()]
 
-    def join(self, group, topic):
-        return KcatMember(self, group, topic)
+    def join(self, group, topic, **options):
+        return KcatMember(self, group, topic, **options)

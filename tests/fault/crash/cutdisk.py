@@ -9,8 +9,10 @@ races with the shutdown may be told that all is well, which a processor without 
 import fcntl
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
+import tempfile
 
 SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32) of both file systems
 WITHOUT_LOG_FLUSH = 2
@@ -21,6 +23,21 @@ def run(*command):
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.returncode}")
     return done.stdout.strip()
+
+
+def missing(kind):
+    """What this machine lacks for it, as a sentence, or None."""
+    if os.geteuid() != 0:
+        return "it needs root"
+    for command in (f"mkfs.{kind}", "losetup", "mount"):
+        if not shutil.which(command):
+            return f"there is no {command}"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            CutDisk(folder, kind, 320).close()
+        except RuntimeError as problem:
+            return f"no file system on a loop device: {problem}"
+    return None
 
 
 class CutDisk:
@@ -36,7 +53,11 @@ class CutDisk:
         run(f"mkfs.{kind}", "-q", str(self.image))
         self.mount_point.mkdir()
         self.device = run("losetup", "--find", "--show", "--direct-io=on", str(self.image))
-        self._mount()
+        try:
+            self._mount()
+        except RuntimeError:
+            self.close()
+            raise
 
     def _mount(self):
         run("mount", "-t", self.kind, self.device, str(self.mount_point))

@@ -9,7 +9,7 @@ sends in flight. Prints one line a kill and the verdict. With --power the data l
 power is cut at each of these moments before the server is killed (cutdisk.py; root).
 
 Exit code: 0 no violation, 1 the checker found violations, 2 the run proves nothing: a client or the
-harness failed, or there was nothing to look at.
+harness failed, or there was nothing to look at; 3 this machine cannot cut the power of a file system.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from fault.crash import checker, load  # noqa: E402
-from fault.crash.cutdisk import CutDisk  # noqa: E402
+from fault.crash.cutdisk import CutDisk, missing  # noqa: E402
 from support.peers.sendgrid import SendGrid  # noqa: E402
 from support.server import Eventbox, wait_for  # noqa: E402
 
@@ -217,6 +217,10 @@ def main():
     options.add_argument("--mail-ms", type=int, default=50)
     options.add_argument("--power", choices=("ext4", "xfs"))
     given = options.parse_args()
+    reason = given.power and missing(given.power)
+    if reason:
+        print(f"no power cuts of {given.power} on this machine: {reason}")
+        return 3
     folder, begun = begin(given), time.monotonic()
     try:
         if given.binary:

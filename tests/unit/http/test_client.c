@@ -44,7 +44,7 @@ static bool read_request(struct script *script, int fd) {
         const char *length = strcasestr(script->last, "content-length: ");
         size_t body = length && length < blank ? strtoul(length + 16, NULL, 10) : 0;
         if (blank && size >= (size_t)(blank + 4 - script->last) + body) {
-            script->requests++;
+            __atomic_fetch_add(&script->requests, 1, __ATOMIC_RELEASE);
             return true;
         }
         ssize_t n = recv(fd, script->last + size, sizeof script->last - 1 - size, 0);
