@@ -57,7 +57,7 @@ OUTCOMES = {
 TOPIC = "swept"
 STARTS = ["killed", "new", "no checkpoints"]
 CONSOLE_ONLY = ["write"]  # the others of its kind wake the loop, as "read" is what it wakes by
-ABORTS = ["epoll_ctl", "pipe2", "read"]  # libuv ends the process when the loop's own descriptors fail: nothing is lost by it
+ABORTS = ["epoll_ctl", "pipe2", "read"]  # where libuv ends the process: the loop's own descriptors
 FIRST_PLACE = {"mmap": 2}  # the first is made by the dynamic loader, which crashes without a word in every program
 LONG = ["unlinkat"]  # files go when two checkpoints know that nobody needs them
 
@@ -89,7 +89,7 @@ class Traced(Eventbox):
 
     def lost_a_sync(self):
         """A sync or write of the log's files has failed, and not for want of room."""
-        failed = r"(fsync|fdatasync|syncfs|pwritev)\(\d+<[^>]*/data(/(journal|topics|checkpoint)[^>]*)?>.*EIO .*INJECTED"
+        failed = r"(f?sync|fdatasync|syncfs|pwritev)\(\d+<[^>]*/data(/(journal|topics|checkp)[^>]*)?>.*EIO .*INJECTED"
         return re.search(failed, self.trace_path.read_text(errors="replace"))
 
     def says_it_failed(self):
