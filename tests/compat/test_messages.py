@@ -1,7 +1,8 @@
-"""Every version of every message against other implementations: random bodies, encoded by one and decoded by the other,
-byte for byte. The server's walker (support/kafka_walk.c) meets Apache's own classes, kafka-python's and our second
-reading of the schemas (support/kafka_schema.py). EVENTBOX_MESSAGE_ROUNDS bodies for each version instead of 3; the seed
-is fixed, EVENTBOX_MESSAGE_SEED changes it. No broker is asked.
+"""Every version of every message, and of what records of our own topics hold, against other implementations: random
+bodies, encoded by one and decoded by the other, byte for byte. The server's walker (support/kafka_walk.c) meets
+Apache's own classes, kafka-python's and our second reading of the schemas (support/kafka_schema.py).
+EVENTBOX_MESSAGE_ROUNDS bodies for each version instead of 3; the seed is fixed, EVENTBOX_MESSAGE_SEED changes it. No
+broker is asked.
 """
 
 import base64
@@ -19,7 +20,8 @@ from support import kafka_schema
 from support.server import ROOT
 
 MESSAGES = kafka_schema.load()
-APIS = sorted(name.removesuffix("Request") for name, message in MESSAGES.items() if message.is_request)
+STORED = sorted(name for name, message in MESSAGES.items() if message.key is None)  # what records hold
+APIS = sorted(name.removesuffix("Request") for name, message in MESSAGES.items() if message.is_request) + STORED
 ROUNDS = int(os.environ.get("EVENTBOX_MESSAGE_ROUNDS", "3"))
 SEED = os.environ.get("EVENTBOX_MESSAGE_SEED", "20261127")
 # What Apache's classes and kafka-python's no longer speak; the server only refuses it.
@@ -61,8 +63,8 @@ def java():
 
 def cases(api, first=0):
     """(message, version, body) of an API: the defaults, then random bodies, the same on every run."""
-    for side in ("Request", "Response"):
-        message = MESSAGES[api + side]
+    for name in [api] if api in STORED else [api + "Request", api + "Response"]:
+        message = MESSAGES[name]
         for version in message.versions:
             if version < first:
                 continue

@@ -2,8 +2,10 @@
 
 import json
 import re
+import time
 
 import pytest
+from kafka import KafkaConsumer
 
 
 def node_of(tool):
@@ -128,3 +130,27 @@ def test_dump_log_reads_our_segments(tool, own_server, codec):
     assert offsets == list(range(50)), out
     assert re.findall(r"key: (\S+) payload: (\S+)", out) == [(f"key-{i}", f"value-{i}") for i in range(50)]
     assert f"compresscodec: {codec}" in out and "isvalid: true" in out and "isvalid: false" not in out
+
+
+def test_dump_log_decodes_our_offsets_and_groups(tool, own_server):
+    own_server.kcat("-P", "-t", "read", "-p", "0", stdin="a\nb\nc\n")
+    consumer = KafkaConsumer(
+        "read", bootstrap_servers=own_server.bootstrap, group_id="decoded", auto_offset_reset="earliest"
+    )
+    end = time.monotonic() + 30
+    read = 0
+    while read < 3 and time.monotonic() < end:
+        read += sum(len(records) for records in consumer.poll(timeout_ms=500).values())
+    consumer.commit()
+    consumer.close()
+    assert own_server.stop() == 0
+    segments = [path for path in own_server.data.glob("topics/*/*.log") if b"decoded" in path.read_bytes()]
+    assert len(segments) == 1
+    out = tool("dump-log", "--files", str(segments[0]), "--offsets-decoder")
+    pairs = re.findall(r"key: (\{.*\}) payload: (\{.*\})$", out, re.MULTILINE)
+    found = [tuple(map(json.loads, pair)) for pair in pairs]
+    offsets = [(key["data"], value["data"]) for key, value in found if key["type"] == "1"]
+    groups = [(key["data"], value["data"]) for key, value in found if key["type"] == "2"]
+    assert ({"group": "decoded", "topic": "read", "partition": 0}, 3) in [(k, v["offset"]) for k, v in offsets], out
+    assert all(key == {"group": "decoded"} and value["protocolType"] == "consumer" for key, value in groups)
+    assert [len(value["members"]) for _, value in groups][-1] == 0 and any(v["members"] for _, v in groups), out

@@ -18,6 +18,8 @@
 
 extern const struct kafka_api kafka_apis[];
 extern const size_t kafka_api_count;
+extern const struct kafka_data kafka_datas[];
+extern const size_t kafka_data_count;
 
 static struct arena arena;
 
@@ -299,6 +301,12 @@ static void write_struct(struct text *out, const char *name, const struct kafka_
 /* ---- commands ---- */
 
 static const struct kafka_struct *find_message(const char *name, int16_t *ret_flexible_first) {
+    for (size_t i = 0; i < kafka_data_count; i++) {
+        if (strcmp(kafka_datas[i].name, name) == 0) {
+            *ret_flexible_first = kafka_datas[i].flexible_first;
+            return kafka_datas[i].type;
+        }
+    }
     for (size_t i = 0; i < kafka_api_count; i++) {
         size_t length = strlen(kafka_apis[i].name);
 

@@ -9,11 +9,12 @@ import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.ObjectSerializationCache;
 
 /**
- * Apache's message classes as a process: "encode NAME VERSION JSON", "decode NAME VERSION HEX" or "recode NAME VERSION
+ * Apache's message classes, and those of records of __consumer_offsets, as a process: "encode NAME VERSION JSON", "decode NAME VERSION HEX" or "recode NAME VERSION
  * HEX" a line, and one line back. The JSON is that of Apache's own converters.
  */
 public final class KafkaMessages {
     private static final String PACKAGE = "org.apache.kafka.common.message.";
+    private static final String STORED = "org.apache.kafka.coordinator.group.generated.";
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
     private KafkaMessages() {}
@@ -36,8 +37,10 @@ public final class KafkaMessages {
     }
 
     private static String run(String verb, String name, short version, String rest) throws Exception {
-        Class<?> type = Class.forName(PACKAGE + name + "Data");
-        Class<?> converter = Class.forName(PACKAGE + name + "DataJsonConverter");
+        boolean sent = name.endsWith("Request") || name.endsWith("Response");
+        String full = sent ? PACKAGE + name + "Data" : STORED + name;
+        Class<?> type = Class.forName(full);
+        Class<?> converter = Class.forName(full + "JsonConverter");
         if (verb.equals("encode")) {
             Object message = converter.getMethod("read", JsonNode.class, short.class)
                 .invoke(null, MAPPER.readTree(rest), version);

@@ -74,6 +74,7 @@ struct group_write {
     struct append_part part;
     struct group_entry *entry;
     struct record_batch_builder builder;
+    bool failed;                                         /* a record could not be encoded */
     void (*done)(struct group_write *write, int status); /* then the write is freed */
     void *userdata;
     uint64_t ticket;

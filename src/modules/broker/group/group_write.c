@@ -23,6 +23,7 @@ struct group_write *group_write_new(struct group_entry *entry) {
 }
 
 void group_write_add(struct group_write *write, struct text *key, struct text *value) {
+    write->failed = write->failed || text_failed(key) || (value && text_failed(value));
     record_batch_builder_add(&write->builder, group_write_clock_ms(write->entry), text_span(key),
                              value ? text_span(value) : SPAN_NULL, NULL, 0);
     text_clear(key);
@@ -59,7 +60,7 @@ static void on_appended(struct append *append, int status) {
 
 static int group_write_append(struct group_write *write) {
     struct coordinator *coordinator = write->entry->coordinator;
-    int r = coordinator_prepare(coordinator);
+    int r = write->failed ? -ENOMEM : coordinator_prepare(coordinator);
     if (r != 0) {
         return err_trace(r);
     }

@@ -22,33 +22,32 @@ struct load {
     struct timer next; /* the rest in a later turn: others are served meanwhile */
 };
 
-enum { LOAD_READ_BYTES = 1 << 20 };
+/* What a group's record, which is no larger than a batch may be, becomes in memory at the most. */
+enum { LOAD_READ_BYTES = 1 << 20, RECORD_MEMORY_BYTES = 64 << 20 };
 
 /* ---- applying records ---- */
 
-static void restore_members(struct group *group, const struct offset_record_group *record) {
-    struct span rest = record->members;
-    struct offset_record_member member;
-    for (int32_t i = 0; i < record->member_count && offset_record_member_next(&rest, &member) == 1;
-         i++) {
-        struct group_protocol protocol = {record->protocol, member.subscription};
+static void restore_members(struct group *group, const struct group_metadata_value *record) {
+    for (int32_t i = 0; i < record->members_count; i++) {
+        const struct group_metadata_value_member *member = &record->members[i];
+        struct group_protocol protocol = {record->protocol, member->subscription};
         struct group_join join = {
-            .member_id = member.member_id,
-            .instance_id = member.instance_id,
-            .client_id = member.client_id,
-            .client_host = member.client_host,
+            .member_id = member->member_id,
+            .instance_id = member->group_instance_id,
+            .client_id = member->client_id,
+            .client_host = member->client_host,
             .protocol_type = record->protocol_type,
-            .session_timeout_ms = member.session_timeout_ms,
-            .rebalance_timeout_ms = member.rebalance_timeout_ms,
+            .session_timeout_ms = member->session_timeout,
+            .rebalance_timeout_ms = member->rebalance_timeout,
             .protocols = &protocol,
             .protocol_count = record->protocol.data ? 1 : 0,
         };
-        group_restore_member(group, &join, member.assignment);
+        group_restore_member(group, &join, member->assignment);
     }
 }
 
 static void restore_group(struct coordinator *coordinator, struct span id,
-                          const struct offset_record_group *record) {
+                          const struct group_metadata_value *record) {
     struct group_entry *entry;
     if (group_entry_get(coordinator, id, &entry) != KAFKA_NONE) {
         return;
@@ -69,7 +68,7 @@ static void restore_group(struct coordinator *coordinator, struct span id,
     struct group_member *leader = group_member_find(group, record->leader);
     group->leader = leader ? leader : group->leader;
     group->state = group->member_count > 0 ? GROUP_STABLE : GROUP_EMPTY;
-    group->state_since_ms = record->state_since_ms;
+    group->state_since_ms = record->current_state_timestamp;
 }
 
 /* The group is gone; its offsets have records of their own. */
@@ -88,6 +87,16 @@ static void forget_group(struct group_entry *entry) {
     group->state = GROUP_EMPTY;
 }
 
+static void apply_group(struct coordinator *coordinator, struct span id, struct span value) {
+    struct group_metadata_value group;
+    struct arena arena;
+    arena_init(&arena, RECORD_MEMORY_BYTES);
+    if (offset_record_get_group(value, &arena, &group) == 0) {
+        restore_group(coordinator, id, &group);
+    }
+    arena_deinit(&arena);
+}
+
 static void apply_record(struct coordinator *coordinator, const struct record *record) {
     struct offset_record_key key;
     if (!record->key.data || offset_record_get_key(record->key, &key) != 0) {
@@ -95,14 +104,13 @@ static void apply_record(struct coordinator *coordinator, const struct record *r
     }
     struct group_entry *entry = group_entry_find(coordinator, key.group);
     struct committed_offset committed;
-    struct offset_record_group group;
     if (key.kind == OFFSET_RECORD_GROUP) {
         if (!record->value.data) {
             if (entry) {
                 forget_group(entry);
             }
-        } else if (offset_record_get_group(record->value, &group) == 0) {
-            restore_group(coordinator, key.group, &group);
+        } else {
+            apply_group(coordinator, key.group, record->value);
         }
     } else if (!record->value.data) {
         if (entry) {

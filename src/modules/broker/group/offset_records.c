@@ -1,308 +1,181 @@
-/* Encoding and decoding of __consumer_offsets; the layouts are listed at each pair. */
+/* The records of __consumer_offsets, by the schemas of wire/schema. In front of a key stands what
+ * it is of, in front of a value its version, each with two bytes. */
 #include "offset_records.h"
 
+#include <errno.h>
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/error.h>
-#include <string.h>
-
-/* ---- primitives ---- */
-
-static void put_i16(struct text *out, int16_t value) {
-    uint8_t bytes[2];
-    put_be16(bytes, (uint16_t)value);
-    text_append(out, bytes, sizeof bytes);
-}
-
-static void put_i32(struct text *out, int32_t value) {
-    uint8_t bytes[4];
-    put_be32(bytes, (uint32_t)value);
-    text_append(out, bytes, sizeof bytes);
-}
-
-static void put_i64(struct text *out, int64_t value) {
-    uint8_t bytes[8];
-    put_be64(bytes, (uint64_t)value);
-    text_append(out, bytes, sizeof bytes);
-}
-
-static void put_string(struct text *out, struct span value) {
-    put_i16(out, (int16_t)value.size);
-    text_append(out, value.data, value.size);
-}
-
-static void put_nullable_string(struct text *out, const char *value) {
-    if (value) {
-        put_string(out, span_text(value));
-    } else {
-        put_i16(out, -1);
-    }
-}
-
-static void put_bytes(struct text *out, struct span value) {
-    put_i32(out, (int32_t)value.size);
-    text_append(out, value.data, value.size);
-}
-
-static void put_varint(struct text *out, uint64_t value) {
-    uint8_t bytes[10];
-    size_t size = 0;
-    for (; value > 127; value >>= 7) {
-        bytes[size++] = (uint8_t)(value | 128);
-    }
-    bytes[size++] = (uint8_t)value;
-    text_append(out, bytes, size);
-}
-
-/* A reader over @rest; once it fails it stays failed and gives zeros. */
-struct reader {
-    struct span rest;
-    bool failed;
-};
-
-static const uint8_t *take(struct reader *reader, size_t size) {
-    const uint8_t *data = reader->rest.data;
-    if (reader->failed || reader->rest.size < size) {
-        reader->failed = true;
-        return NULL;
-    }
-    reader->rest = span_of(data + size, reader->rest.size - size);
-    return data;
-}
-
-static int16_t get_i16(struct reader *reader) {
-    const uint8_t *data = take(reader, 2);
-    return data ? (int16_t)get_be16(data) : 0;
-}
-
-static int32_t get_i32(struct reader *reader) {
-    const uint8_t *data = take(reader, 4);
-    return data ? (int32_t)get_be32(data) : 0;
-}
-
-static int64_t get_i64(struct reader *reader) {
-    const uint8_t *data = take(reader, 8);
-    return data ? (int64_t)get_be64(data) : 0;
-}
-
-static uint64_t get_varint(struct reader *reader) {
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 35; shift += 7) {
-        const uint8_t *data = take(reader, 1);
-        if (!data) {
-            return 0;
-        }
-        value |= (uint64_t)(*data & 127) << shift;
-        if (*data < 128) {
-            return value;
-        }
-    }
-    reader->failed = true;
-    return 0;
-}
-
-static struct span get_sized(struct reader *reader, int64_t size) {
-    if (size < 0) {
-        return SPAN_NULL;
-    }
-    const uint8_t *data = take(reader, (size_t)size);
-    return data ? span_of(data, (size_t)size) : SPAN_NULL;
-}
-
-static struct span get_string(struct reader *reader) {
-    return get_sized(reader, get_i16(reader));
-}
-
-static struct span get_bytes(struct reader *reader) {
-    return get_sized(reader, get_i32(reader));
-}
-
-static int reader_end(const struct reader *reader) {
-    return reader->failed ? err_origin(BROKER_E_CORRUPT) : 0;
-}
-
-/* ---- offset commit ----
- *
- * key:      int16 1, group, topic, int32 partition
- * value 0:  int64 offset, metadata, int64 commit time
- * value 1:  int64 offset, metadata, int64 commit time, int64 expire time
- * value 2:  as 0
- * value 3:  int64 offset, int32 leader epoch, metadata, int64 commit time
- * value 4:  as 3 with a compact string, then tagged fields: 0 is the topic's id
- */
+#include <stdlib.h>
 
 enum {
-    COMMIT_KEY_VERSION = 1,
-    GROUP_KEY_VERSION = 2,
-    COMMIT_VALUE_EXPIRING = 1,
-    COMMIT_VALUE_VERSION = 4,
-    GROUP_VALUE_VERSION = 3,
-    TOPIC_ID_TAG = 0,
-    TOPIC_ID_BYTES = 16,
+    KEY_OF_COMMIT_ONCE = 0, /* before Kafka 0.9; the same bytes */
+    KEY_OF_COMMIT = 1,
+    KEY_OF_GROUP = 2,
+    KEY_VERSION = 0,
+    COMMIT_EXPIRING = 1, /* the one version with a time to expire */
+    COMMIT_WRITTEN = 4,
+    COMMIT_FLEXIBLE = 4,
+    COMMIT_LAST = 4,
+    GROUP_WRITTEN = 3, /* what Kafka 4.3 writes, although it reads 4 */
+    GROUP_FLEXIBLE = 4,
+    GROUP_LAST = 4,
 };
+
+/* Appends @prefix and @body to @out; a string that is too long fails the text. */
+static void put(struct text *out, int16_t prefix, const struct kafka_struct *type, int16_t version,
+                bool flexible, const void *body) {
+    struct kafka_encoded encoded = {.text = *out};
+    uint8_t bytes[2];
+    put_be16(bytes, (uint16_t)prefix);
+    text_append(&encoded.text, bytes, sizeof bytes);
+    if (kafka_encode(type, version, flexible, body, &encoded) != 0) {
+        encoded.text.failed = true;
+    }
+    *out = encoded.text;
+}
+
+/* The two bytes in front of @bytes; -1 where there are none. */
+static int16_t prefix_of(struct span bytes, struct span *ret_rest) {
+    if (!bytes.data || bytes.size < 2) {
+        return -1;
+    }
+    *ret_rest = span_of((const uint8_t *)bytes.data + 2, bytes.size - 2);
+    return (int16_t)get_be16(bytes.data);
+}
+
+static int get(struct span in, const struct kafka_struct *type, int16_t version, bool flexible,
+               struct arena *arena, void *body) {
+    int r = kafka_decode(type, version, flexible, in, arena, body, NULL);
+    return r > 0 ? err_origin(BROKER_E_CORRUPT) : err_trace(r);
+}
+
+/* ---- offsets ---- */
 
 void offset_record_put_commit_key(struct text *out, struct span group, struct span topic,
                                   int32_t partition) {
-    put_i16(out, COMMIT_KEY_VERSION);
-    put_string(out, group);
-    put_string(out, topic);
-    put_i32(out, partition);
-}
-
-static void put_topic_id(struct text *out, const struct uuid *id) {
-    bool known = !uuid_is_zero(id);
-    put_varint(out, known);
-    if (known) {
-        put_varint(out, TOPIC_ID_TAG);
-        put_varint(out, TOPIC_ID_BYTES);
-        text_append(out, id->bytes, TOPIC_ID_BYTES);
-    }
+    struct offset_commit_key key = {.group = group, .topic = topic, .partition = partition};
+    put(out, KEY_OF_COMMIT, &kafka_offset_commit_key_type, KEY_VERSION, false, &key);
 }
 
 void offset_record_put_commit_value(struct text *out, const struct committed_offset *committed) {
-    if (committed->expire_ms >= 0) {
-        put_i16(out, COMMIT_VALUE_EXPIRING);
-        put_i64(out, committed->offset);
-        put_string(out, committed->metadata);
-        put_i64(out, committed->commit_ms);
-        put_i64(out, committed->expire_ms);
-        return;
-    }
-    put_i16(out, COMMIT_VALUE_VERSION);
-    put_i64(out, committed->offset);
-    put_i32(out, committed->leader_epoch);
-    put_varint(out, committed->metadata.size + 1);
-    text_append(out, committed->metadata.data, committed->metadata.size);
-    put_i64(out, committed->commit_ms);
-    put_topic_id(out, &committed->topic_id);
-}
-
-static void get_topic_id(struct reader *reader, struct uuid *ret_id) {
-    uint64_t count = get_varint(reader);
-    for (uint64_t i = 0; i < count && !reader->failed; i++) {
-        uint64_t tag = get_varint(reader), size = get_varint(reader);
-        const uint8_t *data = size <= reader->rest.size ? take(reader, (size_t)size) : NULL;
-        reader->failed |= data == NULL;
-        if (data && tag == TOPIC_ID_TAG && size == TOPIC_ID_BYTES) {
-            memcpy(ret_id->bytes, data, TOPIC_ID_BYTES);
-        }
-    }
+    int16_t version = committed->expire_ms >= 0 ? COMMIT_EXPIRING : COMMIT_WRITTEN;
+    struct offset_commit_value value = {.offset = committed->offset,
+                                        .leader_epoch = committed->leader_epoch,
+                                        .metadata = committed->metadata,
+                                        .commit_timestamp = committed->commit_ms,
+                                        .expire_timestamp = committed->expire_ms,
+                                        .topic_id = committed->topic_id};
+    put(out, version, &kafka_offset_commit_value_type, version, version >= COMMIT_FLEXIBLE, &value);
 }
 
 int offset_record_get_commit(struct span value, struct committed_offset *ret_committed) {
-    struct reader reader = {value, false};
-    struct committed_offset committed = {.leader_epoch = -1, .expire_ms = -1};
-    int16_t version = get_i16(&reader);
-    if (reader.failed || version < 0 || version > COMMIT_VALUE_VERSION) {
+    struct offset_commit_value body;
+    struct arena arena; /* for arrays, of which there are none */
+    struct span rest;
+    int16_t version = prefix_of(value, &rest);
+    if (version < 0 || version > COMMIT_LAST) {
         return err_origin(BROKER_E_CORRUPT);
     }
-    committed.offset = get_i64(&reader);
-    if (version >= 3) {
-        committed.leader_epoch = get_i32(&reader);
+    arena_init(&arena, 0);
+    int r = get(rest, &kafka_offset_commit_value_type, version, version >= COMMIT_FLEXIBLE, &arena,
+                &body);
+    if (r == 0) {
+        *ret_committed = (struct committed_offset){.offset = body.offset,
+                                                   .leader_epoch = body.leader_epoch,
+                                                   .commit_ms = body.commit_timestamp,
+                                                   .expire_ms = body.expire_timestamp,
+                                                   .topic_id = body.topic_id,
+                                                   .metadata = body.metadata};
     }
-    committed.metadata =
-        version >= 4 ? get_sized(&reader, (int64_t)get_varint(&reader) - 1) : get_string(&reader);
-    committed.commit_ms = get_i64(&reader);
-    if (version == COMMIT_VALUE_EXPIRING) {
-        committed.expire_ms = get_i64(&reader);
-    }
-    if (version >= 4) {
-        get_topic_id(&reader, &committed.topic_id);
-    }
-    if (!reader.failed) {
-        *ret_committed = committed;
-    }
-    return reader_end(&reader);
+    return r;
 }
 
-/* ---- group: key (int16 2, group), value (int16 3, protocol type, int32 generation, protocol,
- * leader, int64 state time, array of members) ---- */
+/* ---- groups ---- */
 
 void offset_record_put_group_key(struct text *out, struct span group) {
-    put_i16(out, GROUP_KEY_VERSION);
-    put_string(out, group);
+    struct group_metadata_key key = {.group = group};
+    put(out, KEY_OF_GROUP, &kafka_group_metadata_key_type, KEY_VERSION, false, &key);
+}
+
+static struct group_metadata_value_member member_row(const struct group_member *member) {
+    return (struct group_metadata_value_member){
+        .member_id = span_text(member->member_id),
+        .group_instance_id = span_text(member->instance_id),
+        .client_id = span_text(member->client_id),
+        .client_host = span_text(member->client_host),
+        .rebalance_timeout = member->rebalance_timeout_ms,
+        .session_timeout = member->session_timeout_ms,
+        .subscription = group_member_metadata(member),
+        .assignment = group_member_assignment(member),
+    };
 }
 
 void offset_record_put_group_value(struct text *out, const struct group *group) {
-    put_i16(out, GROUP_VALUE_VERSION);
-    put_string(out, span_text(group->protocol_type ? group->protocol_type : ""));
-    put_i32(out, group->generation);
-    put_nullable_string(out, group->protocol);
-    put_nullable_string(out, group->leader ? group->leader->member_id : NULL);
-    put_i64(out, group->state_since_ms);
-    put_i32(out, (int32_t)group->member_count);
-    list_for_each(link, &group->members) {
-        const struct group_member *member = list_entry(link, struct group_member, link);
-        put_string(out, span_text(member->member_id));
-        put_nullable_string(out, member->instance_id);
-        put_string(out, span_text(member->client_id));
-        put_string(out, span_text(member->client_host));
-        put_i32(out, member->rebalance_timeout_ms);
-        put_i32(out, member->session_timeout_ms);
-        put_bytes(out, group_member_metadata(member));
-        put_bytes(out, group_member_assignment(member));
+    struct group_metadata_value_member *rows = calloc(MAX(group->member_count, 1U), sizeof *rows);
+    if (!rows) {
+        out->failed = true;
+        return;
     }
+    struct group_metadata_value value = {
+        .protocol_type = span_text(group->protocol_type ? group->protocol_type : ""),
+        .generation = group->generation,
+        .protocol = span_text(group->protocol),
+        .leader = span_text(group->leader ? group->leader->member_id : NULL),
+        .current_state_timestamp = group->state_since_ms,
+        .members = rows,
+    };
+    list_for_each(link, &group->members) {
+        rows[value.members_count++] = member_row(list_entry(link, struct group_member, link));
+    }
+    put(out, GROUP_WRITTEN, &kafka_group_metadata_value_type, GROUP_WRITTEN,
+        GROUP_WRITTEN >= GROUP_FLEXIBLE, &value);
+    free(rows);
 }
 
-int offset_record_get_group(struct span value, struct offset_record_group *ret_group) {
-    struct reader reader = {value, false};
-    struct offset_record_group group = {0};
-    if (get_i16(&reader) != GROUP_VALUE_VERSION) {
+int offset_record_get_group(struct span value, struct arena *arena,
+                            struct group_metadata_value *ret_group) {
+    struct span rest;
+    int16_t version = prefix_of(value, &rest);
+    if (version < 0 || version > GROUP_LAST) {
         return err_origin(BROKER_E_CORRUPT);
     }
-    group.protocol_type = get_string(&reader);
-    group.generation = get_i32(&reader);
-    group.protocol = get_string(&reader);
-    group.leader = get_string(&reader);
-    group.state_since_ms = get_i64(&reader);
-    group.member_count = get_i32(&reader);
-    group.members = reader.rest;
-    if (!reader.failed) {
-        *ret_group = group;
+    int r = get(rest, &kafka_group_metadata_value_type, version, version >= GROUP_FLEXIBLE, arena,
+                ret_group);
+    for (int32_t i = 0; r == 0 && i < ret_group->members_count; i++) {
+        struct group_metadata_value_member *member = &ret_group->members[i];
+        if (member->rebalance_timeout < 0) { /* version 0 has none: it was the session's */
+            member->rebalance_timeout = member->session_timeout;
+        }
     }
-    return reader_end(&reader);
+    return r;
 }
 
-int offset_record_member_next(struct span *rest, struct offset_record_member *ret_member) {
-    struct reader reader = {*rest, false};
-    struct offset_record_member member;
-    if (rest->size == 0) {
-        return 0;
-    }
-    member.member_id = get_string(&reader);
-    member.instance_id = get_string(&reader);
-    member.client_id = get_string(&reader);
-    member.client_host = get_string(&reader);
-    member.rebalance_timeout_ms = get_i32(&reader);
-    member.session_timeout_ms = get_i32(&reader);
-    member.subscription = get_bytes(&reader);
-    member.assignment = get_bytes(&reader);
-    if (reader.failed) {
-        return 0;
-    }
-    *ret_member = member;
-    *rest = reader.rest;
-    return 1;
-}
+/* ---- either ---- */
 
 int offset_record_get_key(struct span key, struct offset_record_key *ret_key) {
-    struct reader reader = {key, false};
-    struct offset_record_key parsed = {0};
-    switch (get_i16(&reader)) {
-    case COMMIT_KEY_VERSION:
-        parsed.kind = OFFSET_RECORD_COMMIT;
-        parsed.group = get_string(&reader);
-        parsed.topic = get_string(&reader);
-        parsed.partition = get_i32(&reader);
-        break;
-    case GROUP_KEY_VERSION:
-        parsed.kind = OFFSET_RECORD_GROUP;
-        parsed.group = get_string(&reader);
-        break;
+    struct offset_commit_key commit;
+    struct group_metadata_key group;
+    struct arena arena; /* for arrays, of which there are none */
+    struct span rest;
+    int r;
+    arena_init(&arena, 0);
+    switch (prefix_of(key, &rest)) {
+    case KEY_OF_COMMIT_ONCE:
+    case KEY_OF_COMMIT:
+        r = get(rest, &kafka_offset_commit_key_type, KEY_VERSION, false, &arena, &commit);
+        if (r == 0) {
+            *ret_key = (struct offset_record_key){OFFSET_RECORD_COMMIT, commit.group, commit.topic,
+                                                  commit.partition};
+        }
+        return r;
+    case KEY_OF_GROUP:
+        r = get(rest, &kafka_group_metadata_key_type, KEY_VERSION, false, &arena, &group);
+        if (r == 0) {
+            *ret_key =
+                (struct offset_record_key){.kind = OFFSET_RECORD_GROUP, .group = group.group};
+        }
+        return r;
     default:
         return err_origin(BROKER_E_CORRUPT);
     }
-    if (!reader.failed) {
-        *ret_key = parsed;
-    }
-    return reader_end(&reader);
 }

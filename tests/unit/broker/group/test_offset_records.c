@@ -116,23 +116,157 @@ static const char group_value[] =
 
 static void test_group__is_read_as_kafka_wrote_it(void **state) {
     uint8_t bytes[300];
-    struct offset_record_group group;
-    struct offset_record_member member;
-    assert_int_equal(offset_record_get_group(hex(group_value, bytes), &group), 0);
+    struct group_metadata_value group;
+    struct arena arena;
+    arena_init(&arena, 1 << 20);
+    assert_int_equal(offset_record_get_group(hex(group_value, bytes), &arena, &group), 0);
     assert_true(span_equal(group.protocol_type, SPAN_LITERAL("consumer")));
     assert_true(span_equal(group.protocol, SPAN_LITERAL("range")));
     assert_int_equal(group.generation, 1);
-    assert_int_equal(group.member_count, 1);
-    struct span rest = group.members;
-    assert_int_equal(offset_record_member_next(&rest, &member), 1);
-    assert_true(span_equal(member.member_id, group.leader));
-    assert_null(member.instance_id.data);
-    assert_true(span_equal(member.client_host, SPAN_LITERAL("/127.0.0.1")));
-    assert_int_equal(member.rebalance_timeout_ms, 30000);
-    assert_int_equal(member.session_timeout_ms, 10000);
-    assert_true(span_equal(member.subscription, SPAN_LITERAL("m")));
-    assert_true(span_equal(member.assignment, SPAN_LITERAL("as")));
-    assert_int_equal(rest.size, 0);
+    assert_int_equal(group.members_count, 1);
+    const struct group_metadata_value_member *member = group.members;
+    assert_true(span_equal(member->member_id, group.leader));
+    assert_null(member->group_instance_id.data);
+    assert_true(span_equal(member->client_host, SPAN_LITERAL("/127.0.0.1")));
+    assert_int_equal(member->rebalance_timeout, 30000);
+    assert_int_equal(member->session_timeout, 10000);
+    assert_true(span_equal(member->subscription, SPAN_LITERAL("m")));
+    assert_true(span_equal(member->assignment, SPAN_LITERAL("as")));
+    arena_deinit(&arena);
+}
+
+/* Kafka 0.9 to 2.2 and, flexible, what Kafka 4 reads. */
+static void test_group__every_version_is_read(void **state) {
+    static const char *const values[] = {
+        "0000"
+        "0001"
+        "63"
+        "00000007"
+        "0001"
+        "72"
+        "0001"
+        "6d"
+        "00000001"
+        "0001"
+        "6d"
+        "0001"
+        "63"
+        "0001"
+        "68"
+        "00002710"
+        "00000001"
+        "73"
+        "00000001"
+        "61",
+        "0002"
+        "0001"
+        "63"
+        "00000007"
+        "0001"
+        "72"
+        "0001"
+        "6d"
+        "000001a21f159a67"
+        "00000001"
+        "0001"
+        "6d"
+        "0001"
+        "63"
+        "0001"
+        "68"
+        "00007530"
+        "00002710"
+        "00000001"
+        "73"
+        "00000001"
+        "61",
+        "0004"
+        "02"
+        "63"
+        "00000007"
+        "02"
+        "72"
+        "02"
+        "6d"
+        "000001a21f159a67"
+        "02"
+        "02"
+        "6d"
+        "02"
+        "69"
+        "02"
+        "63"
+        "02"
+        "68"
+        "00007530"
+        "00002710"
+        "02"
+        "73"
+        "02"
+        "61"
+        "00"
+        "00",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        uint8_t bytes[100];
+        struct group_metadata_value group;
+        struct arena arena;
+        arena_init(&arena, 1 << 20);
+        assert_int_equal(offset_record_get_group(hex(values[i], bytes), &arena, &group), 0);
+        assert_int_equal(group.generation, 7);
+        assert_int_equal(group.current_state_timestamp, i ? INT64_C(0x1a21f159a67) : -1);
+        assert_int_equal(group.members_count, 1);
+        assert_true(span_equal(group.members->member_id, group.leader));
+        assert_int_equal(group.members->rebalance_timeout, i ? 30000 : 10000);
+        assert_int_equal(group.members->session_timeout, 10000);
+        assert_true(
+            span_equal(group.members->group_instance_id, i == 2 ? SPAN_LITERAL("i") : SPAN_NULL));
+        assert_true(span_equal(group.members->assignment, SPAN_LITERAL("a")));
+        bytes[1] = 5;
+        assert_int_equal(offset_record_get_group(span_of(bytes, sizeof bytes), &arena, &group),
+                         BROKER_E_CORRUPT);
+        arena_deinit(&arena);
+    }
+}
+
+/* A record of 20 bytes does not make us ask for 2^31 members. */
+static void test_group__members_fit_the_record(void **state) {
+    uint8_t bytes[100];
+    struct group_metadata_value group;
+    struct arena arena;
+    struct span value = hex("0003"
+                            "0000"
+                            "00000001"
+                            "ffff"
+                            "ffff"
+                            "000001a21f159a67"
+                            "7fffffff",
+                            bytes);
+    arena_init(&arena, 1 << 20);
+    assert_int_equal(offset_record_get_group(value, &arena, &group), BROKER_E_CORRUPT);
+    arena_deinit(&arena);
+}
+
+static void test_key__of_kafka_0_8_is_read_too(void **state) {
+    uint8_t bytes[100];
+    struct offset_record_key parsed;
+    struct span key = hex(commit_key, bytes);
+    bytes[1] = 0;
+    assert_int_equal(offset_record_get_key(key, &parsed), 0);
+    assert_int_equal(parsed.kind, OFFSET_RECORD_COMMIT);
+    bytes[1] = 3; /* of the consumer protocol */
+    assert_int_equal(offset_record_get_key(key, &parsed), BROKER_E_CORRUPT);
+}
+
+/* Where a string is longer than its length can say, nothing is written at all. */
+static void test_key__a_name_that_is_too_long_fails(void **state) {
+    static char name[40000];
+    struct text out;
+    memset(name, 'n', sizeof name);
+    text_init(&out);
+    offset_record_put_group_key(&out, span_of(name, sizeof name));
+    assert_true(text_failed(&out));
+    text_deinit(&out);
 }
 
 /* ---- Java ---- */
@@ -164,6 +298,10 @@ int main(void) {
         cmocka_unit_test(test_commit__older_versions_are_read),
         cmocka_unit_test(test_commit__cut_or_unknown_is_corrupt),
         cmocka_unit_test(test_group__is_read_as_kafka_wrote_it),
+        cmocka_unit_test(test_group__every_version_is_read),
+        cmocka_unit_test(test_group__members_fit_the_record),
+        cmocka_unit_test(test_key__of_kafka_0_8_is_read_too),
+        cmocka_unit_test(test_key__a_name_that_is_too_long_fails),
         cmocka_unit_test(test_java_text__counts_utf16_units),
         cmocka_unit_test(test_java_text__places_as_kafka_does),
     };

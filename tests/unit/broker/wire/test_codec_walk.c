@@ -7,6 +7,7 @@
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/random.h>
 
+#include <eventbox/base/varint.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -256,6 +257,27 @@ static void test_kafka_decode__survives_changed_bytes(void **state) {
     for_each_message(check_mutated);
 }
 
+/* A compact string could be longer than any of the old form; Kafka takes none that is. */
+static void test_kafka_decode__takes_strings_of_32767_bytes_at_most(void **state) {
+    static uint8_t in[4 + 32768 + 2];
+    static const struct {
+        size_t size;
+        int result;
+    } rows[] = {{32767, 0}, {32768, BROKER_E_MALFORMED}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct api_versions_request body;
+        size_t size = rows[i].size;
+        size_t n = varint_put_u64(in, size + 1);
+
+        memset(in + n, 'n', size);
+        memcpy(in + n + size, "\1\0", 2); /* the version is empty, there are no tags */
+        assert_int_equal(kafka_decode(&kafka_api_versions_request_type, 3, true,
+                                      span_of(in, n + size + 2), &arena, &body, NULL),
+                         rows[i].result);
+    }
+}
+
 static void test_kafka_decode__checks_a_count_before_it_takes_memory(void **state) {
     static const uint8_t in[] = {0x7f, 0xff, 0xff, 0xff,
                                  0,    0,    0,    0}; /* Metadata v1, 2^31-1 topics */
@@ -405,6 +427,7 @@ int main(void) {
         TEST(test_kafka_decode__gives_back_what_was_encoded),
         TEST(test_kafka_decode__refuses_every_truncation),
         TEST(test_kafka_decode__survives_changed_bytes),
+        TEST(test_kafka_decode__takes_strings_of_32767_bytes_at_most),
         TEST(test_kafka_decode__checks_a_count_before_it_takes_memory),
         TEST(test_kafka_decode__ends_at_the_arenas_limit),
         TEST(test_kafka_decode__lets_unknown_tagged_fields_survive),
