@@ -44,29 +44,19 @@ static int step_hash(struct op *op) {
 
 static int insert_user(struct store_tx *tx, const struct create *create, int64_t *ret_id) {
     const struct user *user = &create->wanted;
-    char name_key[USER_NAME_BYTES], email_key[USER_EMAIL_BYTES];
+    struct user_keys keys;
     struct store_stmt *stmt;
     int status = store_prepare(
         tx,
-        "INSERT INTO users_user (username, username_key, email, email_key, password, role, age,"
-        " full_name, version, created_at, updated_at)"
+        "INSERT INTO users_user (username, username_key, email, email_key, role, age, full_name,"
+        " password, version, created_at, updated_at)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9) RETURNING id",
         &stmt);
     if (status) {
         return err_trace(status);
     }
-    store_bind_text(stmt, 1, user->username);
-    store_bind_text(stmt, 2, user_key(user->username, name_key));
-    store_bind_text(stmt, 3, user->email);
-    store_bind_text(stmt, 4, user_key(user->email, email_key));
-    store_bind_text(stmt, 5, span_text(create->phc));
-    store_bind_text(stmt, 6, span_text(user_role_names[user->role]));
-    if (user->has_age) {
-        store_bind_int(stmt, 7, user->age);
-    } else {
-        store_bind_null(stmt, 7);
-    }
-    store_bind_text(stmt, 8, user->full_name);
+    user_bind(stmt, 1, user, &keys);
+    store_bind_text(stmt, 8, span_text(create->phc));
     store_bind_int(stmt, 9, create->event.now_ms);
     status = store_step(stmt);
     if (status != STORE_ROW) {

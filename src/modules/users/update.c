@@ -162,7 +162,7 @@ static bool write_changes(struct text *out, const struct user *before, const str
 }
 
 static int write_row(struct store_tx *tx, const struct user *user, const char *phc) {
-    char name_key[USER_NAME_BYTES], email_key[USER_EMAIL_BYTES];
+    struct user_keys keys;
     struct store_stmt *stmt;
     int status = store_prepare(tx,
                                "UPDATE users_user SET username = $2, username_key = $3, email = $4,"
@@ -174,17 +174,7 @@ static int write_row(struct store_tx *tx, const struct user *user, const char *p
         return err_trace(status);
     }
     store_bind_int(stmt, 1, user->id);
-    store_bind_text(stmt, 2, user->username);
-    store_bind_text(stmt, 3, user_key(user->username, name_key));
-    store_bind_text(stmt, 4, user->email);
-    store_bind_text(stmt, 5, user_key(user->email, email_key));
-    store_bind_text(stmt, 6, span_text(user_role_names[user->role]));
-    if (user->has_age) {
-        store_bind_int(stmt, 7, user->age);
-    } else {
-        store_bind_null(stmt, 7);
-    }
-    store_bind_text(stmt, 8, user->full_name);
+    user_bind(stmt, 2, user, &keys);
     store_bind_int(stmt, 9, user->version);
     store_bind_int(stmt, 10, user->updated_ms);
     store_bind_text(stmt, 11, phc ? span_text(phc) : SPAN_NULL);

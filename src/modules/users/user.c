@@ -80,6 +80,21 @@ struct span user_key(struct span text, char *out) {
     return span_of(out, text.size);
 }
 
+void user_bind(struct store_stmt *stmt, int first, const struct user *user,
+               struct user_keys *keys) {
+    store_bind_text(stmt, first, user->username);
+    store_bind_text(stmt, first + 1, user_key(user->username, keys->username));
+    store_bind_text(stmt, first + 2, user->email);
+    store_bind_text(stmt, first + 3, user_key(user->email, keys->email));
+    store_bind_text(stmt, first + 4, span_text(user_role_names[user->role]));
+    if (user->has_age) {
+        store_bind_int(stmt, first + 5, user->age);
+    } else {
+        store_bind_null(stmt, first + 5);
+    }
+    store_bind_text(stmt, first + 6, user->full_name);
+}
+
 int user_find(struct store_tx *tx, int64_t id, struct user *ret_user) {
     struct store_stmt *stmt;
     int status = store_prepare(tx, "SELECT " USER_COLUMNS " FROM users_user WHERE id = $1", &stmt);

@@ -85,6 +85,13 @@ void user_write_json(struct text *out, const char *name, const struct user *user
 /** user_key() - ASCII lower case of @text, by which names and addresses are unique; @out needs
  * text.size bytes */
 struct span user_key(struct span text, char *out);
+/* Both keys of a user; alive until the statement that they are bound to is done. */
+struct user_keys {
+    char username[USER_NAME_BYTES], email[USER_EMAIL_BYTES];
+};
+/** user_bind() - seven parameters from @first on: username, its key, email, its key, role, age,
+ * full_name */
+void user_bind(struct store_stmt *stmt, int first, const struct user *user, struct user_keys *keys);
 /** user_find() - row @id. Return: 0 and *ret_user borrowed until the next statement;
  * USERS_E_NOT_FOUND; negative */
 int user_find(struct store_tx *tx, int64_t id, struct user *ret_user);
