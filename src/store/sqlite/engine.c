@@ -152,7 +152,7 @@ static int engine_open(struct store *store, const struct store_config *config, c
 }
 
 /* AUTOINCREMENT's memory is a table of its own; a row stands in it after the first insert. */
-static int last_id(struct store_tx *tx, const char *table, int64_t *ret_id) {
+static int find_id(struct store_tx *tx, const char *table, bool *ret_found, int64_t *ret_id) {
     struct store_stmt *stmt = NULL;
     int r = sqlite_prepare(tx, "SELECT seq FROM sqlite_sequence WHERE name = $1", &stmt);
     if (r != 0) {
@@ -160,27 +160,30 @@ static int last_id(struct store_tx *tx, const char *table, int64_t *ret_id) {
     }
     store_bind_text(stmt, 1, span_text(table));
     r = store_step(stmt);
-    *ret_id = r == STORE_ROW ? store_column_int(stmt, 0) : 0;
-    return r == STORE_ROW ? 0 : r;
+    *ret_found = r == STORE_ROW;
+    *ret_id = *ret_found ? store_column_int(stmt, 0) : 0;
+    return *ret_found ? 0 : err_trace(r);
+}
+
+static int last_id(struct store_tx *tx, const char *table, int64_t *ret_id) {
+    bool found = false;
+    return err_trace(find_id(tx, table, &found, ret_id));
 }
 
 static int raise_id(struct store_tx *tx, const char *table, int64_t id) {
     struct store_stmt *stmt = NULL;
-    int r = sqlite_prepare(tx, "SELECT seq FROM sqlite_sequence WHERE name = $1", &stmt);
+    bool found = false;
+    int64_t last = 0;
+    int r = find_id(tx, table, &found, &last);
     if (r != 0) {
         return err_trace(r);
     }
-    store_bind_text(stmt, 1, span_text(table));
-    r = store_step(stmt);
-    if (r == STORE_ROW && store_column_int(stmt, 0) >= id) {
+    if (found && last >= id) {
         return 0; /* nothing written, nothing to sync: the rule at a start */
     }
-    if (r != 0 && r != STORE_ROW) {
-        return err_trace(r);
-    }
     r = sqlite_prepare(tx,
-                       r == STORE_ROW ? "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1"
-                                      : "INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)",
+                       found ? "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1"
+                             : "INSERT INTO sqlite_sequence (name, seq) VALUES ($1, $2)",
                        &stmt);
     if (r == 0) {
         store_bind_text(stmt, 1, span_text(table));

@@ -17,13 +17,28 @@ static struct json *parse(const char *text) {
     return json;
 }
 
+/* A text that is no JSON to us, and what is said about it. */
+struct refusal {
+    const char *text;
+    size_t position;
+    const char *message;
+};
+
+static struct json_error refuse(const struct refusal *wanted) {
+    struct json *json = NULL;
+    struct json_error error = {0};
+    int r = json_parse(span_text(wanted->text), &limits, &json, &error);
+    if (r != JSON_E_INVALID || error.position != wanted->position) {
+        fail_msg("%s: %d at %zu", wanted->text, r, error.position);
+    }
+    assert_string_equal(error.text, wanted->message);
+    assert_null(json);
+    return error;
+}
+
 /* The places and words are those of CPython 3.11. */
 static void test_json_parse__refuses_as_python_does(void **state) {
-    static const struct {
-        const char *text;
-        size_t position;
-        const char *message;
-    } cases[] = {
+    static const struct refusal cases[] = {
         {"", 0, "Expecting value"},
         {"   ", 3, "Expecting value"},
         {"nul", 0, "Expecting value"},
@@ -86,25 +101,14 @@ static void test_json_parse__refuses_as_python_does(void **state) {
         {"\"\\ud83d\\uDZ00\"", 8, "Invalid \\uXXXX escape"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct json *json = NULL;
-        struct json_error error = {0};
-        int r = json_parse(span_text(cases[i].text), &limits, &json, &error);
-        if (r != JSON_E_INVALID || error.position != cases[i].position) {
-            fail_msg("%s: %d at %zu", cases[i].text, r, error.position);
-        }
-        assert_string_equal(error.text, cases[i].message);
+        struct json_error error = refuse(&cases[i]);
         assert_int_equal(error.characters, cases[i].position);
-        assert_null(json);
     }
 }
 
 /* What Python or cJSON let through and we do not. */
 static void test_json_parse__refuses_what_c_cannot_carry(void **state) {
-    static const struct {
-        const char *text;
-        size_t position;
-        const char *message;
-    } cases[] = {
+    static const struct refusal cases[] = {
         {"{\"user\":\"admin\\u0000x\"}", 14, "Escape \\u0000 is not allowed"},
         {"{\"a\\u0000\":1}", 3, "Escape \\u0000 is not allowed"},
         {"\"\\ud800\"", 1, "Lone surrogate in \\uXXXX escape"},
@@ -123,13 +127,7 @@ static void test_json_parse__refuses_what_c_cannot_carry(void **state) {
         {"{\"a\":\"\xff\"}", 6, "Invalid UTF-8"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct json *json = NULL;
-        struct json_error error = {0};
-        int r = json_parse(span_text(cases[i].text), &limits, &json, &error);
-        if (r != JSON_E_INVALID || error.position != cases[i].position) {
-            fail_msg("%s: %d at %zu", cases[i].text, r, error.position);
-        }
-        assert_string_equal(error.text, cases[i].message);
+        refuse(&cases[i]);
     }
 }
 

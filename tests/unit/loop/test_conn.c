@@ -34,16 +34,6 @@ static struct probe probe;
 static int peer = -1;
 static int released_count;
 
-#define RUN_UNTIL(condition)                                                                       \
-    do {                                                                                           \
-        for (int tries = 0; !(condition); tries++) {                                               \
-            assert_true(tries < 20000);                                                            \
-            if (!loop_step(loop)) {                                                                \
-                usleep(200);                                                                       \
-            }                                                                                      \
-        }                                                                                          \
-    } while (0)
-
 static void settle(void) {
     for (int i = 0; i < 5; i++) {
         loop_step(loop);

@@ -18,16 +18,6 @@ static int accepted_count;
 static int accept_result;
 static bool close_on_accept;
 
-#define RUN_UNTIL(condition)                                                                       \
-    do {                                                                                           \
-        for (int tries = 0; !(condition); tries++) {                                               \
-            assert_true(tries < 20000);                                                            \
-            if (!loop_step(loop)) {                                                                \
-                usleep(200);                                                                       \
-            }                                                                                      \
-        }                                                                                          \
-    } while (0)
-
 static int on_accept(void *userdata, int fd) {
     (void)userdata;
     accepted[accepted_count++] = fd;
