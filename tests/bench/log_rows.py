@@ -201,16 +201,21 @@ def measure_own(row, target, settings):
             settings.remove(folder)
 
 
-def log_rows(targets, settings):
-    """{(title, target): {figure: [values]}}; each row goes round the targets before the next round."""
-    results = {}
+def log_rows(targets, settings, results):
+    """Fills {(title, target): {figure: [values]}}; each row goes round the targets before the next round.
+    A broker that fails a row has no figure there; its topics go, so that rows do not burden each other."""
     rows = chosen(settings.only)
     for row in rows:
         for turn in range(settings.rounds):
             for target in targets:
-                figures = measure_own(row, target, settings) if row.own else row.measure(target, settings)
+                try:
+                    figures = measure_own(row, target, settings) if row.own else row.measure(target, settings)
+                    target.remove_topics()
+                except Exception as e:
+                    settings.progress(f"{row.name} failed with {target.name}: {e!r}")
+                    continue
                 kept = results.setdefault((row.title, target.name), {})
                 for name, value in figures.items():
                     kept.setdefault(name, []).append(value)
-        settings.progress(row.name)
-    return results
+                shown = ", ".join(f"{name} {value:,.6g}" for name, value in figures.items())
+                settings.progress(f"{row.name} {target.name}: {shown or 'not measured'}")

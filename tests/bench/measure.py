@@ -86,14 +86,27 @@ class Target:
     """A broker under measurement that runs already."""
 
     def __init__(self, name, bootstrap, pid):
-        self.name, self.bootstrap, self.pid, self.topics = name, bootstrap, pid, 0
+        self.name, self.bootstrap, self.pid = name, bootstrap, pid
+        self.made, self.topics = 0, []
+
+    def admin(self):
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    def remove_topics(self):
+        names, self.topics = self.topics, []
+        admin = self.admin()
+        for removed in admin.delete_topics(names, operation_timeout=120).values() if names else ():
+            removed.result(120)
 
     def topic(self, partitions):
-        from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+        from confluent_kafka.admin import NewPartitions, NewTopic
 
-        self.topics += 1
-        name = f"bench{os.getpid()}-{self.topics}"
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        self.made += 1
+        name = f"bench{os.getpid()}-{self.made}"
+        self.topics.append(name)
+        admin = self.admin()
         patience = {"request_timeout": 120, "operation_timeout": 120}
         first = min(partitions, AT_ONCE)
         admin.create_topics([NewTopic(name, first, 1)], **patience)[name].result(120)
@@ -155,3 +168,4 @@ class OwnKafka(Target):
 
     def end(self):
         self.pid = self.running.pid = listener_pid(int(self.bootstrap.rsplit(":", 1)[1]))
+        self.running.topics += self.topics

@@ -168,7 +168,7 @@ class Settings:
         shutil.rmtree(folder, ignore_errors=True)
 
     def progress(self, name):
-        print(f"{time.monotonic() - self.begun:6.0f} s  {name}", file=sys.stderr)
+        print(f"{time.monotonic() - self.begun:6.0f} s  {name}", file=sys.stderr, flush=True)
 
 
 def parse():
@@ -199,13 +199,13 @@ def main():
         if given.kafka:
             pid = given.kafka_pid or listener_pid(int(given.kafka.rsplit(":", 1)[1]))
             targets.append(Target("kafka", given.kafka, pid))
-        results.update(log_rows(targets, settings))
+        log_rows(targets, settings, results)
         if "rest" in settings.only:
             results.update(rest_rows(server, given.rounds, 2 if given.quick else 5))
         server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    show(results)
+        show(results)
 
 
 if __name__ == "__main__":
