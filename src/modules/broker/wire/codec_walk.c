@@ -109,8 +109,14 @@ void *kafka_new(struct arena *arena, const struct kafka_struct *type, size_t cou
         return NULL;
     }
     structs = arena_alloc(arena, MAX(count, (size_t)1) * type->size);
-    for (size_t i = 0; structs && i < count; i++) {
-        init_struct(type, (uint8_t *)structs + i * type->size);
+    if (structs && count > 0) {
+        init_struct(type, structs);
+        for (size_t done = 1; done < count;) { /* the rest are copies, twice as many each time */
+            size_t more = MIN(done, count - done);
+
+            memcpy((uint8_t *)structs + done * type->size, structs, more * type->size);
+            done += more;
+        }
     }
     return structs;
 }
