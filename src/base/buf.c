@@ -1,12 +1,44 @@
+#include "buf_large.h"
+
 #include <eventbox/base/buf.h>
 #include <stdlib.h>
 #include <string.h>
 
+struct large_buf {
+    struct buf buf;
+    size_t mapped;
+};
+
+static void free_large(struct buf *buf) {
+    buf_large_free(buf, container_of(buf, struct large_buf, buf)->mapped);
+}
+
+static struct buf *new_large(size_t capacity) {
+    size_t mapped;
+    struct large_buf *large = buf_large_alloc(sizeof *large + capacity, &mapped);
+
+    if (!large) {
+        return NULL;
+    }
+    large->mapped = mapped;
+    large->buf = (struct buf){
+        .data = (uint8_t *)(large + 1),
+        .size = capacity,
+        .capacity = capacity,
+        .refs = 1,
+        .release = free_large,
+    };
+    return &large->buf;
+}
+
 struct buf *buf_new(size_t capacity) {
     struct buf *buf;
 
-    if (capacity > SIZE_MAX - sizeof *buf) {
+    if (capacity > SIZE_MAX / 2) {
         return NULL;
+    }
+    if (capacity >= BUF_LARGE_BYTES) {
+        return new_large(capacity);
     }
     buf = malloc(sizeof *buf + capacity);
     if (!buf) {
@@ -46,4 +78,12 @@ void buf_unref(struct buf *buf) {
     } else {
         free(buf);
     }
+}
+
+void buf_trim(void) {
+    buf_large_trim();
+}
+
+size_t buf_kept_bytes(void) {
+    return buf_large_kept_bytes();
 }

@@ -25,6 +25,9 @@ struct buf *buf_copy(const void *data, size_t size);
 struct buf *buf_ref(struct buf *buf);
 void buf_unref(struct buf *buf); /* accepts NULL */
 DEFINE_CLEANUP(struct buf *, buf_unref)
+/** buf_trim() - give back the memory that is kept for large bufs to come (at most 3 MiB) */
+void buf_trim(void);
+size_t buf_kept_bytes(void); /* what is kept for them now */
 
 /* A range of a buf; holds one reference when its owner says so. */
 struct slice {

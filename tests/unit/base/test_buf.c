@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <eventbox/base/buf.h>
 #include <pthread.h>
+#include <string.h>
 
 static void test_buf_copy__holds_the_bytes(void **state) {
     struct buf *buf = buf_copy("hello", 5);
@@ -73,11 +74,77 @@ static void test_slice_of__points_into_the_buf(void **state) {
     buf_unref(buf);
 }
 
+enum { LARGE = 1 << 20, KEPT_MAX = 3 << 20 };
+
+static void test_buf_new__large_ones_hold_what_is_written_to_their_ends(void **state) {
+    for (size_t size = LARGE - 3; size < LARGE + 70000; size += 9001) {
+        struct buf *buf = buf_new(size);
+
+        assert_int_equal(buf->capacity, size);
+        buf->data[0] = 1;
+        buf->data[size - 1] = 2;
+        assert_int_equal(buf->data[0] + buf->data[size - 1], 3);
+        buf_unref(buf);
+    }
+}
+
+static void test_buf_unref__keeps_large_memory_for_the_next_within_a_bound(void **state) {
+    struct buf *bufs[8];
+
+    buf_trim();
+    assert_int_equal(buf_kept_bytes(), 0);
+    for (size_t i = 0; i < 8; i++) {
+        bufs[i] = buf_new(LARGE - 100);
+    }
+    uint8_t *last = bufs[7]->data;
+    for (size_t i = 0; i < 8; i++) {
+        buf_unref(bufs[i]);
+        assert_true(buf_kept_bytes() > 0 && buf_kept_bytes() <= KEPT_MAX);
+    }
+    size_t kept = buf_kept_bytes();
+    struct buf *again = buf_new(LARGE - 200);
+    assert_ptr_equal(again->data, last);
+    assert_true(buf_kept_bytes() < kept);
+    struct buf *larger = buf_new(4 * LARGE); /* nothing that is kept fits it */
+    assert_true(larger->data < last || larger->data >= last + LARGE);
+    buf_unref(larger);
+    buf_unref(again);
+    buf_trim();
+    assert_int_equal(buf_kept_bytes(), 0);
+}
+
+static void *churn(void *arg) {
+    for (unsigned i = 0; i < 300; i++) {
+        struct buf *buf = buf_new(200000 + i * 3001);
+
+        memset(buf->data, (int)(uintptr_t)arg, buf->size);
+        assert_int_equal(buf->data[buf->size / 2], (int)(uintptr_t)arg);
+        buf_unref(buf);
+    }
+    return NULL;
+}
+
+static void test_buf_new__large_ones_of_several_threads_are_apart(void **state) {
+    pthread_t threads[3];
+
+    for (uintptr_t i = 0; i < 3; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_true(buf_kept_bytes() <= KEPT_MAX);
+    buf_trim();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_buf_copy__holds_the_bytes),
         cmocka_unit_test(test_buf_new__refuses_sizes_that_overflow),
         cmocka_unit_test(test_buf_unref__releases_foreign_memory_once),
+        cmocka_unit_test(test_buf_new__large_ones_hold_what_is_written_to_their_ends),
+        cmocka_unit_test(test_buf_unref__keeps_large_memory_for_the_next_within_a_bound),
+        cmocka_unit_test(test_buf_new__large_ones_of_several_threads_are_apart),
         cmocka_unit_test(test_buf_ref__counts_across_threads),
         cmocka_unit_test(test_slice_of__points_into_the_buf),
     };

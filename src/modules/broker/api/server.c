@@ -43,6 +43,7 @@ static void on_trim(struct timer *timer) {
 
     server->answer_bytes_peak = server->broker.answer_bytes;
     malloc_trim(1 << 20);
+    buf_trim();
 }
 
 void server_answers_left(struct kafka_server *server) {

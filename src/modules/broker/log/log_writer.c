@@ -310,6 +310,7 @@ void log_writer_run(void *userdata, struct list *works) {
             break;
         case WRITER_TRIM:
             trim_buffer(writer);
+            buf_trim();
             malloc_trim(0); /* a burst leaves many freed batches behind in the heap */
             break;
         case WRITER_FAIL:

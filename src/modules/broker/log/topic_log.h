@@ -56,7 +56,7 @@ struct topic_log_limits {
     uint64_t cleaner_bytes_per_second; /* read and written; 0: no limit */
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
-    ((struct topic_log_limits){MIB(1), MIB(256), MIB(4), (uint64_t)1 << 30, MIB(8), 20000,         \
+    ((struct topic_log_limits){MIB(1), MIB(256), MIB(1), (uint64_t)1 << 30, MIB(8), 20000,         \
                                1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000, 15000,     \
                                MIB(4), 0})
 
