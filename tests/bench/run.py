@@ -30,6 +30,7 @@ os.environ.setdefault("EVENTBOX_BINARY", str(ROOT / "build/src/main/eventbox"))
 
 from group_rows import GROUP_ROWS  # noqa: E402
 from connection_rows import ROWS as CONNECTION_ROWS  # noqa: E402
+from floor_rows import floor_rows  # noqa: E402
 from log_rows import ROWS, chosen, log_rows  # noqa: E402
 from measure import Target, cpu_seconds, listener_pid, port_open, rss_mib  # noqa: E402
 from support.server import Eventbox, request, wait_for  # noqa: E402
@@ -131,6 +132,10 @@ UNITS = {
     "cpu": "CPU s/million",
     "cpu_ms": "ms of CPU",
     "create_s": "s to create",
+    "cpu_us": "us of CPU each",
+    "cpu_s_gib": "CPU s/GiB",
+    "p50_us": "us p50",
+    "p99_us": "us p99",
     "p50_ms": "ms p50",
     "p99_ms": "ms p99",
     "ms": "ms",
@@ -179,11 +184,11 @@ def parse():
     options.add_argument("--kafka-pid", type=int, help="of the broker, where its port does not tell")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--quick", action="store_true", help="a tenth of everything")
-    options.add_argument("--only", default="start,rest," + ",".join(row.name for row in ROWS))
+    options.add_argument("--only", default="floor,start,rest," + ",".join(row.name for row in ROWS))
     given = options.parse_args()
     for name in given.only.split(","):
-        if name not in ("start", "rest") and not chosen([name]):
-            options.error(f"no row {name}; there are start, rest, {', '.join(row.name for row in ROWS)}")
+        if name not in ("floor", "start", "rest") and not chosen([name]):
+            options.error(f"no row {name}; there are floor, start, rest, {', '.join(row.name for row in ROWS)}")
     return given
 
 
@@ -192,6 +197,8 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="eventbox-bench-"))
     settings, results = Settings(given, folder), {}
     try:
+        if "floor" in settings.only:
+            results.update(floor_rows(folder, given.rounds, settings.scale, settings.progress))
         if "start" in settings.only:
             results.update(start_rows(folder, given.rounds))
         server = Eventbox(folder / "data", args=["--log_level=warn"]).start()

@@ -1,0 +1,255 @@
+/*
+ * What the machine takes for the same work, without a server: the floor under the figures.
+ *
+ *   floor sync DIR PACE_US COUNT        a frame of 4 KiB past the page cache and synced, as the
+ *                                       journal's: p50 and p99 of the call, CPU of it
+ *   floor fresh|again DIR MIB           MIB written through the page cache by 256 KiB, into pages
+ *                                       that were not there before, or over the same ones
+ *   floor scatter DIR FILES COUNT       COUNT appends of 16 KiB to FILES files in turns; beyond 256
+ *                                       files each is opened and closed for it
+ *   floor sockets CONNECTIONS COUNT     64 bytes received and 64 sent back, one message in flight
+ * on each connection: epoll, recv, send; CPU of the answering side
+ *
+ * Prints figures of microseconds, or of CPU seconds a GiB for the second.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    FRAME_BYTES = 4096,
+    FILE_BYTES = 16 << 20,
+    CHUNK_BYTES = 256 << 10,
+    APPEND_BYTES = 16 << 10,
+    OPEN_MAX_FILES = 256,
+    MESSAGE_BYTES = 64,
+    EVENTS_AT_ONCE = 512,
+};
+
+static _Noreturn void die(const char *what) {
+    fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double cpu_s(int who) {
+    struct rusage usage;
+    getrusage(who, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static int compare_double(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int open_in(const char *folder, const char *name, int flags) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        die(path);
+    }
+    return fd;
+}
+
+static void *aligned_zeros(size_t bytes) {
+    void *zeros = aligned_alloc(4096, bytes);
+    if (!zeros) {
+        die("memory");
+    }
+    memset(zeros, 1, bytes);
+    return zeros;
+}
+
+static void run_sync(const char *folder, unsigned pace_us, long count) {
+    char *frame = aligned_zeros(1 << 20);
+    int fd = open_in(folder, "journal", O_RDWR | O_CREAT | O_DIRECT);
+    for (off_t at = 0; at < FILE_BYTES; at += 1 << 20) {
+        if (pwrite(fd, frame, 1 << 20, at) != 1 << 20) {
+            die("write");
+        }
+    }
+    fsync(fd);
+    double *took = calloc((size_t)count, sizeof *took);
+    double cpu = cpu_s(RUSAGE_SELF);
+    for (long i = 0; i < count; i++) {
+        if (pace_us) {
+            usleep(pace_us);
+        }
+        struct iovec part = {frame, FRAME_BYTES};
+        double begun = now_s();
+        if (pwritev2(fd, &part, 1, i * FRAME_BYTES % FILE_BYTES, RWF_DSYNC) != FRAME_BYTES) {
+            die("write");
+        }
+        took[i] = (now_s() - begun) * 1e6;
+    }
+    cpu = cpu_s(RUSAGE_SELF) - cpu;
+    qsort(took, (size_t)count, sizeof *took, compare_double);
+    printf("%.1f %.1f %.1f\n", took[count / 2], took[count * 99 / 100], cpu * 1e6 / (double)count);
+}
+
+static void run_cache(const char *folder, long mib, int again) {
+    char *chunk = aligned_zeros(CHUNK_BYTES);
+    double cpu = 0;
+    for (int turn = 0; turn <= again; turn++) {
+        int fd = open_in(folder, "pages", O_RDWR | O_CREAT | (turn ? 0 : O_TRUNC));
+        double before = cpu_s(RUSAGE_SELF);
+        for (long i = 0; i < mib * 4; i++) {
+            if (write(fd, chunk, CHUNK_BYTES) != CHUNK_BYTES) {
+                die("write");
+            }
+        }
+        cpu = cpu_s(RUSAGE_SELF) - before;
+        close(fd);
+    }
+    printf("%.3f\n", cpu * 1024 / (double)mib);
+}
+
+static int open_numbered(const char *folder, long file) {
+    char name[32];
+    snprintf(name, sizeof name, "%ld", file);
+    return open_in(folder, name, O_RDWR | O_CREAT);
+}
+
+static void run_scatter(const char *folder, long files, long count) {
+    char *chunk = aligned_zeros(APPEND_BYTES);
+    int *fds = calloc((size_t)files, sizeof *fds);
+    for (long i = 0; i < files; i++) { /* all are there, with a first block, before it counts */
+        fds[i] = open_numbered(folder, i);
+        if (pwrite(fds[i], chunk, 512, 0) != 512) {
+            die("write");
+        }
+        if (files > OPEN_MAX_FILES) {
+            close(fds[i]);
+        }
+    }
+    double cpu = cpu_s(RUSAGE_SELF);
+    for (long i = 0; i < count; i++) {
+        long file = i % files;
+        int fd = files > OPEN_MAX_FILES ? open_numbered(folder, file) : fds[file];
+        if (pwrite(fd, chunk, APPEND_BYTES, 512 + i / files * APPEND_BYTES) != APPEND_BYTES) {
+            die("write");
+        }
+        if (files > OPEN_MAX_FILES) {
+            close(fd);
+        }
+    }
+    cpu = cpu_s(RUSAGE_SELF) - cpu;
+    printf("%.2f\n", cpu * 1e6 / (double)count);
+}
+
+struct answering {
+    int poll;
+    long count;
+    double cpu_us;
+};
+
+static void *answer(void *arg) {
+    struct answering *answering = arg;
+    struct epoll_event events[EVENTS_AT_ONCE];
+    char message[MESSAGE_BYTES];
+    for (long done = 0; done < answering->count;) {
+        int n = epoll_wait(answering->poll, events, EVENTS_AT_ONCE, -1);
+        for (int i = 0; i < n; i++) {
+            if (recv(events[i].data.fd, message, sizeof message, 0) != MESSAGE_BYTES ||
+                send(events[i].data.fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES) {
+                die("answer");
+            }
+            done++;
+        }
+    }
+    answering->cpu_us = cpu_s(RUSAGE_THREAD) * 1e6 / (double)answering->count;
+    return NULL;
+}
+
+/* A listener of this process and @count connections to it over loopback TCP. */
+static void connect_all(int poll_here, int poll_there, long count) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 128) ||
+        getsockname(listener, (struct sockaddr *)&address, &size)) {
+        die("listen");
+    }
+    for (long i = 0; i < count; i++) {
+        int here = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(here, (struct sockaddr *)&address, size)) {
+            die("connect");
+        }
+        int there = accept(listener, NULL, NULL);
+        if (there < 0) {
+            die("accept");
+        }
+        struct epoll_event at_here = {.events = EPOLLIN, .data.fd = here};
+        struct epoll_event at_there = {.events = EPOLLIN, .data.fd = there};
+        epoll_ctl(poll_here, EPOLL_CTL_ADD, here, &at_here);
+        epoll_ctl(poll_there, EPOLL_CTL_ADD, there, &at_there);
+        char message[MESSAGE_BYTES] = "x";
+        send(here, message, sizeof message, MSG_NOSIGNAL);
+    }
+}
+
+static void run_sockets(long connections, long count) {
+    struct answering answering = {.poll = epoll_create1(0), .count = count};
+    struct epoll_event events[EVENTS_AT_ONCE];
+    char message[MESSAGE_BYTES] = "x";
+    int poll = epoll_create1(0);
+    pthread_t thread;
+    connect_all(poll, answering.poll, connections);
+    pthread_create(&thread, NULL, answer, &answering);
+    long sent = connections;
+    for (long done = 0; done < count;) {
+        int n = epoll_wait(poll, events, EVENTS_AT_ONCE, -1);
+        for (int i = 0; i < n; i++, done++) {
+            if (recv(events[i].data.fd, message, sizeof message, 0) != MESSAGE_BYTES) {
+                die("receive");
+            }
+            if (sent < count) {
+                sent++;
+                send(events[i].data.fd, message, sizeof message, MSG_NOSIGNAL);
+            }
+        }
+    }
+    pthread_join(thread, NULL);
+    printf("%.2f\n", answering.cpu_us);
+}
+
+int main(int argc, char **argv) {
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "sync") == 0 && argc == 5) {
+        run_sync(argv[2], (unsigned)atoi(argv[3]), atol(argv[4]));
+    } else if ((strcmp(what, "fresh") == 0 || strcmp(what, "again") == 0) && argc == 4) {
+        run_cache(argv[2], atol(argv[3]), strcmp(what, "again") == 0);
+    } else if (strcmp(what, "scatter") == 0 && argc == 5) {
+        run_scatter(argv[2], atol(argv[3]), atol(argv[4]));
+    } else if (strcmp(what, "sockets") == 0 && argc == 4) {
+        run_sockets(atol(argv[2]), atol(argv[3]));
+    } else {
+        fprintf(stderr, "usage: floor sync|fresh|again|scatter|sockets ... (see floor.c)\n");
+        return 2;
+    }
+    return 0;
+}

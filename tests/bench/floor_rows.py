@@ -1,0 +1,58 @@
+"""The floor: what the machine takes for the same writes, syncs and messages without any server (floor.c).
+Beside the other rows it tells how much of a figure is the kernel's, the disk's or the virtual machine's."""
+
+import pathlib
+import shutil
+import subprocess
+
+FLOOR = pathlib.Path(__file__).resolve().parents[2] / "build/floor"
+FILES = (1, 6, 100, 1000, 10000)
+
+
+def floor(*arguments):
+    done = subprocess.run([str(FLOOR), *map(str, arguments)], capture_output=True, text=True, check=True)
+    return [float(x) for x in done.stdout.split()]
+
+
+def sync(pace_us):
+    return lambda folder, scale: dict(
+        zip(("p50_us", "p99_us", "cpu_us"), floor("sync", folder, pace_us, int(5000 * scale)))
+    )
+
+
+def pages(what):
+    return lambda folder, scale: {"cpu_s_gib": floor(what, folder, int(2048 * scale))[0]}
+
+
+def scatter(files):
+    return lambda folder, scale: {"cpu_us": floor("scatter", folder, files, max(int(60_000 * scale), files))[0]}
+
+
+def sockets(connections):
+    return lambda folder, scale: {
+        "cpu_us": floor("sockets", connections, max(int(300_000 * scale), connections * 4))[0]
+    }
+
+
+ROWS = {
+    "a frame of 4 KiB written and synced, one after the other": sync(0),
+    "the same, 1,000 a second": sync(1000),
+    "1 GiB into pages of the cache that were not there": pages("fresh"),
+    "1 GiB over pages of the cache": pages("again"),
+    **{f"16 KiB appended to {n:,} file{'s' if n > 1 else ''} in turns": scatter(n) for n in FILES},
+    **{f"64 bytes received and sent, {n:,} connection{'s' if n > 1 else ''}": sockets(n) for n in (1, 100, 9000)},
+}
+
+
+def floor_rows(folder, rounds, scale, progress):
+    """{(title, "the machine"): {figure: [values]}}"""
+    results = {}
+    for title, measure in ROWS.items():
+        for _ in range(rounds):
+            place = folder / "floor"
+            place.mkdir()
+            for name, value in measure(place, scale).items():
+                results.setdefault((title, "floor"), {}).setdefault(name, []).append(value)
+            shutil.rmtree(place)
+        progress(f"floor: {title}: {results[title, 'floor']}")
+    return results
