@@ -26,6 +26,7 @@ struct topic_log {
     bool settling, held, slow, files;
     int refuse;
     int64_t next_producer;
+    uint64_t reads;
     struct partition_read *waiting_read;
     struct partition_lookup *waiting_lookup;
     unsigned files_open;
@@ -138,6 +139,10 @@ void fake_log_refuse(struct topic_log *log, int code) {
 
 void fake_log_serve_files(struct topic_log *log, bool files) {
     log->files = files;
+}
+
+uint64_t fake_log_reads(const struct topic_log *log) {
+    return log->reads;
 }
 
 unsigned fake_log_leaks(struct topic_log *log) {
@@ -437,6 +442,7 @@ static int read_now(struct topic_log *log, struct partition_read *read) {
 }
 
 int partition_read(struct topic_log *log, struct partition_read *read) {
+    log->reads++;
     read->chunk_count = 0;
     read->bytes = 0;
     if (log->slow) {

@@ -19,6 +19,8 @@ void fake_log_read(struct topic_log *log);
 void fake_log_refuse(struct topic_log *log, int code);
 /** fake_log_serve_files() - reads answer with ranges of a file instead of memory */
 void fake_log_serve_files(struct topic_log *log, bool files);
+/** fake_log_reads() - how often partition_read() was called */
+uint64_t fake_log_reads(const struct topic_log *log);
 /** fake_log_leaks() - references to batches that nobody gave back */
 unsigned fake_log_leaks(struct topic_log *log);
 /** fake_log_defaults() - the broker's topic configs, to be changed */

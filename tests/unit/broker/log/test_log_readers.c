@@ -1,0 +1,125 @@
+/* Readers beside each other: one far behind takes nothing from those at the end, nor from writers.
+ */
+#include "log_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BATCHES = 400, VALUE_BYTES = 1000, TAIL_BYTES = 64 << 10, BEHIND = 200 };
+
+static struct batch_spec spec_of(uint64_t n) {
+    return (struct batch_spec){.records = 1,
+                               .value_bytes = VALUE_BYTES,
+                               .tag = n,
+                               .timestamp_ms = 1700000000000,
+                               .producer_id = -1};
+}
+
+/* Six times what memory may hold. */
+static struct partition *fill(struct fixture *f, uint64_t seed) {
+    fixture_init(f, seed);
+    f->limits.tail_bytes = TAIL_BYTES;
+    assert_int_equal(fixture_start(f), 0);
+    struct partition *partition = fixture_topic(f, "t", 1, NULL)->partitions[0];
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition, &spec), n);
+    }
+    fixture_until(f, f->log->unwritten_count == 0);
+    return partition;
+}
+
+static int64_t first_in_memory(const struct partition *partition) {
+    return tail_at((const struct log_partition *)partition, 0)->base_offset;
+}
+
+static void read_one(struct fixture *f, struct partition *partition, int64_t offset) {
+    uint8_t *data;
+    assert_true(fixture_read(f, partition, offset, 1, &data) > 0);
+    free(data);
+}
+
+static uint64_t reads_elsewhere(const struct fixture *f) {
+    return f->log->stats.reads_cache + f->log->stats.reads_disk;
+}
+
+static void test_log_readers__one_far_behind_pushes_nothing_out_of_memory(void **state) {
+    struct fixture f;
+    struct partition *partition = fill(&f, 71);
+    int64_t first = first_in_memory(partition);
+    uint64_t cost = f.log->tail_cost, memory = f.log->stats.reads_memory;
+    assert_in_range(first, BEHIND, BATCHES - 20);
+    for (int64_t offset = 0; offset < BEHIND; offset++) {
+        read_one(&f, partition, offset);
+        if (offset % 10 == 0) {
+            read_one(&f, partition, first); /* the oldest that memory has */
+        }
+    }
+    assert_int_equal(reads_elsewhere(&f), BEHIND);
+    assert_int_equal(f.log->stats.reads_memory, memory + BEHIND / 10);
+    assert_int_equal(first_in_memory(partition), first);
+    assert_int_equal(f.log->tail_cost, cost);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+struct slow_read {
+    struct partition_read read;
+    bool done;
+    unsigned *left;
+};
+
+static void on_read(struct partition_read *read, int status) {
+    struct slow_read *slow = container_of(read, struct slow_read, read);
+    assert_int_equal(status, 0);
+    partition_read_release(read);
+    slow->done = true;
+    --*slow->left;
+}
+
+/* The disk has all of them to do yet when the append is durable: it waited for none. */
+static void test_log_readers__an_append_waits_for_no_reader(void **state) {
+    struct fixture f;
+    struct partition *partition = fill(&f, 72);
+    struct slow_read *reads = calloc(BEHIND, sizeof *reads);
+    unsigned left = 0;
+    for (int64_t i = 0; i < BEHIND; i++) {
+        reads[i].left = &left;
+        reads[i].read = (struct partition_read){.partition = partition,
+                                                .offset = i,
+                                                .max_bytes = 1,
+                                                .min_one_batch = true,
+                                                .done = on_read};
+        int r = partition_read(f.log, &reads[i].read);
+        if (r == OP_WAIT) {
+            left++;
+        } else {
+            assert_int_equal(r, 0);
+            partition_read_release(&reads[i].read);
+        }
+    }
+    unsigned waiting = left;
+    assert_true(waiting > BEHIND / 2);
+    for (uint64_t n = BATCHES; n < BATCHES + 5; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, partition, &spec), n);
+    }
+    assert_true(left > 0);
+    print_message("%u of %u reads were left to do when five appends were durable\n", left, waiting);
+    fixture_until(&f, left == 0);
+    assert_int_equal(f.log->stats.refused_full, 0);
+    free(reads);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_readers__one_far_behind_pushes_nothing_out_of_memory),
+        cmocka_unit_test(test_log_readers__an_append_waits_for_no_reader),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
