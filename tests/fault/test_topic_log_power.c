@@ -23,7 +23,7 @@ struct met {
     char (*sites)[80];
     size_t site_count;
     uint64_t lives, cuts, kills, failures, full, acked, lost_early, duplicates, verified, damaged,
-        torn, compacted, starts, expired, widened, tombstones_gone;
+        torn, compacted, starts, expired, widened, tombstones_gone, registry_begins;
 };
 static struct met met;
 enum { SITES_MAX = 256, DEFAULT_IMAGES = 300 };
@@ -103,6 +103,8 @@ static void meet_model(const struct model *model) {
     met.starts += model->starts;
     met.expired += model->expired;
     met.widened += model->widened;
+    met.registry_begins +=
+        model->f->log && topic_partition(model->f->log->registry, 0)->public.log_start_offset > 0;
     met.tombstones_gone += model->tombstones_gone;
 }
 
@@ -211,6 +213,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->checkpoint_bytes = 65536;
     limits->cleaner_ms = 20 << dice(run, 5);
     limits->retention_check_ms = 20 << dice(run, 5);
+    limits->registry_bytes = 800 << dice(run, 5);
     limits->cleaner_memory_bytes = dice(run, 2) ? 72 : 4096; /* three keys, or all */
     disk_sim_refuse_direct(run->f.disk, dice(run, 4) == 0);
     model_init(&run->model, &run->f, seed);
@@ -261,6 +264,7 @@ static void small_limits(struct topic_log_limits *limits) {
     limits->checkpoint_bytes = 65536;
     limits->cleaner_ms = 300;
     limits->retention_check_ms = 300;
+    limits->registry_bytes = 1500;
 }
 
 static void begin_run(struct run *run, uint64_t seed) {
@@ -535,7 +539,8 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0);
     if (met.image_count >= DEFAULT_IMAGES) {
-        assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0);
+        assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0 &&
+                    met.registry_begins > 0);
         assert_true(met.tombstones_gone > 0);
     }
     assert_true(!demand || met.lost_early > 0);

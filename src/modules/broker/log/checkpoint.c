@@ -110,7 +110,8 @@ static void encode_registry(struct topic_log *log, struct text *out) {
     list_for_each(link, &log->topics_all) {
         const struct log_topic *topic = list_entry(link, struct log_topic, link);
         if (topic_counts(topic)) {
-            registry_topic_encode(out, &topic->public, topic->durable_partitions);
+            registry_topic_encode(out, &topic->public, topic->durable_partitions,
+                                  &topic->public.config);
             count++;
         }
     }

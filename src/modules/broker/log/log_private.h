@@ -276,6 +276,10 @@ struct topic_log {
     struct list topics_gone; /* deleted, and somebody still has a reference */
     struct log_topic *registry;
     struct list changes; /* registry records under way */
+    struct {
+        uint64_t bytes; /* of the last one of this run; 0: none yet */
+        bool under_way;
+    } registry_state;
     uint32_t next_number;
     uint32_t partition_total;
     /* Ids below durable_end may be given out by this run; a record for reserved_end may be under
@@ -495,7 +499,8 @@ int registry_config_decode(struct fields *in, struct topic_config *config);
 int registry_config_apply(struct topic_log *log, struct span body);
 
 /* ---- registry_records.c ---- */
-void registry_topic_encode(struct text *out, const struct topic *topic, int32_t partition_count);
+void registry_topic_encode(struct text *out, const struct topic *topic, int32_t partition_count,
+                           const struct topic_config *config);
 int registry_topic_decode(struct topic_log *log, struct fields *fields,
                           struct log_topic **ret_topic);
 /** registry_apply() - apply one record batch of the registry in replay. Thread: recovery */

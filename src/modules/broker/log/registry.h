@@ -14,6 +14,7 @@ enum registry_type {
     REGISTRY_PARTITIONS_ADDED,
     REGISTRY_LOG_START,
     REGISTRY_SEGMENTS_SWAPPED,
+    REGISTRY_STATE,
 };
 enum { REGISTRY_VERSION = 1 };
 
@@ -25,6 +26,7 @@ struct registry_change {
     struct topic_log *log;
     struct topic_log_request *request; /* NULL: nobody waits */
     struct log_topic *topic;           /* with a reference; may be NULL */
+    bool moves_files;                  /* what it will change shows only when it is durable */
     /**
      * finished() - with 0: the record is durable, now memory follows it; a checkpoint is taken only
      * when all of its frame have. Return: what the request is told. May be NULL.
@@ -33,6 +35,24 @@ struct registry_change {
     /** destroy() - what the maker's part holds; called once, whatever happens. May be NULL. */
     void (*destroy)(struct registry_change *change);
 };
+
+/* ---- registry_records.c ---- */
+
+/** registry_widen() - the topic has @count partitions at least. Thread: recovery */
+int registry_widen(struct topic_log *log, struct log_topic *topic, int32_t count);
+
+/* ---- registry_state.c ---- */
+
+/** registry_state_maybe() - write the whole state when the registry's log has grown; after each
+ * change */
+void registry_state_maybe(struct topic_log *log);
+/** registry_state_apply() - the fields of such a record, whose batch is at @offset. Thread:
+ * recovery
+ */
+int registry_state_apply(struct topic_log *log, struct fields *in, int64_t offset,
+                         uint64_t sequence);
+
+/* ---- registry_changes.c ---- */
 
 /** registry_record_begin() - type and version; the fields follow */
 void registry_record_begin(struct text *value, enum registry_type type);

@@ -42,7 +42,9 @@ static void on_change(struct append *append, int status) {
         request->topic = change->topic ? &change->topic->public : NULL;
         request->done(request, status);
     }
+    struct topic_log *log = change->log;
     change_free(change);
+    registry_state_maybe(log);
 }
 
 void registry_record_begin(struct text *value, enum registry_type type) {
@@ -61,6 +63,7 @@ static struct buf *record_new(struct topic_log *log, enum registry_type type,
         [REGISTRY_PARTITIONS_ADDED] = "partitions_added",
         [REGISTRY_LOG_START] = "log_start",
         [REGISTRY_SEGMENTS_SWAPPED] = "segments_swapped",
+        [REGISTRY_STATE] = "registry_state",
     };
     struct record_batch_builder builder;
     record_batch_builder_init(&builder);
@@ -182,7 +185,8 @@ int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
     }
     struct text value;
     registry_record_begin(&value, REGISTRY_TOPIC_CREATED);
-    registry_topic_encode(&value, &topic->public, topic->public.partition_count);
+    registry_topic_encode(&value, &topic->public, topic->public.partition_count,
+                          &topic->public.config);
     r = registry_change_send(log,
                              change_new(sizeof(struct registry_change), topic, request, on_created),
                              REGISTRY_TOPIC_CREATED, &value);
@@ -330,6 +334,7 @@ int registry_log_start(struct topic_log *log, struct log_partition *partition, i
         return send_parts(log, &change->change); /* an append of nothing: done() follows */
     }
     change->change.finished = on_log_start;
+    change->change.moves_files = true;
     change->partition = partition;
     change->offset = offset;
     change->keep = keep;

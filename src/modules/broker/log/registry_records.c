@@ -11,9 +11,11 @@
  *   6 log_start          u32 number, i32 partition, i64 log start offset, i64 keep: segments that
  *                        begin below this offset are gone
  *   7 segments_swapped   swap.h
+ *   8 registry_state     registry_state.c
  *
- * Applying a record twice changes nothing. One that names a topic which is not there is about a
- * topic deleted further on, and is passed over.
+ * Applying a record twice changes nothing, but an earlier one after a later one would: a replay
+ * passes over those that the registry's log has already. One that names a topic which is not there
+ * is about a topic deleted further on, and is passed over.
  *
  * Files of a deleted topic, and of segments that are gone, stay until the older of two checkpoints
  * covers the frame of the record, since a replay from there may write them once more (removal.c).
@@ -26,14 +28,15 @@
 
 enum { TOPIC_INTERNAL = 1, TOPIC_DECLARED = 2, PARTITIONS_MAX = 1 << 20 };
 
-void registry_topic_encode(struct text *out, const struct topic *topic, int32_t partition_count) {
+void registry_topic_encode(struct text *out, const struct topic *topic, int32_t partition_count,
+                           const struct topic_config *config) {
     fields_put(out, topic->number, 4);
     text_append(out, topic->id.bytes, sizeof topic->id.bytes);
     fields_put(out, (topic->internal ? TOPIC_INTERNAL : 0) | (topic->declared ? TOPIC_DECLARED : 0),
                1);
     fields_put(out, (uint32_t)partition_count, 4);
     fields_put_text(out, span_text(topic->name));
-    registry_config_encode(out, &topic->config);
+    registry_config_encode(out, config);
 }
 
 int registry_topic_decode(struct topic_log *log, struct fields *fields,
@@ -95,10 +98,8 @@ static int apply_topic_deleted(struct topic_log *log, struct fields *in, uint64_
     return r;
 }
 
-static int apply_partitions_added(struct topic_log *log, struct fields *in) {
-    struct log_topic *topic = registry_by_number(log, (uint32_t)fields_get(in, 4));
-    int32_t count = (int32_t)fields_get(in, 4);
-    if (!topic || in->failed || count <= topic->public.partition_count) {
+int registry_widen(struct topic_log *log, struct log_topic *topic, int32_t count) {
+    if (count <= topic->public.partition_count) {
         return 0;
     }
     if (count > PARTITIONS_MAX) {
@@ -113,6 +114,12 @@ static int apply_partitions_added(struct topic_log *log, struct fields *in) {
     topic_grow(topic, block);
     topic->durable_partitions = count;
     return 0;
+}
+
+static int apply_partitions_added(struct topic_log *log, struct fields *in) {
+    struct log_topic *topic = registry_by_number(log, (uint32_t)fields_get(in, 4));
+    int32_t count = (int32_t)fields_get(in, 4);
+    return !topic || in->failed ? 0 : registry_widen(log, topic, count);
 }
 
 static int apply_log_start(struct topic_log *log, struct fields *in, uint64_t sequence) {
@@ -132,7 +139,8 @@ static int apply_log_start(struct topic_log *log, struct fields *in, uint64_t se
     return partition_log_start(log, partition, offset, keep, sequence);
 }
 
-static int apply_record(struct topic_log *log, struct span value, uint64_t sequence) {
+static int apply_record(struct topic_log *log, struct span value, int64_t offset,
+                        uint64_t sequence) {
     const uint8_t *bytes = value.data;
     if (value.size < 2 || bytes[0] == 0 || bytes[1] == 0) {
         return err_origin(BROKER_E_CORRUPT);
@@ -163,6 +171,8 @@ static int apply_record(struct topic_log *log, struct span value, uint64_t seque
         return registry_config_apply(log, span_of(bytes + 2, value.size - 2));
     case REGISTRY_SEGMENTS_SWAPPED:
         return swap_apply(log, &in);
+    case REGISTRY_STATE:
+        return registry_state_apply(log, &in, offset, sequence);
     default:
         return err_origin(BROKER_E_NEWER); /* the batch's CRC is right: it is no rot */
     }
@@ -176,8 +186,15 @@ int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence) 
     if (r) {
         return r;
     }
+    /* A start without checkpoint has read the segments before it comes by the frames: an old record
+     * would bring back what a later one has ended. */
+    if (sequence > 0 &&
+        it.batch.base_offset < log->registry->public.partitions[0]->log_end_offset) {
+        record_iterator_deinit(&it);
+        return 0;
+    }
     while ((r = record_iterator_next(&it, &record)) == 1) {
-        r = apply_record(log, record.value, sequence);
+        r = apply_record(log, record.value, it.batch.base_offset, sequence);
         if (r) {
             break;
         }

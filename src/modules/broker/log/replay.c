@@ -402,12 +402,12 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         uint8_t *data =
             read_segment_batch(recovery, &id, entry.position, entry.base_offset, &item.batch);
         if (data) {
-            r = recovery_take_over(partition, entry.segment_base, entry.position, &item.batch,
-                                   clock_wall_ms(recovery->log->config.clock));
-            if (!r && entry.topic == 0) {
+            if (entry.topic == 0) {
                 (void)registry_apply(recovery->log, span_of(data, item.batch.total_bytes),
                                      frame->header.sequence);
             }
+            r = recovery_take_over(partition, entry.segment_base, entry.position, &item.batch,
+                                   clock_wall_ms(recovery->log->config.clock));
         } else {
             recovery->unknown_sequence = frame->header.sequence;
         }

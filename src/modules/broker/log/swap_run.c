@@ -257,6 +257,7 @@ int swap_send(struct topic_log *log, struct log_partition *partition, struct swa
     swap_encode(&value, swap);
     change->change.topic = partition->topic;
     change->change.finished = on_swapped;
+    change->change.moves_files = true;
     change->run = run;
     int r = registry_change_send(log, &change->change, REGISTRY_SEGMENTS_SWAPPED, &value);
     if (r == 0) {

@@ -54,11 +54,12 @@ struct topic_log_limits {
     int64_t cleaner_ms;                /* how often it is looked what to compact; 0: never */
     uint64_t cleaner_memory_bytes;     /* of the map of keys */
     uint64_t cleaner_bytes_per_second; /* read and written; 0: no limit */
+    uint64_t registry_bytes;           /* the registry writes its state anew beyond */
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
     ((struct topic_log_limits){MIB(1), MIB(256), MIB(1), (uint64_t)1 << 30, MIB(8), 20000,         \
                                1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000, 15000,     \
-                               MIB(4), 0})
+                               MIB(4), 0, MIB(1)})
 
 struct topic_log_config {
     struct loop *loop;
@@ -355,6 +356,7 @@ struct topic_log_stats {
     uint64_t journal_bytes_in_use, queued_appends, queued_bytes;
     uint32_t topics, partitions, segments, open_files;
     uint64_t segments_removed, held_bytes;         /* the latter as of the last look at retention */
+    uint64_t registry_states;                      /* how often its state was written anew */
     uint64_t snapshots_written, snapshots_dropped; /* of producers */
     int64_t recovery_ms;
     uint64_t compactions, compactions_failed, compaction_bytes_before, compaction_bytes_after;
