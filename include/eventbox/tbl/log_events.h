@@ -53,7 +53,8 @@ LOG_EVENT(LOG_BROKER_HELD,         LOG_LEVEL_WARN,  "log_held",            "a co
 LOG_EVENT(LOG_BROKER_TOPIC_CREATED,LOG_LEVEL_INFO,  "topic_created",       "topic created")
 LOG_EVENT(LOG_BROKER_TOPIC_DELETED,LOG_LEVEL_INFO,  "topic_deleted",       "topic deleted")
 LOG_EVENT(LOG_BROKER_BAD_PEER,     LOG_LEVEL_WARN,  "bad_peer",            "connection closed: not a Kafka request")
-LOG_EVENT(LOG_BROKER_BAD_PEERS,    LOG_LEVEL_WARN,  "bad_peers",           "more connections were closed for bytes that are no Kafka request than have a line of their own")
+LOG_EVENT(LOG_BROKER_CLIENT_ENDED, LOG_LEVEL_WARN,  "client_ended",        "connection of a Kafka client closed")
+LOG_EVENT(LOG_BROKER_BAD_PEERS,    LOG_LEVEL_WARN,  "bad_peers",           "more connections of Kafka clients and others were closed than have a line of their own")
 LOG_EVENT(LOG_BROKER_GROUP,        LOG_LEVEL_INFO,  "group_rebalanced",    "consumer group rebalanced")
 
 /* fluent */

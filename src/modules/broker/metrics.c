@@ -68,7 +68,7 @@ const struct metric_row broker_metric_rows[] = {
     [BROKER_M_CONNECTIONS_REFUSED] = {"eventbox_kafka_connections_refused_total", METRIC_COUNTER,
                                       NULL, "Kafka connections beyond the limit"},
     [BROKER_M_BAD_PEERS] = {"eventbox_kafka_bad_peers_total", METRIC_COUNTER, NULL,
-                            "Connections closed for bytes that are no Kafka request"},
+                            "Connections closed for what they sent, or for how slowly"},
     [BROKER_M_FETCHES_PARKED] = {"eventbox_kafka_fetches_parked", METRIC_GAUGE, NULL,
                                  "Fetch requests waiting for data"},
     [BROKER_M_FETCH_SESSIONS] = {"eventbox_kafka_fetch_sessions", METRIC_GAUGE, NULL,

@@ -32,11 +32,13 @@ void broker_on_server_event(void *userdata, enum kafka_server_event event, const
                             const char *text) {
     static const enum log_event lines[] = {
         [KAFKA_SERVER_BAD_PEER] = LOG_BROKER_BAD_PEER,
+        [KAFKA_SERVER_CLIENT_ENDED] = LOG_BROKER_CLIENT_ENDED,
         [KAFKA_SERVER_TOPIC_CREATED] = LOG_BROKER_TOPIC_CREATED,
         [KAFKA_SERVER_TOPIC_DELETED] = LOG_BROKER_TOPIC_DELETED,
     };
     struct broker_module *broker = userdata;
-    if (event == KAFKA_SERVER_BAD_PEER && !log_limit_take(&broker->bad_peers)) {
+    bool ended = event == KAFKA_SERVER_BAD_PEER || event == KAFKA_SERVER_CLIENT_ENDED;
+    if (ended && !log_limit_take(&broker->bad_peers)) {
         return;
     }
     log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("peer", peer ? peer : ""),

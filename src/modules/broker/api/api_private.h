@@ -197,8 +197,9 @@ struct kafka_server {
     unsigned listener_count;
 
     struct list connections; /* struct kafka_conn.link */
-    struct list starved;     /* struct kafka_conn.starved_link, oldest first */
-    struct list receiving;   /* struct kafka_conn.large_link */
+    struct list starved;     /* struct kafka_conn.starved_link, oldest frame first */
+    uint64_t frames_begun;
+    struct list receiving; /* struct kafka_conn.large_link */
     bool exemption_taken;
     size_t reserved_bytes;
 
@@ -226,8 +227,9 @@ void server_release(struct kafka_server *server, size_t bytes, bool exempt);
 /** server_answers_left() - answers were sent or dropped: memory goes back once much has */
 void server_answers_left(struct kafka_server *server);
 void server_check_stopped(struct kafka_server *server);
-void server_bad_peer(struct kafka_server *server, const char *peer, const char *format, ...)
-    _printf_(3, 4);
+/** server_bad_peer() - tell why a connection ends; @client: it has spoken Kafka before */
+void server_bad_peer(struct kafka_server *server, const char *peer, bool client, const char *format,
+                     ...) _printf_(4, 5);
 
 /* ---- connection.c ---- */
 /**

@@ -120,10 +120,10 @@ static void on_close(struct conn *conn, int reason) {
     list_remove(&c->link);
     c->server->stats.connections--;
     if (reason == CONN_E_TIMEOUT && (c->large || c->held_size)) {
-        server_bad_peer(c->server, peer_address(c),
-                        c->step_ns ? "a request arrived too slowly while others wait for memory: "
-                                     "less than its share in %d s"
-                                   : "a request did not arrive in full: no progress for %d s",
+        server_bad_peer(c->server, peer_address(c), c->spoke,
+                        c->due_ns ? "a request arrived too slowly while others wait for memory: "
+                                    "its %d s are used up"
+                                  : "a request did not arrive in full: no progress for %d s",
                         (int)(c->server->limits.progress_ms / 1000));
     }
     large_frame_drop(c);
@@ -288,7 +288,7 @@ static void close_request(struct kafka_request *public, const char *reason) {
     struct kafka_conn *c = request->conn;
 
     if (!c->closing && c->conn) {
-        server_bad_peer(c->server, peer_address(c), "%s: %s", public->api->name, reason);
+        server_bad_peer(c->server, peer_address(c), true, "%s: %s", public->api->name, reason);
         kafka_conn_close_soon(c);
     }
     finish_request(c, request);
@@ -329,9 +329,11 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
     c->request_count++;
     c->inflight_bytes += request->frame_bytes;
     if (dispatch_frame(c->server, request, &reason)) {
-        server_bad_peer(c->server, peer_address(c), "%s", reason);
+        server_bad_peer(c->server, peer_address(c), c->spoke, "%s", reason);
         finish_request(c, request);
         kafka_conn_close_soon(c);
+    } else {
+        c->spoke = true;
     }
 }
 
@@ -342,8 +344,8 @@ void kafka_conn_set_deadline(struct kafka_conn *c, bool on) {
         return;
     }
     c->has_deadline = on;
-    if (on && c->large && c->step_ns) {
-        delay_ms = (MIN(c->step_ns, c->frame_ns) - loop_now_ns(c->server->config.loop)) / NS_PER_MS;
+    if (on && c->large && c->due_ns) {
+        delay_ms = (c->due_ns - loop_now_ns(c->server->config.loop)) / NS_PER_MS;
     }
     conn_set_deadline(c->conn, on ? MAX(delay_ms, 1) : 0);
 }
@@ -355,11 +357,12 @@ static void refuse_frame(struct kafka_conn *c, const uint8_t *bytes, size_t size
     const char *name = what_speaks(bytes, size);
 
     if (name) {
-        server_bad_peer(c->server, peer_address(c),
+        server_bad_peer(c->server, peer_address(c), false,
                         "the peer seems to speak %s; this port speaks the Kafka protocol", name);
     } else {
-        server_bad_peer(c->server, peer_address(c), "a frame of %u bytes was announced (limit %zu)",
-                        length, c->server->limits.request_max_bytes);
+        server_bad_peer(c->server, peer_address(c), c->spoke,
+                        "a frame of %u bytes was announced (limit %zu)", length,
+                        c->server->limits.request_max_bytes);
     }
     if (name && strcmp(name, "HTTP") == 0) {
         conn_write_copy(c->conn, http_answer, sizeof http_answer - 1);

@@ -32,10 +32,11 @@ struct kafka_conn {
     bool exempt;
     struct list starved_link; /* in server.starved while waiting for memory */
     struct list large_link;   /* in server.receiving while there is a large frame */
-    int64_t step_ns;          /* the deadlines while others are starved; 0: none are */
-    int64_t frame_ns;
+    uint64_t frame_number;    /* the lower, the earlier it began */
+    int64_t due_ns;           /* while others are starved: without more bytes it ends then; or 0 */
     bool starved;
 
+    bool spoke;   /* a request was understood: what comes is a Kafka client's */
     bool busy;    /* inside process(): it will look at the limits again itself */
     bool paused;  /* too much in flight */
     bool closing; /* nothing more is read or written */
@@ -55,7 +56,7 @@ struct kafka_conn {
 void kafka_conn_close_soon(struct kafka_conn *c);
 /**
  * kafka_conn_set_deadline() - the peer has to go on within progress_ms, or, while its large frame
- * is contended, until the earlier of that frame's deadlines; with @on false it may take its time
+ * is contended, as long as that has credit; with @on false it may take its time
  */
 void kafka_conn_set_deadline(struct kafka_conn *c, bool on);
 

@@ -5,10 +5,16 @@
  * with what has arrived, not with what was announced. From admission_bytes on, its memory is taken
  * from the server's account in steps, as it arrives. A connection whose next step the account
  * cannot give is starved: it is not read until kafka_conn_feed() finds that memory was released.
+ * Kafka would tell no throttle time either: its pool of request memory mutes the channels.
  *
- * While others are starved, a frame that holds a part of the account is contended, and has to
- * arrive: each step within progress_ms, and all of it at RATE_LEAST_BYTES a second. Trickling peers
- * give way. Where nobody waits, any byte within progress_ms is progress enough.
+ * Who began first goes on first: starved frames stand in the order in which they began, whatever
+ * they got since. So peers that stall and come again do not get between an older frame and what is
+ * released, and the account's one exemption is the oldest one's as soon as it is free.
+ *
+ * While others are starved, a frame is contended and has to arrive at RATE_LEAST_BYTES a second. It
+ * has progress_ms of credit, which passes with time and which its bytes earn back; without credit
+ * its connection ends. So stalled and trickling peers give way soon after progress_ms, however much
+ * they announced. Where nobody waits, any byte within progress_ms is progress enough.
  */
 #include "connection_private.h"
 
@@ -36,18 +42,27 @@ static bool reserve_step(struct kafka_conn *c) {
 
 /* From now on, or no longer, others wait for what this frame holds. */
 static void set_contended(struct kafka_conn *c, bool contended) {
-    int64_t now = loop_now_ns(c->server->config.loop);
-    int64_t step = c->server->limits.progress_ms * NS_PER_MS;
+    c->due_ns =
+        contended ? loop_now_ns(c->server->config.loop) + c->server->limits.progress_ms * NS_PER_MS
+                  : 0;
+}
 
-    if (!contended) {
-        c->step_ns = c->frame_ns = 0;
-        return;
+/* @size bytes came of a contended frame. */
+static void earn_credit(struct kafka_conn *c, size_t size) {
+    int64_t most = loop_now_ns(c->server->config.loop) + c->server->limits.progress_ms * NS_PER_MS;
+
+    c->due_ns = MIN(c->due_ns + (int64_t)size * (NS_PER_SEC / RATE_LEAST_BYTES), most);
+}
+
+/* Behind all that began before it. */
+static void queue_starved(struct kafka_conn *c) {
+    list_for_each(link, &c->server->starved) {
+        if (kafka_conn_of_starved(link)->frame_number > c->frame_number) {
+            list_push_back(link, &c->starved_link);
+            return;
+        }
     }
-    c->step_ns = now + step;
-    if (c->frame_ns == 0) {
-        c->frame_ns =
-            now + step + (int64_t)(c->large_size - c->large_got) * (NS_PER_SEC / RATE_LEAST_BYTES);
-    }
+    list_push_back(&c->server->starved, &c->starved_link);
 }
 
 static void go_hungry(struct kafka_conn *c) {
@@ -55,7 +70,7 @@ static void go_hungry(struct kafka_conn *c) {
     bool first = list_empty(&server->starved);
 
     c->starved = true;
-    list_push_back(&server->starved, &c->starved_link);
+    queue_starved(c);
     server->stats.connections_starved++;
     kafka_conn_set_deadline(c, false); /* it is not the peer who makes no progress */
     conn_pause_reading(c->conn);
@@ -79,7 +94,6 @@ bool kafka_conn_feed(struct kafka_conn *c) {
     c->starved = false;
     list_remove(&c->starved_link);
     c->server->stats.connections_starved--;
-    c->frame_ns = 0;
     set_contended(c, !list_empty(&c->server->starved));
     kafka_conn_set_deadline(c, true);
     conn_resume_reading(c->conn);
@@ -116,7 +130,7 @@ void large_frame_begin(struct kafka_conn *c, size_t size, const uint8_t *data, s
     memcpy(c->large->data, data, got);
     c->large_size = size;
     c->large_got = got;
-    c->frame_ns = 0;
+    c->frame_number = ++c->server->frames_begun;
     set_contended(c, !list_empty(&c->server->starved));
     list_push_back(&c->server->receiving, &c->large_link);
     kafka_conn_set_deadline(c, true);
@@ -135,20 +149,16 @@ void *large_frame_space(struct kafka_conn *c, size_t *ret_size) {
     return c->large->data + c->large_got;
 }
 
-/* Bytes came, and the frame is not whole. */
-static void receive_more(struct kafka_conn *c) {
-    size_t reserved = c->reserved;
-
+/* @size bytes came, and the frame is not whole. */
+static void receive_more(struct kafka_conn *c, size_t size) {
     if (!reserve_step(c)) {
         go_hungry(c);
         return;
     }
-    if (c->step_ns && list_empty(&c->server->starved)) {
+    if (list_empty(&c->server->starved)) {
         set_contended(c, false);
-    } else if (c->step_ns && c->reserved > reserved) {
-        set_contended(c, true); /* the next step begins */
-    } else if (c->step_ns) {
-        return;
+    } else {
+        earn_credit(c, size);
     }
     kafka_conn_set_deadline(c, true);
 }
@@ -158,7 +168,7 @@ struct buf *large_frame_received(struct kafka_conn *c, size_t size) {
 
     c->large_got += size;
     if (c->large_got < c->large_size) {
-        receive_more(c);
+        receive_more(c, size);
         return NULL;
     }
     kafka_conn_set_deadline(c, false);

@@ -296,7 +296,7 @@ bool server_reserve(struct kafka_server *server, size_t bytes, bool *exempt) {
     return true;
 }
 
-/* Who waited longest goes on first; who does not get enough keeps its place. */
+/* Whose frame began first goes on first; who does not get enough keeps its place. */
 void server_release(struct kafka_server *server, size_t bytes, bool exempt) {
     server->reserved_bytes -= bytes;
     if (exempt) {
@@ -309,7 +309,8 @@ void server_release(struct kafka_server *server, size_t bytes, bool exempt) {
 
 /* ---- events ---- */
 
-void server_bad_peer(struct kafka_server *server, const char *peer, const char *format, ...) {
+void server_bad_peer(struct kafka_server *server, const char *peer, bool client, const char *format,
+                     ...) {
     char text[300];
     va_list args;
 
@@ -321,7 +322,9 @@ void server_bad_peer(struct kafka_server *server, const char *peer, const char *
         for (char *c = text; *c; c++) { /* the peer chooses its client id */
             *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
         }
-        server->config.on_event(server->config.userdata, KAFKA_SERVER_BAD_PEER, peer, text);
+        server->config.on_event(server->config.userdata,
+                                client ? KAFKA_SERVER_CLIENT_ENDED : KAFKA_SERVER_BAD_PEER, peer,
+                                text);
     }
 }
 

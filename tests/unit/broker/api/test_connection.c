@@ -24,6 +24,7 @@ static struct topic_log *log_;
 static struct kafka_server *server;
 static struct kafka_server_config config;
 static char last_event[300];
+static enum kafka_server_event last_kind;
 static char last_peer[64];
 static struct kafka_request *parked[4];
 static unsigned parked_count, gone_count;
@@ -41,7 +42,8 @@ static bool stopped;
 
 static void on_event(void *userdata, enum kafka_server_event event, const char *peer,
                      const char *text) {
-    if (event == KAFKA_SERVER_BAD_PEER) {
+    if (event == KAFKA_SERVER_BAD_PEER || event == KAFKA_SERVER_CLIENT_ENDED) {
+        last_kind = event;
         snprintf(last_event, sizeof last_event, "%s", text);
         snprintf(last_peer, sizeof last_peer, "%s", peer);
     }
@@ -366,6 +368,13 @@ static void test_connection__goes_on_after_too_many_requests_in_flight(void **st
 
 /* ---- large requests and answers ---- */
 
+static struct kafka_server_stats stats_now(void) {
+    struct kafka_server_stats stats;
+
+    kafka_server_stats(server, &stats);
+    return stats;
+}
+
 static void put_produce(struct text *out, int32_t correlation_id, const void *value, size_t size) {
     struct record_batch_builder builder;
     struct produce_request_partition partition;
@@ -557,10 +566,50 @@ static void test_connection__lets_trickling_peers_go_when_others_wait(void **sta
     }
     assert_int_equal(n, 4);
     assert_non_null(strstr(last_event, "too slowly"));
+    assert_int_equal(last_kind, KAFKA_SERVER_BAD_PEER); /* nobody knows what they wanted to say */
     for (int i = 0; i < TRICKLERS; i++) {
         close(tricklers[i]);
     }
     close(fd);
+    text_deinit(&out);
+    free(value);
+}
+
+/* Of two that wait the one that began first goes on, although it came to wait later: who stalls and
+ * begins again never gets in front. */
+static void test_connection__serves_the_older_of_two_starved_requests_first(void **state) {
+    enum { SIZE = 700000, STEP = 262144, BEGUN = 100000, HELD = BEGUN - 4 + STEP };
+    static uint8_t endless[300000] = {0, 0x20, 0, 0}; /* 2 MiB announced, and never sent */
+    char *value = calloc(1, SIZE);
+    struct text out = {0};
+    uint8_t byte;
+    int older, younger, stalled;
+
+    make_topic();
+    config.limits.memory_bytes = 2 * HELD + 50000;
+    start();
+    put_produce(&out, 9, value, SIZE);
+    older = dial();
+    send_all(older, out.data, BEGUN);
+    RUN_UNTIL(stats_now().reserved_bytes == HELD);
+    younger = dial();
+    send_all(younger, out.data, BEGUN);
+    RUN_UNTIL(stats_now().reserved_bytes == 2 * HELD);
+    stalled = dial();
+    send_all(stalled, endless, sizeof endless);
+    RUN_UNTIL(stats_now().reserved_bytes > 3 * HELD);
+    send_all(younger, out.data + BEGUN, out.size - BEGUN);
+    RUN_UNTIL(stats_now().connections_starved == 1);
+    send_all(older, out.data + BEGUN, out.size - BEGUN);
+    RUN_UNTIL(stats_now().connections_starved == 2);
+    close(stalled);
+    RUN_UNTIL(recv(older, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1 ||
+              recv(younger, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1);
+    assert_int_equal(recv(older, &byte, 1, MSG_DONTWAIT | MSG_PEEK), 1);
+    expect_answer(older, 9);
+    expect_answer(younger, 9);
+    close(older);
+    close(younger);
     text_deinit(&out);
     free(value);
 }
@@ -764,7 +813,29 @@ static void test_connection__ends_one_that_makes_no_progress(void **state) {
     assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &size), 0);
     snprintf(name, sizeof name, "127.0.0.1:%u", (unsigned)ntohs(own.sin_port));
     assert_string_equal(last_peer, name); /* its socket is closed by now */
+    assert_int_equal(last_kind, KAFKA_SERVER_BAD_PEER);
     close(fd);
+}
+
+/* A client that has spoken Kafka is not told to be something else. */
+static void test_connection__names_a_client_that_spoke_before(void **state) {
+    struct api_versions_request body;
+    struct text out = {0};
+    int fd;
+
+    config.limits.progress_ms = 20;
+    start();
+    fd = dial();
+    kafka_init(&kafka_api_versions_request_type, &body, 1);
+    put_request(&out, 18, 0, 7, &body);
+    send_all(fd, out.data, out.size);
+    expect_answer(fd, 7);
+    send_all(fd, out.data, out.size - 1);
+    expect_end(fd);
+    assert_non_null(strstr(last_event, "no progress"));
+    assert_int_equal(last_kind, KAFKA_SERVER_CLIENT_ENDED);
+    close(fd);
+    text_deinit(&out);
 }
 
 static void test_server_stop__lets_requests_in_flight_finish(void **state) {
@@ -801,6 +872,7 @@ int main(void) {
         TEST(test_connection__carries_large_batches_from_files),
         TEST(test_connection__serves_large_requests_beyond_the_account_in_turn),
         TEST(test_connection__lets_trickling_peers_go_when_others_wait),
+        TEST(test_connection__serves_the_older_of_two_starved_requests_first),
         TEST(test_connection__handles_one_fetch_at_a_time),
         TEST(test_connection__begins_nothing_while_answers_are_unread),
         TEST(test_connection__waits_where_answers_wait_for_their_turn),
@@ -808,6 +880,7 @@ int main(void) {
         TEST(test_connection__says_what_the_peer_seems_to_speak),
         TEST(test_connection__refuses_beyond_the_limit),
         TEST(test_connection__ends_one_that_makes_no_progress),
+        TEST(test_connection__names_a_client_that_spoke_before),
         TEST(test_server_stop__lets_requests_in_flight_finish),
     };
 
