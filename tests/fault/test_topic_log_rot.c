@@ -16,10 +16,12 @@
  * so;
  *   - an offset that somebody may have seen is not given out again;
  *   - the very last frame is the one exception: its rot cannot be told from a write that was torn,
- *     or never came, so it may be cut off;
+ *     or never came, so it may be cut off; of two blocks exchanged one may lie in the frame before;
  *   - rot in what is derived (indexes, the newer checkpoint, the marker of a clean stop) costs
  *     nothing. A snapshot of producers is asked only when both checkpoints are gone, so these are
- *     hit as well then, and every producer's last batch must still be known as a duplicate.
+ *     hit as well then, and every producer's last batch must still be known as a duplicate. Not
+ *     after a power cut: there a start without checkpoint may pass over a batch that the journal
+ *     has, where its segment lacks it and a later segment is whole.
  *
  * EVENTBOX_ROT_RUNS sets how many places are hit (default 300), EVENTBOX_ROT_SEED the first seed.
  */
@@ -221,7 +223,8 @@ static uint64_t last_frame(const struct model *model) {
 
 static bool may_be_torn(const struct model *model, const struct model_batch *batch,
                         const struct hit *hit) {
-    return hit->place == PLACE_JOURNAL && batch->frame == last_frame(model);
+    uint64_t frames = hit->kind == SWAP ? 2 : 1; /* two blocks may be of the last two frames */
+    return hit->place == PLACE_JOURNAL && batch->frame + frames > last_frame(model);
 }
 
 static bool is_whole(const uint8_t *data, size_t size, const struct model_batch *batch) {
@@ -372,6 +375,7 @@ static size_t acked_batches(const struct model *model) {
 /* ---- one run ---- */
 
 struct run {
+    bool without_power; /* how its life ended */
     struct fixture f;
     struct model model;
     struct random_seeded random;
@@ -412,7 +416,8 @@ static void live(struct run *run, uint64_t seed) {
         break;
     default: /* the newest batches lie in the journal alone */
         model_crashed(&run->model);
-        fixture_crash(f, random_below(&run->random.random, 2) == 0);
+        run->without_power = random_below(&run->random.random, 2) == 0;
+        fixture_crash(f, run->without_power);
         break;
     }
 }
@@ -496,7 +501,7 @@ static bool run_seed(uint64_t seed) {
     bool changed = damage(run->f.disk, &run->random.random, &hit);
     if (changed) {
         met.hits[hit.place][hit.kind]++;
-        if (hit.place == PLACE_SNAPSHOT) {
+        if (hit.place == PLACE_SNAPSHOT && !run->without_power) {
             (void)disk_sim_corrupt(run->f.disk, "checkpoint.0", 70, 8, 1);
             (void)disk_sim_corrupt(run->f.disk, "checkpoint.1", 70, 8, 1);
         }
