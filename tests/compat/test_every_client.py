@@ -5,6 +5,7 @@ import time
 
 import pytest
 from clients import Record
+from raw import create_topic
 from support.server import wait_for
 
 PARTITIONS = 4
@@ -117,6 +118,15 @@ def test_produce__large_record(client, other, ready):
     record = Record(secrets.token_hex(450_000).encode(), b"large")
     written_and_read(client, other, ready, [record])
     assert plain(client.consume(ready, 0, "earliest", 1)) == plain([record])
+
+
+def test_wrong_input__a_record_beyond_the_limit_of_its_topic(client, bootstrap, topic):
+    """The limit is the topic's, so that the broker refuses it, not the client. What fits goes on."""
+    create_topic(bootstrap, topic, 1, {"max.message.bytes": "2000"})
+    with pytest.raises(Exception, match="(?i)too.?large|larger than|larger.*max"):
+        client.produce(topic, [Record(secrets.token_hex(2000).encode())])
+    client.produce(topic, numbered(3))
+    assert plain(client.consume(topic, 0, "earliest", 3)) == plain(numbered(3))
 
 
 def test_produce__idempotent(client, ready):

@@ -148,9 +148,9 @@ def remove_a_topic(server):
     removed waits for the next start."""
     admin = AdminClient({"bootstrap.servers": server.bootstrap})
     producer = Producer({"bootstrap.servers": server.bootstrap, "message.timeout.ms": 10000, "log_level": 0})
-    logs = lambda: [p for p in server.data.glob("topics/*/*.log") if b"passing" in p.read_bytes()]  # noqa: E731
+    logs = lambda: [p for p in server.data.glob("topics/*/*.log") if b"the record" in p.read_bytes()]  # noqa: E731
     try:
-        producer.produce("passing", b"passing")
+        producer.produce("passing", b"the record")
         producer.flush(10)
         log = wait_for(logs, what="its segment")[0]
         admin.delete_topics(["passing"])["passing"].result(10)

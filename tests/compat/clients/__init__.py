@@ -54,6 +54,7 @@ class Client:
     codecs = ("none", "gzip", "snappy", "lz4", "zstd")
     creates_topics = has_configs = True
     groups = commits = True  # commits when it is told to
+    idempotent = True  # else a plain producer does what is asked of one
     static_members = cooperative = commits_on_revoke = False
 
     def __init__(self, bootstrap):

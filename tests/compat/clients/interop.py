@@ -28,13 +28,13 @@ class Segmentio(Franz):
     """segmentio/kafka-go. It has no idempotent producer: what is asked of one is done by a plain one."""
 
     library = "segmentio"
-    static_members = cooperative = commits_on_revoke = False
+    static_members = cooperative = commits_on_revoke = idempotent = False
 
 
 class Rskafka(Remote):
     """rskafka: pure Rust, without groups and idempotent producers. It sends acks=all whatever is asked."""
 
-    groups = has_configs = False
+    groups = has_configs = idempotent = False
 
     def start_command(self):
         return [str(INTEROP / "rust/release/compat"), self.bootstrap]

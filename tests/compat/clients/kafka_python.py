@@ -10,8 +10,9 @@ from . import Client, Member, Record
 with warnings.catch_warnings():
     # It reads its schemas with functions that Python 3.11 calls old.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 ACKS = {"0": 0, "1": 1, "all": "all"}
 
@@ -20,17 +21,30 @@ def record_of(found):
     return Record(found.value, found.key, tuple(found.headers), found.partition, found.offset, found.timestamp)
 
 
+class Revoked(ConsumerRebalanceListener):
+    def __init__(self, member):
+        self.member = member
+
+    def on_partitions_revoked(self, revoked):
+        self.member.revoked += sorted(p.partition for p in revoked)
+
+    def on_partitions_assigned(self, assigned):
+        pass  # assignment() tells
+
+
 class KafkaPythonMember(Member):
     """Polls on a thread of its own and for a whole second: this client forgets an assignment that arrives after
     the poll that asked for it has timed out (3.0.12, with Apache Kafka too), and a rebalance ends only when all
     members poll at once.
     """
 
-    def __init__(self, bootstrap, group, topic):
+    def __init__(self, bootstrap, group, topic, instance=None, cooperative=False):
         super().__init__()
+        more = {"partition_assignment_strategy": [CooperativeStickyAssignor]} if cooperative else {}
         self.consumer = KafkaConsumer(
-            topic,
+            **more,
             bootstrap_servers=bootstrap,
+            group_instance_id=instance,
             group_id=group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -38,6 +52,7 @@ class KafkaPythonMember(Member):
             session_timeout_ms=6000,
             fetch_max_wait_ms=100,
         )
+        self.consumer.subscribe([topic], listener=Revoked(self))
         self.wanted = queue.SimpleQueue()  # calls that only the consumer's own thread may make
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -71,6 +86,8 @@ class KafkaPythonMember(Member):
 
 
 class KafkaPython(Client):
+    static_members = cooperative = True  # it refuses to commit while a callback runs
+
     def metadata(self):
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
@@ -151,5 +168,5 @@ class KafkaPython(Client):
         consumer.close()
         return records
 
-    def join(self, group, topic):
-        return KafkaPythonMember(self.bootstrap, group, topic)
+    def join(self, group, topic, **options):
+        return KafkaPythonMember(self.bootstrap, group, topic, **options)
