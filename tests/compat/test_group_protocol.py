@@ -736,6 +736,9 @@ def test_describe__g50_by_state(caller, version):
     assert (member["MemberMetadata"], member["MemberAssignment"]) == (b"m", b"\x00\xff")
     if version >= 3:
         assert row["AuthorizedOperations"] == 3400
+    assert peer.join()["ErrorCode"] == NONE
+    member = described()["Members"][0]  # holds what it was given until it is given more
+    assert (member["MemberMetadata"], member["MemberAssignment"]) == (b"", b"\x00\xff")
 
 
 @pytest.mark.parametrize("version", range(6))

@@ -100,6 +100,11 @@ def incremental_alter_configs(side):
         ask("empty name", TOPIC, "", [("retention.ms", 0, "1")])
         ask("broker read-only", BROKER, str(side.node), [("log.dirs", 0, "/x")])
         ask("other broker", BROKER, "77", [("log.retention.ms", 0, "1000")])
+        for level in ("", str(side.node)):
+            for i, change in enumerate((("min.insync.replicas", 1, None), ("min.insync.replicas", 0, "x"))):
+                ask(f"insync {level!r} {i}", BROKER, level, [change], True)
+        ask("two faults", TOPIC, name, [("cleanup.policy", 0, "burn"), ("retention.ms", 0, "x")])
+        ask("unknown and wrong", TOPIC, name, [("retention.ms", 0, "x"), ("no.such.key", 0, "1")])
         ask("unknown type", 0, "x", [("a", 0, "1")])
         ask("strange type", 99, "x", [("a", 0, "1")])
         row = {"ResourceType": TOPIC, "ResourceName": name, "Configs": []}

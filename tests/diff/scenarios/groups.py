@@ -1,5 +1,8 @@
 """The classic group protocol, its offsets, and what tools ask about groups."""
 
+import concurrent.futures
+
+from ..peer import Peer, wait_until
 from ..scenario import batch, coordinate, make_topic, produce_body, scenario, versions
 
 SESSION = {"SessionTimeoutMs": 10000, "RebalanceTimeoutMs": 10000}
@@ -82,6 +85,64 @@ def one_member(side):
             leave,
             {"GroupId": group, "MemberId": member, "Members": members[:1]},
         )
+
+
+def keep(side, label, answer):
+    """An answer that came by another connection."""
+    side.answers[label] = side.shared(answer)
+
+
+@scenario
+def two_members(side):
+    """A second member joins, takes its share, commits in each state, and leaves."""
+    make_topic(side, "shared", 2)
+    coordinate(side, side.topic("two"))
+    other = Peer(f"{side.peer.host}:{side.peer.port}")
+    for version in (2, 4, 5, 7, 9):
+        group = side.topic(f"two{version}")
+        sync, beat = min(version, 5), min(version, 4)
+        named = {"ProtocolType": "consumer", "ProtocolName": "range"}
+
+        def join(peer, member, group=group, version=version):
+            answer = peer.call("JoinGroup", version, join_body(group, member))
+            if answer["ErrorCode"] == 79:
+                answer = peer.call("JoinGroup", version, join_body(group, answer["MemberId"]))
+            return answer
+
+        def commit(label, generation, member, group=group, version=version):
+            rows = [{"Name": side.topic("shared"), "Partitions": [{"PartitionIndex": 0, "CommittedOffset": 1}]}]
+            body = {"GroupId": group, "GenerationIdOrMemberEpoch": generation, "MemberId": member, "Topics": rows}
+            side.ask(f"{label} {version}", "OffsetCommit", min(version, 9), body)
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            leader = join(side.peer, "")["MemberId"]
+            side.know(leader, "the leader")
+            first = {"GroupId": group, "GenerationId": 1, "MemberId": leader, **named}
+            side.quietly("SyncGroup", sync, {**first, "Assignments": [{"MemberId": leader, "Assignment": b"all"}]})
+            joining = pool.submit(join, other, "")
+            wait_until(lambda: side.quietly("Heartbeat", beat, first)["ErrorCode"] == 27, "the rebalance")
+            commit("while members join", 1, leader)
+            side.ask(f"while members join {version}", "DescribeGroups", 5, {"Groups": [group]})
+            answer = side.quietly("JoinGroup", version, join_body(group, leader))
+            member = joining.result()["MemberId"]
+            side.know(member, "the follower")
+            keep(side, f"the leader joined {version}", answer)
+            keep(side, f"the follower joined {version}", joining.result())
+            second = {**first, "GenerationId": answer["GenerationId"]}
+            commit("before the assignment", 2, leader)
+            side.ask(f"before the assignment {version}", "Heartbeat", beat, second)
+            side.ask(f"before the assignment {version}", "DescribeGroups", 5, {"Groups": [group]})
+            syncing = pool.submit(other.call, "SyncGroup", sync, {**second, "MemberId": member})
+            shares = [{"MemberId": leader, "Assignment": b"one"}, {"MemberId": member, "Assignment": b"two"}]
+            side.ask(f"the leader {version}", "SyncGroup", sync, {**second, "Assignments": shares})
+            keep(side, f"the follower's share {version}", syncing.result())
+        commit("of the follower", 2, member)
+        commit("of the old generation", 1, member)
+        side.ask(f"stable {version}", "DescribeGroups", 5, {"Groups": [group]})
+        gone = {"GroupId": group, "MemberId": member, "Members": [{"MemberId": member}]}
+        side.ask(f"the follower leaves {version}", "LeaveGroup", min(version, 5), gone)
+        side.ask(f"after it left {version}", "Heartbeat", beat, second)
+    other.close()
 
 
 @scenario

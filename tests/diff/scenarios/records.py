@@ -34,6 +34,8 @@ def produce(side):
         ask("codec 5", "p", with_bytes(good, 22, b"\5"))
         ask("damaged", "p", with_bytes(good, 70, b"!"))
         ask("magic 1", "p", with_bytes(good, 16, b"\1"))
+        ask("size 5", "p", with_bytes(good, 8, struct.pack(">i", 5)))
+        ask("size -1", "p", with_bytes(good, 8, struct.pack(">i", -1)))
         ask("magic 9", "p", with_bytes(good, 16, b"\x09"))
         ask("cut", "p", good[:-3])
         ask("tail", "p", good + b"xyz")
@@ -250,3 +252,5 @@ def append_time(side):
         side.ask("append time", "Produce", version, produce_body(side, "t", batch((b"a",))))
         side.ask("too old", "Produce", version, produce_body(side, "old", batch((b"a",), timestamp=1000)))
         side.ask("too new", "Produce", version, produce_body(side, "soon", batch((b"a",), timestamp=4000000000000)))
+    for timestamp in (-1, -2, -3, NOW_MS):
+        side.ask(f"at {timestamp}", "ListOffsets", 7, list_body(side, "t", 0, timestamp))

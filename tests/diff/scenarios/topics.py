@@ -146,6 +146,9 @@ def delete_records(side):
         ):
             rows = [{"Name": side.topic(topic), "Partitions": [{"PartitionIndex": partition, "Offset": offset}]}]
             side.ask(label, "DeleteRecords", version, {"Topics": rows, "TimeoutMs": 5000})
+            if label in ("two", "within"):
+                rows = [{"Name": side.topic(name), "Partitions": [{"PartitionIndex": 0, "Timestamp": -3}]}]
+                side.ask(f"largest after {label} {version}", "ListOffsets", 7, {"ReplicaId": -1, "Topics": rows})
         rows = [{"Name": side.topic(name), "Partitions": [{"PartitionIndex": 0, "Timestamp": -2}]}]
         side.ask(f"earliest after {version}", "ListOffsets", 5, {"ReplicaId": -1, "Topics": rows})
         side.ask("nothing", "DeleteRecords", version, {"Topics": [], "TimeoutMs": 1000})

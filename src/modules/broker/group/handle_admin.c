@@ -27,9 +27,9 @@ static int describe_members(struct arena *arena, const struct group *group,
         to->group_instance_id = span_text(member->instance_id);
         to->client_id = span_text(member->client_id);
         to->client_host = span_text(member->client_host);
-        /* Bytes of the clients' own protocol, untouched. */
+        /* Bytes of the clients' own protocol, untouched. An assignment holds until the next one. */
         to->member_metadata = settled ? group_member_metadata(member) : span_of("", 0);
-        to->member_assignment = settled ? group_member_assignment(member) : span_of("", 0);
+        to->member_assignment = group_member_assignment(member);
     }
     return 0;
 }
