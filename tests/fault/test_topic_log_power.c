@@ -24,6 +24,9 @@ struct met {
     size_t site_count;
     uint64_t lives, cuts, kills, failures, full, acked, lost_early, duplicates, verified, damaged,
         torn, compacted, starts, expired, widened, tombstones_gone, registry_begins;
+    /* checkpoint files that a crash left: with increments, with one that is torn, overwritten by
+     * half; and crashes while a full one was on its way over increments, or was being encoded */
+    uint64_t increments, torn_increments, halves, switches, encodings;
 };
 static struct met met;
 enum { SITES_MAX = 256, DEFAULT_IMAGES = 300 };
@@ -118,7 +121,26 @@ static void check(struct run *run, const char *bad) {
     }
 }
 
+static void look_at_checkpoints(struct disk *disk) {
+    for (unsigned slot = 0; slot < 2; slot++) {
+        struct checkpoint_header header;
+        struct text image;
+        text_init(&image);
+        int r = checkpoint_read(disk, slot, &header, &image);
+        met.increments += r == 0 && header.increments > 0;
+        met.torn_increments += r == 0 && header.cut;
+        met.halves += r == BROKER_E_CORRUPT;
+        text_deinit(&image);
+    }
+}
+
 static void crash(struct run *run, bool power_cut) {
+    if (run->f.log && run->f.log->checkpoint.under_way) {
+        const struct topic_log *log = run->f.log;
+        const struct checkpoint_slot *slot = &log->checkpoint.slots[log->next_slot];
+        met.encodings += log->checkpoint.encoding;
+        met.switches += log->checkpoint.submitted && log->checkpoint.full && slot->appendable;
+    }
     if (disk_sim_is_cut(run->f.disk)) {
         meet_site(disk_sim_last_call(run->f.disk));
         met.cuts++;
@@ -128,6 +150,7 @@ static void crash(struct run *run, bool power_cut) {
     model_crashed(&run->model);
     fixture_crash(&run->f, power_cut);
     meet_image(disk_sim_digest(run->f.disk));
+    look_at_checkpoints(run->f.disk);
 }
 
 /* Starts, sometimes cut in the middle of recovery, until a start succeeds. */
@@ -215,6 +238,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->retention_check_ms = 20 << dice(run, 5);
     limits->registry_bytes = 800 << dice(run, 5);
     limits->cleaner_memory_bytes = dice(run, 2) ? 72 : 4096; /* three keys, or all */
+    limits->checkpoint_turn_partitions = dice(run, 2) ? 1 : 256;
     disk_sim_refuse_direct(run->f.disk, dice(run, 4) == 0);
     model_init(&run->model, &run->f, seed);
     run->model.early_topics = true;
@@ -265,6 +289,7 @@ static void small_limits(struct topic_log_limits *limits) {
     limits->cleaner_ms = 300;
     limits->retention_check_ms = 300;
     limits->registry_bytes = 1500;
+    limits->checkpoint_turn_partitions = 2;
 }
 
 static void begin_run(struct run *run, uint64_t seed) {
@@ -353,6 +378,7 @@ static void test_topic_log_power__cut_at_every_call(void **state) {
     for (uint64_t call = 1; !ended; call += step) {
         struct run *run = calloc(1, sizeof *run);
         begin_run(run, 7);
+        run->f.seed += call;
         disk_sim_cut_at(run->f.disk, call);
         play_script(run);
         ended = !disk_sim_is_cut(run->f.disk);
@@ -383,7 +409,7 @@ static void test_topic_log_power__recovery_cut_at_every_call(void **state) {
         assert_memory_equal(disk_sim_last_call(run->f.disk), "pwritev journal/0", 17);
         crash(run, true);
         for (uint64_t call = 1;; call++) {
-            disk_sim_cut_at(run->f.disk, call);
+            disk_sim_cut_at(run->f.disk, disk_sim_calls(run->f.disk) + call);
             if (fixture_start(&run->f) == 0 && !disk_sim_is_cut(run->f.disk)) {
                 break;
             }
@@ -395,6 +421,53 @@ static void test_topic_log_power__recovery_cut_at_every_call(void **state) {
         free(run);
     }
     assert_true(met.torn > 0);
+}
+
+/* Many checkpoints: increments, and full ones over them. */
+static void play_checkpoints(struct run *run) {
+    struct model *model = &run->model;
+    if (fixture_start(&run->f) != 0) {
+        return;
+    }
+    model_create(model, "6000");
+    model_settle(model);
+    for (unsigned i = 0; i < 40 && !over(run); i++) {
+        model_append(model, 1 + i % 3, 200);
+        if (i % 6 == 5) {
+            model_create(model, "1500");
+            model_delete_records(model);
+            model_delete(model);
+            model_add_partitions(model);
+        }
+        model_settle(model);
+        const int64_t until_ns = run->f.clock.mono_ns + 500 * NS_PER_MS;
+        while (!over(run) && run->f.clock.mono_ns < until_ns) {
+            fixture_step(&run->f);
+        }
+    }
+}
+
+static void test_topic_log_power__checkpoints_cut_at_every_call(void **state) {
+    uint64_t torn = met.torn_increments, halves = met.halves, switches = met.switches;
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        bool ended = false;
+        for (uint64_t call = 1; !ended; call++) {
+            struct run *run = calloc(1, sizeof *run);
+            begin_run(run, seed);
+            run->f.seed += call; /* what a cut leaves is another toss each time */
+            disk_sim_cut_at(run->f.disk, call);
+            play_checkpoints(run);
+            ended = !disk_sim_is_cut(run->f.disk);
+            if (ended) {
+                assert_true(run->f.log->stats.checkpoint_increments > 4);
+                assert_true(run->f.log->stats.checkpoints > 4);
+            }
+            come_back(run, true);
+            end_run(run);
+            free(run);
+        }
+    }
+    assert_true(met.torn_increments > torn && met.halves > halves && met.switches > switches);
 }
 
 /* The name of a call of the script, by cutting it. */
@@ -526,8 +599,9 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
         "%zu distinct images: %llu lives, %llu cuts, %llu kills, %llu failing and %llu full "
         "calls, %llu appends acknowledged, %llu batches with flush.ms lost, %llu duplicates, %llu "
         "batches read back, %llu torn tails, %llu records superseded and gone, %llu tombstones "
-        "gone, %llu starts moved by DeleteRecords and %llu by retention, %llu topics widened, %zu "
-        "call sites cut\n",
+        "gone, %llu starts moved by DeleteRecords and %llu by retention, %llu topics widened, %llu "
+        "checkpoints with increments, %llu with a torn one, %llu torn over, %llu crashes during a "
+        "switch to a full one and %llu while one was encoded, %zu call sites cut\n",
         met.image_count, (unsigned long long)met.lives, (unsigned long long)met.cuts,
         (unsigned long long)met.kills, (unsigned long long)met.failures,
         (unsigned long long)met.full, (unsigned long long)met.acked,
@@ -535,13 +609,16 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
         (unsigned long long)met.verified, (unsigned long long)met.torn,
         (unsigned long long)met.compacted, (unsigned long long)met.tombstones_gone,
         (unsigned long long)met.starts, (unsigned long long)met.expired,
-        (unsigned long long)met.widened, met.site_count);
+        (unsigned long long)met.widened, (unsigned long long)met.increments,
+        (unsigned long long)met.torn_increments, (unsigned long long)met.halves,
+        (unsigned long long)met.switches, (unsigned long long)met.encodings, met.site_count);
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0);
     if (met.image_count >= DEFAULT_IMAGES) {
         assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0 &&
                     met.registry_begins > 0);
         assert_true(met.tombstones_gone > 0);
+        assert_true(met.increments > 0 && met.encodings > 0);
     }
     assert_true(!demand || met.lost_early > 0);
     free(met.images);
@@ -553,6 +630,7 @@ int main(void) {
         cmocka_unit_test(test_topic_log_power__keeps_every_promise),
         cmocka_unit_test(test_topic_log_power__cut_at_every_call),
         cmocka_unit_test(test_topic_log_power__recovery_cut_at_every_call),
+        cmocka_unit_test(test_topic_log_power__checkpoints_cut_at_every_call),
         cmocka_unit_test(test_topic_log_power__survives_failure_of_every_call),
         cmocka_unit_test(test_topic_log_power__waits_for_space_at_every_call),
         cmocka_unit_test(test_topic_log_power__cuts_every_call_site),

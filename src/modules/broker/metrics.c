@@ -23,6 +23,10 @@ enum broker_metric {
     BROKER_M_PARTITIONS,
     BROKER_M_SEGMENTS,
     BROKER_M_SEGMENTS_REMOVED,
+    BROKER_M_REMOVALS_FAILED,
+    BROKER_M_CHECKPOINTS_FULL,
+    BROKER_M_CHECKPOINTS_INCREMENT,
+    BROKER_M_CHECKPOINT_BYTES,
     BROKER_M_HELD_BYTES,
     BROKER_M_SNAPSHOTS,
     BROKER_M_SNAPSHOTS_DROPPED,
@@ -87,6 +91,14 @@ const struct metric_row broker_metric_rows[] = {
     [BROKER_M_SEGMENTS] = {"eventbox_log_segments", METRIC_GAUGE, NULL, "Segments"},
     [BROKER_M_SEGMENTS_REMOVED] = {"eventbox_log_segments_removed_total", METRIC_COUNTER, NULL,
                                    "Segments whose files are gone"},
+    [BROKER_M_REMOVALS_FAILED] = {"eventbox_log_removals_failed_total", METRIC_COUNTER, NULL,
+                                  "Tries to remove files of a topic or segment that failed"},
+    [BROKER_M_CHECKPOINTS_FULL] = {"eventbox_log_checkpoints_total", METRIC_COUNTER,
+                                   "kind=\"full\"", "Checkpoints written"},
+    [BROKER_M_CHECKPOINTS_INCREMENT] = {"eventbox_log_checkpoints_total", METRIC_COUNTER,
+                                        "kind=\"increment\"", "Checkpoints written"},
+    [BROKER_M_CHECKPOINT_BYTES] = {"eventbox_log_checkpoint_bytes_total", METRIC_COUNTER, NULL,
+                                   "Bytes of checkpoints written"},
     [BROKER_M_HELD_BYTES] = {"eventbox_log_held_bytes", METRIC_GAUGE, NULL,
                              "Beyond retention and kept for a consumer in process, bytes"},
     [BROKER_M_SNAPSHOTS] = {"eventbox_log_producer_snapshots_total", METRIC_COUNTER, NULL,
@@ -175,6 +187,11 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_TOPICS], stats.topics);
     metric_set(&metrics[BROKER_M_PARTITIONS], stats.partitions);
     metric_set(&metrics[BROKER_M_SEGMENTS_REMOVED], (int64_t)stats.segments_removed);
+    metric_set(&metrics[BROKER_M_REMOVALS_FAILED], (int64_t)stats.removals_failed);
+    metric_set(&metrics[BROKER_M_CHECKPOINTS_FULL],
+               (int64_t)(stats.checkpoints - stats.checkpoint_increments));
+    metric_set(&metrics[BROKER_M_CHECKPOINTS_INCREMENT], (int64_t)stats.checkpoint_increments);
+    metric_set(&metrics[BROKER_M_CHECKPOINT_BYTES], (int64_t)stats.checkpoint_bytes);
     metric_set(&metrics[BROKER_M_HELD_BYTES], (int64_t)stats.held_bytes);
     metric_set(&metrics[BROKER_M_SNAPSHOTS], (int64_t)stats.snapshots_written);
     metric_set(&metrics[BROKER_M_SNAPSHOTS_DROPPED], (int64_t)stats.snapshots_dropped);

@@ -4,9 +4,10 @@
 One topic "golden" with one partition. Its first batch (offsets 0 and 1) is in the segment and stands
 in the checkpoint at frame 2; the second (offset 2) is in frame 3 of the journal. Run it in this
 folder to make the files anew; a version that has once been released is never changed, a new one gets
-files of its own beside it.
+files of its own beside it. checkpoint-4 is a full checkpoint at frame 1, with a topic "gone" and nothing
+in partition 0, and an increment to frame 2.
 
-    checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  frame-1.hex  frame-2.hex
+    checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  checkpoint-4.hex  frame-1.hex  frame-2.hex
     journal-end-1.hex  clean-0.hex  clean-1.hex
     index-1.hex  timeindex-1.hex  segment.hex  snapshot-1.hex
 """
@@ -66,31 +67,66 @@ FIRST = batch(0, [b"one", b"two"], (7, 0, 0))
 SECOND = batch(2, [b"three"], (7, 0, 2))
 
 
-def checkpoint(version):
+JOURNAL = struct.pack("<IQI", 0, 0, 1) + struct.pack("<IQQ", 0, 16384, 0)
+
+
+def topic(number, uuid, name, configs):
+    out = struct.pack("<I", number) + uuid + struct.pack("<Bi", 0, 1) + text(name)
+    return out + struct.pack("<H", len(configs)) + b"".join(text(k) + text(v) for k, v in configs)
+
+
+GOLDEN = topic(1, TOPIC_ID, b"golden", [(b"segment.bytes", b"5000")])
+
+
+def partition(version):
     segment = struct.pack("<qQq", 0, len(FIRST), TIME_MS)
-    removal = struct.pack("<IiQ", 9, 4, 1)
     if version >= 2:
         segment += struct.pack("<qqq", TIME_MS, TIME_MS, TIME_MS)
+    producer = struct.pack("<qqB", 7, TIME_MS, 1) + struct.pack("<hiiqi", 0, 0, 1, 0, 1)
+    out = struct.pack("<Iiqqi", 1, 0, 0, 2, 0) + struct.pack("<I", 1) + segment
+    out += struct.pack("<II", 0, 0)
+    if version >= 3:
+        out += b"\0"  # never compacted
+    return out + struct.pack("<I", 1) + producer
+
+
+def header_of(magic, version, sequence, body):
+    header = struct.pack("<IHH", magic, version, 0) + UUID
+    header += struct.pack("<QQI", sequence, len(body), crc32c(body))
+    return header + struct.pack("<I", crc32c(header)) + bytes(16)
+
+
+def checkpoint(version):
+    """Up to version 3."""
+    removal = struct.pack("<IiQ", 9, 4, 1)
+    if version >= 2:
         removal = struct.pack("<IiqQ", 9, -1, 4, 1)
-    journal = struct.pack("<IQI", 0, 0, 1) + struct.pack("<IQQ", 0, 16384, 0)
-    topic = struct.pack("<I", 1) + TOPIC_ID + struct.pack("<Bi", 0, 1) + text(b"golden")
-    topic += struct.pack("<H", 1) + text(b"segment.bytes") + text(b"5000")
-    registry = struct.pack("<IqI", 10, 1000, 1) + topic + struct.pack("<I", 1) + removal
+    registry = struct.pack("<IqI", 10, 1000, 1) + GOLDEN + struct.pack("<I", 1) + removal
     if version >= 3:
         registry += struct.pack("<I", 0)  # no swap of compaction is pending
-    producer = struct.pack("<qqB", 7, TIME_MS, 1) + struct.pack("<hiiqi", 0, 0, 1, 0, 1)
-    partition = struct.pack("<Iiqqi", 1, 0, 0, 2, 0) + struct.pack("<I", 1) + segment
-    partition += struct.pack("<II", 0, 0)
-    if version >= 3:
-        partition += b"\0"  # never compacted
-    partition += struct.pack("<I", 1) + producer
-    body = journal + registry + partition
-    header = struct.pack("<IHH", 0x50434245, version, 0) + UUID
-    header += struct.pack("<QQI", 2, len(body), crc32c(body))
-    header += struct.pack("<I", crc32c(header)) + bytes(16)
+    header = header_of(0x50434245, version, 2, JOURNAL + registry + partition(version))
     write("checkpoint-%d" % version, ("header: EBCP, version, uuid, sequence 2, body bytes, CRCs", header),
-          ("current file 0 at 0; one file", journal), ("registry, one topic, one removal", registry),
-          ("partition 0: log end 2, one segment, one producer", partition))
+          ("current file 0 at 0; one file", JOURNAL), ("registry, one topic, one removal", registry),
+          ("partition 0: log end 2, one segment, one producer", partition(version)))
+
+
+def checkpoint_4():
+    pending = struct.pack("<I", 1) + struct.pack("<IiqQ", 9, -1, 4, 1) + struct.pack("<I", 0)
+    numbers = struct.pack("<Iq", 10, 1000)
+    full = JOURNAL + numbers + struct.pack("<II", 0, 0) + struct.pack("<II", 0, 2)
+    full += topic(1, TOPIC_ID, b"golden", []) + topic(2, bytes(range(48, 64)), b"gone", [])
+    full_header = header_of(0x50434245, 4, 1, full)
+    link = struct.pack("<Q", 1) + full_header[44:48]
+    head = JOURNAL + numbers + pending + struct.pack("<II", 1, 2)
+    topics = struct.pack("<I", 1) + GOLDEN
+    header = header_of(0x49434245, 4, 2, link + head + topics + partition(4))
+    write("checkpoint-4", ("header: EBCP, version, uuid, sequence 1, body bytes, CRCs", full_header),
+          ("journal, numbers, nothing pending, topics golden and gone, no partition with anything", full),
+          ("header: EBCI, version, uuid, sequence 2, body bytes, CRCs", header),
+          ("link: sequence 1, CRC of the header of that", link),
+          ("journal, numbers, one removal, no swap, topic 2 is gone", head),
+          ("topic golden, with a config now", topics),
+          ("partition 0: log end 2, one segment, one producer", partition(4)))
 
 
 def frame(version):
@@ -133,6 +169,7 @@ if __name__ == "__main__":
     checkpoint(1)
     checkpoint(2)
     checkpoint(3)
+    checkpoint_4()
     frame(1)
     frame(2)
     end_mark()

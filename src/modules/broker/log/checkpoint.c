@@ -2,20 +2,61 @@
  * A checkpoint: all that a start needs to know, exactly as of one frame, so that only the frames
  * behind it are replayed. When it is written, every batch up to that frame is in a synced segment.
  *
- * checkpoint.0 and checkpoint.1 alternate; each is overwritten in place, so one of them is valid at
- * any time. Little-endian:
+ * There are two files, checkpoint.0 and checkpoint.1, written in turns. Each holds a full
+ * checkpoint and, behind it, increments: what has changed since the record before it *in this
+ * file*. A file stands for the frame of its last increment that belongs to it.
  *
- *   header, 64 bytes      0 u32 magic "EBCP"   4 u16 version   6 u16 zero   8 16 journal uuid
- *                        24 u64 sequence      32 u64 body bytes  40 u32 CRC of the body
- *                        44 u32 CRC of bytes 0..43, then zeros
+ *     checkpoint.0   full at 100 | increment to 140 | increment to 180
+ *     checkpoint.1       full at 120 | increment to 160              <- the next one goes here
+ *
+ * Each file is complete without the other; what changed is written twice therefore, once to each.
+ * That is what keeps the old proof: with N the frame of one file and O < N that of the other,
+ *
+ *   1. the next checkpoint is written to the file of O, and only there. Whatever a cut, a tear or a
+ *      full disk does to that file, all of it at worst, the file of N is whole, and nothing that N
+ *      needs is touched: journal frames behind O were kept, and those behind N are among them. An
+ *      append even leaves the file as it was, at O, unless the sector is lost that both share;
+ *   2. when its sync has returned, and no sooner, N is the older of two valid frames. Only now
+ *      journal files that hold nothing behind N are free, and segments and folders that no frame
+ *      behind N writes into may be replaced or unlinked;
+ *   3. rot of one file, of its full record or any increment, leaves either an earlier frame of that
+ *      file or nothing. The other file is whole, its frame is at or behind the one that recycling
+ *      went by (2), so every frame that it needs is there. The start takes the file that stands for
+ *      the later frame, and lets the other's frame, if there is any, decide about recycling until a
+ *      checkpoint of its own is durable. An earlier frame makes that decide later, never sooner.
+ *
+ * Switching to a full one is the case of 1 in which the file is overwritten in place; increments of
+ * the old full one may then lie behind the new one. Therefore
+ *
+ *   - an increment names its predecessor: the frame, and the CRC in the predecessor's header, which
+ *     covers the CRC of its body. So it belongs to exactly one chain, of exactly that content;
+ *   - behind each record that is written follow 64 zero bytes, in the same write;
+ *   - a start never continues a file that it has found. A run appends to full ones of its own
+ *     alone, so that increments build on what its memory knows to be there, not on what was read.
+ *     What is read is written again as it was read before anything else happens
+ *     (checkpoint_confirm()), and what lies behind it is gone with that.
+ *
+ * A full one is written when the increments of its file come to more than half of it (and 1 KiB),
+ * at a clean stop, as the first of a run in each file, and on a full disk, since it needs no more
+ * room than the file has.
+ *
+ * Layout, little-endian. A record:
+ *
+ *   header, 64 bytes      0 u32 magic "EBCP", of an increment "EBCI"   4 u16 version   6 u16 zero
+ *                         8 16 journal uuid    24 u64 sequence    32 u64 body bytes
+ *                        40 u32 CRC of the body    44 u32 CRC of bytes 0..43, then zeros
+ *   of an increment, part of its body: u64 sequence of the record before it, u32 bytes 44..47 of it
  *   body
  *     journal     u32 current file, u64 position, u32 count, then u32 id, u64 size, u64 last
- * sequence registry    u32 next number, i64 end of producer ids, u32 count, then topics as in
- *                 registry_records.c
+ *                 sequence
+ *     numbers     u32 next topic number, i64 end of producer ids
  *     removals    u32 count, then u32 number, i32 partition, i64 base offset, u64 sequence; of a
  *                 deleted topic the partition is -1 and its count stands for the offset
  *     swaps       u32 count, then as in swap.h: records whose files are not all in place
- *     partitions  until the end: u32 topic, i32 index, i64 log start, i64 log end, i32 epoch,
+ *     gone        u32 count, then u32 numbers of topics that an earlier record may have
+ *     topics      u32 count, then as in registry_records.c; in place of what was known of them
+ *     partitions  until the end, in place of what was known of them: u32 topic, i32 index,
+ *                 i64 log start, i64 log end, i32 epoch,
  *                 u32 segments (i64 base, u64 bytes, i64 largest timestamp, i64 first timestamp,
  *                 i64 created, i64 last append)
  *                 u32 epochs (i32, i64 start)   u32 damaged ranges (i64 from, i64 to)
@@ -23,526 +64,286 @@
  *                 u32 producers (i64 id, i64 last used, u8 batches (i16 epoch, i32 first sequence,
  *                 i32 last sequence, i64 base offset, i32 last offset delta))
  *
- *   Version 1 had removals of topics alone (u32 number, i32 partitions, u64 sequence), and of a
- *   segment the first three fields. Version 2 knew nothing of compaction.
- *   partitions without anything to tell are left out.
+ *   A full one has every topic, and every partition with anything to tell; an increment those that
+ *   have changed. Journal, numbers, removals and swaps are always whole: the last record's count.
  *
- * journal/clean, 64 bytes, is the marker of a clean stop: magic "EBCL", u16 version (0 in the first
- * ones), uuid at 8, the sequence of the last checkpoint, CRC of all that at 32. The start takes it
- * back before anything else is written.
+ *   Up to version 3 there were no increments, and a body was journal, numbers, topics, removals,
+ *   swaps, partitions. Version 2 knew nothing of compaction, version 1 had removals of topics alone
+ *   (u32 number, i32 partitions, u64 sequence), and of a segment the first three fields.
  */
+#include "checkpoint.h"
 #include "log_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <eventbox/base/crc32c.h>
 #include <stdlib.h>
 
 enum {
-    CHECKPOINT_MAGIC = 0x50434245, /* "EBCP" */
-    CLEAN_MAGIC = 0x4c434245,      /* "EBCL" */
-    CHECKPOINT_HEADER_BYTES = 64,
-    CHECKPOINT_CRC_AT = 44,
-    CHECKPOINT_ROUND_BYTES = 64 << 10, /* files grow by this, so that most writes only overwrite */
-    CLEAN_VERSION = 1,
-    CLEAN_BYTES = 64,
+    FULL_MAGIC = 0x50434245,      /* "EBCP" */
+    INCREMENT_MAGIC = 0x49434245, /* "EBCI" */
+    CRC_AT = 44,
+    LINK_BYTES = 12,
+    INCREMENTS_SINCE = 4,   /* this version */
+    ROUND_BYTES = 64 << 10, /* files grow by this, so that most writes only overwrite */
+    PARTS_MAX = 6,
 };
-
-/* ---- fields ---- */
-
-const uint8_t *fields_take(struct fields *in, size_t size) {
-    static const uint8_t zeros[16];
-    if (in->failed || (size_t)(in->end - in->at) < size) {
-        in->failed = true;
-        return size <= sizeof zeros ? zeros : NULL;
-    }
-    const uint8_t *at = in->at;
-    in->at += size;
-    return at;
-}
-
-uint64_t fields_get(struct fields *in, size_t bytes) {
-    uint8_t le[8] = {0};
-    memcpy(le, fields_take(in, bytes), bytes);
-    return get_le64(le);
-}
-
-void fields_put(struct text *out, uint64_t value, size_t bytes) {
-    uint8_t le[8];
-    put_le64(le, value);
-    text_append(out, le, bytes);
-}
-
-struct span fields_take_text(struct fields *in) {
-    size_t size = fields_get(in, 2);
-    const uint8_t *text = in->failed ? NULL : fields_take(in, size);
-    return in->failed ? SPAN_NULL : span_of(text, size);
-}
-
-void fields_put_text(struct text *out, struct span text) {
-    fields_put(out, text.size, 2);
-    text_append(out, text.data, text.size);
-}
-
-/* ---- encoding ---- */
-
-static void encode_journal(const struct topic_log *log, struct text *out) {
-    fields_put(out, log->current ? log->current->id : UINT32_MAX, 4);
-    fields_put(out, log->current ? log->current->used : 0, 8);
-    fields_put(out, log->file_count, 4);
-    for (unsigned i = 0; i < log->file_count; i++) {
-        fields_put(out, log->files[i]->id, 4);
-        fields_put(out, log->files[i]->size, 8);
-        fields_put(out, log->files[i]->last_sequence, 8);
-    }
-}
-
-/* A change that is not durable yet belongs to a later frame. */
-static bool topic_counts(const struct log_topic *topic) {
-    return topic->created_durable && !topic->deleted_durable && topic->public.number != 0;
-}
-
-static void encode_registry(struct topic_log *log, struct text *out) {
-    uint32_t count = 0;
-    fields_put(out, log->next_number, 4);
-    fields_put(out, (uint64_t)log->producer_durable_end, 8);
-    size_t count_at = out->size;
-    fields_put(out, 0, 4);
-    list_for_each(link, &log->topics_all) {
-        const struct log_topic *topic = list_entry(link, struct log_topic, link);
-        if (topic_counts(topic)) {
-            registry_topic_encode(out, &topic->public, topic->durable_partitions,
-                                  &topic->public.config);
-            count++;
-        }
-    }
-    if (!text_failed(out)) {
-        put_le32(out->data + count_at, count);
-    }
-    fields_put(out, log->removal_count, 4);
-    for (uint32_t i = 0; i < log->removal_count; i++) {
-        fields_put(out, log->removals[i].number, 4);
-        fields_put(out, (uint32_t)log->removals[i].partition, 4);
-        fields_put(out, (uint64_t)log->removals[i].base_offset, 8);
-        fields_put(out, log->removals[i].sequence, 8);
-    }
-    swap_encode_pending(log, out);
-}
-
-static void encode_producers(const struct log_partition *partition, struct text *out) {
-    int64_t end = partition->public.high_watermark;
-    uint32_t count = 0;
-    size_t count_at = out->size, position = 0;
-    const struct producer *producer;
-    fields_put(out, 0, 4);
-    while (partition->producers &&
-           (producer = hashmap_next(&partition->producers->map, &position)) != NULL) {
-        unsigned first, batches;
-        producer_durable(producer, end, &first, &batches);
-        if (batches == 0) {
-            continue;
-        }
-        count++;
-        fields_put(out, (uint64_t)producer->id, 8);
-        fields_put(out, (uint64_t)producer->last_ms, 8);
-        fields_put(out, batches, 1);
-        for (unsigned i = first; i < first + batches; i++) {
-            const struct producer_batch *batch = &producer->batches[i];
-            fields_put(out, (uint16_t)batch->epoch, 2);
-            fields_put(out, (uint32_t)batch->base_sequence, 4);
-            fields_put(out, (uint32_t)batch->last_sequence, 4);
-            fields_put(out, (uint64_t)batch->base_offset, 8);
-            fields_put(out, (uint32_t)batch->last_offset_delta, 4);
-        }
-    }
-    if (!text_failed(out)) {
-        put_le32(out->data + count_at, count);
-    }
-}
-
-static void encode_partition(const struct log_partition *partition, struct text *out) {
-    const struct partition *public = &partition->public;
-    fields_put(out, partition->topic->public.number, 4);
-    fields_put(out, (uint32_t) public->index, 4);
-    fields_put(out, (uint64_t) public->log_start_offset, 8);
-    fields_put(out, (uint64_t) public->high_watermark, 8);
-    fields_put(out, (uint32_t) public->leader_epoch, 4);
-    fields_put(out, partition->segment_count, 4);
-    for (uint32_t i = 0; i < partition->segment_count; i++) {
-        const struct log_segment *segment = &partition->segments[i];
-        fields_put(out, (uint64_t)segment->base_offset, 8);
-        fields_put(out, segment->bytes, 8);
-        fields_put(out, (uint64_t)segment->max_timestamp_ms, 8);
-        fields_put(out, (uint64_t)segment->first_timestamp_ms, 8);
-        fields_put(out, (uint64_t)segment->created_ms, 8);
-        fields_put(out, (uint64_t)segment->appended_ms, 8);
-    }
-    fields_put(out, partition->epoch_count, 4);
-    for (uint32_t i = 0; i < partition->epoch_count; i++) {
-        fields_put(out, (uint32_t)partition->epochs[i].epoch, 4);
-        fields_put(out, (uint64_t)partition->epochs[i].start_offset, 8);
-    }
-    fields_put(out, partition->damage_count, 4);
-    for (uint32_t i = 0; i < partition->damage_count; i++) {
-        fields_put(out, (uint64_t)partition->damage[i].from, 8);
-        fields_put(out, (uint64_t)partition->damage[i].to, 8);
-    }
-    bool compacted = partition->cleaned_to > 0;
-    fields_put(out, compacted, 1);
-    if (compacted) {
-        fields_put(out, (uint64_t)partition->cleaned_to, 8);
-        fields_put(out, (uint64_t)partition->tombstones_due_ms, 8);
-    }
-    encode_producers(partition, out);
-}
-
-int checkpoint_encode(struct topic_log *log, struct text *out) {
-    encode_journal(log, out);
-    encode_registry(log, out);
-    list_for_each(link, &log->topics_all) {
-        const struct log_topic *topic = list_entry(link, struct log_topic, link);
-        if (!topic_counts(topic) && topic != log->registry) {
-            continue;
-        }
-        for (int32_t i = 0; i < topic->durable_partitions; i++) {
-            const struct log_partition *partition = topic_partition(topic, i);
-            if (partition->public.high_watermark > 0 || partition->epoch_count > 0) {
-                encode_partition(partition, out);
-            }
-        }
-    }
-    return text_failed(out) ? err_origin(-ENOMEM) : 0;
-}
-
-/* ---- decoding ---- */
-
-static int decode_journal(struct topic_log *log, struct fields *in, uint32_t *ret_file_id,
-                          uint64_t *ret_position) {
-    *ret_file_id = (uint32_t)fields_get(in, 4);
-    *ret_position = fields_get(in, 8);
-    uint32_t count = (uint32_t)fields_get(in, 4);
-    if (count > JOURNAL_FILES_MAX) {
-        return err_origin(BROKER_E_CORRUPT);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t id = (uint32_t)fields_get(in, 4);
-        (void)fields_get(in, 8); /* the size on disk is what counts */
-        uint64_t last_sequence = fields_get(in, 8);
-        for (unsigned f = 0; f < log->file_count; f++) {
-            if (log->files[f]->id == id) {
-                log->files[f]->last_sequence = last_sequence;
-            }
-        }
-    }
-    return 0;
-}
-
-/* Version 1 knew deleted topics alone. */
-static int decode_removal(struct topic_log *log, unsigned version, struct fields *in) {
-    struct pending_removal removal = {.number = (uint32_t)fields_get(in, 4), .partition = -1};
-    if (version == 1) {
-        removal.partition_count = (int32_t)fields_get(in, 4);
-    } else {
-        removal.partition = (int32_t)fields_get(in, 4);
-        removal.base_offset = (int64_t)fields_get(in, 8);
-    }
-    removal.sequence = fields_get(in, 8);
-    return in->failed ? err_origin(BROKER_E_CORRUPT) : removal_add(log, &removal);
-}
-
-static int decode_registry(struct topic_log *log, unsigned version, struct fields *in) {
-    uint32_t next_number = (uint32_t)fields_get(in, 4);
-    log->producer_durable_end = (int64_t)fields_get(in, 8);
-    for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0 && !in->failed; n--) {
-        struct log_topic *topic;
-        int r = registry_topic_decode(log, in, &topic);
-        if (r) {
-            return r;
-        }
-        r = registry_insert(log, topic);
-        if (r) {
-            topic_free(topic);
-            return err_trace(r);
-        }
-    }
-    log->next_number = MAX(log->next_number, next_number);
-    for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0 && !in->failed; n--) {
-        int r = decode_removal(log, version, in);
-        if (r) {
-            return r;
-        }
-    }
-    int r = version >= 3 ? swap_decode_pending(log, in) : 0;
-    if (r) {
-        return r;
-    }
-    return in->failed ? err_origin(BROKER_E_CORRUPT) : 0;
-}
-
-static int decode_producers(struct log_partition *partition, struct fields *in) {
-    for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0 && !in->failed; n--) {
-        int64_t id = (int64_t)fields_get(in, 8);
-        int64_t last_ms = (int64_t)fields_get(in, 8);
-        for (unsigned batches = (unsigned)fields_get(in, 1); batches > 0; batches--) {
-            struct producer_batch batch;
-            batch.epoch = (int16_t)fields_get(in, 2);
-            batch.base_sequence = (int32_t)fields_get(in, 4);
-            batch.last_sequence = (int32_t)fields_get(in, 4);
-            batch.base_offset = (int64_t)fields_get(in, 8);
-            batch.last_offset_delta = (int32_t)fields_get(in, 4);
-            int r = in->failed ? 0
-                               : producer_push(&partition->producers, id, &batch,
-                                               partition->public.high_watermark, last_ms);
-            if (r) {
-                return err_trace(r);
-            }
-        }
-    }
-    return 0;
-}
-
-/* How many elements of at least @bytes can still follow; a count beyond it is not believed. */
-static uint32_t get_count(struct fields *in, size_t bytes) {
-    uint64_t count = fields_get(in, 4);
-    if (count * bytes > (size_t)(in->end - in->at)) {
-        in->failed = true;
-        return 0;
-    }
-    return (uint32_t)count;
-}
-
-static int decode_lists(struct log_partition *partition, unsigned version, struct fields *in) {
-    for (uint32_t n = get_count(in, version == 1 ? 24 : 48); n > 0; n--) {
-        struct log_segment *segment;
-        int r = partition_segment_at(partition, (int64_t)fields_get(in, 8), &segment);
-        if (r) {
-            return r;
-        }
-        segment->bytes = segment->written_bytes = fields_get(in, 8);
-        segment->max_timestamp_ms = (int64_t)fields_get(in, 8);
-        if (version == 1) {
-            /* Nobody wrote down when: counted from this start on. */
-            segment->created_ms = segment->appended_ms =
-                clock_wall_ms(partition->topic->log->config.clock);
-            continue;
-        }
-        segment->first_timestamp_ms = (int64_t)fields_get(in, 8);
-        segment->created_ms = (int64_t)fields_get(in, 8);
-        segment->appended_ms = (int64_t)fields_get(in, 8);
-    }
-    uint32_t epochs = get_count(in, 12);
-    partition->epochs = epochs ? calloc(epochs, sizeof *partition->epochs) : NULL;
-    if (epochs && !partition->epochs) {
-        return err_origin(-ENOMEM);
-    }
-    for (; partition->epoch_count < epochs; partition->epoch_count++) {
-        int32_t epoch = (int32_t)fields_get(in, 4);
-        partition->epochs[partition->epoch_count] =
-            (struct epoch_start){epoch, (int64_t)fields_get(in, 8)};
-    }
-    for (uint32_t n = get_count(in, 16); n > 0; n--) {
-        int64_t from = (int64_t)fields_get(in, 8);
-        int r = partition_damage_add(partition, from, (int64_t)fields_get(in, 8));
-        if (r) {
-            return r;
-        }
-    }
-    if (version >= 3 && fields_get(in, 1)) {
-        partition->cleaned_to = (int64_t)fields_get(in, 8);
-        partition->tombstones_due_ms = (int64_t)fields_get(in, 8);
-    }
-    return decode_producers(partition, in);
-}
-
-static int decode_partition(struct topic_log *log, unsigned version, struct fields *in) {
-    struct log_topic *topic = registry_by_number(log, (uint32_t)fields_get(in, 4));
-    struct partition *public =
-        topic ? partition_get(&topic->public, (int32_t)fields_get(in, 4)) : NULL;
-    if (!public) {
-        return err_origin(BROKER_E_CORRUPT);
-    }
-    struct log_partition *partition = log_partition_of(public);
-    public->log_start_offset = (int64_t)fields_get(in, 8);
-    public->high_watermark = public->log_end_offset = (int64_t)fields_get(in, 8);
-    public->leader_epoch = (int32_t)fields_get(in, 4);
-    int r = decode_lists(partition, version, in);
-    if (r) {
-        return r;
-    }
-    if (partition->segment_count > 0) {
-        const struct log_segment *last = &partition->segments[partition->segment_count - 1];
-        partition->writer_base = last->base_offset;
-        partition->writer_position = last->bytes;
-        partition->writer_created_ms = last->created_ms;
-        partition->writer_first_ms = last->first_timestamp_ms;
-    }
-    return 0;
-}
-
-int checkpoint_decode(struct topic_log *log, unsigned version, struct span body,
-                      uint32_t *ret_file_id, uint64_t *ret_position) {
-    struct fields in = fields_of(body);
-    int r = decode_journal(log, &in, ret_file_id, ret_position);
-    if (!r) {
-        r = decode_registry(log, version, &in);
-    }
-    while (!r && !in.failed && in.at < in.end) {
-        r = decode_partition(log, version, &in);
-    }
-    return r ? r : in.failed ? err_origin(BROKER_E_CORRUPT) : 0;
-}
-
-/* ---- files ---- */
 
 static const char *slot_name(unsigned slot) {
     return slot == 0 ? "checkpoint.0" : "checkpoint.1";
 }
 
-int checkpoint_write(struct disk *disk, unsigned slot, unsigned version, const struct uuid *journal,
-                     uint64_t sequence, struct span body) {
-    uint8_t header[CHECKPOINT_HEADER_BYTES] = {0};
-    put_le32(header, CHECKPOINT_MAGIC);
-    put_le16(header + 4, (uint16_t)version);
+/* ---- writing ---- */
+
+struct parts {
+    struct iovec at[PARTS_MAX];
+    int count;
+    uint64_t bytes;
+};
+
+static void add_part(struct parts *parts, const void *data, size_t size) {
+    if (size > 0) {
+        parts->at[parts->count++] = (struct iovec){(void *)(uintptr_t)data, size};
+        parts->bytes += size;
+    }
+}
+
+static void make_header(uint8_t header[CHECKPOINT_HEADER_BYTES], uint32_t magic,
+                        const struct uuid *journal, uint64_t sequence, const struct parts *parts) {
+    uint32_t crc = 0;
+    for (int i = 1; i < parts->count; i++) {
+        crc = crc32c(crc, parts->at[i].iov_base, parts->at[i].iov_len);
+    }
+    put_le32(header, magic);
+    put_le16(header + 4, CHECKPOINT_VERSION);
     memcpy(header + 8, journal->bytes, sizeof journal->bytes);
     put_le64(header + 24, sequence);
-    put_le64(header + 32, body.size);
-    put_le32(header + 40, crc32c(0, body.data, body.size));
-    put_le32(header + CHECKPOINT_CRC_AT, crc32c(0, header, CHECKPOINT_CRC_AT));
+    put_le64(header + 32, parts->bytes - CHECKPOINT_HEADER_BYTES);
+    put_le32(header + 40, crc);
+    put_le32(header + CRC_AT, crc32c(0, header, CRC_AT));
+}
+
+/* Writes and syncs; behind the parts follow zeros, to the end of a round where the file grows. */
+static int write_parts(struct disk *disk, unsigned slot, struct parts *parts, uint64_t at) {
     _cleanup_(disk_closep) struct disk_file *file = NULL;
-    int r = disk_open(disk, slot_name(slot), DISK_WRITE, &file);
-    bool made = r == DISK_E_NOT_FOUND;
-    if (made) {
-        r = disk_open(disk, slot_name(slot), DISK_WRITE | DISK_CREATE, &file);
-    }
-    uint64_t size = 0;
+    int r = disk_open(disk, slot_name(slot), at > 0 ? DISK_WRITE : DISK_WRITE | DISK_CREATE, &file);
+    r = r == DISK_E_NOT_FOUND ? err_origin(-ENOENT) : r;
+    uint64_t size = 0, end = at + parts->bytes + CHECKPOINT_HEADER_BYTES;
     if (r || (r = disk_size(file, &size)) != 0) {
         return err_trace(r);
     }
-    uint64_t bytes = sizeof header + body.size;
-    struct iovec parts[3] = {{header, sizeof header}, {(void *)(uintptr_t)body.data, body.size}};
-    int count = body.size > 0 ? 2 : 1;
-    void *zeros = NULL;
-    if (bytes > size) {
-        uint64_t pad = CHECKPOINT_ROUND_BYTES - bytes % CHECKPOINT_ROUND_BYTES;
-        zeros = calloc(1, pad);
-        if (!zeros) {
-            return err_origin(-ENOMEM);
-        }
-        parts[count++] = (struct iovec){zeros, pad};
+    uint64_t rounded = (end + ROUND_BYTES - 1) / ROUND_BYTES * ROUND_BYTES;
+    size_t pad = CHECKPOINT_HEADER_BYTES + (end > size ? rounded - end : 0);
+    void *zeros = calloc(1, pad);
+    if (!zeros) {
+        return err_origin(-ENOMEM);
     }
-    r = disk_pwritev(file, parts, count, 0);
+    add_part(parts, zeros, pad);
+    r = disk_pwritev(file, parts->at, parts->count, at);
     free(zeros);
     if (!r) {
         r = disk_sync(file);
         r = r == DISK_E_FULL ? -ENOSPC : r;
     }
-    if (!r && made) {
+    /* Also where the file was there: what made it may have failed before it came to this. */
+    if (!r && at == 0) {
         r = disk_sync_dir(disk, ".");
-    }
-    return r ? err_trace(r) : 0;
-}
-
-int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *ret_header,
-                    struct text *ret_body) {
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    int r = disk_open(disk, slot_name(slot), DISK_READ, &file);
-    uint64_t size = 0;
-    if (r || (r = disk_size(file, &size)) != 0) {
-        return r;
-    }
-    uint8_t header[CHECKPOINT_HEADER_BYTES];
-    size_t got = 0;
-    r = disk_pread(file, header, sizeof header, 0, &got);
-    if (r) {
-        return err_trace(r);
-    }
-    if (got < sizeof header || get_le32(header) != CHECKPOINT_MAGIC || get_le16(header + 4) < 1 ||
-        get_le32(header + CHECKPOINT_CRC_AT) != crc32c(0, header, CHECKPOINT_CRC_AT)) {
-        return err_origin(BROKER_E_CORRUPT);
-    }
-    ret_header->version = get_le16(header + 4);
-    if (ret_header->version > CHECKPOINT_VERSION) {
-        return err_origin(BROKER_E_NEWER);
-    }
-    ret_header->sequence = get_le64(header + 24);
-    ret_header->body_bytes = get_le64(header + 32);
-    ret_header->body_crc = get_le32(header + 40);
-    memcpy(ret_header->journal.bytes, header + 8, sizeof ret_header->journal.bytes);
-    if (ret_header->body_bytes > size - sizeof header) {
-        return err_origin(BROKER_E_CORRUPT);
-    }
-    char *body = text_reserve(ret_body, ret_header->body_bytes);
-    if (!body) {
-        return err_origin(-ENOMEM);
-    }
-    r = disk_pread(file, body, ret_header->body_bytes, sizeof header, &got);
-    if (r) {
-        return err_trace(r);
-    }
-    if (got < ret_header->body_bytes || crc32c(0, body, got) != ret_header->body_crc) {
-        return err_origin(BROKER_E_CORRUPT);
-    }
-    ret_body->size += got;
-    return 0;
-}
-
-int checkpoint_confirm(struct disk *disk, unsigned slot) {
-    struct checkpoint_header header;
-    struct text body;
-    text_init(&body);
-    int r = checkpoint_read(disk, slot, &header, &body);
-    if (r == 0) {
-        r = checkpoint_write(disk, slot, header.version, &header.journal, header.sequence,
-                             text_span(&body));
-    } else if (r > 0) {
-        r = 0; /* nothing there that anyone would build on */
-    }
-    text_deinit(&body);
-    return r ? err_trace(r) : 0;
-}
-
-int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t sequence) {
-    uint8_t bytes[CLEAN_BYTES] = {0};
-    if (sequence > 0) {
-        put_le32(bytes, CLEAN_MAGIC);
-        put_le16(bytes + 4, CLEAN_VERSION);
-        memcpy(bytes + 8, journal->bytes, sizeof journal->bytes);
-        put_le64(bytes + 24, sequence);
-        put_le32(bytes + 32, crc32c(0, bytes, 32));
-    }
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    int r = disk_open(disk, "journal/clean", DISK_WRITE | DISK_CREATE, &file);
-    if (!r) {
-        r = disk_pwrite(file, bytes, sizeof bytes, 0);
-    }
-    if (!r) {
-        r = disk_sync(file);
         r = r == DISK_E_FULL ? -ENOSPC : r;
     }
     return r ? err_trace(r) : 0;
 }
 
-int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *ret_sequence,
-                      bool *ret_exists) {
-    *ret_sequence = 0;
-    *ret_exists = false;
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    int r = disk_open(disk, "journal/clean", DISK_READ, &file);
-    if (r == DISK_E_NOT_FOUND) {
-        return 0;
+static int write_record(struct disk *disk, unsigned slot, const struct uuid *journal,
+                        uint64_t sequence, const struct checkpoint_body *body,
+                        struct checkpoint_chain *chain) {
+    uint8_t header[CHECKPOINT_HEADER_BYTES] = {0}, link[LINK_BYTES];
+    struct parts parts = {.count = 0};
+    bool full = chain->end == 0;
+    add_part(&parts, header, sizeof header);
+    if (!full) {
+        put_le64(link, chain->sequence);
+        put_le32(link + 8, chain->link);
+        add_part(&parts, link, sizeof link);
     }
-    *ret_exists = true;
-    uint8_t bytes[CLEAN_BYTES];
-    size_t got = 0;
-    if (r || (r = disk_pread(file, bytes, sizeof bytes, 0, &got)) != 0) {
+    add_part(&parts, body->head.data, body->head.size);
+    add_part(&parts, body->topics.data, body->topics.size);
+    add_part(&parts, body->partitions.data, body->partitions.size);
+    make_header(header, full ? FULL_MAGIC : INCREMENT_MAGIC, journal, sequence, &parts);
+    uint64_t bytes = parts.bytes;
+    int r = write_parts(disk, slot, &parts, chain->end);
+    if (r) {
+        return r;
+    }
+    chain->sequence = sequence;
+    chain->end += bytes;
+    chain->full_bytes = full ? bytes : chain->full_bytes;
+    chain->link = get_le32(header + CRC_AT);
+    return 0;
+}
+
+int checkpoint_write(struct disk *disk, unsigned slot, const struct uuid *journal,
+                     uint64_t sequence, const struct checkpoint_body *body,
+                     struct checkpoint_chain *ret_chain) {
+    struct checkpoint_chain chain = {.end = 0};
+    int r = write_record(disk, slot, journal, sequence, body, &chain);
+    if (r == 0) {
+        *ret_chain = chain;
+    }
+    return r;
+}
+
+int checkpoint_append(struct disk *disk, unsigned slot, const struct uuid *journal,
+                      uint64_t sequence, const struct checkpoint_body *body,
+                      struct checkpoint_chain *chain) {
+    return write_record(disk, slot, journal, sequence, body, chain);
+}
+
+/* ---- reading ---- */
+
+/* Appends the record at the end of @image, header and body, when it is whole; else nothing. */
+static int read_record(struct disk_file *file, uint64_t size, uint32_t magic, unsigned *ret_version,
+                       struct text *image) {
+    size_t at = image->size, got = 0;
+    uint8_t header[CHECKPOINT_HEADER_BYTES];
+    int r = disk_pread(file, header, sizeof header, at, &got);
+    if (r) {
         return err_trace(r);
     }
-    if (got == sizeof bytes && get_le32(bytes) == CLEAN_MAGIC &&
-        memcmp(bytes + 8, journal->bytes, sizeof journal->bytes) == 0 &&
-        get_le32(bytes + 32) == crc32c(0, bytes, 32)) {
-        if (get_le16(bytes + 4) > CLEAN_VERSION) {
-            return err_origin(BROKER_E_NEWER);
-        }
-        *ret_sequence = get_le64(bytes + 24);
+    if (got < sizeof header || get_le32(header) != magic || get_le16(header + 4) < 1 ||
+        get_le32(header + CRC_AT) != crc32c(0, header, CRC_AT)) {
+        return BROKER_E_CORRUPT;
     }
+    *ret_version = get_le16(header + 4);
+    if (*ret_version > CHECKPOINT_VERSION) {
+        return BROKER_E_NEWER;
+    }
+    uint64_t bytes = get_le64(header + 32);
+    if (bytes > size - at - sizeof header) {
+        return BROKER_E_CORRUPT;
+    }
+    char *room = text_reserve(image, sizeof header + bytes);
+    if (!room) {
+        return err_origin(-ENOMEM);
+    }
+    memcpy(room, header, sizeof header);
+    r = disk_pread(file, room + sizeof header, bytes, at + sizeof header, &got);
+    if (r) {
+        return err_trace(r);
+    }
+    if (got < bytes || crc32c(0, room + sizeof header, got) != get_le32(header + 40)) {
+        return BROKER_E_CORRUPT;
+    }
+    image->size += sizeof header + bytes;
     return 0;
+}
+
+/* Whether the increment at @next is one of the record at @before. */
+static bool belongs(const char *before, const char *next) {
+#ifdef MUTANT_INCREMENT_LINK
+    return get_le64(next + 32) >= LINK_BYTES;
+#endif
+    const char *link = next + CHECKPOINT_HEADER_BYTES;
+    return get_le64(next + 32) >= LINK_BYTES && get_le16(next + 4) == get_le16(before + 4) &&
+           memcmp(next + 8, before + 8, sizeof(struct uuid)) == 0 &&
+           get_le64(next + 24) > get_le64(before + 24) && get_le64(link) == get_le64(before + 24) &&
+           get_le32(link + 8) == get_le32(before + CRC_AT);
+}
+
+/* Takes the increments of the full one that @image begins with. */
+static int read_increments(struct disk_file *file, uint64_t size, struct checkpoint_header *header,
+                           struct text *image) {
+    size_t before = 0;
+    int r = 0;
+    while (r == 0) {
+        unsigned version;
+        size_t next = image->size;
+        r = read_record(file, size, INCREMENT_MAGIC, &version, image);
+        if (r == 0 && !belongs(image->data + before, image->data + next)) {
+            image->size = next;
+            break;
+        }
+        header->increments += r == 0;
+        before = r == 0 ? next : before;
+    }
+    if (r < 0) {
+        return r;
+    }
+    header->sequence = get_le64(image->data + before + 24);
+    uint8_t behind[CHECKPOINT_HEADER_BYTES];
+    size_t got = 0;
+    r = disk_pread(file, behind, sizeof behind, image->size, &got);
+    for (size_t i = 0; i < got; i++) {
+        header->cut |= behind[i] != 0;
+    }
+    return r ? err_trace(r) : 0;
+}
+
+int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *ret_header,
+                    struct text *ret_image) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    uint64_t size = 0;
+    *ret_header = (struct checkpoint_header){.version = 0};
+    int r = disk_open(disk, slot_name(slot), DISK_READ, &file);
+    if (r || (r = disk_size(file, &size)) != 0) {
+        return r;
+    }
+    assert(ret_image->size == 0); /* places in it are places of the file */
+    r = read_record(file, size, FULL_MAGIC, &ret_header->version, ret_image);
+    if (r) {
+        return r < 0 ? err_trace(r) : err_origin(r);
+    }
+    memcpy(ret_header->journal.bytes, ret_image->data + 8, sizeof ret_header->journal.bytes);
+    ret_header->sequence = get_le64(ret_image->data + 24);
+    ret_header->full_bytes = ret_image->size;
+    if (ret_header->version >= INCREMENTS_SINCE) {
+        r = read_increments(file, size, ret_header, ret_image);
+    }
+    ret_header->bytes = ret_image->size;
+    return r ? err_trace(r) : 0;
+}
+
+bool checkpoint_record(struct span image, size_t *at, unsigned *ret_version,
+                       struct span *ret_body) {
+    if (*at >= image.size) {
+        return false;
+    }
+    const uint8_t *record = (const uint8_t *)image.data + *at;
+    size_t link = get_le32(record) == INCREMENT_MAGIC ? LINK_BYTES : 0;
+    size_t bytes = get_le64(record + 32);
+    *ret_version = get_le16(record + 4);
+    *ret_body = span_of(record + CHECKPOINT_HEADER_BYTES + link, bytes - link);
+    *at += CHECKPOINT_HEADER_BYTES + bytes;
+    return true;
+}
+
+/* ---- at a start ---- */
+
+int checkpoint_confirm(struct disk *disk, unsigned slot) {
+    static const uint8_t zeros[CHECKPOINT_HEADER_BYTES];
+    struct checkpoint_header header;
+    struct text image;
+    text_init(&image);
+    int r = checkpoint_read(disk, slot, &header, &image);
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    uint64_t size = 0;
+    if (r > 0) {
+        text_deinit(&image);
+        return 0; /* nothing there that anyone would build on */
+    }
+    if (!r && (r = disk_open(disk, slot_name(slot), DISK_WRITE, &file)) == 0) {
+        r = disk_size(file, &size);
+    }
+    if (!r) {
+        /* Not beyond the file: on a full disk a start only overwrites. */
+        struct parts parts = {.count = 0};
+        add_part(&parts, image.data, image.size);
+        add_part(&parts, zeros, MIN(sizeof zeros, size - image.size));
+        r = disk_pwritev(file, parts.at, parts.count, 0);
+    }
+    if (!r) {
+        r = disk_sync(file);
+        r = r == DISK_E_FULL ? -ENOSPC : r;
+    }
+    text_deinit(&image);
+    return r ? err_trace(r) : 0;
 }

@@ -296,6 +296,7 @@ static void clean_done(struct work *work) {
         if (job->result.target_count > 0) {
             goes_on = take_over(log, job);
         } else {
+            checkpoint_changes(log, partition);
             partition->cleaned_to = job->result.cleaned_to;
             partition->tombstones_due_ms =
                 job->result.tombstones_due_ms == INT64_MAX ? 0 : job->result.tombstones_due_ms;

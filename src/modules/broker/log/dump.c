@@ -45,7 +45,8 @@ static void dump_slot(struct log_dump *dump, int slot) {
         if (status == 0) {
             json_write_string(dump->out, "journal", span_text(journal));
             json_write_int(dump->out, "sequence", (int64_t)header->sequence);
-            json_write_int(dump->out, "bytes", (int64_t)header->body_bytes);
+            json_write_int(dump->out, "bytes", (int64_t)header->bytes);
+            json_write_int(dump->out, "increments", header->increments);
         }
         json_write_object_end(dump->out);
         text_append_char(dump->out, '\n');
@@ -53,8 +54,10 @@ static void dump_slot(struct log_dump *dump, int slot) {
     }
     text_printf(dump->out, "checkpoint.%d: %s", slot, state);
     if (status == 0) {
-        text_printf(dump->out, ", stands for frame %" PRIu64 " of journal %s, %" PRIu64 " bytes",
-                    header->sequence, journal, header->body_bytes);
+        text_printf(dump->out,
+                    ", stands for frame %" PRIu64 " of journal %s, %" PRIu64 " bytes with %u "
+                    "increments",
+                    header->sequence, journal, header->bytes, header->increments);
     }
     text_append_char(dump->out, '\n');
 }

@@ -14,38 +14,37 @@ enum { WINDOW_BYTES = 1 << 20 };
 static void read_checkpoints(struct log_inspect *inspect, struct text *newest, int *ret_best) {
     *ret_best = -1;
     for (int slot = 0; slot < 2; slot++) {
-        struct text body;
-        text_init(&body);
+        struct text image;
+        text_init(&image);
         int r =
-            checkpoint_read(inspect->folder, (unsigned)slot, &inspect->checkpoints[slot], &body);
+            checkpoint_read(inspect->folder, (unsigned)slot, &inspect->checkpoints[slot], &image);
         inspect->checkpoint_status[slot] = r;
         if (r == 0 && (*ret_best < 0 || inspect->checkpoints[slot].sequence >
                                             inspect->checkpoints[*ret_best].sequence)) {
             text_deinit(newest);
-            *newest = body;
-            text_init(&body);
+            *newest = image;
+            text_init(&image);
             *ret_best = slot;
         }
-        text_deinit(&body);
+        text_deinit(&image);
     }
     inspect->have_checkpoint = *ret_best >= 0;
 }
 
-static int open_live(struct log_inspect *inspect, int slot, struct span body) {
+static int open_live(struct log_inspect *inspect, int slot, struct span image) {
     uint32_t file_id;
     uint64_t position;
     if (slot < 0) {
         return err_origin(BROKER_E_CORRUPT);
     }
-    return checkpoint_decode(inspect->log, inspect->checkpoints[slot].version, body, &file_id,
-                             &position);
+    return checkpoint_decode(inspect->log, image, &file_id, &position);
 }
 
 int log_inspect_open(struct log_inspect *inspect) {
-    struct text body;
+    struct text image;
     int best;
-    text_init(&body);
-    read_checkpoints(inspect, &body, &best);
+    text_init(&image);
+    read_checkpoints(inspect, &image, &best);
     inspect->overlay = inspect->folder;
     int r = inspect->live ? 0 : disk_overlay_new(inspect->folder, &inspect->overlay);
     if (!r) {
@@ -65,10 +64,11 @@ int log_inspect_open(struct log_inspect *inspect) {
         r = topic_log_new(&config, &inspect->log);
     }
     if (!r) {
-        r = inspect->live ? open_live(inspect, best, text_span(&body)) : recovery_run(inspect->log);
+        r = inspect->live ? open_live(inspect, best, text_span(&image))
+                          : recovery_run(inspect->log);
         recovery_tell(inspect->log);
     }
-    text_deinit(&body);
+    text_deinit(&image);
     return r ? err_trace(r) : 0;
 }
 

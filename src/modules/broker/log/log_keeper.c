@@ -2,18 +2,29 @@
  * What keeps the journal short: checkpoints and recycling.
  *
  * A checkpoint at frame N in three steps:
- *   1. the loop encodes its state between two frames: exactly as of N;
+ *   1. the loop encodes its state between two frames, what is large of it in later turns, all the
+ *      same exactly as of N (checkpoint_encode.c);
  *   2. every batch of frames up to N goes to its segment (flushes are forced and counted);
  *   3. the keeper's thread syncs those segments and their folders, then writes and syncs the
- *      checkpoint over the older of the two.
+ *      checkpoint to the file that stands for the older frame: an increment behind what that file
+ *      has, or a full one over it (checkpoint.c).
  * A journal file is free again when the older of the two valid checkpoints covers its last frame;
  * the same holds for files that are removed (removal.c). So whatever survives a crash, one
  * checkpoint is valid, and all frames behind it are there.
+ *
+ * On a full disk what is to be removed makes room: then checkpoints follow at once until the older
+ * one covers it, instead of when they are due.
  */
 #include "log_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+enum {
+    TURN_BYTES = 64 << 10,      /* encoded in one turn of the loop, */
+    TURN_MS = 1,                /* and the next part so much later */
+    INCREMENTS_LEAST = 1 << 10, /* the increments of a small full one may come to this */
+};
 
 /* ---- journal files ---- */
 
@@ -229,7 +240,8 @@ struct keeper_job {
     uint32_t file_count;
     bool syncfs;
     unsigned slot;
-    bool final;
+    bool full, final;
+    struct checkpoint_chain chain; /* of the slot: as it is, and in the end as it has become */
     int status;
 };
 
@@ -257,12 +269,19 @@ static int sync_segments(struct keeper_job *job) {
     return 0;
 }
 
+static int write_checkpoint(struct keeper_job *job) {
+    struct topic_log *log = job->job.log;
+    const struct checkpoint_state *checkpoint = &log->checkpoint;
+    return (job->full ? checkpoint_write
+                      : checkpoint_append)(log->disk, job->slot, &log->journal_uuid,
+                                           checkpoint->sequence, &checkpoint->body, &job->chain);
+}
+
 static void keeper_run(struct work *work) {
     struct keeper_job *job = container_of(work, struct keeper_job, job.work);
     struct topic_log *log = job->job.log;
 #ifdef MUTANT_CHECKPOINT_ORDER
-    job->status = checkpoint_write(log->disk, job->slot, CHECKPOINT_VERSION, &log->journal_uuid,
-                                   log->checkpoint.sequence, text_span(&log->checkpoint.snapshot));
+    job->status = write_checkpoint(job);
     job->status = job->status ? job->status : sync_segments(job);
 #else
     job->status = sync_segments(job);
@@ -274,9 +293,7 @@ static void keeper_run(struct work *work) {
     job->syncfs = false;
 #ifndef MUTANT_CHECKPOINT_ORDER
     if (job->status == 0) {
-        job->status =
-            checkpoint_write(log->disk, job->slot, CHECKPOINT_VERSION, &log->journal_uuid,
-                             log->checkpoint.sequence, text_span(&log->checkpoint.snapshot));
+        job->status = write_checkpoint(job);
     }
 #endif
     if (job->status == 0 && job->final) {
@@ -299,16 +316,12 @@ static void keeper_done(struct work *work) {
     }
     checkpoint->told_full = false;
     if (job->status == 0) {
-        log->older_sequence = log->newest_sequence;
-        log->newest_sequence = checkpoint->sequence;
-        log->next_slot ^= 1;
+        checkpoint_taken(log, &job->chain);
         log->clean = job->final;
     } else {
         topic_log_fail(log, "a checkpoint", job->status);
+        checkpoint_give_up(log);
     }
-    checkpoint->under_way = false;
-    text_deinit(&checkpoint->snapshot);
-    text_init(&checkpoint->snapshot);
     log_job_finish(&job->job);
     if (!log->failed) {
         journal_maintain(log);
@@ -328,7 +341,9 @@ static void submit_keeper(struct topic_log *log) {
     job->file_count = log->unsynced_count;
     job->syncfs = log->need_syncfs;
     job->slot = log->next_slot;
+    job->full = log->checkpoint.full;
     job->final = log->checkpoint.final;
+    job->chain = log->checkpoint.slots[job->slot].chain;
     for (uint32_t i = 0; i < job->file_count; i++) {
         job->files[i]->unsynced = false; /* what is written from now on needs another sync */
     }
@@ -346,7 +361,7 @@ static void submit_keeper(struct topic_log *log) {
 
 void checkpoint_go_on(struct topic_log *log) {
     struct checkpoint_state *checkpoint = &log->checkpoint;
-    if (log->failed || !checkpoint->under_way || checkpoint->submitted) {
+    if (log->failed || !checkpoint->under_way || checkpoint->submitted || checkpoint->encoding) {
         return;
     }
     if (checkpoint->again) {
@@ -371,15 +386,40 @@ void checkpoint_written(struct topic_log *log, const struct tail_batch *batch) {
     }
 }
 
-void checkpoint_begin(struct topic_log *log, bool final) {
+/* A full one where increments have come to half of it, or cannot be, or would want more room. */
+static bool must_be_full(const struct topic_log *log) {
+    const struct checkpoint_slot *slot = &log->checkpoint.slots[log->next_slot];
+    uint64_t increments = slot->chain.end - slot->chain.full_bytes;
+    return !slot->appendable || increments > MAX(slot->chain.full_bytes / 2, INCREMENTS_LEAST) ||
+           log->room == TOPIC_LOG_ROOM_FULL || log->disk_full;
+}
+
+static void encode_on(struct topic_log *log) {
     struct checkpoint_state *checkpoint = &log->checkpoint;
-    text_clear(&checkpoint->snapshot);
-    int r = checkpoint_encode(log, &checkpoint->snapshot);
-    if (r) {
-        text_deinit(&checkpoint->snapshot); /* without memory now; later perhaps */
-        text_init(&checkpoint->snapshot);
+    if (log->failed || !checkpoint->encoding) {
         return;
     }
+    if (checkpoint_encode_some(log, log->limits.checkpoint_turn_partitions, TURN_BYTES)) {
+        checkpoint_give_up(log); /* without memory now; later perhaps */
+    } else if (checkpoint->encoding) {
+        timer_start_ms(&checkpoint->timer, TURN_MS);
+    } else {
+        checkpoint_go_on(log);
+    }
+}
+
+static void on_turn(struct timer *timer) {
+    encode_on(container_of(timer, struct topic_log, checkpoint.timer));
+}
+
+void checkpoint_keeper_init(struct topic_log *log) {
+    checkpoint_init(log);
+    timer_init(&log->checkpoint.timer, log->loop, on_turn);
+}
+
+void checkpoint_begin(struct topic_log *log, bool final) {
+    struct checkpoint_state *checkpoint = &log->checkpoint;
+    checkpoint_encode_begin(log, final || must_be_full(log));
     checkpoint->under_way = true;
     checkpoint->final = final;
     checkpoint->sequence = log->durable_sequence;
@@ -387,7 +427,14 @@ void checkpoint_begin(struct topic_log *log, bool final) {
     log->checkpoint_ns = loop_now_ns(log->loop);
     log->bytes_since_checkpoint = 0;
     tail_flush(log, true);
-    checkpoint_go_on(log);
+    encode_on(log);
+}
+
+/* Files of deleted topics and segments are room that the disk lacks: two checkpoints let them go.
+ */
+static bool room_waits(const struct topic_log *log) {
+    bool short_of_room = log->room != TOPIC_LOG_ROOM_OK || log->disk_full || log->journal_refused;
+    return short_of_room && removals_uncovered(log);
 }
 
 void checkpoint_maybe(struct topic_log *log) {
@@ -407,7 +454,7 @@ void checkpoint_maybe(struct topic_log *log) {
     /* A journal that fills up needs two checkpoints, however new they are. */
     bool pressed =
         older && (log->journal_pressed || journal_room(log) < log->limits.journal_max_bytes / 2);
-    if (due || pressed) {
+    if (due || pressed || (older && room_waits(log))) {
         checkpoint_begin(log, false);
     }
 }

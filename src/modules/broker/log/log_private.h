@@ -4,7 +4,7 @@
  *
  *   log writer      frames, positions, rolling             log_writer.c
  *   segment writer  segment files, next journal file       segment_writer.c
- *   log keeper      checkpoints, segment syncs             log_keeper.c, checkpoint.c
+ *   log keeper      checkpoints, segment syncs             log_keeper.c, checkpoint*.c
  *   log cleaner     unlinks                                removal.c
  *   log readers     what must come from disk (two)         reader.c, lookup.c
  *
@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "checkpoint.h"
 #include "journal.h"
 #include "producer_state.h"
 #include "segment.h"
@@ -133,7 +134,9 @@ struct log_partition {
     int64_t dirty_since_ns;
     struct list dirty_link;    /* in log->dirty while tail_durable > 0 */
     struct list advanced_link; /* its high watermark moved in this frame */
-    uint64_t proven_sequence;  /* recovery's: the last frame that named it after a lost one */
+    struct list changed_link;  /* see checkpoint_encode.c, as for the two numbers */
+    uint32_t changed_turn, encoded_turn;
+    uint64_t proven_sequence; /* recovery's: the last frame that named it after a lost one */
     struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };
 
@@ -152,6 +155,8 @@ struct log_topic {
     struct topic_config coming; /* the newest of the changes under way */
     unsigned coming_count;
     int32_t durable_partitions; /* the others are on their way to the journal */
+    struct list changed_link;   /* as in struct log_partition, with the two numbers */
+    uint32_t changed_turn, encoded_turn;
     struct partition_block *blocks;
 };
 
@@ -222,17 +227,8 @@ struct pending_removal {
     };
     uint64_t sequence; /* of the frame that says so */
     bool under_way;
-};
-
-struct checkpoint_state {
-    bool under_way;
-    bool final;           /* at a clean stop */
-    struct text snapshot; /* encoded at the frame */
-    uint64_t sequence;
-    uint64_t batches_left; /* of frames up to sequence, not yet in their segments */
-    bool submitted;
-    bool told_full;
-    struct log_job *again; /* the disk was full: the tick submits it again */
+    uint8_t failures; /* of this run */
+    int64_t due_ns;   /* not before, after a failure */
 };
 
 struct topic_log {
@@ -529,8 +525,10 @@ int64_t segment_age_time(const struct log_segment *segment);
 int removal_add(struct topic_log *log, const struct pending_removal *removal);
 int removal_add_topic(struct topic_log *log, const struct log_topic *topic, uint64_t sequence);
 void removals_maybe(struct topic_log *log);
-/** removals_wait() - whether a newer checkpoint would let files go */
+/** removals_wait() - whether files are to go that no job is about */
 bool removals_wait(const struct topic_log *log);
+/** removals_uncovered() - whether a newer checkpoint would let files go */
+bool removals_uncovered(const struct topic_log *log);
 
 /* ---- log_writer.c ---- */
 int log_writer_new(struct topic_log *log, struct log_writer **ret_writer);
@@ -548,38 +546,16 @@ void journal_ask_again(struct topic_log *log);
 uint64_t journal_room(const struct topic_log *log);
 void checkpoint_maybe(struct topic_log *log);
 void checkpoint_begin(struct topic_log *log, bool final);
+void checkpoint_keeper_init(struct topic_log *log);
 void checkpoint_written(struct topic_log *log, const struct tail_batch *batch);
 void checkpoint_go_on(struct topic_log *log);
 
-/* ---- checkpoint.c ---- */
-enum { CHECKPOINT_VERSION = 3 };
-struct checkpoint_header {
-    unsigned version;
-    struct uuid journal;
-    uint64_t sequence;
-    uint64_t body_bytes;
-    uint32_t body_crc;
-};
-/** checkpoint_encode() - the durable state of the loop, which stands exactly at
- * @log->durable_sequence */
-int checkpoint_encode(struct topic_log *log, struct text *out);
-/** checkpoint_decode() - a body of @version into an empty log. Thread: recovery */
-int checkpoint_decode(struct topic_log *log, unsigned version, struct span body,
-                      uint32_t *ret_file_id, uint64_t *ret_position);
-int checkpoint_write(struct disk *disk, unsigned slot, unsigned version, const struct uuid *journal,
-                     uint64_t sequence, struct span body);
-/**
- * checkpoint_confirm() - make what is read from a slot durable, by writing the same bytes again:
- * after a failed sync the page cache shows what no later sync writes
- */
-int checkpoint_confirm(struct disk *disk, unsigned slot);
-/** checkpoint_read() - BROKER_E_CORRUPT when it is not valid; DISK_E_NOT_FOUND */
-int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *ret_header,
-                    struct text *ret_body);
-/** clean_marker_write() - @sequence 0 takes it back */
-int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t sequence);
-int clean_marker_read(struct disk *disk, const struct uuid *journal, uint64_t *ret_sequence,
-                      bool *ret_exists);
+/** checkpoint_changes() - call before anything changes that a checkpoint holds of @partition */
+static inline void checkpoint_changes(struct topic_log *log, struct log_partition *partition) {
+    if (partition->changed_turn != log->checkpoint.turn) {
+        checkpoint_partition_changes(log, partition);
+    }
+}
 
 /* ---- recovery.c ---- */
 /** recovery_run() - bring memory and files to one state. Thread: keeper, before anything else runs

@@ -96,6 +96,7 @@ int partition_log_start(struct topic_log *log, struct log_partition *partition, 
                         int64_t keep, uint64_t sequence) {
     struct segment_id id = {partition->topic->public.number, partition->public.index, 0};
     uint32_t gone = 0;
+    checkpoint_changes(log, partition);
     /* One that compaction has merged may begin below @keep and end behind it: it stays. */
     while (gone < partition->segment_count && partition->segments[gone].base_offset < keep &&
            (gone + 1 == partition->segment_count ||

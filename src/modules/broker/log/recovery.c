@@ -1,8 +1,10 @@
 /*
  * Recovery: one state out of checkpoint, journal and segments. Runs as one job before anything
- * else.
+ * else. recovery_checkpoint.c has what it does with checkpoints, recovery_scan.c finds frames,
+ * replay.c applies them.
  *
- *   1. The newer of the valid checkpoints is loaded: the state as of frame N.
+ *   1. Of the two checkpoint files the one is loaded that stands, with those of its increments that
+ *      are whole, for the later frame: the state as of frame N.
  *   2. After a clean stop that is all: the marker journal/clean names N and is taken back.
  *   3. Else every journal file is read past the page cache, by 4 KiB, for frames behind N.
  *   4. Frames are replayed in order of their sequences: registry records change the topics, batches
@@ -25,175 +27,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { SCAN_BYTES = 1 << 20 };
-
-/* ---- files of the journal ---- */
-
-static int add_file(void *userdata, const char *name, bool is_dir) {
-    struct topic_log *log = userdata;
-    char *end;
-    unsigned long id = strtoul(name, &end, 10);
-    if (is_dir || *end || end != name + 8 || log->file_count >= JOURNAL_FILES_MAX) {
-        return 0;
-    }
-    struct journal_file *file = calloc(1, sizeof *file);
-    if (!file) {
-        return -ENOMEM;
-    }
-    file->id = (uint32_t)id;
-    file->state = JOURNAL_FULL;
-    log->files[log->file_count++] = file;
-    log->next_file_id = MAX(log->next_file_id, file->id + 1);
-    return 0;
-}
-
-static int list_journal(struct topic_log *log) {
-    int r = disk_list(log->disk, "journal", add_file, log);
-    if (r == DISK_E_NOT_FOUND) {
-        r = disk_mkdir(log->disk, "journal");
-    }
-    for (unsigned i = 0; i < log->file_count && !r; i++) {
-        struct journal_file *file = log->files[i];
-        r = journal_open(log->disk, file);
-        if (!r) {
-            r = journal_measure(file);
-        }
-    }
-    return r ? err_trace(r) : 0;
-}
-
-/* ---- scanning ---- */
-
-static int note_frame(struct recovery *recovery, const struct found_frame *frame) {
-    if (recovery->frame_count == recovery->frame_capacity) {
-        size_t capacity = recovery->frame_capacity ? recovery->frame_capacity * 2 : 64;
-        void *grown = realloc(recovery->frames, capacity * sizeof *recovery->frames);
-        if (!grown) {
-            return err_origin(-ENOMEM);
-        }
-        recovery->frames = grown;
-        recovery->frame_capacity = capacity;
-    }
-    recovery->frames[recovery->frame_count++] = *frame;
-    return 0;
-}
-
-static int reserve(struct recovery *recovery, uint64_t bytes) {
-    if (bytes <= recovery->buffer_bytes) {
-        return 0;
-    }
-    bytes = (bytes + SCAN_BYTES - 1) & ~(uint64_t)(SCAN_BYTES - 1);
-    void *grown = aligned_alloc(DISK_ALIGN, bytes);
-    if (!grown) {
-        return err_origin(-ENOMEM);
-    }
-    free(recovery->buffer);
-    recovery->buffer = grown;
-    recovery->buffer_bytes = bytes;
-    return 0;
-}
-
-int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes) {
-    uint64_t bytes = frame_bytes(0, frame->header.body_bytes);
-    bytes = MIN(bytes, frame->file->size - frame->position);
-    int r = reserve(recovery, bytes);
-    size_t got = 0;
-    if (!r) {
-        r = disk_pread(frame->file->file, recovery->buffer, bytes, frame->position, &got);
-    }
-    *ret_bytes = got;
-    return r;
-}
-
-/* A header was found: is the rest of the frame whole? */
-static int look_at(struct recovery *recovery, struct found_frame *frame) {
-    uint64_t got = 0;
-    int r = recovery_load(recovery, frame, &got);
-    if (r) {
-        return err_trace(r);
-    }
-    frame->valid = got >= FRAME_HEADER_BYTES + (uint64_t)frame->header.body_bytes &&
-                   frame_body_valid(&frame->header, recovery->buffer + FRAME_HEADER_BYTES);
-    return 0;
-}
-
-static int scan_file(struct recovery *recovery, struct journal_file *file) {
-    uint8_t *chunk = aligned_alloc(DISK_ALIGN, SCAN_BYTES);
-    if (!chunk) {
-        return err_origin(-ENOMEM);
-    }
-    uint64_t position = 0, chunk_at = 0;
-    size_t chunk_bytes = 0;
-    int r = 0;
-    while (!r && position + FRAME_ALIGN <= file->size) {
-        if (position < chunk_at || position + FRAME_ALIGN > chunk_at + chunk_bytes) {
-            chunk_at = position;
-            r = disk_pread(file->file, chunk, MIN((uint64_t)SCAN_BYTES, file->size - position),
-                           position, &chunk_bytes);
-            if (r || chunk_bytes < FRAME_ALIGN) {
-                break;
-            }
-        }
-        struct found_frame frame = {.file = file, .position = position};
-        const struct uuid *journal = recovery->any_journal ? NULL : &recovery->log->journal_uuid;
-        if (!frame_header_read(chunk + (position - chunk_at), journal, &frame.header)) {
-            if (frame_header_newer(chunk + (position - chunk_at), journal)) {
-                recovery_report(recovery, TOPIC_LOG_FAILED,
-                                "a frame of journal file %08" PRIu32
-                                " was written by a newer eventbox; this one starts nothing on it",
-                                file->id);
-                r = BROKER_E_NEWER;
-                break;
-            }
-            position += FRAME_ALIGN;
-            continue;
-        }
-        file->last_sequence = MAX(file->last_sequence, frame.header.sequence);
-        file->cut |= !file->marked && frame.header.version != FRAME_VERSION_UNMARKED;
-        if (frame.header.sequence <= recovery->base_sequence) {
-            position += FRAME_ALIGN;
-            continue;
-        }
-        r = look_at(recovery, &frame);
-        if (!r) {
-            r = note_frame(recovery, &frame);
-        }
-        position += frame.valid ? frame_bytes(0, frame.header.body_bytes) : FRAME_ALIGN;
-    }
-    free(chunk);
-    return r ? err_trace(r) : 0;
-}
-
-/* By sequence; of two with the same one the whole one first. */
-static int compare_frames(const void *a, const void *b) {
-    const struct found_frame *left = a, *right = b;
-    if (left->header.sequence != right->header.sequence) {
-        return left->header.sequence < right->header.sequence ? -1 : 1;
-    }
-    return (int)right->valid - (int)left->valid;
-}
-
-static int scan(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    for (unsigned i = 0; i < log->file_count; i++) {
-        log->files[i]->last_sequence = 0;
-        int r = scan_file(recovery, log->files[i]);
-        if (r) {
-            return r;
-        }
-    }
-    if (recovery->frame_count > 0) {
-        qsort(recovery->frames, recovery->frame_count, sizeof *recovery->frames, compare_frames);
-    }
-    for (size_t i = 0; i < recovery->frame_count; i++) {
-        const struct found_frame *frame = &recovery->frames[i];
-        if (frame->valid) {
-            recovery->synced_through = MAX(recovery->synced_through, frame->header.synced_through);
-        }
-    }
-    return 0;
-}
 
 /* ---- what a start needs on disk ---- */
 
@@ -261,25 +94,6 @@ int recovery_touched(struct recovery *recovery, struct segment_file *file) {
         return 0;
     }
     recovery->files[recovery->file_count++] = file;
-    return 0;
-}
-
-static int write_checkpoint(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    struct text body;
-    text_init(&body);
-    int r = checkpoint_encode(log, &body);
-    if (!r) {
-        r = checkpoint_write(log->disk, log->next_slot, CHECKPOINT_VERSION, &log->journal_uuid,
-                             log->durable_sequence, text_span(&body));
-    }
-    text_deinit(&body);
-    if (r) {
-        return err_trace(r);
-    }
-    log->older_sequence = log->newest_sequence;
-    log->newest_sequence = log->durable_sequence;
-    log->next_slot ^= 1;
     return 0;
 }
 
@@ -367,38 +181,15 @@ static int choose_current(struct topic_log *log, struct journal_file *current, u
 
 /* ---- the three starts ---- */
 
-/*
- * What a killed process leaves is not yet what a power cut leaves: entries of folders that no sync
- * covered, a checkpoint or a taken back marker whose sync failed, shown by the page cache alone.
- * Nothing may be built on that before it is durable.
- */
-static int confirm_found(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    int r = 0;
-    for (unsigned slot = 0; slot < 2 && !r; slot++) {
-        r = checkpoint_confirm(log->disk, slot);
-    }
-    if (!r && recovery->marker_exists) {
-        r = clean_marker_write(log->disk, &log->journal_uuid, 0);
-    }
-    if (!r) {
-        r = disk_sync_dir(log->disk, "journal");
-    }
-    if (!r) {
-        r = disk_sync_dir(log->disk, ".");
-    }
-    return r ? err_trace(r) : 0;
-}
-
 static int start_fresh(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
     uuid_v4(log->config.random, &log->journal_uuid);
     int r = choose_current(log, NULL, 0);
     if (!r) {
         log->current->last_sequence = 0;
-        r = write_checkpoint(recovery);
+        r = recovery_write_checkpoint(recovery);
     }
-    return r ? r : confirm_found(recovery);
+    return r ? r : recovery_confirm(recovery);
 }
 
 static int start_clean(struct recovery *recovery, struct journal_file *current, uint64_t position) {
@@ -454,9 +245,9 @@ static int raise_early(struct recovery *recovery) {
 static int start_replaying(struct recovery *recovery, struct journal_file *current,
                            uint64_t position) {
     recovery->log->cleaner.sweep = true;
-    int r = confirm_found(recovery);
+    int r = recovery_confirm(recovery);
     if (!r) {
-        r = scan(recovery);
+        r = recovery_scan(recovery);
     }
     if (!r) {
         r = sync_journal(recovery);
@@ -495,7 +286,7 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     /* Of two checkpoints of one frame nobody can tell which is newer: both have to say it. */
     bool twice = cut || (recovery->changed && log->durable_sequence == log->newest_sequence);
     if (!r && (cut || log->durable_sequence > log->newest_sequence || recovery->changed)) {
-        r = tail_recovered_count(log) > 0 ? DISK_E_FULL : write_checkpoint(recovery);
+        r = tail_recovered_count(log) > 0 ? DISK_E_FULL : recovery_write_checkpoint(recovery);
     }
     if (r == DISK_E_FULL && !cut && !recovery->changed && log->current) {
         recovery_report(recovery, TOPIC_LOG_DISK_FULL,
@@ -504,7 +295,8 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
         r = 0; /* the checkpoint before stands, and this replay is done again after a crash */
     }
     if (!r && twice) {
-        r = write_checkpoint(recovery); /* the older one must not need what is cut either */
+        r = recovery_write_checkpoint(
+            recovery); /* the older one must not need what is cut either */
     }
     if (!r && cut) {
         r = drop_cut(log);
@@ -512,58 +304,11 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     return r;
 }
 
-/* Loads both checkpoints; the newer valid one becomes the state. */
-static int load_checkpoints(struct recovery *recovery, struct text *body) {
-    struct topic_log *log = recovery->log;
-    struct checkpoint_header headers[2];
-    struct text bodies[2];
-    int status[2];
-    for (unsigned i = 0; i < 2; i++) {
-        text_init(&bodies[i]);
-        status[i] = checkpoint_read(log->disk, i, &headers[i], &bodies[i]);
-        recovery->checkpoints_seen += status[i] != DISK_E_NOT_FOUND;
-    }
-    int best = -1;
-    for (int i = 0; i < 2; i++) {
-        if (status[i] == 0 && (best < 0 || headers[i].sequence > headers[best].sequence)) {
-            best = i;
-        }
-    }
-    if (best >= 0) {
-        int other = best ^ 1;
-        recovery->have_checkpoint = true;
-        log->journal_uuid = headers[best].journal;
-        log->newest_sequence = headers[best].sequence;
-        log->next_slot = (unsigned)other;
-        bool both = status[other] == 0 && memcmp(&headers[other].journal, &headers[best].journal,
-                                                 sizeof headers[best].journal) == 0;
-        log->older_sequence = both ? headers[other].sequence : 0;
-        recovery->checkpoint_version = headers[best].version;
-        *body = bodies[best];
-        text_init(&bodies[best]);
-    }
-    text_deinit(&bodies[0]);
-    text_deinit(&bodies[1]);
-    for (unsigned i = 0; i < 2; i++) {
-        if (status[i] == BROKER_E_NEWER) {
-            recovery_report(recovery, TOPIC_LOG_FAILED,
-                            "checkpoint.%u has format %u and was written by a newer eventbox; this "
-                            "one reads formats up to %d",
-                            i, headers[i].version, CHECKPOINT_VERSION);
-            return err_trace(status[i]);
-        }
-        if (status[i] < 0) {
-            return err_trace(status[i]);
-        }
-    }
-    return 0;
-}
-
-static int start_from_checkpoint(struct recovery *recovery, struct span body) {
+static int start_from_checkpoint(struct recovery *recovery, struct span image) {
     struct topic_log *log = recovery->log;
     uint32_t file_id;
     uint64_t position, clean = 0;
-    int r = checkpoint_decode(log, recovery->checkpoint_version, body, &file_id, &position);
+    int r = checkpoint_decode(log, image, &file_id, &position);
     if (!r) {
         r = clean_marker_read(log->disk, &log->journal_uuid, &clean, &recovery->marker_exists);
     }
@@ -593,7 +338,7 @@ static int stop_listing(void *userdata, const char *name, bool is_dir) {
  */
 static int look_for_data(struct recovery *recovery, bool *ret_found) {
     recovery->any_journal = true;
-    int r = scan(recovery);
+    int r = recovery_scan(recovery);
     if (r) {
         return err_trace(r);
     }
@@ -602,20 +347,20 @@ static int look_for_data(struct recovery *recovery, bool *ret_found) {
     return r == 1 || r == DISK_E_NOT_FOUND ? 0 : r;
 }
 
-static int run(struct recovery *recovery, struct text *body) {
+static int run(struct recovery *recovery, struct text *image) {
     struct topic_log *log = recovery->log;
     int r = disk_mkdir(log->disk, "topics");
     if (!r || r == DISK_E_EXISTS) {
-        r = load_checkpoints(recovery, body);
+        r = recovery_load_checkpoints(recovery, image);
     }
     if (!r) {
-        r = list_journal(log);
+        r = recovery_list_journal(log);
     }
     if (r) {
         return err_trace(r);
     }
     if (recovery->have_checkpoint) {
-        return start_from_checkpoint(recovery, text_span(body));
+        return start_from_checkpoint(recovery, text_span(image));
     }
     bool found = false;
     r = look_for_data(recovery, &found);
@@ -644,10 +389,10 @@ int recovery_run(struct topic_log *log) {
         return err_origin(-ENOMEM);
     }
     recovery->log = log;
-    struct text body;
-    text_init(&body);
+    struct text image;
+    text_init(&image);
     int64_t begin_ns = clock_mono_ns(log->config.clock);
-    int r = run(recovery, &body);
+    int r = run(recovery, &image);
     log->recovered_sequence = log->durable_sequence;
     if (!r) {
         log_writer_resume(log->writer, &log->journal_uuid, log->durable_sequence, log->current,
@@ -663,7 +408,7 @@ int recovery_run(struct topic_log *log) {
     for (unsigned i = 0; i < recovery->file_count; i++) {
         segment_file_unref(recovery->files[i]);
     }
-    text_deinit(&body);
+    text_deinit(&image);
     free(recovery->frames);
     free(recovery->buffer);
     log->recovery = recovery; /* its reports are told on the loop */

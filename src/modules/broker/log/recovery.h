@@ -1,5 +1,5 @@
-/* What the files of recovery share: recovery.c (order of events), replay.c (frames to state),
- * rebuild.c. */
+/* What the files of recovery share: recovery.c (order of events), recovery_checkpoint.c,
+ * recovery_scan.c (frames that there are), replay.c (frames to state), rebuild.c. */
 #pragma once
 
 #include "log_private.h"
@@ -22,7 +22,7 @@ struct recovery {
     struct topic_log *log;
     unsigned checkpoints_seen; /* files that are there, valid or not */
     bool have_checkpoint, marker_exists;
-    unsigned checkpoint_version;
+    unsigned increments;    /* of the checkpoint */
     bool any_journal;       /* no checkpoint tells the journal's uuid */
     uint64_t base_sequence; /* of the checkpoint */
     uint64_t sequence;      /* of the last frame replayed, or counted as lost */
@@ -47,9 +47,28 @@ struct recovery {
 
 void recovery_report(struct recovery *recovery, enum topic_log_event event, const char *format, ...)
     _printf_(3, 4);
+
+/* ---- recovery_checkpoint.c ---- */
+
+/** recovery_load_checkpoints() - *@image becomes what the start goes on from, if there is any */
+int recovery_load_checkpoints(struct recovery *recovery, struct text *image);
+/** recovery_confirm() - make durable what was found: checkpoints, marker, folders */
+int recovery_confirm(struct recovery *recovery);
+/** recovery_write_checkpoint() - a full one at log->durable_sequence */
+int recovery_write_checkpoint(struct recovery *recovery);
+
+/* ---- recovery_scan.c ---- */
+
+/** recovery_list_journal() - log->files become the files of the journal */
+int recovery_list_journal(struct topic_log *log);
+/** recovery_scan() - find frames behind the checkpoint, in order */
+int recovery_scan(struct recovery *recovery);
 /** recovery_load() - read a frame into @recovery->buffer; *ret_bytes may be less than the frame
  * says */
 int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes);
+
+/* ---- recovery.c, replay.c, rebuild.c ---- */
+
 /** recovery_touched() - @file must be synced before the checkpoint; takes over the reference */
 int recovery_touched(struct recovery *recovery, struct segment_file *file);
 /** recovery_replay() - apply the frames found, in order */

@@ -28,6 +28,7 @@ struct log_topic *topic_new(struct topic_log *log, struct span name, const struc
     topic->public.refs = 1;
     topic->log = log;
     list_init(&topic->link);
+    list_init(&topic->changed_link);
     struct partition_block *block;
     if (topic_reserve(topic, partition_count, &block)) {
         topic_free(topic);
@@ -49,6 +50,7 @@ static void partition_init(struct log_topic *topic, struct log_partition *partit
     list_init(&partition->guards);
     list_init(&partition->dirty_link);
     list_init(&partition->advanced_link);
+    list_init(&partition->changed_link);
 }
 
 int topic_reserve(struct log_topic *topic, int32_t count, struct partition_block **ret_block) {
@@ -174,6 +176,7 @@ struct log_topic *registry_by_number(struct topic_log *log, uint32_t number) {
 void registry_forget(struct topic_log *log, struct log_topic *topic) {
     uint32_t number = topic->public.number;
     hashmap_remove(&log->by_number, span_of(&number, sizeof number));
+    checkpoint_topic_forgotten(log, topic);
     list_remove(&topic->link);
     list_push_back(&log->topics_gone, &topic->link);
     topic_unref(&topic->public);

@@ -150,6 +150,7 @@ static int make_topic(struct topic_log *log, const struct topic_spec *spec,
 
 static int on_created(struct registry_change *change, int status) {
     if (status == 0) {
+        checkpoint_topic_changes(change->log, change->topic);
         change->topic->created_durable = true;
     }
     return status;
@@ -205,6 +206,7 @@ static int on_deleted(struct registry_change *change, int status) {
     if (status) {
         return status;
     }
+    checkpoint_topic_goes(log, topic);
     topic->deleted_durable = true;
     status = removal_add_topic(log, topic, change->append.frame_sequence);
     if (status) {
@@ -252,6 +254,7 @@ struct partitions_change {
 static int on_partitions_added(struct registry_change *base, int status) {
     struct partitions_change *change = container_of(base, struct partitions_change, change);
     if (status == 0) {
+        checkpoint_topic_changes(base->log, base->topic);
         base->topic->durable_partitions = MAX(base->topic->durable_partitions, change->count);
     }
     return status;

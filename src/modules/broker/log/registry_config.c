@@ -85,6 +85,7 @@ static int on_configured(struct registry_change *base, int status) {
     struct config_change *change = container_of(base, struct config_change, change);
     struct log_topic *topic = base->topic;
     if (status == 0) {
+        checkpoint_topic_changes(base->log, topic);
         struct topic_config before = topic->public.config;
         topic->public.config = change->config;
         change->config = before;

@@ -7,14 +7,19 @@
  * files again, and the cleaner's thread unlinks them. Every batch that belongs there has been
  * written by then, since a checkpoint waits for that. An entry leaves the list only when the folder
  * is synced without them: cut at any instant, the next start finds them in the list, or gone.
+ *
+ * An unlink that fails loses nothing but room: it is tried again, later each time, and after
+ * TRIES_MAX times by the next start. So is one whose folder could not be synced, and at once:
+ * nobody knows any more which of its entries are gone. What fails stands in nobody's way.
  */
 #include "producer_snapshot.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAMES_AT_ONCE = 64, REMOVALS_AT_ONCE = 128 };
+enum { NAMES_AT_ONCE = 64, REMOVALS_AT_ONCE = 128, TRIES_MAX = 8, FIRST_WAIT_MS = 1000 };
 
 /* ---- the list ---- */
 
@@ -40,9 +45,23 @@ int removal_add_topic(struct topic_log *log, const struct log_topic *topic, uint
     return removal_add(log, &removal);
 }
 
+/* In this run; the next start tries all of them. */
+static bool is_left(const struct pending_removal *removal) {
+    return removal->failures >= TRIES_MAX;
+}
+
 bool removals_wait(const struct topic_log *log) {
     for (uint32_t i = 0; i < log->removal_count; i++) {
-        if (!log->removals[i].under_way) {
+        if (!log->removals[i].under_way && !is_left(&log->removals[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool removals_uncovered(const struct topic_log *log) {
+    for (uint32_t i = 0; i < log->removal_count; i++) {
+        if (log->removals[i].sequence > log->older_sequence) {
             return true;
         }
     }
@@ -55,7 +74,7 @@ struct removal_job {
     struct log_job job;
     struct pending_removal *removals;
     uint32_t count;
-    uint32_t done; /* out: so many are gone for good */
+    int failure; /* out: of the first that failed */
 };
 
 static void removal_destroy(struct log_job *base) {
@@ -117,7 +136,7 @@ static int remove_topic(struct disk *disk, const struct pending_removal *removal
             return err_trace(r);
         }
     }
-    return gone(disk_sync_dir(disk, "topics"));
+    return 0;
 }
 
 static int remove_segment(struct disk *disk, const struct pending_removal *removal) {
@@ -137,28 +156,51 @@ static bool same_folder(const struct pending_removal *a, const struct pending_re
     return a->number == b->number && a->partition == b->partition;
 }
 
-/* Segments that follow each other are of one folder, mostly: one sync for all of them. */
+enum outcome { GONE, KEPT, UNKNOWN }; /* the last: unlinked, and the folder is not synced */
+
+/* All of @first's folder that follow each other: one sync for all of them. */
+static enum outcome remove_group(struct disk *disk, const struct pending_removal *first,
+                                 uint32_t count, int *ret_code) {
+    char folder[SEGMENT_NAME_SIZE];
+    if (first->partition < 0) {
+        *ret_code = remove_topic(disk, first);
+        if (*ret_code == 0) {
+            *ret_code = gone(disk_sync_dir(disk, "topics"));
+            return *ret_code ? UNKNOWN : GONE;
+        }
+        return KEPT;
+    }
+    *ret_code = 0;
+    for (uint32_t i = 0; i < count && *ret_code == 0; i++) {
+        *ret_code = remove_segment(disk, &first[i]);
+    }
+    if (*ret_code) {
+        return KEPT;
+    }
+    struct segment_id id = {first->number, first->partition, 0};
+    *ret_code = producer_snapshot_drop(disk, &id, 0, first[count - 1].base_offset);
+    if (*ret_code) {
+        return KEPT;
+    }
+    segment_folder(first->number, first->partition, folder);
+    *ret_code = gone(disk_sync_dir(disk, folder));
+    return *ret_code ? UNKNOWN : GONE;
+}
+
 static void removal_run(struct work *work) {
     struct removal_job *job = container_of(work, struct removal_job, job.work);
-    struct disk *disk = job->job.log->disk;
-    int r = 0;
-    uint32_t i = 0;
-    while (i < job->count && r == 0) {
-        const struct pending_removal *first = &job->removals[i];
-        if (first->partition < 0) {
-            r = remove_topic(disk, first);
-            i++;
-        } else {
-            for (; i < job->count && r == 0 && same_folder(first, &job->removals[i]); i++) {
-                r = remove_segment(disk, &job->removals[i]);
-            }
-            char folder[SEGMENT_NAME_SIZE];
-            segment_folder(first->number, first->partition, folder);
-            struct segment_id id = {first->number, first->partition, 0};
-            r = r ? r : producer_snapshot_drop(disk, &id, 0, job->removals[i - 1].base_offset);
-            r = r ? r : gone(disk_sync_dir(disk, folder));
+    for (uint32_t i = 0, n; i < job->count; i += n) {
+        struct pending_removal *first = &job->removals[i];
+        int code = 0;
+        for (n = 1; first->partition >= 0 && i + n < job->count && same_folder(first, first + n);) {
+            n++;
         }
-        job->done = r ? job->done : i;
+        enum outcome outcome = remove_group(job->job.log->disk, first, n, &code);
+        for (uint32_t k = 0; k < n; k++) {
+            first[k].under_way = outcome != GONE;
+            first[k].failures = outcome == UNKNOWN ? TRIES_MAX : first[k].failures + 1;
+        }
+        job->failure = job->failure ? job->failure : code;
     }
 }
 
@@ -183,15 +225,37 @@ static bool same_files(const struct pending_removal *a, const struct pending_rem
     return same_folder(a, b) && a->base_offset == b->base_offset && a->sequence == b->sequence;
 }
 
+/* What a job could not do waits, longer each time. */
+static void put_back(struct topic_log *log, struct pending_removal *removal,
+                     const struct removal_job *job, uint8_t failures) {
+    int64_t wait_ms = (int64_t)FIRST_WAIT_MS << MIN(failures, TRIES_MAX);
+    removal->under_way = false;
+    removal->failures = failures;
+    removal->due_ns = loop_now_ns(log->loop) + wait_ms * NS_PER_MS;
+    log->stats.removals_failed++;
+    if (is_left(removal)) {
+        topic_log_report(log, TOPIC_LOG_DISK_LOW,
+                         "files of topic %" PRIu32 " that are no longer needed cannot be removed, "
+                         "the next start tries again: %s",
+                         removal->number, err_text(job->failure));
+    }
+}
+
 static void take_off(struct topic_log *log, const struct removal_job *job) {
     uint32_t kept = 0, next = 0;
     for (uint32_t i = 0; i < log->removal_count; i++) {
         /* Both are in the order of the list. */
-        if (next < job->done && same_files(&log->removals[i], &job->removals[next])) {
-            log->stats.segments_removed += log->removals[i].partition >= 0;
-            next++;
+        struct pending_removal *removal = &log->removals[i];
+        if (next == job->count || !same_files(removal, &job->removals[next])) {
+            log->removals[kept++] = *removal;
+            continue;
+        }
+        const struct pending_removal *tried = &job->removals[next++];
+        if (tried->under_way) {
+            put_back(log, removal, job, tried->failures);
+            log->removals[kept++] = *removal;
         } else {
-            log->removals[kept++] = log->removals[i];
+            log->stats.segments_removed += removal->partition >= 0;
         }
     }
     log->removal_count = kept;
@@ -207,14 +271,13 @@ static void removal_done(struct work *work) {
         struct segment_id id = {removal->number, removal->partition, removal->base_offset};
         reader_forget(log, &id);
     }
-    bool failed = job->done < job->count;
+    if (job->failure) {
+        log_tick_soon(log);
+    }
     /* The same list goes to the segment writer, whose cache it is. */
     job->job.work = (struct work){.run = forget_run, .done = forget_done};
     (void)log_job_submit(&job->job, log->segment_worker);
-    /* A failed unlink loses nothing: the list is in the checkpoint, the next start tries again. */
-    if (!failed) {
-        removals_maybe(log);
-    }
+    removals_maybe(log);
     log_stop_continue(log);
 }
 
@@ -223,9 +286,11 @@ void removals_maybe(struct topic_log *log) {
         return;
     }
     struct removal_job *job = NULL;
+    int64_t now_ns = loop_now_ns(log->loop);
     for (uint32_t i = 0; i < log->removal_count; i++) {
         struct pending_removal *removal = &log->removals[i];
-        if (removal->under_way || removal->sequence > log->older_sequence ||
+        if (removal->under_way || is_left(removal) || removal->due_ns > now_ns ||
+            removal->sequence > log->older_sequence ||
             swap_names(log, removal->number, removal->partition)) {
             continue;
         }

@@ -212,6 +212,7 @@ static int on_swapped(struct registry_change *base, int status) {
     }
     change->run = NULL;
     list_push_back(&log->jobs, &run->job.link);
+    checkpoint_changes(log, run->partition);
     int r = swap_list(run->partition, run->swap);
     if (r < 0 || r == 1 || run->topic->deleted_durable) {
         run_on(run, log->cleaner_worker, drop_run, on_dropped);

@@ -92,6 +92,7 @@ static void set_dirty(struct topic_log *log, struct log_partition *partition) {
 int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     struct log_partition *partition = batch->partition;
     struct log_segment *segment;
+    checkpoint_changes(log, partition);
     int r = partition_segment_at(partition, batch->segment_base, &segment);
     if (r) {
         return err_trace(r);

@@ -150,7 +150,7 @@ void topic_log_set_room(struct topic_log *log, enum topic_log_room room) {
 static bool anything_waits(const struct topic_log *log) {
     return log->unwritten_count > 0 || log->submits_in_flight > 0 || !list_empty(&log->pending) ||
            !list_empty(&log->throttled) || log->disk_full || log->journal_refused ||
-           log->room == TOPIC_LOG_ROOM_LOW || log->removal_count > 0 ||
+           log->room == TOPIC_LOG_ROOM_LOW || removals_wait(log) ||
            log->durable_sequence > log->newest_sequence || log->checkpoint.under_way ||
            log->state == LOG_STOPPING || !log->trimmed || log->swap_again || log->cleaner.waits ||
            producer_snapshots_wait(log);
@@ -256,7 +256,7 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     hashmap_init(&log->by_id, seed[1], seed[0]);
     hashmap_init(&log->by_number, seed[1] ^ seed[0], seed[1]);
     hashmap_init(&log->views, seed[0] ^ seed[1], seed[0]);
-    text_init(&log->checkpoint.snapshot);
+    checkpoint_keeper_init(log);
     int r = log_writer_new(log, &log->writer);
     if (!r) {
         r = segment_writer_new(log->disk, MAX(log->limits.open_files_max / 2, 1u), &log->segments);
@@ -308,7 +308,7 @@ void topic_log_free(struct topic_log *log) {
     hashmap_deinit(&log->by_name);
     hashmap_deinit(&log->by_id);
     hashmap_deinit(&log->by_number);
-    text_deinit(&log->checkpoint.snapshot);
+    checkpoint_deinit(log);
     topic_config_deinit(&log->defaults);
     free(log->removals);
     free(log->recovery);
@@ -440,6 +440,7 @@ static void stop_workers(struct topic_log *log) {
     struct worker **workers[] = {&log->writer_worker, &log->segment_worker, &log->keeper_worker,
                                  &log->cleaner_worker, &log->reader_worker};
     timer_stop(&log->tick);
+    timer_stop(&log->checkpoint.timer);
     log->state = LOG_STOPPED;
     if (log->workers_running == 0) {
         log->workers_running = 1;

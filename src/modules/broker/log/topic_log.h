@@ -50,16 +50,17 @@ struct topic_log_limits {
     int64_t checkpoint_ms;
     uint64_t checkpoint_bytes;
     int64_t producer_expiry_ms;
-    int64_t retention_check_ms;        /* how often old segments are looked for */
-    int64_t cleaner_ms;                /* how often it is looked what to compact; 0: never */
-    uint64_t cleaner_memory_bytes;     /* of the map of keys */
-    uint64_t cleaner_bytes_per_second; /* read and written; 0: no limit */
-    uint64_t registry_bytes;           /* the registry writes its state anew beyond */
+    int64_t retention_check_ms;          /* how often old segments are looked for */
+    int64_t cleaner_ms;                  /* how often it is looked what to compact; 0: never */
+    uint64_t cleaner_memory_bytes;       /* of the map of keys */
+    uint64_t cleaner_bytes_per_second;   /* read and written; 0: no limit */
+    uint64_t registry_bytes;             /* the registry writes its state anew beyond */
+    unsigned checkpoint_turn_partitions; /* encoded for a checkpoint in one turn of the loop */
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
     ((struct topic_log_limits){MIB(1), MIB(256), MIB(1), (uint64_t)1 << 30, MIB(8), 20000,         \
                                1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000, 15000,     \
-                               MIB(4), 0, MIB(1)})
+                               MIB(4), 0, MIB(1), 256})
 
 struct topic_log_config {
     struct loop *loop;
@@ -358,6 +359,9 @@ struct topic_log_stats {
     uint64_t segments_removed, held_bytes;         /* the latter as of the last look at retention */
     uint64_t registry_states;                      /* how often its state was written anew */
     uint64_t snapshots_written, snapshots_dropped; /* of producers */
+    uint64_t removals_failed;                      /* unlinks of a segment or topic, each try */
+    uint64_t checkpoints, checkpoint_increments;   /* of all; those of them that are increments */
+    uint64_t checkpoint_bytes;
     int64_t recovery_ms;
     uint64_t compactions, compactions_failed, compaction_bytes_before, compaction_bytes_after;
     uint64_t compaction_records_removed, compaction_ns_total;

@@ -54,6 +54,11 @@ static void check_checkpoints(struct log_verify *verify) {
                  inspect->have_checkpoint
                      ? "damaged; a start uses the other one and replays more of the journal"
                      : "damaged, and there is no valid one: a start reads every folder");
+        } else if (status == 0 && inspect->checkpoints[slot].cut) {
+            tell(verify, &finding,
+                 "behind %u increments lies one that was not finished or is damaged; a start uses "
+                 "what is before it, or the other file",
+                 inspect->checkpoints[slot].increments);
         }
     }
 }

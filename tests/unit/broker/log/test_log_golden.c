@@ -97,7 +97,8 @@ static void check_content(struct fixture *f, int64_t end) {
 }
 
 static void test_log_golden__every_checkpoint_is_read(void **state) {
-    static const char *const names[] = {"checkpoint-1", "checkpoint-2", "checkpoint-3"};
+    static const char *const names[] = {"checkpoint-1", "checkpoint-2", "checkpoint-3",
+                                        "checkpoint-4"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         struct fixture f;
         put_folder(&f, names[i]);
@@ -107,6 +108,7 @@ static void test_log_golden__every_checkpoint_is_read(void **state) {
             log_partition_of(fixture_partition(&f, "golden", 0));
         assert_true(partition->segments[0].created_ms >= INT64_C(1700000000000));
         assert_int_equal(f.log->next_number, 10);
+        assert_null(topic_log_find(f.log, SPAN_LITERAL("gone")));
         /* Its one removal, a topic of four partitions, is carried out. */
         fixture_until(&f, f.log->removal_count == 0);
         fixture_crash(&f, true);
@@ -148,26 +150,54 @@ static void test_log_golden__every_marker_of_a_clean_stop_is_read(void **state) 
     }
 }
 
-/* What this version writes is what build.py, which knows the words of the format alone, writes. */
+static void assert_file(struct fixture *f, const uint8_t *golden, size_t size) {
+    uint8_t bytes[FILE_BYTES];
+    struct disk_file *file = NULL;
+    size_t got = 0;
+    assert_int_equal(disk_open(f->disk, "checkpoint.0", DISK_READ, &file), 0);
+    assert_int_equal(disk_pread(file, bytes, size, 0, &got), 0);
+    disk_close(file);
+    assert_int_equal(got, size);
+    assert_memory_equal(bytes, golden, size);
+}
+
+/* What this version writes is what build.py, which knows the words of the format alone, writes: a
+ * full one, and an increment with a changed topic, a changed partition and a topic that is gone. */
 static void test_log_golden__the_newest_checkpoint_is_what_we_write(void **state) {
     struct fixture f;
+    struct checkpoint_chain chain;
     uint8_t bytes[FILE_BYTES];
-    size_t size = read_hex("checkpoint-3", bytes);
+    size_t size = read_hex("checkpoint-4", bytes);
+    size_t full = CHECKPOINT_HEADER_BYTES + (size_t)get_le64(bytes + 32);
     fixture_init(&f, 92);
     fixture_open(&f);
-    struct text body;
-    text_init(&body);
     uint32_t file_id;
     uint64_t position;
-    struct span golden = span_of(bytes + 64, size - 64);
-    assert_int_equal(checkpoint_decode(f.log, CHECKPOINT_VERSION, golden, &file_id, &position), 0);
+    assert_int_equal(checkpoint_decode(f.log, span_of(bytes, full), &file_id, &position), 0);
     struct journal_file *file = calloc(1, sizeof *file);
     file->size = FILE_BYTES;
     f.log->files[f.log->file_count++] = f.log->current = file;
-    assert_int_equal(checkpoint_encode(f.log, &body), 0);
-    assert_int_equal(body.size, golden.size);
-    assert_memory_equal(body.data, golden.data, golden.size);
-    text_deinit(&body);
+    memcpy(f.log->journal_uuid.bytes, bytes + 8, sizeof f.log->journal_uuid.bytes);
+    assert_int_equal(checkpoint_encode_all(f.log), 0);
+    assert_int_equal(
+        checkpoint_write(f.disk, 0, &f.log->journal_uuid, 1, &f.log->checkpoint.body, &chain), 0);
+    assert_file(&f, bytes, full);
+    assert_int_equal(chain.end, full);
+    checkpoint_taken(f.log, &chain);
+    f.log->next_slot = 0; /* the same file once more */
+
+    struct log_topic *topic = registry_by_number(f.log, 1);
+    checkpoint_topic_changes(f.log, topic);
+    checkpoint_changes(f.log, topic_partition(topic, 0));
+    checkpoint_topic_goes(f.log, registry_by_number(f.log, 2));
+    assert_int_equal(checkpoint_decode(f.log, span_of(bytes, size), &file_id, &position), 0);
+    checkpoint_encode_begin(f.log, false);
+    assert_int_equal(checkpoint_encode_some(f.log, 100, 1 << 20), 0);
+    assert_false(f.log->checkpoint.encoding);
+    assert_int_equal(
+        checkpoint_append(f.disk, 0, &f.log->journal_uuid, 2, &f.log->checkpoint.body, &chain), 0);
+    assert_file(&f, bytes, size);
+    assert_int_equal(chain.end, size);
     fixture_deinit(&f);
 }
 
@@ -187,8 +217,8 @@ static void refuse(struct fixture *f, const char *words) {
 static void test_log_golden__newer_ones_are_refused_in_one_line(void **state) {
     struct fixture f;
     uint8_t bytes[FILE_BYTES];
-    put_folder(&f, "checkpoint-3");
-    size_t size = read_hex("checkpoint-3", bytes);
+    put_folder(&f, "checkpoint-4");
+    size_t size = read_hex("checkpoint-4", bytes);
     make_newer(bytes, 44);
     put_bytes(&f, "checkpoint.1", bytes, size);
     refuse(&f, "checkpoint.1 has format 99");

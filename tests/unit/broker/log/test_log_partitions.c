@@ -83,19 +83,24 @@ static void test_log_partitions__unconfirmed_ones_are_in_no_checkpoint(void **st
     struct growing growing = {.request.done = on_grown};
     assert_int_equal(topic_log_add_partitions(f.log, topic, 4, &growing.request), 0);
     assert_int_equal(topic->partition_count, 4);
-    struct text body;
-    text_init(&body);
-    assert_int_equal(checkpoint_encode(f.log, &body), 0);
     struct fixture other;
     fixture_init(&other, 34);
     fixture_open(&other);
+    struct checkpoint_chain chain;
+    struct checkpoint_header header;
+    struct text image;
     uint32_t file_id;
     uint64_t position;
+    text_init(&image);
+    assert_int_equal(checkpoint_encode_all(f.log), 0);
     assert_int_equal(
-        checkpoint_decode(other.log, CHECKPOINT_VERSION, text_span(&body), &file_id, &position), 0);
+        checkpoint_write(other.disk, 0, &f.log->journal_uuid, 1, &f.log->checkpoint.body, &chain),
+        0);
+    assert_int_equal(checkpoint_read(other.disk, 0, &header, &image), 0);
+    assert_int_equal(checkpoint_decode(other.log, text_span(&image), &file_id, &position), 0);
     assert_int_equal(topic_log_find(other.log, SPAN_LITERAL("t"))->partition_count, 1);
     fixture_deinit(&other);
-    text_deinit(&body);
+    text_deinit(&image);
     fixture_until(&f, growing.done);
     fixture_stop(&f);
     fixture_deinit(&f);

@@ -1,0 +1,175 @@
+/* Files of the journal, and the frames in them, read past the page cache, by 4 KiB. */
+#include "recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { SCAN_BYTES = 1 << 20 };
+
+/* ---- files of the journal ---- */
+
+static int add_file(void *userdata, const char *name, bool is_dir) {
+    struct topic_log *log = userdata;
+    char *end;
+    unsigned long id = strtoul(name, &end, 10);
+    if (is_dir || *end || end != name + 8 || log->file_count >= JOURNAL_FILES_MAX) {
+        return 0;
+    }
+    struct journal_file *file = calloc(1, sizeof *file);
+    if (!file) {
+        return -ENOMEM;
+    }
+    file->id = (uint32_t)id;
+    file->state = JOURNAL_FULL;
+    log->files[log->file_count++] = file;
+    log->next_file_id = MAX(log->next_file_id, file->id + 1);
+    return 0;
+}
+
+int recovery_list_journal(struct topic_log *log) {
+    int r = disk_list(log->disk, "journal", add_file, log);
+    if (r == DISK_E_NOT_FOUND) {
+        r = disk_mkdir(log->disk, "journal");
+    }
+    for (unsigned i = 0; i < log->file_count && !r; i++) {
+        struct journal_file *file = log->files[i];
+        r = journal_open(log->disk, file);
+        if (!r) {
+            r = journal_measure(file);
+        }
+    }
+    return r ? err_trace(r) : 0;
+}
+
+/* ---- scanning ---- */
+
+static int note_frame(struct recovery *recovery, const struct found_frame *frame) {
+    if (recovery->frame_count == recovery->frame_capacity) {
+        size_t capacity = recovery->frame_capacity ? recovery->frame_capacity * 2 : 64;
+        void *grown = realloc(recovery->frames, capacity * sizeof *recovery->frames);
+        if (!grown) {
+            return err_origin(-ENOMEM);
+        }
+        recovery->frames = grown;
+        recovery->frame_capacity = capacity;
+    }
+    recovery->frames[recovery->frame_count++] = *frame;
+    return 0;
+}
+
+static int reserve(struct recovery *recovery, uint64_t bytes) {
+    if (bytes <= recovery->buffer_bytes) {
+        return 0;
+    }
+    bytes = (bytes + SCAN_BYTES - 1) & ~(uint64_t)(SCAN_BYTES - 1);
+    void *grown = aligned_alloc(DISK_ALIGN, bytes);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    free(recovery->buffer);
+    recovery->buffer = grown;
+    recovery->buffer_bytes = bytes;
+    return 0;
+}
+
+int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes) {
+    uint64_t bytes = frame_bytes(0, frame->header.body_bytes);
+    bytes = MIN(bytes, frame->file->size - frame->position);
+    int r = reserve(recovery, bytes);
+    size_t got = 0;
+    if (!r) {
+        r = disk_pread(frame->file->file, recovery->buffer, bytes, frame->position, &got);
+    }
+    *ret_bytes = got;
+    return r;
+}
+
+/* A header was found: is the rest of the frame whole? */
+static int look_at(struct recovery *recovery, struct found_frame *frame) {
+    uint64_t got = 0;
+    int r = recovery_load(recovery, frame, &got);
+    if (r) {
+        return err_trace(r);
+    }
+    frame->valid = got >= FRAME_HEADER_BYTES + (uint64_t)frame->header.body_bytes &&
+                   frame_body_valid(&frame->header, recovery->buffer + FRAME_HEADER_BYTES);
+    return 0;
+}
+
+static int scan_file(struct recovery *recovery, struct journal_file *file) {
+    uint8_t *chunk = aligned_alloc(DISK_ALIGN, SCAN_BYTES);
+    if (!chunk) {
+        return err_origin(-ENOMEM);
+    }
+    uint64_t position = 0, chunk_at = 0;
+    size_t chunk_bytes = 0;
+    int r = 0;
+    while (!r && position + FRAME_ALIGN <= file->size) {
+        if (position < chunk_at || position + FRAME_ALIGN > chunk_at + chunk_bytes) {
+            chunk_at = position;
+            r = disk_pread(file->file, chunk, MIN((uint64_t)SCAN_BYTES, file->size - position),
+                           position, &chunk_bytes);
+            if (r || chunk_bytes < FRAME_ALIGN) {
+                break;
+            }
+        }
+        struct found_frame frame = {.file = file, .position = position};
+        const struct uuid *journal = recovery->any_journal ? NULL : &recovery->log->journal_uuid;
+        if (!frame_header_read(chunk + (position - chunk_at), journal, &frame.header)) {
+            if (frame_header_newer(chunk + (position - chunk_at), journal)) {
+                recovery_report(recovery, TOPIC_LOG_FAILED,
+                                "a frame of journal file %08" PRIu32
+                                " was written by a newer eventbox; this one starts nothing on it",
+                                file->id);
+                r = BROKER_E_NEWER;
+                break;
+            }
+            position += FRAME_ALIGN;
+            continue;
+        }
+        file->last_sequence = MAX(file->last_sequence, frame.header.sequence);
+        file->cut |= !file->marked && frame.header.version != FRAME_VERSION_UNMARKED;
+        if (frame.header.sequence <= recovery->base_sequence) {
+            position += FRAME_ALIGN;
+            continue;
+        }
+        r = look_at(recovery, &frame);
+        if (!r) {
+            r = note_frame(recovery, &frame);
+        }
+        position += frame.valid ? frame_bytes(0, frame.header.body_bytes) : FRAME_ALIGN;
+    }
+    free(chunk);
+    return r ? err_trace(r) : 0;
+}
+
+/* By sequence; of two with the same one the whole one first. */
+static int compare_frames(const void *a, const void *b) {
+    const struct found_frame *left = a, *right = b;
+    if (left->header.sequence != right->header.sequence) {
+        return left->header.sequence < right->header.sequence ? -1 : 1;
+    }
+    return (int)right->valid - (int)left->valid;
+}
+
+int recovery_scan(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        log->files[i]->last_sequence = 0;
+        int r = scan_file(recovery, log->files[i]);
+        if (r) {
+            return r;
+        }
+    }
+    if (recovery->frame_count > 0) {
+        qsort(recovery->frames, recovery->frame_count, sizeof *recovery->frames, compare_frames);
+    }
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        const struct found_frame *frame = &recovery->frames[i];
+        if (frame->valid) {
+            recovery->synced_through = MAX(recovery->synced_through, frame->header.synced_through);
+        }
+    }
+    return 0;
+}
