@@ -17,11 +17,11 @@
  *   - an offset that somebody may have seen is not given out again;
  *   - the very last frame is the one exception: its rot cannot be told from a write that was torn,
  *     or never came, so it may be cut off; of two blocks exchanged one may lie in the frame before;
- *   - rot in what is derived (indexes, the newer checkpoint, the marker of a clean stop) costs
- *     nothing. A snapshot of producers is asked only when both checkpoints are gone, so these are
- *     hit as well then, and every producer's last batch must still be known as a duplicate. Not
- *     after a power cut: there a start without checkpoint may pass over a batch that the journal
- *     has, where its segment lacks it and a later segment is whole.
+ *   - rot in what is derived (indexes, a checkpoint or one of its increments, the marker of a
+ *     clean stop) costs nothing. A snapshot of producers is asked only when both checkpoints are
+ * gone, so these are hit as well then, and every producer's last batch must still be known as a
+ * duplicate. Not after a power cut: there a start without checkpoint may pass over a batch that the
+ * journal has, where its segment lacks it and a later segment is whole.
  *
  * EVENTBOX_ROT_RUNS sets how many places are hit (default 300), EVENTBOX_ROT_SEED the first seed.
  */
@@ -38,13 +38,14 @@ enum { BLOCK = 4096, FILES_MAX = 400, PATH_BYTES = 128 };
 enum place {
     PLACE_JOURNAL,
     PLACE_CHECKPOINT,
+    PLACE_INCREMENT, /* behind a full checkpoint, in its file */
     PLACE_SEGMENT,
     PLACE_INDEX,
     PLACE_SNAPSHOT,
     PLACE_MARKER,
     PLACES
 };
-static const char *const place_names[] = {"journal", "checkpoint", "segment",
+static const char *const place_names[] = {"journal", "checkpoint", "increment", "segment",
                                           "index",   "snapshot",   "marker"};
 
 enum kind { FLIP, ZERO, SWAP, CUT, KINDS };
@@ -118,6 +119,7 @@ struct hit {
     enum place place;
     enum kind kind;
     uint64_t offset, size; /* of what may differ now */
+    uint64_t from, to;     /* of a checkpoint: where it is hit */
 };
 
 static uint8_t *read_whole(struct disk *disk, const char *path, size_t *ret_size) {
@@ -158,6 +160,24 @@ static bool any_set(const uint8_t *data, size_t size) {
     return false;
 }
 
+/* Increments share their blocks with the full one, so what is hit of them is smaller. */
+static bool damage_increment(struct disk *disk, struct random *random, struct hit *hit,
+                             uint8_t *data) {
+    enum { PIECE = 64 };
+    uint8_t before[PIECE];
+    uint64_t length = MIN((uint64_t)PIECE, hit->to - hit->offset);
+    uint64_t other = hit->from + random_below(random, hit->to - hit->from - length + 1);
+    memcpy(before, data + hit->offset, length);
+    if (hit->kind == ZERO) {
+        memset(data + hit->offset, 0, length);
+    } else if (other + length <= hit->offset || hit->offset + length <= other) {
+        memcpy(data + hit->offset, data + other, length);
+        overwrite(disk, hit->path, before, length, other);
+    }
+    overwrite(disk, hit->path, data + hit->offset, length, hit->offset);
+    return memcmp(before, data + hit->offset, length) != 0;
+}
+
 static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
     size_t size;
     uint8_t *data = read_whole(disk, hit->path, &size);
@@ -168,6 +188,14 @@ static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
         /* Journal files are mostly zeros that nobody has written: aim at what is used. */
         for (unsigned n = 0; n < 40 && !data[hit->offset]; n++) {
             hit->offset = random_below(random, size);
+        }
+        if (hit->to > 0) {
+            hit->offset = hit->from + random_below(random, hit->to - hit->from);
+        }
+        if (hit->place == PLACE_INCREMENT && (hit->kind == ZERO || hit->kind == SWAP)) {
+            changed = damage_increment(disk, random, hit, data);
+            free(data);
+            return changed;
         }
         uint64_t block = hit->offset / BLOCK * BLOCK;
         uint64_t length = MIN((uint64_t)BLOCK, size - block);
@@ -422,6 +450,21 @@ static void live(struct run *run, uint64_t seed) {
     }
 }
 
+/* Where in a checkpoint: in the full one, or in what is behind it. */
+static void aim(struct run *run, struct hit *hit, bool increment) {
+    struct checkpoint_header header;
+    struct text image;
+    text_init(&image);
+    unsigned slot = hit->path[strlen(hit->path) - 1] == '1';
+    if (checkpoint_read(run->f.disk, slot, &header, &image) == 0) {
+        bool there = increment && header.increments > 0;
+        hit->place = there ? PLACE_INCREMENT : PLACE_CHECKPOINT;
+        hit->from = there ? header.full_bytes : 0;
+        hit->to = there ? header.bytes : header.full_bytes;
+    }
+    text_deinit(&image);
+}
+
 static void choose(struct run *run, struct hit *hit) {
     struct random *random = &run->random.random;
     list_files(run->f.disk, &run->files);
@@ -430,6 +473,10 @@ static void choose(struct run *run, struct hit *hit) {
         const char *path = run->files.paths[random_below(random, run->files.count)];
         snprintf(hit->path, sizeof hit->path, "%s", path);
         hit->place = place_of(path);
+        hit->from = hit->to = 0;
+        if (hit->place == PLACE_CHECKPOINT) {
+            aim(run, hit, wanted == PLACE_INCREMENT);
+        }
         if (hit->place == wanted) {
             break;
         }
@@ -453,6 +500,7 @@ static size_t cost_max(const struct hit *hit) {
     case PLACE_INDEX:
     case PLACE_MARKER:
     case PLACE_CHECKPOINT:
+    case PLACE_INCREMENT:
     case PLACE_SNAPSHOT:
         return 0;
     default:
