@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { FLUSH_JOB_BATCHES = 32768, FLUSH_RUN_BATCHES = 256 };
+enum { FLUSH_JOB_BATCHES = 32768, FLUSH_RUN_BATCHES = 256, SYNC_FILES_MAX = 16 };
 
 struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index) {
     return partition->tail[(partition->tail_head + index) & (partition->tail_capacity - 1)];
@@ -249,9 +249,9 @@ static void flush_destroy(struct log_job *base) {
     free(job);
 }
 
-/* One syncfs answers for more files than may stay open. */
+/* One syncfs answers for more files than are worth a sync each. */
 static bool too_many_files(const struct topic_log *log, uint32_t count) {
-    return count >= log->limits.open_files_max / 4;
+    return count >= MIN(log->limits.open_files_max / 4, (uint32_t)SYNC_FILES_MAX);
 }
 
 static int keep_file(struct flush_job *job, struct segment_file *file) {
