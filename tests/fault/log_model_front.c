@@ -136,6 +136,26 @@ size_t front_count(const struct model_partition *partition, int64_t start) {
     return count;
 }
 
+/* Compaction may have removed all of a batch: behind each of its records is one of the same key. */
+static bool is_superseded(const struct model_topic *topic, const struct model_partition *partition,
+                          size_t index) {
+    const struct model_batch *batch = &partition->batches[index];
+    for (unsigned n = 0; n < batch->spec.records; n++) {
+        uint64_t key = topic->keys > 0 ? (batch->spec.tag + n) % topic->keys : 0;
+        bool later = false;
+        for (size_t i = index; i < partition->count && topic->keys > 0; i++) {
+            const struct batch_spec *spec = &partition->batches[i].spec;
+            for (unsigned k = i == index ? n + 1 : 0; k < spec->records; k++) {
+                later |= (spec->tag + k) % topic->keys == key;
+            }
+        }
+        if (!later) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool retention_says_so(const struct model *model, const struct model_topic *topic,
                               const struct model_partition *partition, int64_t start) {
     size_t gone = front_count(partition, start);
@@ -153,6 +173,9 @@ static bool retention_says_so(const struct model *model, const struct model_topi
          i < gone && topic->retention_ms >= 0; i++) {
         const struct model_batch *batch = &partition->batches[i];
         int64_t last_ms = batch->spec.timestamp_ms + batch->spec.records - 1;
+        if (is_superseded(topic, partition, i)) {
+            continue; /* a segment is as old as the newest record that is left of it */
+        }
         if (now_ms(model) - MIN(last_ms, batch->handed_ms) <= topic->retention_ms) {
             return false;
         }
