@@ -36,6 +36,8 @@ class Consume:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A suite that a shell has put into the background hands on that it ignores Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.lines, self.errors = [], []
         for stream, lines in ((self.process.stdout, self.lines), (self.process.stderr, self.errors)):
