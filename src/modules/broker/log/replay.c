@@ -473,15 +473,29 @@ static void note_missing(struct recovery *recovery, uint64_t until) {
                     recovery->sequence + 1, until);
 }
 
+/* The newest frame in any other file, whether a checkpoint covers it or not. */
+static uint64_t newest_elsewhere(const struct topic_log *log, const struct journal_file *file) {
+    uint64_t newest = 0;
+    for (unsigned i = 0; i < log->file_count; i++) {
+        if (log->files[i] != file) {
+            newest = MAX(newest, log->files[i]->last_sequence);
+        }
+    }
+    return newest;
+}
+
 /*
  * A file that was cut short may have held frames behind the last one that is known. A tear ends
- * inside of a file, so these were durable, and somebody may have seen their offsets.
+ * inside of a file, so these were durable, and somebody may have seen their offsets. It was not the
+ * last one written to when another has a newer frame than what is left of it; that a checkpoint is
+ * newer tells nothing.
  */
 static void note_cut_files(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
     for (unsigned i = 0; i < log->file_count; i++) {
         const struct journal_file *file = log->files[i];
-        bool held_the_end = file->last_sequence == 0 || file->last_sequence >= recovery->sequence;
+        bool held_the_end =
+            file->last_sequence == 0 || file->last_sequence > newest_elsewhere(log, file);
         if (!file->cut) {
             continue;
         }
