@@ -20,8 +20,7 @@
  *   - rot in what is derived (indexes, a checkpoint or one of its increments, the marker of a
  *     clean stop) costs nothing. A snapshot of producers is asked only when both checkpoints are
  * gone, so these are hit as well then, and every producer's last batch must still be known as a
- * duplicate. Not after a power cut: there a start without checkpoint may pass over a batch that the
- * journal has, where its segment lacks it and a later segment is whole.
+ * duplicate.
  *
  * EVENTBOX_ROT_RUNS sets how many places are hit (default 300), EVENTBOX_ROT_SEED the first seed.
  */
@@ -343,8 +342,9 @@ static void append_everywhere(struct model *model, uint64_t seed, const struct h
                 const struct model_batch *batch = &partition->batches[n];
                 if (batch->acked && !may_be_torn(model, batch, hit) &&
                     offset < batch->offset + (int64_t)batch->spec.records) {
-                    fail_msg("seed %llu: offset %lld is given out again", (unsigned long long)seed,
-                             (long long)offset);
+                    fail_msg("seed %llu: %s of %s at %llu: offset %lld is given out again",
+                             (unsigned long long)seed, kind_names[hit->kind], hit->path,
+                             (unsigned long long)hit->offset, (long long)offset);
                 }
             }
         }
@@ -549,7 +549,7 @@ static bool run_seed(uint64_t seed) {
     bool changed = damage(run->f.disk, &run->random.random, &hit);
     if (changed) {
         met.hits[hit.place][hit.kind]++;
-        if (hit.place == PLACE_SNAPSHOT && !run->without_power) {
+        if (hit.place == PLACE_SNAPSHOT) {
             (void)disk_sim_corrupt(run->f.disk, "checkpoint.0", 70, 8, 1);
             (void)disk_sim_corrupt(run->f.disk, "checkpoint.1", 70, 8, 1);
         }

@@ -50,6 +50,7 @@ struct log_segment {
     int64_t first_timestamp_ms; /* of the first batch, but not later than our clock; -1: none */
     int64_t created_ms, appended_ms; /* first and last append by our clock; -1: not known */
     uint64_t last_sequence;          /* the last frame of this run with a batch of it; 0: none */
+    int64_t end_offset;              /* behind its last batch; a start alone knows it */
 };
 
 struct epoch_start {

@@ -5,9 +5,9 @@
  * begin with its state (registry_state.c), then every folder of a topic that it names is walked,
  * batch by batch with CRC, to find segments, log end and producers. A segment ends at the first
  * batch that is not whole; the journal, replayed over that, fills in what is missing at the end of
- * the log (not yet what a segment lacks before a later whole one, which a power cut can bring
- * about). Of producers
- * whose batches are gone the partition's snapshot tells (producer_snapshot.h). What was retained by
+ * the log, and what a segment lacks before a later whole one, which a power cut can bring about
+ * (replay.c; not in a topic that is compacted, whose batches move). Of producers whose batches are
+ * gone the partition's snapshot tells (producer_snapshot.h). What was retained by
  * checkpoints alone (damage noted earlier, epochs) is lost: every partition with records goes on in
  * a new epoch.
  */

@@ -57,6 +57,7 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     partition->writer_first_ms = segment->first_timestamp_ms;
     int64_t end = batch->base_offset + batch->last_offset_delta + 1;
     partition->public.log_end_offset = partition->public.high_watermark = end;
+    segment->end_offset = end;
     snapshots_pass(partition, batch->base_offset);
     if (batch->producer_id >= 0) {
         struct producer_batch remember = {
@@ -189,6 +190,56 @@ static int write_pieces(struct recovery *recovery, struct log_partition *partiti
     return r ? err_trace(r) : recovery_touched(recovery, file);
 }
 
+/*
+ * A start without checkpoint has walked the segments, and a power cut may have taken the end of
+ * one, or all of it, although a later one is whole. A batch below the log end is missing there when
+ * it goes on exactly where its segment was found to end, or begins one that is not there, and
+ * neither neighbour has its offsets. Where compaction moves batches their frames tell no places.
+ */
+static bool is_missing(const struct recovery *recovery, const struct log_partition *partition,
+                       const struct replayed *item) {
+    const struct frame_entry *entry = &item->entry;
+    int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
+    int index = partition_segment_index(partition, entry->base_offset);
+    const struct log_segment *segment = index >= 0 ? &partition->segments[index] : NULL;
+    bool begun = segment && segment->base_offset == entry->segment_base;
+    if (!recovery->holes_expected || entry->base_offset < partition->public.log_start_offset ||
+        topic_config_compacts(recovery->log, &partition->topic->public) ||
+        (segment && segment->end_offset > entry->base_offset) ||
+        (uint32_t)(index + 1) == partition->segment_count ||
+        partition->segments[index + 1].base_offset < end) {
+        return false;
+    }
+    return begun ? segment->bytes == entry->position
+                 : entry->position == 0 && entry->segment_base == entry->base_offset;
+}
+
+/* Puts a missing batch back. What its producer did since is known from the later ones. */
+static int fill_hole(struct recovery *recovery, struct log_partition *partition,
+                     const struct replayed *item) {
+    const struct frame_entry *entry = &item->entry;
+    struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
+    struct segment_piece piece = {
+        .batch = span_of(item->data, entry->bytes),
+        .position = entry->position,
+        .base_offset = entry->base_offset,
+        .max_timestamp_ms = item->batch.max_timestamp_ms,
+    };
+    struct segment_file *file;
+    struct log_segment *segment;
+    int r = segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
+    r = r ? r : recovery_touched(recovery, file);
+    r = r ? r : partition_segment_at(partition, entry->segment_base, &segment);
+    if (r) {
+        return err_trace(r);
+    }
+    segment_took(segment, entry->position, entry->bytes, item->batch.max_timestamp_ms,
+                 clock_wall_ms(recovery->log->config.clock));
+    segment->written_bytes = segment->bytes;
+    segment->end_offset = entry->base_offset + item->batch.last_offset_delta + 1;
+    return 0;
+}
+
 static int replay_partition(struct recovery *recovery, const struct replayed *items,
                             unsigned count) {
     struct log_partition *partition = find_partition(recovery, &items[0].entry);
@@ -206,6 +257,9 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         const struct frame_entry *entry = &item->entry;
         int64_t end = partition->public.log_end_offset;
         if (!item->data || item->batch.base_offset + item->batch.last_offset_delta < end) {
+            r = item->data && is_missing(recovery, partition, item)
+                    ? fill_hole(recovery, partition, item)
+                    : 0;
             continue;
         }
         if (pending > 0 && (pending == PIECES_AT_ONCE || entry->segment_base != segment_base ||
