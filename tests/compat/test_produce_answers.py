@@ -4,6 +4,7 @@ import struct
 
 import pytest
 from raw import NO_ID, Closed, Raw, batch, call, crc32c, create_topic, message_set
+from support.record_batch import varint
 
 ALL = range(3, 14)
 
@@ -71,6 +72,28 @@ def test_a_batch_is_refused_G34(produce, what):
     records, error = REFUSED[what]
     row = produce(records)
     assert (row.error_code, row.base_offset, row.log_append_time_ms) == (error, -1, -1)
+
+
+def one(body):
+    """A batch of one record with this inside, its lengths and checksum right."""
+    return batch(records=varint(len(body)) + body)
+
+
+HEAD = b"\0" + varint(0) + varint(0)  # attributes, timestamp and offset of a record
+NO_CONSUMER_COULD_READ = {
+    "a key beyond its record": HEAD + varint(100) + b"k" + varint(1) + b"v" + varint(0),
+    "a value beyond its record": HEAD + varint(-1) + varint(90) + b"v" + varint(0),
+    "a negative number of headers": HEAD + varint(-1) + varint(1) + b"v" + varint(-1),
+    "headers that are not there": HEAD + varint(-1) + varint(1) + b"v" + varint(3),
+    "a header without key": HEAD + varint(-1) + varint(1) + b"v" + varint(1) + varint(-1) + varint(1) + b"h",
+    "bytes behind its headers": HEAD + varint(-1) + varint(1) + b"v" + varint(0) + b"more",
+}
+
+
+@pytest.mark.parametrize("what", NO_CONSUMER_COULD_READ)
+def test_a_record_that_no_consumer_could_read_is_refused_G34(produce, what):
+    assert produce(one(NO_CONSUMER_COULD_READ[what])).error_code == 87
+    assert produce(one(HEAD + varint(-1) + varint(-1) + varint(1) + varint(1) + b"h" + varint(-1))).error_code == 0
 
 
 def test_the_log_start_is_told_where_the_log_refused_G39(produce):
@@ -164,6 +187,8 @@ def test_a_retried_batch_gets_its_first_offset_G51(produce):
     assert produce(idempotent(5)).error_code == 0
     assert produce(idempotent(9)).error_code == 45
     assert produce(idempotent(6)).error_code == 0
+    assert produce(sent[1]).error_code == 45  # the sixth from the end
+    assert produce(sent[2]).base_offset == offsets[2]
 
 
 def test_a_producer_without_state_may_begin_anywhere_G52(produce):

@@ -2,7 +2,7 @@
  * The rules of Produce for record batches, in Kafka's order, so that a batch with several faults is
  * refused for the same one; with a text where Kafka has one, and in its words.
  *
- * Records that are not compressed are walked by their lengths: what no consumer could read must not
+ * Records that are not compressed are walked field by field: what no consumer could read must not
  * be stored. Compressed ones are opened only where a config of the topic demands it.
  */
 #include "produce_batch.h"
@@ -108,22 +108,82 @@ bool produce_batch_is_transactional(struct span bytes) {
 
 /* ---- its records ---- */
 
-/* As many records as the header says, and nothing behind them. */
-static bool lengths_fit(const struct record_batch *batch) {
-    const uint8_t *at = batch->records.data;
-    size_t left = batch->records.size;
+/* A cursor over varints; at its end once something did not fit. */
+struct fields {
+    const uint8_t *at;
+    size_t left;
+    bool failed;
+};
+
+static void skip(struct fields *in, size_t size) {
+    if (size > in->left) {
+        in->failed = true;
+        size = in->left;
+    }
+    in->at += size;
+    in->left -= size;
+}
+
+static int32_t take_i32(struct fields *in) {
+    int32_t value = 0;
+    size_t n = varint_get_i32(in->at, in->left, &value);
+
+    in->failed |= n == 0;
+    skip(in, n);
+    return value;
+}
+
+static void skip_i64(struct fields *in) {
+    uint64_t value;
+    size_t n = varint_get_u64(in->at, in->left, &value); /* zigzag or not is one length */
+
+    in->failed |= n == 0;
+    skip(in, n);
+}
+
+/* A key, a value or a part of a header behind its length; null only where @nullable. */
+static void skip_bytes(struct fields *in, bool nullable) {
+    int32_t size = take_i32(in);
+
+    if (size >= 0) {
+        skip(in, (size_t)size);
+    } else {
+        in->failed |= !nullable || size != -1;
+    }
+}
+
+/* One record, which takes all of @in. */
+static bool record_holds(struct fields in) {
+    int32_t headers;
+
+    skip(&in, 1);  /* attributes */
+    skip_i64(&in); /* timestamp delta */
+    (void)take_i32(&in);
+    skip_bytes(&in, true);
+    skip_bytes(&in, true);
+    headers = take_i32(&in);
+    in.failed |= headers < 0;
+    for (int32_t i = 0; i < headers && !in.failed; i++) {
+        skip_bytes(&in, false);
+        skip_bytes(&in, true);
+    }
+    return !in.failed && in.left == 0;
+}
+
+/* As many records as the header says, each with its fields, and nothing behind them. */
+static bool records_hold(const struct record_batch *batch) {
+    struct fields in = {batch->records.data, batch->records.size, false};
 
     for (int32_t i = 0; i < batch->record_count; i++) {
-        int32_t length;
-        size_t n = varint_get_i32(at, left, &length);
+        int32_t length = take_i32(&in);
 
-        if (n == 0 || length < RECORD_LEAST_BYTES - 1 || (size_t)length > left - n) {
+        if (in.failed || length < RECORD_LEAST_BYTES - 1 || (size_t)length > in.left ||
+            !record_holds((struct fields){in.at, (size_t)length, false})) {
             return false;
         }
-        at += n + (size_t)length;
-        left -= n + (size_t)length;
+        skip(&in, (size_t)length);
     }
-    return left == 0;
+    return in.left == 0;
 }
 
 static const char *keyless(const struct kafka_request *request, const struct topic *topic,
@@ -243,7 +303,7 @@ int16_t produce_batch_check(struct kafka_request *request, const struct topic *t
     if (codec > RECORD_CODEC_ZSTD) { /* nobody knows it */
         return request->version < VERSION_ZSTD ? KAFKA_UNKNOWN_SERVER_ERROR : KAFKA_CORRUPT_MESSAGE;
     }
-    if (codec == RECORD_CODEC_NONE && !lengths_fit(ret_batch)) {
+    if (codec == RECORD_CODEC_NONE && !records_hold(ret_batch)) {
         return wrong(bytes);
     }
     /* Without a producer id the rest means nothing: kafkajs writes epoch and sequence 0 there. */

@@ -34,7 +34,8 @@ int producer_check(const struct producers *producers, int64_t id, int16_t epoch,
     if (epoch > newest->epoch) {
         return base_sequence == 0 ? 0 : BROKER_E_SEQUENCE;
     }
-    for (unsigned i = producer->count; i-- > 0;) {
+    unsigned oldest = producer->count > PRODUCER_WINDOW ? producer->count - PRODUCER_WINDOW : 0;
+    for (unsigned i = producer->count; i-- > oldest;) {
         const struct producer_batch *batch = &producer->batches[i];
         if (batch->epoch == epoch && batch->base_sequence == base_sequence &&
             batch->last_sequence == last_sequence) {
