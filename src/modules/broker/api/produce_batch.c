@@ -124,10 +124,20 @@ static void skip(struct fields *in, size_t size) {
     in->left -= size;
 }
 
+/* The usual ones have one or two bytes: a record has seven, and there are millions of records. */
 static int32_t take_i32(struct fields *in) {
     int32_t value = 0;
-    size_t n = varint_get_i32(in->at, in->left, &value);
+    size_t n;
 
+    if (in->left >= 2 && !(in->at[0] & in->at[1] & 0x80)) {
+        bool longer = in->at[0] & 0x80;
+        uint32_t raw = (in->at[0] & 0x7fu) | (longer ? (uint32_t)in->at[1] << 7 : 0);
+
+        in->at += 1 + longer;
+        in->left -= 1u + longer;
+        return (int32_t)(raw >> 1) ^ -(int32_t)(raw & 1);
+    }
+    n = varint_get_i32(in->at, in->left, &value);
     in->failed |= n == 0;
     skip(in, n);
     return value;
@@ -135,7 +145,9 @@ static int32_t take_i32(struct fields *in) {
 
 static void skip_i64(struct fields *in) {
     uint64_t value;
-    size_t n = varint_get_u64(in->at, in->left, &value); /* zigzag or not is one length */
+    size_t n = in->left > 0 && in->at[0] < 0x80
+                   ? 1
+                   : varint_get_u64(in->at, in->left, &value); /* zigzag or not is one length */
 
     in->failed |= n == 0;
     skip(in, n);
