@@ -20,6 +20,7 @@
  */
 #include "checkpoint.h"
 #include "log_private.h"
+#include "producer_snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,37 +45,6 @@ static void encode_removals(const struct topic_log *log, struct text *out) {
         fields_put(out, (uint32_t)log->removals[i].partition, 4);
         fields_put(out, (uint64_t)log->removals[i].base_offset, 8);
         fields_put(out, log->removals[i].sequence, 8);
-    }
-}
-
-static void encode_producers(const struct log_partition *partition, struct text *out) {
-    int64_t end = partition->public.high_watermark;
-    uint32_t count = 0;
-    size_t count_at = out->size, position = 0;
-    const struct producer *producer;
-    fields_put(out, 0, 4);
-    while (partition->producers &&
-           (producer = hashmap_next(&partition->producers->map, &position)) != NULL) {
-        unsigned first, batches;
-        producer_durable(producer, end, &first, &batches);
-        if (batches == 0) {
-            continue;
-        }
-        count++;
-        fields_put(out, (uint64_t)producer->id, 8);
-        fields_put(out, (uint64_t)producer->last_ms, 8);
-        fields_put(out, batches, 1);
-        for (unsigned i = first; i < first + batches; i++) {
-            const struct producer_batch *batch = &producer->batches[i];
-            fields_put(out, (uint16_t)batch->epoch, 2);
-            fields_put(out, (uint32_t)batch->base_sequence, 4);
-            fields_put(out, (uint32_t)batch->last_sequence, 4);
-            fields_put(out, (uint64_t)batch->base_offset, 8);
-            fields_put(out, (uint32_t)batch->last_offset_delta, 4);
-        }
-    }
-    if (!text_failed(out)) {
-        put_le32(out->data + count_at, count);
     }
 }
 
@@ -111,7 +81,7 @@ static void encode_partition(const struct log_partition *partition, struct text 
         fields_put(out, (uint64_t)partition->cleaned_to, 8);
         fields_put(out, (uint64_t)partition->tombstones_due_ms, 8);
     }
-    encode_producers(partition, out);
+    (void)producers_encode(partition->producers, public->high_watermark, out);
 }
 
 /* ---- one at a time ---- */

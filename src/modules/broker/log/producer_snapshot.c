@@ -36,6 +36,20 @@ static bool encode_producer(const struct producer *producer, int64_t end, struct
     return true;
 }
 
+int producers_encode(const struct producers *producers, int64_t end, struct text *out) {
+    int count = 0;
+    size_t count_at = out->size, position = 0;
+    const struct producer *producer;
+    fields_put(out, 0, 4);
+    while (producers && (producer = hashmap_next(&producers->map, &position)) != NULL) {
+        count += encode_producer(producer, end, out);
+    }
+    if (!text_failed(out)) {
+        put_le32(out->data + count_at, (uint32_t)count);
+    }
+    return count;
+}
+
 static void write_header(const struct segment_id *at, struct text *file) {
     uint8_t *header = (uint8_t *)file->data;
     const uint8_t *body = header + PRODUCER_SNAPSHOT_HEADER_BYTES;
@@ -53,18 +67,11 @@ static void write_header(const struct segment_id *at, struct text *file) {
 int producer_snapshot_encode(const struct producers *producers, const struct segment_id *at,
                              struct text *out) {
     static const uint8_t zeros[PRODUCER_SNAPSHOT_HEADER_BYTES];
-    int count = 0;
-    size_t position = 0;
-    const struct producer *producer;
     text_append(out, zeros, sizeof zeros);
-    fields_put(out, 0, 4);
-    while (producers && (producer = hashmap_next(&producers->map, &position)) != NULL) {
-        count += encode_producer(producer, at->base_offset, out);
-    }
+    int count = producers_encode(producers, at->base_offset, out);
     if (text_failed(out)) {
         return err_origin(-ENOMEM);
     }
-    put_le32(out->data + PRODUCER_SNAPSHOT_HEADER_BYTES, (uint32_t)count);
     write_header(at, out);
     return count;
 }

@@ -39,6 +39,11 @@ enum {
 /* ---- producer_snapshot.c: the files. Any thread. ---- */
 
 /**
+ * producers_encode() - the windows of @producers as of @end, as a checkpoint holds them too;
+ * accepts NULL. Return: how many have batches below @end
+ */
+int producers_encode(const struct producers *producers, int64_t end, struct text *out);
+/**
  * producer_snapshot_encode() - the whole file
  * @at: topic, partition, and as base offset the offset that the snapshot stands for
  * Return: producers in it; -ENOMEM
