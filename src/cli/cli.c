@@ -207,7 +207,8 @@ static int run_module_command(struct cli *cli, const struct module_command *comm
     struct module_command_call call = {.data_path =
                                            conf_text(cli->conf, CONF_HOST_SECTION, "data")};
     memcpy(call.values, values, sizeof call.values);
-    return command->run(&call);
+    int refused = host_folder_check(call.data_path);
+    return refused ? refused : command->run(&call);
 }
 
 int cli_version(struct cli *cli, int argc, char **argv) {

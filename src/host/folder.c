@@ -129,22 +129,31 @@ static int damaged_meta(struct host *host) {
                      host->data_path);
 }
 
+/* The format that a meta.json names; 0: none. */
+static int64_t format_of(const struct json *json) {
+    const struct json *format = json ? json_member(json, "format") : NULL;
+    bool named = format && json_type_of(format) == JSON_INT && json_int(format) >= 1;
+    return named ? json_int(format) : 0;
+}
+
+#define NEWER_FORMAT                                                                               \
+    "data folder %s has format %lld, this eventbox " EVENTBOX_VERSION                              \
+    " knows formats up to %d; start the newer eventbox that wrote it"
+
 static int check_meta(struct host *host, struct span content) {
     char uuid[UUID_TEXT_SIZE];
     struct json *json = NULL;
     if (json_parse(content, &JSON_LIMITS_DEFAULT, &json, NULL)) {
         return damaged_meta(host);
     }
-    const struct json *format = json_member(json, "format");
+    int64_t format = format_of(json);
     int r = 0;
-    if (!format || json_type_of(format) != JSON_INT || json_int(format) < 1 ||
+    if (format == 0 ||
         !copy_string(json_member(json, "cluster_id"), host->cluster_id, sizeof host->cluster_id)) {
         r = damaged_meta(host);
-    } else if (json_int(format) > FOLDER_FORMAT) {
-        r = host_fail(host, -EINVAL,
-                      "data folder %s has format %lld, this eventbox " EVENTBOX_VERSION
-                      " knows formats up to %d; start the newer eventbox that wrote it",
-                      host->data_path, (long long)json_int(format), FOLDER_FORMAT);
+    } else if (format > FOLDER_FORMAT) {
+        r = host_fail(host, -EINVAL, NEWER_FORMAT, host->data_path, (long long)format,
+                      FOLDER_FORMAT);
     } else if (copy_string(json_member(json, "store_uuid"), uuid, sizeof uuid)) {
         uuid_parse(uuid, &host->store_uuid);
     }
@@ -168,6 +177,31 @@ static int open_meta(struct host *host) {
     r = r ? r : disk_pread(file, content, sizeof content, 0, &size);
     disk_close(file);
     return r ? refused(host, META_NAME, r) : check_meta(host, span_of(content, size));
+}
+
+int host_folder_check(const char *path) {
+    char content[META_BYTES_MAX];
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = folder < 0 ? -1 : openat(folder, META_NAME, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : pread(fd, content, sizeof content, 0);
+    struct json *json = NULL;
+    int64_t format = 0;
+    if (size > 0 &&
+        json_parse(span_of(content, (size_t)size), &JSON_LIMITS_DEFAULT, &json, NULL) == 0) {
+        format = format_of(json);
+        json_free(json);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (folder >= 0) {
+        close(folder);
+    }
+    if (format > FOLDER_FORMAT) {
+        fprintf(stderr, "eventbox: " NEWER_FORMAT "\n", path, (long long)format, FOLDER_FORMAT);
+        return 2;
+    }
+    return 0;
 }
 
 int folder_note_store(struct host *host) {

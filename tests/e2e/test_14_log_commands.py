@@ -100,6 +100,46 @@ def test_log_verify__folder_in_use_is_refused_in_one_line_and_read_live(filled):
     assert filled.consume("rot", "%k\n").split() == [f"key-{i}" for i in range(30)]
 
 
+def damage_checkpoints(data):
+    """Both checkpoints become unreadable: the first record of each begins with its header."""
+    for path in data.glob("checkpoint.?"):
+        content = bytearray(path.read_bytes())
+        content[70] ^= 0xFF
+        path.write_bytes(content)
+
+
+def test_log_verify__a_folder_without_a_valid_checkpoint_has_lost_nothing(filled):
+    assert filled.stop() == 0
+    damage_checkpoints(filled.data)
+    before = content_of(filled.data)
+    code, out, err = log_command(filled.data, "verify", "--json")
+    lines = json_lines(out)
+    assert (code, err) == (MENDS, ""), out
+    assert not [line for line in lines if line.get("level") == "loss"]
+    told = [line["text"] for line in lines if line.get("level") == "mends"]
+    assert any("every folder below topics/ is read" in text for text in told)
+    assert sum("there is no valid one" in text for text in told) == 2
+    assert lines[-1]["loss"] == 0 and lines[-1]["mends"] == len(told) and lines[-1]["records"] >= 30
+    assert content_of(filled.data) == before
+    # And the start that it foretells serves all of them, says so, and loses nothing either.
+    filled.start()
+    assert filled.consume("rot", "%k\n").split() == [f"key-{i}" for i in range(30)]
+    actions = [line["action"] for line in filled.log_lines()]
+    assert "log_mended" in actions and "log_damaged" not in actions
+
+
+@pytest.mark.parametrize("command", ["verify", "dump"])
+def test_log_commands__folder_of_a_newer_format_is_refused_as_a_start_does(filled, command):
+    assert filled.stop() == 0
+    meta = json.loads((filled.data / "meta.json").read_text())
+    (filled.data / "meta.json").write_text(json.dumps({**meta, "format": meta["format"] + 1}))
+    before = content_of(filled.data)
+    code, out, err = log_command(filled.data, command)
+    assert (code, out) == (CANNOT, "") and err.count("\n") == 1
+    assert f"has format {meta['format'] + 1}" in err and "start the newer eventbox that wrote it" in err
+    assert content_of(filled.data) == before
+
+
 def test_log_verify__mistakes_are_one_line(filled, tmp_path):
     assert filled.stop() == 0
     for arguments, word in (

@@ -253,7 +253,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     }
     met.damaged += run->f.events[TOPIC_LOG_DAMAGED];
     met.torn += run->f.events[TOPIC_LOG_TORN_TAIL];
-    if (run->f.events[TOPIC_LOG_DAMAGED] > 0) {
+    if (run->f.events[TOPIC_LOG_DAMAGED] + run->f.events[TOPIC_LOG_MENDED] > 0) {
         check(run, run->f.last_event);
     }
     meet_model(&run->model);
@@ -304,7 +304,7 @@ static void begin_run(struct run *run, uint64_t seed) {
 }
 
 static void end_run(struct run *run) {
-    if (run->f.events[TOPIC_LOG_DAMAGED] > 0) {
+    if (run->f.events[TOPIC_LOG_DAMAGED] + run->f.events[TOPIC_LOG_MENDED] > 0) {
         check(run, run->f.last_event);
     }
     met.torn += run->f.events[TOPIC_LOG_TORN_TAIL];

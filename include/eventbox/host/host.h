@@ -25,3 +25,10 @@ int host_conf_new(const struct module *const *modules, size_t module_count, stru
  * names the thing, the value and the remedy; 1: a failure while running, or not drained in time.
  */
 int host_run(const struct host_config *config);
+
+/**
+ * host_folder_check() - before a command reads the data folder at @path without a server
+ * Return: exit code. 0; 2: a newer eventbox wrote it, one line on standard error says so. A folder
+ * that is not there, or has no readable meta.json, is the command's to judge.
+ */
+int host_folder_check(const char *path);

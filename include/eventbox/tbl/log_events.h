@@ -47,6 +47,7 @@ LOG_EVENT(LOG_BROKER_READY,        LOG_LEVEL_INFO,  "broker_ready",        "topi
 LOG_EVENT(LOG_BROKER_RECOVERED,    LOG_LEVEL_INFO,  "log_recovered",       "topic log recovered")
 LOG_EVENT(LOG_BROKER_TORN_TAIL,    LOG_LEVEL_WARN,  "log_torn_tail",       "unacknowledged end of the journal was cut and kept aside")
 LOG_EVENT(LOG_BROKER_DAMAGED,      LOG_LEVEL_ERROR, "log_damaged",         "records were damaged on disk")
+LOG_EVENT(LOG_BROKER_MENDED,       LOG_LEVEL_WARN,  "log_mended",          "damage on disk that cost no record was mended")
 LOG_EVENT(LOG_BROKER_FAILED,       LOG_LEVEL_FATAL, "log_failed",          "topic log failed; nothing is acknowledged until a restart")
 LOG_EVENT(LOG_BROKER_DISK,         LOG_LEVEL_WARN,  "disk_space",          "disk space for the topic log")
 LOG_EVENT(LOG_BROKER_HELD,         LOG_LEVEL_WARN,  "log_held",            "a consumer holds what retention would remove")

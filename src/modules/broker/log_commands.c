@@ -31,7 +31,7 @@ struct opened {
     bool json, quiet;
     struct text out;
     /* What recovery said; verify tells it with the rest. */
-    uint64_t damaged_events, torn_events;
+    uint64_t loss_events, mends_events;
 };
 
 static int take_lock(const char *path, bool live) {
@@ -72,13 +72,11 @@ static void on_event(void *userdata, enum topic_log_event event, const char *tex
     if (opened->quiet) {
         return;
     }
-    opened->damaged_events += event == TOPIC_LOG_DAMAGED;
-    opened->torn_events += event == TOPIC_LOG_TORN_TAIL;
-    write_event(opened,
-                event == TOPIC_LOG_DAMAGED     ? "loss"
-                : event == TOPIC_LOG_TORN_TAIL ? "mends"
-                                               : "note",
-                text);
+    bool loss = event == TOPIC_LOG_DAMAGED;
+    bool mends = event == TOPIC_LOG_TORN_TAIL || event == TOPIC_LOG_MENDED;
+    opened->loss_events += loss;
+    opened->mends_events += mends;
+    write_event(opened, loss ? "loss" : mends ? "mends" : "note", text);
 }
 
 /* 0, or the exit code. */
@@ -233,8 +231,8 @@ static void on_finding(void *userdata, const struct log_finding *finding) {
 
 static void print_summary(struct opened *opened, const struct log_verify *verify) {
     struct text *out = &opened->out;
-    uint64_t loss = verify->findings[FINDING_LOSS] + opened->damaged_events;
-    uint64_t mends = verify->findings[FINDING_MENDS] + opened->torn_events;
+    uint64_t loss = verify->findings[FINDING_LOSS] + opened->loss_events;
+    uint64_t mends = verify->findings[FINDING_MENDS] + opened->mends_events;
     if (opened->json) {
         const struct {
             const char *name;
@@ -296,8 +294,8 @@ static int verify_folder(struct opened *opened, const struct module_command_call
         return EXIT_CANNOT;
     }
     print_summary(opened, &verify);
-    bool loss = verify.worst == FINDING_LOSS || opened->damaged_events > 0;
-    bool mends = verify.worst == FINDING_MENDS || opened->torn_events > 0;
+    bool loss = verify.worst == FINDING_LOSS || opened->loss_events > 0;
+    bool mends = verify.worst == FINDING_MENDS || opened->mends_events > 0;
     return loss ? EXIT_LOSS : mends ? EXIT_MENDS : EXIT_SOUND;
 }
 

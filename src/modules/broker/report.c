@@ -11,9 +11,10 @@
 void broker_on_log_event(void *userdata, enum topic_log_event event, const char *text) {
     static const enum log_event lines[] = {
         [TOPIC_LOG_RECOVERED] = LOG_BROKER_RECOVERED, [TOPIC_LOG_TORN_TAIL] = LOG_BROKER_TORN_TAIL,
-        [TOPIC_LOG_DAMAGED] = LOG_BROKER_DAMAGED,     [TOPIC_LOG_FAILED] = LOG_BROKER_FAILED,
-        [TOPIC_LOG_DISK_LOW] = LOG_BROKER_DISK,       [TOPIC_LOG_DISK_FULL] = LOG_BROKER_DISK,
-        [TOPIC_LOG_DISK_AGAIN] = LOG_BROKER_DISK,     [TOPIC_LOG_HELD] = LOG_BROKER_HELD,
+        [TOPIC_LOG_DAMAGED] = LOG_BROKER_DAMAGED,     [TOPIC_LOG_MENDED] = LOG_BROKER_MENDED,
+        [TOPIC_LOG_FAILED] = LOG_BROKER_FAILED,       [TOPIC_LOG_DISK_LOW] = LOG_BROKER_DISK,
+        [TOPIC_LOG_DISK_FULL] = LOG_BROKER_DISK,      [TOPIC_LOG_DISK_AGAIN] = LOG_BROKER_DISK,
+        [TOPIC_LOG_HELD] = LOG_BROKER_HELD,
     };
     struct broker_module *broker = userdata;
     log_emit(broker->context.log, lines[event], NULL, LOG_TEXT("what", text));

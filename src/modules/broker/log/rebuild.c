@@ -231,7 +231,7 @@ static int note_number(void *userdata, const char *name, bool is_dir) {
 
 int recovery_rebuild(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
-    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+    recovery_report(recovery, TOPIC_LOG_MENDED,
                     "no valid checkpoint: every folder below topics/ is read");
     recovery->changed = recovery->holes_expected = recovery->need_syncfs = true;
     log->cleaner.sweep = true;

@@ -419,7 +419,7 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         return err_trace(r);
     }
     uint64_t need = FRAME_HEADER_BYTES + (uint64_t)frame->header.body_bytes;
-    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+    recovery_report(recovery, TOPIC_LOG_MENDED,
                     "frame %" PRIu64 " of the journal is damaged; its batches are taken one by one",
                     frame->header.sequence);
     recovery->changed = true;
@@ -554,8 +554,8 @@ static void note_cut_files(struct recovery *recovery) {
             continue;
         }
         recovery->changed = true;
-        recovery_report(recovery, TOPIC_LOG_DAMAGED, "journal file %08" PRIu32 " is cut short: %s",
-                        file->id,
+        recovery_report(recovery, held_the_end ? TOPIC_LOG_DAMAGED : TOPIC_LOG_MENDED,
+                        "journal file %08" PRIu32 " is cut short: %s", file->id,
                         held_the_end ? "the last frames that it held are not known"
                                      : "what it held is known from others");
         if (held_the_end) {

@@ -78,8 +78,8 @@ static void adopt(struct log_partition *partition, int64_t offset) {
     producers_free(producers);
     char name[SEGMENT_NAME_SIZE];
     segment_name(&at, SEGMENT_SNAPSHOT, name);
-    recovery_report(recovery, TOPIC_LOG_DAMAGED, "%s %s: producers are taken from the batches",
-                    name, why);
+    recovery_report(recovery, TOPIC_LOG_MENDED, "%s %s: producers are taken from the batches", name,
+                    why);
 }
 
 void snapshots_pass(struct log_partition *partition, int64_t offset) {

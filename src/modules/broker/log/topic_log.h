@@ -30,7 +30,8 @@ struct topic_log;
 enum topic_log_event {
     TOPIC_LOG_RECOVERED, /* text: "replayed 12 frames, 3.1 MiB, in 8 ms" */
     TOPIC_LOG_TORN_TAIL, /* text names the cut file and bytes */
-    TOPIC_LOG_DAMAGED,   /* text names topic, partition and offset range */
+    TOPIC_LOG_DAMAGED,   /* records are lost: text names topic, partition and offset range */
+    TOPIC_LOG_MENDED,    /* something derived was damaged and is made anew; no record is lost */
     TOPIC_LOG_FAILED,    /* a write or sync failed: nothing is acknowledged until a restart */
     TOPIC_LOG_DISK_LOW,
     TOPIC_LOG_DISK_FULL,

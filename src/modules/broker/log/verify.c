@@ -242,7 +242,7 @@ static void check_index_result(struct segment_check *check) {
         finding.level = FINDING_MENDS;
         finding.kind = "index";
         finding.file = check->name;
-        tell(verify, &finding, "its index is wrong and is made anew when read: %s",
+        tell(verify, &finding, "its index is wrong; a reader that meets that has it made anew: %s",
              check->index.why);
     }
 }
