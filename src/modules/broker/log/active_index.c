@@ -2,6 +2,7 @@
 #include "active_index.h"
 
 #include "record_batch.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>
@@ -190,12 +191,28 @@ static int keep_entries(struct disk_file *file, uint64_t count, uint64_t positio
     return 0;
 }
 
-/* Entries for the batches from the last entry on disk up to @position, which a crash took. */
+/* Whether the next batch goes on where @batch, at @position, ends; or nothing follows. */
+static bool goes_on(struct disk_file *log, const struct record_batch *batch, uint64_t position,
+                    uint64_t end) {
+    uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch next;
+    size_t got = 0;
+    position += batch->total_bytes;
+    return position >= end || disk_pread(log, bytes, sizeof bytes, position, &got) ||
+           got < sizeof bytes || segment_header(bytes, position, end, &next) ||
+           next.base_offset == batch->base_offset + batch->last_offset_delta + 1;
+}
+
+/*
+ * Entries for the batches from the last entry on disk up to @position, which a crash took. No
+ * checksum covers a base offset: one that neither neighbour confirms gets no entry.
+ */
 static int walk(struct active_index *index, struct disk *disk, struct disk_file *log,
                 uint64_t position) {
     struct additions add;
     struct segment_indexer next = index->at;
     uint64_t at = next.end = next.index_position;
+    int64_t expected = -1;
     begin_additions(index, &add);
     while (at < position) {
         uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
@@ -205,8 +222,12 @@ static int walk(struct active_index *index, struct disk *disk, struct disk_file 
             segment_header(bytes, at, position, &batch)) {
             break; /* rot: what is written next is behind a gap, and gets an entry at once */
         }
-        pass_batch(&next, &add, batch.base_offset, at, batch.total_bytes, batch.max_timestamp_ms);
+        if (expected < 0 || batch.base_offset == expected || goes_on(log, &batch, at, position)) {
+            pass_batch(&next, &add, batch.base_offset, at, batch.total_bytes,
+                       batch.max_timestamp_ms);
+        }
         at += batch.total_bytes;
+        expected = batch.base_offset + batch.last_offset_delta + 1;
         if (add.count == ENTRIES_AT_ONCE) {
             int r = commit_additions(index, disk, &next, &add);
             if (r) {
@@ -285,105 +306,59 @@ int active_index_learn(struct active_index *index, struct disk *disk, struct dis
 
 /* ---- rebuilding ---- */
 
-/* Whether a whole and right batch begins at @position. */
-static bool batch_holds(struct disk_file *log, uint64_t position, uint64_t end) {
-    uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
-    struct record_batch batch;
-    size_t got = 0;
-    if (disk_pread(log, bytes, sizeof bytes, position, &got) || got < sizeof bytes ||
-        segment_header(bytes, position, end, &batch)) {
-        return false;
-    }
-    size_t size = batch.total_bytes;
-    uint8_t *data = malloc(size);
-    bool holds = data && disk_pread(log, data, size, position, &got) == 0 && got == size &&
-                 record_batch_check_crc(span_of(data, size));
-    free(data);
-    return holds;
-}
-
-/*
- * Whether the next batch goes on where @batch ends: no checksum covers a base offset, so beside rot
- * one is believed only then, or where more rot follows. An entry less costs little.
- */
-static bool goes_on(struct disk_file *log, const struct record_batch *batch, uint64_t position,
-                    uint64_t end) {
-    uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
-    struct record_batch next;
-    size_t got = 0;
-    position += batch->total_bytes;
-    return disk_pread(log, bytes, sizeof bytes, position, &got) || got < sizeof bytes ||
-           segment_header(bytes, position, end, &next) ||
-           next.base_offset == batch->base_offset + batch->last_offset_delta + 1;
-}
-
-/* Behind rot: the next byte where a batch begins whose offset and CRC are believable. */
-static uint64_t find_next_batch(const struct active_index *index, struct disk_file *log,
-                                uint64_t position, int64_t least_offset, uint64_t end) {
-    uint8_t *window = malloc(WALK_BYTES);
-    while (window && position + RECORD_BATCH_HEADER_BYTES <= end) {
-        size_t got = 0;
-        if (disk_pread(log, window, MIN((uint64_t)WALK_BYTES, end - position), position, &got) ||
-            got < RECORD_BATCH_HEADER_BYTES) {
-            break;
-        }
-        for (size_t i = 0; i + RECORD_BATCH_HEADER_BYTES <= got; i++) {
-            struct record_batch batch;
-            if (window[i + 16] == 2 && segment_header(window + i, position + i, end, &batch) == 0 &&
-                batch.base_offset >= least_offset &&
-                batch.base_offset - index->id.base_offset <= INT32_MAX &&
-                batch_holds(log, position + i, end) && goes_on(log, &batch, position + i, end)) {
-                free(window);
-                return position + i;
-            }
-        }
-        position += got - RECORD_BATCH_HEADER_BYTES + 1;
-    }
-    free(window);
-    return end;
-}
-
-static int rebuild_entries(struct active_index *index, struct disk *disk, struct disk_file *log,
-                           uint64_t end) {
+/* Passes every right batch of the .log; past rot as a reader does. */
+static int rebuild_entries(struct active_index *index, struct disk *disk,
+                           const struct segment_resync *in) {
     struct additions add;
     struct segment_indexer next = index->at;
-    int64_t least_offset = index->id.base_offset;
-    uint64_t position = 0;
+    struct segment_cursor cursor = {0, index->id.base_offset}, before;
+    bool have_before = false;
     int r = 0;
     begin_additions(index, &add);
-    while (position < end && !r) {
+    while (cursor.position < in->end && !r) {
         uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
         struct record_batch batch;
         size_t got = 0;
-        r = disk_pread(log, bytes, sizeof bytes, position, &got);
+        r = disk_pread(in->file, bytes, sizeof bytes, cursor.position, &got);
         if (r) {
             return err_trace(r);
         }
-        if (got < sizeof bytes || segment_header(bytes, position, end, &batch) ||
-            batch.base_offset < least_offset) {
-            position = find_next_batch(index, log, position + 1, least_offset, end);
+        bool here =
+            got == sizeof bytes && segment_header(bytes, cursor.position, in->end, &batch) == 0;
+        if (!here || (batch.base_offset != cursor.offset &&
+                      !batch_order_gap(in->order, cursor.offset, batch.base_offset))) {
+            r = segment_resync(in, have_before ? &before : NULL, &cursor, in->end);
+            have_before = false;
+            if (r == BROKER_E_CORRUPT) {
+                cursor.position = in->end;
+                r = 0;
+            }
             continue;
         }
-        pass_batch(&next, &add, batch.base_offset, position, batch.total_bytes,
+        pass_batch(&next, &add, batch.base_offset, cursor.position, batch.total_bytes,
                    batch.max_timestamp_ms);
-        position += batch.total_bytes;
-        least_offset = batch.base_offset + batch.last_offset_delta + 1;
+        before = (struct segment_cursor){cursor.position, batch.base_offset};
+        have_before = true;
+        cursor.position += batch.total_bytes;
+        cursor.offset = batch.base_offset + batch.last_offset_delta + 1;
         if (add.count == ENTRIES_AT_ONCE) {
             r = commit_additions(index, disk, &next, &add);
             begin_additions(index, &add);
         }
     }
-    next.end = end;
+    next.end = in->end;
     add.at_once = add.count > 0; /* whoever asked for it reads the files */
     return r ? r : commit_additions(index, disk, &next, &add);
 }
 
 int active_index_rebuild(struct active_index *index, struct disk *disk, struct disk_file *log,
-                         uint64_t end) {
+                         uint64_t end, const struct batch_order *order) {
     struct segment_id id = index->id;
+    const struct segment_resync in = {
+        .file = log, .end = end, .base_offset = id.base_offset, .next_base = -1, .order = order};
     active_index_deinit(index);
     active_index_init(index, &id);
-    int r = rebuild_entries(index, disk, log, end); /* not known until all of it is there */
+    int r = rebuild_entries(index, disk, &in); /* not known until all of it is there */
     index->known = r == 0;
     return r;
 }

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "batch_order.h"
 #include "segment_index.h"
 
 enum { INDEX_PENDING_MAX = 16 };
@@ -39,4 +40,4 @@ int active_index_add(struct active_index *index, struct disk *disk,
 int active_index_flush(struct active_index *index, struct disk *disk);
 /** active_index_rebuild() - write the files anew from the first @end bytes of the .log */
 int active_index_rebuild(struct active_index *index, struct disk *disk, struct disk_file *log,
-                         uint64_t end);
+                         uint64_t end, const struct batch_order *order);

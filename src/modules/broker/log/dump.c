@@ -206,14 +206,15 @@ static int dump_segment(struct log_dump *dump, const struct log_partition *parti
     struct batch_walk walk;
     char name[SEGMENT_NAME_SIZE];
     segment_name(&id, SEGMENT_LOG, name);
-    int r = batch_walk_open(&walk, dump->inspect->overlay, &id, segment->bytes);
+    int r = batch_walk_open(&walk, dump->inspect->overlay, partition, segment);
     if (!r && dump->from > segment->base_offset) {
         struct segment_target target = {.offset = dump->from};
         struct segment_cursor cursor;
         bool wrong;
-        if (segment_seek(dump->inspect->overlay, walk.file, &id, &target, walk.end, &cursor,
+        if (segment_seek(dump->inspect->overlay, walk.cached, &id, &target, walk.end, &cursor,
                          &wrong) == 0) {
             walk.position = cursor.position;
+            walk.expected = cursor.offset;
         }
     }
     dump_segment_header(dump->out, dump->json, partition, segment, name);

@@ -2,6 +2,7 @@
 #include "inspect.h"
 
 #include "recovery.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>
@@ -85,25 +86,35 @@ void log_inspect_close(struct log_inspect *inspect) {
 
 /* ---- batches of a segment ---- */
 
-int batch_walk_open(struct batch_walk *walk, struct disk *disk, const struct segment_id *id,
-                    uint64_t end) {
+int batch_walk_open(struct batch_walk *walk, struct disk *disk,
+                    const struct log_partition *partition, const struct log_segment *segment) {
+    const struct segment_id id = {partition->topic->public.number, partition->public.index,
+                                  segment->base_offset};
+    bool last = segment + 1 == partition->segments + partition->segment_count;
     char name[SEGMENT_NAME_SIZE];
     uint64_t size = 0;
-    *walk = (struct batch_walk){.base_offset = id->base_offset, .least_offset = id->base_offset};
-    segment_name(id, SEGMENT_LOG, name);
+    *walk = (struct batch_walk){
+        .order = batch_order_of(partition),
+        .base_offset = id.base_offset,
+        .expected = id.base_offset,
+        .next_base = last ? partition->public.high_watermark : (segment + 1)->base_offset,
+    };
+    segment_name(&id, SEGMENT_LOG, name);
     int r = disk_open(disk, name, DISK_READ | DISK_DIRECT, &walk->file);
     if (r == DISK_E_UNSUPPORTED) {
         r = disk_open(disk, name, DISK_READ, &walk->file);
     }
+    r = r ? r : disk_open(disk, name, DISK_READ, &walk->cached);
     if (!r) {
         r = disk_size(walk->file, &size);
     }
-    walk->end = MIN(end, size);
+    walk->end = MIN(segment->bytes, size);
     return r;
 }
 
 void batch_walk_close(struct batch_walk *walk) {
     disk_close(walk->file);
+    disk_close(walk->cached);
     free(walk->window);
     *walk = (struct batch_walk){0};
 }
@@ -131,20 +142,18 @@ static int bring(struct batch_walk *walk, uint64_t position, size_t bytes) {
     return r;
 }
 
-/* 1 when a whole and right batch begins at @position; *ret_header when at least its header is. */
-static int batch_at(struct batch_walk *walk, uint64_t position, bool *ret_header) {
-    *ret_header = false;
+/* 1 when the batch that belongs there begins at @position, whole and right. */
+static int batch_at(struct batch_walk *walk, uint64_t position) {
     if (walk->end - position < RECORD_BATCH_HEADER_BYTES) {
         return 0;
     }
     int r = bring(walk, position, RECORD_BATCH_HEADER_BYTES);
     const uint8_t *at = walk->window + (position - walk->window_at);
     if (r || segment_header(at, position, walk->end, &walk->batch) ||
-        walk->batch.base_offset < walk->least_offset ||
-        walk->batch.base_offset - walk->base_offset > INT32_MAX) {
+        walk->batch.base_offset - walk->base_offset > INT32_MAX ||
+        !batch_order_admits(&walk->order, walk->expected, &walk->batch)) {
         return r;
     }
-    *ret_header = true;
     size_t bytes = walk->batch.total_bytes;
     r = bring(walk, position, bytes);
     if (r) {
@@ -157,55 +166,41 @@ static int batch_at(struct batch_walk *walk, uint64_t position, bool *ret_header
     return right ? 1 : 0;
 }
 
-/* Looks for the next batch behind @position, byte by byte. */
-static int find_next(struct batch_walk *walk, uint64_t position, uint64_t *ret_position) {
-    struct record_batch bad = walk->batch;
-    bool header;
-    int r = 0;
-    while (position + RECORD_BATCH_HEADER_BYTES <= walk->end) {
-        r = bring(walk, position, RECORD_BATCH_HEADER_BYTES);
-        if (r) {
-            return r;
-        }
-        /* Byte 16 of a batch is its magic: most places are passed over by that alone. */
-        const uint8_t *from = walk->window + (position + 16 - walk->window_at);
-        size_t left = walk->window_bytes - (size_t)(position + 16 - walk->window_at);
-        const uint8_t *magic = memchr(from, 2, left);
-        if (!magic) {
-            position += left;
-            continue;
-        }
-        position += (uint64_t)(magic - from);
-        r = batch_at(walk, position, &header);
-        if (r != 0) {
-            break;
-        }
-        position++;
-    }
-    walk->batch = bad;
-    *ret_position = r == 1 ? position : walk->end;
-    return r < 0 ? r : 0;
+static int good(struct batch_walk *walk) {
+    walk->position += walk->bytes.size;
+    walk->expected = walk->batch.base_offset + walk->batch.last_offset_delta + 1;
+    return BATCH_GOOD;
 }
 
 int batch_walk_next(struct batch_walk *walk) {
     if (walk->position >= walk->end) {
         return BATCH_END;
     }
-    int r = batch_at(walk, walk->position, &walk->bad_header_held);
-    if (r < 0) {
-        return r;
+    int r = batch_at(walk, walk->position);
+    if (r != 0) {
+        return r < 0 ? r : good(walk);
     }
-    if (r == 1) {
-        walk->position += walk->bytes.size;
-        walk->least_offset = walk->batch.base_offset + walk->batch.last_offset_delta + 1;
-        return BATCH_GOOD;
+    const struct segment_resync in = {.file = walk->cached,
+                                      .end = walk->end,
+                                      .base_offset = walk->base_offset,
+                                      .next_base = walk->next_base,
+                                      .order = &walk->order};
+    struct segment_cursor next = {walk->position, walk->expected};
+    r = segment_resync(&in, NULL, &next, walk->end);
+    if (r == 0 && next.position == walk->position) {
+        /* It agrees with what is behind it: offsets before it are missing, and no bytes are bad. */
+        walk->expected = next.offset;
+        r = batch_at(walk, walk->position);
+        if (r != 0) {
+            return r < 0 ? r : good(walk);
+        }
+        next.position++; /* right in the page cache alone */
+        next.offset++;
+        r = segment_resync(&in, NULL, &next, walk->end);
     }
-    uint64_t next = 0, begin = walk->position;
-    bool held = walk->bad_header_held;
-    r = find_next(walk, begin + 1, &next);
-    walk->bad_header_held = held;
-    walk->bad_position = begin;
-    walk->bad_bytes = next - begin;
-    walk->position = next;
-    return r ? r : BATCH_BAD;
+    walk->bad_position = walk->position;
+    walk->position = r == 0 ? next.position : walk->end;
+    walk->expected = r == 0 ? next.offset : walk->expected;
+    walk->bad_bytes = walk->position - walk->bad_position;
+    return r < 0 ? r : BATCH_BAD;
 }

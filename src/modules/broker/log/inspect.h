@@ -38,16 +38,17 @@ void log_inspect_close(struct log_inspect *inspect); /* accepts one that was not
  * the file system can, so that rot on the disk is seen although memory has a good copy.
  */
 struct batch_walk {
-    struct disk_file *file;
+    struct disk_file *file, *cached; /* the same one; to look for the next batch behind rot */
+    struct batch_order order;
     uint64_t end; /* bytes that count */
     uint64_t position;
-    int64_t base_offset;  /* of the segment */
-    int64_t least_offset; /* no batch before it belongs here */
+    int64_t base_offset; /* of the segment */
+    int64_t next_base;   /* of what follows it */
+    int64_t expected;    /* offset of the next batch; behind a gap it may be a later one */
     struct record_batch batch;
     struct span bytes; /* of the batch; borrowed until the next call */
     /* BATCH_BAD: where the damage begins and ends */
     uint64_t bad_position, bad_bytes;
-    bool bad_header_held; /* the header told @batch: its offsets are those that are lost */
     /* private */
     uint8_t *window;
     size_t window_bytes, window_capacity;
@@ -55,8 +56,9 @@ struct batch_walk {
 };
 enum batch_walk_result { BATCH_END, BATCH_GOOD, BATCH_BAD };
 
-int batch_walk_open(struct batch_walk *walk, struct disk *disk, const struct segment_id *id,
-                    uint64_t end);
+/** batch_walk_open() - @segment of @partition, which is not changed meanwhile */
+int batch_walk_open(struct batch_walk *walk, struct disk *disk,
+                    const struct log_partition *partition, const struct log_segment *segment);
 void batch_walk_close(struct batch_walk *walk);
 /** batch_walk_next() - an enum batch_walk_result, or negative when the file cannot be read */
 int batch_walk_next(struct batch_walk *walk);

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "batch_order.h"
 #include "checkpoint.h"
 #include "journal.h"
 #include "producer_state.h"
@@ -51,15 +52,6 @@ struct log_segment {
     int64_t created_ms, appended_ms; /* first and last append by our clock; -1: not known */
     uint64_t last_sequence;          /* the last frame of this run with a batch of it; 0: none */
     int64_t end_offset;              /* behind its last batch; a start alone knows it */
-};
-
-struct epoch_start {
-    int32_t epoch;
-    int64_t start_offset;
-};
-
-struct offset_range {
-    int64_t from, to; /* to is exclusive */
 };
 
 struct guard {

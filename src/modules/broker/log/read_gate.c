@@ -2,11 +2,11 @@
  * The reader threads' side: find the batch, read it and what follows, check every batch, and tell
  * the boundaries ahead. Damage ends the read before it; a read that would begin with it is told so.
  *
- * Rot on the way to the batch is stepped over: behind it the next place is looked for that holds a
- * whole batch by its checksum. Offsets of a partition only rise, so a batch that begins before the
- * end of its predecessor is rot, too; the checksum does not cover its base offset.
+ * Rot on the way to the batch is stepped over (segment_resync.h); what a checksum does not cover is
+ * held against what the log has given out (batch_order.h).
  */
 #include "reader.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +15,6 @@ enum {
     SMALL_BATCH_BYTES = 4096,
     LONG_WALK_BYTES = 1 << 20,
     RESYNC_BYTES = 4 << 20, /* how far a whole batch is looked for behind rot */
-    RESYNC_CHUNK_BYTES = 256 << 10,
 };
 
 /* ---- walking ---- */
@@ -74,73 +73,22 @@ static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position
     }
 }
 
-/* Whether a whole batch stands at @position, by its checksum. */
-static bool holds_batch(struct read_job *job, uint64_t position, const uint8_t *header,
-                        struct record_batch *ret_batch) {
-    size_t got = 0;
-    if (segment_header(header, position, job->end, ret_batch)) {
-        return false;
-    }
-    size_t bytes = ret_batch->total_bytes;
-    uint8_t *data = malloc(bytes);
-    bool holds = data && disk_pread(job->file, data, bytes, position, &got) == 0 && got == bytes &&
-                 record_batch_parse(span_of(data, bytes), ret_batch) == 0 &&
-                 record_batch_check_crc(span_of(data, bytes));
-    free(data);
-    return holds;
-}
-
 /*
- * Whether what follows @batch agrees with its base offset, which no checksum covers: beside rot it
- * is believed only then, or where more rot follows. Offsets have gaps where compaction has been.
- */
-static bool is_followed(struct read_job *job, const struct record_batch *batch, uint64_t position) {
-    uint8_t header[RECORD_BATCH_HEADER_BYTES];
-    struct record_batch next;
-    size_t got = 0;
-    int64_t end = batch->base_offset + batch->last_offset_delta + 1;
-    position += batch->total_bytes;
-    int64_t next_base = job->next_base;
-    if (position < job->end) {
-        if (disk_pread(job->file, header, sizeof header, position, &got) || got < sizeof header ||
-            segment_header(header, position, job->end, &next)) {
-            return true;
-        }
-        next_base = next.base_offset;
-    }
-    return job->gaps ? next_base >= end : next_base == end;
-}
-
-/*
- * Steps over rot at @cursor: to the next whole batch that begins at or behind cursor->offset.
+ * Steps over rot at @cursor: to the next right batch. @before: see segment_resync().
  * Return: 0; BROKER_E_CORRUPT when there is none, or when it lies behind the offset that is wanted.
  */
-static int step_over(struct read_job *job, struct segment_cursor *cursor) {
-    uint8_t *chunk = malloc(RESYNC_CHUNK_BYTES);
-    uint64_t limit = MIN(job->end, cursor->position + RESYNC_BYTES);
-    int r = chunk ? BROKER_E_CORRUPT : err_origin(-ENOMEM);
-    for (uint64_t at = cursor->position + 1; chunk && r == BROKER_E_CORRUPT && at < limit;) {
-        size_t got = 0;
-        int status =
-            disk_pread(job->file, chunk, MIN((uint64_t)RESYNC_CHUNK_BYTES, limit - at), at, &got);
-        if (status || got < RECORD_BATCH_HEADER_BYTES) {
-            r = status ? err_trace(status) : BROKER_E_CORRUPT;
-            break;
-        }
-        size_t last = got - RECORD_BATCH_HEADER_BYTES, i = 0;
-        for (; i <= last; i++) {
-            struct record_batch batch;
-            if (chunk[i + 16] == 2 && holds_batch(job, at + i, chunk + i, &batch) &&
-                batch.base_offset >= cursor->offset && is_followed(job, &batch, at + i)) {
-                bool behind = batch.base_offset > job->offset;
-                *cursor = (struct segment_cursor){at + i, batch.base_offset};
-                free(chunk);
-                return behind ? BROKER_E_CORRUPT : 0;
-            }
-        }
-        at += i;
+static int step_over(struct read_job *job, const struct segment_cursor *before,
+                     struct segment_cursor *cursor) {
+    const struct segment_resync in = {.file = job->file,
+                                      .end = job->end,
+                                      .base_offset = job->id.base_offset,
+                                      .next_base = job->next_base,
+                                      .order = &job->order};
+    int r = segment_resync(&in, before, cursor, RESYNC_BYTES);
+    if (r == 0 && cursor->offset > job->offset) {
+        return BROKER_E_CORRUPT;
     }
-    free(chunk);
+    job->index_wrong |= r == 0; /* one that is made anew leads past the rot */
     return r;
 }
 
@@ -148,16 +96,17 @@ static int step_over(struct read_job *job, struct segment_cursor *cursor) {
 static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
                          struct segment_cursor *cursor) {
     uint64_t begin = cursor->position;
-    unsigned hops = 0;
+    struct segment_cursor before;
+    unsigned hops = 0, since_rot = 0;
     while (cursor->position < job->end) {
         struct record_batch batch;
         int r = segment_walk_header(walk, cursor->position, &batch);
-        if (!r && batch.base_offset < cursor->offset) {
+        if (!r && !batch_order_admits(&job->order, cursor->offset, &batch)) {
             r = BROKER_E_CORRUPT;
         }
         if (r == BROKER_E_CORRUPT) {
-            job->index_wrong = true; /* an index that is made anew leads past the rot */
-            r = step_over(job, cursor);
+            r = step_over(job, since_rot > 0 ? &before : NULL, cursor);
+            since_rot = 0;
             if (r == 0) {
                 continue;
             }
@@ -171,9 +120,11 @@ static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
             job->index_wrong |= hops > 2 && cursor->position - begin > LONG_WALK_BYTES;
             return 0;
         }
+        before = (struct segment_cursor){cursor->position, batch.base_offset};
         cursor->position += batch.total_bytes;
         cursor->offset = batch_end(&batch);
         hops++;
+        since_rot++;
     }
     job->nothing = true;
     return 0;
@@ -184,6 +135,7 @@ static int find_batch(struct read_job *job, struct segment_walk *walk,
     if (job->start_known) {
         *ret_cursor = job->start;
         int r = walk_to_batch(job, walk, ret_cursor);
+        job->index_wrong = false; /* it was not asked */
         if (r != BROKER_E_CORRUPT) {
             return r;
         }
@@ -204,7 +156,7 @@ static size_t check_batches(struct read_job *job, const uint8_t *data, size_t si
         struct span rest = span_of(data + good, size - good);
         if (record_batch_parse(rest, &batch) ||
             !record_batch_check_crc(span_of(rest.data, batch.total_bytes)) ||
-            (good > 0 && batch.base_offset < *ret_next)) {
+            (good > 0 && !batch_order_admits(&job->order, *ret_next, &batch))) {
             break;
         }
         add_waypoint(job, batch.base_offset, position + good, false);
@@ -247,7 +199,8 @@ static int read_batches(struct read_job *job, struct segment_walk *walk,
     uint64_t limit = MIN(job->end, position + LOOK_AHEAD_BYTES);
     while (job->look_ahead && position < limit && disk_fd(walk->file) >= 0) {
         struct record_batch batch;
-        if (segment_walk_header(walk, position, &batch) || batch.base_offset < next) {
+        if (segment_walk_header(walk, position, &batch) ||
+            !batch_order_admits(&job->order, next, &batch)) {
             break;
         }
         position += batch.total_bytes;
@@ -280,8 +233,19 @@ static int read_segment(struct read_job *job) {
     if (!r) {
         r = find_batch(job, &walk, &cursor);
     }
-    if (!r && !job->nothing) {
+    while (!r && !job->nothing) {
         r = read_batches(job, &walk, &cursor);
+        if (r != BROKER_E_CORRUPT) {
+            break;
+        }
+        /* What it says of its own end is not to be believed either: perhaps the offset is that of
+         * the next one. */
+        buf_unref(job->buf);
+        job->buf = NULL;
+        job->waypoint_count = 0;
+        cursor.offset++;
+        r = step_over(job, NULL, &cursor);
+        r = r ? r : walk_to_batch(job, &walk, &cursor);
     }
     segment_walk_deinit(&walk);
     return r;
@@ -305,18 +269,21 @@ struct rebuild_job {
     struct segment_id id;
     uint64_t end;
     bool waiting_only;
+    struct batch_order order;
 };
 
 static void rebuild_run(struct work *work) {
     struct rebuild_job *job = container_of(work, struct rebuild_job, job.work);
     struct segment_writer *writer = job->job.log->segments;
     (void)(job->waiting_only ? segment_writer_flush_index(writer, &job->id)
-                             : segment_writer_rebuild(writer, &job->id, job->end)); /* a hint */
+                             : segment_writer_rebuild(writer, &job->id, job->end, &job->order));
+    /* A hint: whether it succeeds shows at the next read. */
 }
 
 static void rebuild_destroy(struct log_job *base) {
     struct rebuild_job *job = container_of(base, struct rebuild_job, job);
     job->job.log->rebuilding = false;
+    batch_order_deinit(&job->order);
     free(job);
 }
 
@@ -327,11 +294,14 @@ static void rebuild_done(struct work *work) {
 
 void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
                           bool waiting_only) {
-    if (log->rebuilding || log->state != LOG_READY || swap_names(log, id->topic, id->partition)) {
+    struct log_topic *topic = registry_by_number(log, id->topic);
+    if (!topic || log->rebuilding || log->state != LOG_READY ||
+        swap_names(log, id->topic, id->partition)) {
         return; /* one at a time: the next read of the other one asks again */
     }
     struct rebuild_job *job = calloc(1, sizeof *job);
-    if (!job) {
+    if (!job || batch_order_copy(topic_partition(topic, id->partition), &job->order)) {
+        free(job);
         return;
     }
     job->id = *id;

@@ -218,6 +218,7 @@ static void read_destroy(struct log_job *base) {
     struct read_job *job = container_of(base, struct read_job, job);
     list_remove(&job->wait.link);
     disk_close(job->opened);
+    batch_order_deinit(&job->order);
     buf_unref(job->buf);
     segment_view_unref(job->view);
     topic_unref(&job->topic->public);
@@ -310,7 +311,8 @@ static int read_gate(struct topic_log *log, struct partition_read *read, struct 
         return err_origin(-EIO); /* what the names hold now would look like damage */
     }
     struct read_job *job = calloc(1, sizeof *job);
-    if (!job) {
+    if (!job || batch_order_copy(partition, &job->order)) {
+        free(job);
         return err_origin(-ENOMEM);
     }
     job->read = read;
@@ -321,7 +323,6 @@ static int read_gate(struct topic_log *log, struct partition_read *read, struct 
     job->max_bytes = read->max_bytes;
     job->min_one_batch = read->min_one_batch;
     job->look_ahead = !read->memory_only;
-    job->gaps = topic_config_compacts(log, &partition->topic->public);
     job->topic = partition->topic;
     job->view = view;
     job->file = view->file;

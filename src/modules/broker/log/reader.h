@@ -45,7 +45,7 @@ struct read_job {
     int64_t offset, next_base;
     size_t max_bytes;
     bool min_one_batch, look_ahead, start_known;
-    bool gaps; /* of a topic that is compacted: offsets are not contiguous */
+    struct batch_order order;
     struct segment_cursor start;
     /* out */
     int status;

@@ -13,6 +13,7 @@
  */
 #include "producer_snapshot.h"
 #include "recovery.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -51,27 +52,6 @@ static int compare_bases(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* Reads the batch at @position whole; NULL when there is none that is right. */
-static uint8_t *read_batch(struct disk_file *file, uint64_t position, uint64_t size,
-                           struct record_batch *ret_batch) {
-    uint8_t header[RECORD_BATCH_HEADER_BYTES];
-    size_t got = 0;
-    if (size - position < sizeof header ||
-        disk_pread(file, header, sizeof header, position, &got) || got < sizeof header ||
-        segment_header(header, position, size, ret_batch)) {
-        return NULL;
-    }
-    size_t bytes = ret_batch->total_bytes;
-    uint8_t *data = malloc(bytes);
-    if (!data || disk_pread(file, data, bytes, position, &got) || got < bytes ||
-        record_batch_parse(span_of(data, bytes), ret_batch) ||
-        !record_batch_check_crc(span_of(data, bytes))) {
-        free(data);
-        return NULL;
-    }
-    return data;
-}
-
 static int walk_segment(struct recovery *recovery, struct log_partition *partition, int64_t base) {
     struct topic_log *log = recovery->log;
     struct segment_id id = {partition->topic->public.number, partition->public.index, base};
@@ -85,7 +65,7 @@ static int walk_segment(struct recovery *recovery, struct log_partition *partiti
     }
     while (position < size && !r) {
         struct record_batch batch;
-        uint8_t *data = read_batch(file, position, size, &batch);
+        uint8_t *data = segment_batch_read(file, position, size, &batch);
         if (!data || batch.base_offset < partition->public.log_end_offset) {
             free(data);
             break;

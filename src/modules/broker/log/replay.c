@@ -8,6 +8,7 @@
  */
 #include "producer_snapshot.h"
 #include "recovery.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -93,23 +94,15 @@ static uint8_t *read_segment_batch(struct recovery *recovery, const struct segme
                                    struct record_batch *ret_batch) {
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     char name[SEGMENT_NAME_SIZE];
-    uint8_t header[RECORD_BATCH_HEADER_BYTES];
     uint64_t size = 0;
-    size_t got = 0;
     segment_name(id, SEGMENT_LOG, name);
-    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size) ||
-        position >= size || disk_pread(file, header, sizeof header, position, &got) ||
-        got < sizeof header || segment_header(header, position, size, ret_batch) ||
-        ret_batch->base_offset != base_offset) {
+    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
         return NULL;
     }
-    size_t bytes = ret_batch->total_bytes;
-    uint8_t *data = malloc(bytes);
-    if (!data || disk_pread(file, data, bytes, position, &got) || got < bytes ||
-        record_batch_parse(span_of(data, bytes), ret_batch) ||
-        !record_batch_check_crc(span_of(data, bytes))) {
+    uint8_t *data = segment_batch_read(file, position, size, ret_batch);
+    if (data && ret_batch->base_offset != base_offset) {
         free(data);
-        return NULL;
+        data = NULL;
     }
     return data;
 }

@@ -269,8 +269,8 @@ int segment_writer_flush_indexes(struct segment_writer *writer) {
     return 0;
 }
 
-int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id,
-                           uint64_t end) {
+int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id, uint64_t end,
+                           const struct batch_order *order) {
     struct active_index *index = index_find(writer, id);
     if (index && index->pending_count > 0) {
         return active_index_flush(index, writer->disk); /* perhaps that was all it lacked */
@@ -282,11 +282,11 @@ int segment_writer_rebuild(struct segment_writer *writer, const struct segment_i
     }
     if (index) {
         return active_index_rebuild(index, writer->disk, file->log,
-                                    MAX(end, index->known ? index->at.end : 0));
+                                    MAX(end, index->known ? index->at.end : 0), order);
     }
     struct active_index sealed;
     active_index_init(&sealed, id);
-    r = active_index_rebuild(&sealed, writer->disk, file->log, end);
+    r = active_index_rebuild(&sealed, writer->disk, file->log, end, order);
     active_index_deinit(&sealed);
     return r;
 }

@@ -153,16 +153,6 @@ static bool damage_known(const struct log_partition *partition, int64_t from, in
     return false;
 }
 
-/* A new epoch begins where offsets were left out on purpose (recovery.c). */
-static bool epoch_begins(const struct log_partition *partition, int64_t offset) {
-    for (uint32_t i = 0; i < partition->epoch_count; i++) {
-        if (partition->epochs[i].start_offset == offset) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static struct log_finding records_finding(const struct log_partition *partition, int64_t from,
                                           int64_t to) {
     return (struct log_finding){.level = FINDING_LOSS,
@@ -176,14 +166,11 @@ static struct log_finding records_finding(const struct log_partition *partition,
 /* Offsets between two batches that follow one another in the file. */
 static void check_gap(struct log_verify *verify, const struct log_partition *partition,
                       const char *name, int64_t from, int64_t next) {
-    from = MAX(from, partition->public.log_start_offset);
-    /* Its policy may have been another when it was compacted. */
-    bool compacted = next <= partition->cleaned_to;
-    if (from >= next || compacted ||
-        topic_config_compacts(verify->inspect->log, &partition->topic->public) ||
-        damage_known(partition, from, next - 1) || epoch_begins(partition, next)) {
+    const struct batch_order order = batch_order_of(partition);
+    if (batch_order_gap(&order, from, next)) {
         return;
     }
+    from = MAX(from, order.log_start);
     struct log_finding finding = records_finding(partition, from, next - 1);
     finding.file = name;
     tell(verify, &finding, "these offsets are missing");
@@ -274,7 +261,7 @@ static int check_segment(struct log_verify *verify, struct log_partition *partit
     segment_name(&check.id, SEGMENT_LOG, check.name);
     check_gap(verify, partition, check.name, *expected, segment->base_offset);
     verify->segments++;
-    int r = batch_walk_open(&check.walk, verify->inspect->overlay, &check.id, segment->bytes);
+    int r = batch_walk_open(&check.walk, verify->inspect->overlay, partition, segment);
     if (!r) {
         r = index_check_open(&check.index, verify->inspect->overlay, &check.id);
     }

@@ -1,0 +1,136 @@
+#include "segment_resync.h"
+
+#include <errno.h>
+#include <eventbox/base/error.h>
+#include <stdlib.h>
+
+enum { CHUNK_BYTES = 256 << 10 };
+
+uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t end,
+                            struct record_batch *ret_batch) {
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    size_t got = 0;
+    if (end < position || end - position < sizeof header ||
+        disk_pread(file, header, sizeof header, position, &got) || got < sizeof header ||
+        segment_header(header, position, end, ret_batch)) {
+        return NULL;
+    }
+    size_t bytes = ret_batch->total_bytes;
+    uint8_t *data = malloc(bytes);
+    if (!data || disk_pread(file, data, bytes, position, &got) || got < bytes ||
+        record_batch_parse(span_of(data, bytes), ret_batch) ||
+        !record_batch_check_crc(span_of(data, bytes))) {
+        free(data);
+        return NULL;
+    }
+    return data;
+}
+
+static bool is_right(const struct segment_resync *in, uint64_t position) {
+    struct record_batch batch;
+    uint8_t *data = segment_batch_read(in->file, position, in->end, &batch);
+    free(data);
+    return data != NULL;
+}
+
+/* Whether what comes behind @batch goes on where it ends. Behind it may be more rot. */
+static bool is_followed(const struct segment_resync *in, const struct record_batch *batch,
+                        uint64_t position) {
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch next;
+    size_t got = 0;
+    int64_t end = batch->base_offset + batch->last_offset_delta + 1;
+    int64_t next_base = in->next_base;
+    position += batch->total_bytes;
+    if (position < in->end) {
+        if (disk_pread(in->file, header, sizeof header, position, &got) || got < sizeof header ||
+            segment_header(header, position, in->end, &next)) {
+            return true;
+        }
+        next_base = next.base_offset;
+    }
+    return next_base == end || next_base < 0 ||
+           (next_base > end && batch_order_gap(in->order, end, next_base));
+}
+
+static bool may_be(const struct segment_resync *in, const struct record_batch *batch,
+                   int64_t least_offset) {
+    return batch->base_offset >= least_offset &&
+           batch->base_offset - in->base_offset <= INT32_MAX &&
+           batch_order_epoch(in->order, batch->base_offset, batch->leader_epoch);
+}
+
+/* Whether a batch at or behind @least_offset stands at @position that can be believed. */
+static bool stands(const struct segment_resync *in, uint64_t position, int64_t least_offset,
+                   int64_t *ret_offset) {
+    struct record_batch batch;
+    uint8_t *data = segment_batch_read(in->file, position, in->end, &batch);
+    bool holds = data && may_be(in, &batch, least_offset) && is_followed(in, &batch, position);
+    free(data);
+    if (holds) {
+        *ret_offset = batch.base_offset;
+    }
+    return holds;
+}
+
+/* From @from byte by byte. */
+static int search(const struct segment_resync *in, uint64_t from, uint64_t limit,
+                  int64_t least_offset, struct segment_cursor *ret_cursor) {
+    uint8_t *chunk = malloc(CHUNK_BYTES);
+    int r = chunk ? BROKER_E_CORRUPT : err_origin(-ENOMEM);
+    while (r == BROKER_E_CORRUPT && from < limit) {
+        size_t got = 0, i = 0;
+        int status =
+            disk_pread(in->file, chunk, MIN((uint64_t)CHUNK_BYTES, limit - from), from, &got);
+        if (status || got < RECORD_BATCH_HEADER_BYTES) {
+            r = status ? err_trace(status) : r;
+            break;
+        }
+        for (; i + RECORD_BATCH_HEADER_BYTES <= got; i++) {
+            /* Most places are passed over by the byte that would be the magic. */
+            struct record_batch batch;
+            if (chunk[i + 16] == 2 && segment_header(chunk + i, from + i, in->end, &batch) == 0 &&
+                may_be(in, &batch, least_offset) &&
+                stands(in, from + i, least_offset, &ret_cursor->offset)) {
+                ret_cursor->position = from + i;
+                r = 0;
+                break;
+            }
+        }
+        from += i;
+    }
+    free(chunk);
+    return r;
+}
+
+int segment_resync(const struct segment_resync *in, const struct segment_cursor *before,
+                   struct segment_cursor *cursor, uint64_t limit) {
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
+    struct segment_cursor next = *cursor;
+    uint64_t from = cursor->position + 1;
+    size_t got = 0;
+    if (before && !is_right(in, before->position)) {
+        from = before->position + 1;
+        next.offset = before->offset + 1; /* where it ends nobody knows */
+    }
+    int64_t least_offset = next.offset;
+    limit = MIN(in->end, from + limit);
+    if (stands(in, cursor->position, least_offset, &next.offset)) {
+        *cursor = next;
+        return 0;
+    }
+    if (disk_pread(in->file, header, sizeof header, cursor->position, &got) == 0 &&
+        got == sizeof header && segment_header(header, cursor->position, in->end, &batch) == 0 &&
+        cursor->position + batch.total_bytes < limit &&
+        stands(in, cursor->position + batch.total_bytes, least_offset, &next.offset)) {
+        cursor->position += batch.total_bytes;
+        cursor->offset = next.offset;
+        return 0;
+    }
+    int r = search(in, from, limit, least_offset, &next);
+    if (r == 0) {
+        *cursor = next;
+    }
+    return r;
+}

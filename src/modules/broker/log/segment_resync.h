@@ -1,0 +1,39 @@
+/*
+ * Past rot in a .log: where the next right batch begins.
+ *
+ * First it is looked where the header of the damaged one says, since rot is mostly in records, then
+ * byte by byte. A batch counts when its checksum is right and its place agrees with what follows
+ * it: with the next batch, or with where the next segment begins. So of two neighbours that
+ * contradict each other the one goes that contradicts the third as well.
+ *
+ * A walk by headers trusts the last offset of each batch that it passes, which only the checksum of
+ * that batch proves. So where a batch is not where it is expected, the one before it is looked at
+ * first: perhaps it is that one which is damaged.
+ */
+#pragma once
+
+#include "batch_order.h"
+#include "record_batch.h"
+#include "segment.h"
+
+struct segment_resync {
+    struct disk_file *file;
+    uint64_t end;        /* bytes of the .log that count */
+    int64_t base_offset; /* of the segment */
+    int64_t next_base;   /* where what follows these bytes begins; -1: not known */
+    const struct batch_order *order;
+};
+
+/** segment_batch_read() - the batch at @position in new memory, right by its checksum; NULL when
+ * there is none */
+uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t end,
+                            struct record_batch *ret_batch);
+/**
+ * segment_resync() - the next right batch
+ * @before: the one before @cursor, passed by its header alone; NULL when it is known to be right
+ * @cursor: in: what is no batch, or not the one expected. Out: the right one, which may be the same
+ * @limit: not looked for beyond so many bytes
+ * Return: 0; BROKER_E_CORRUPT when there is none, and @cursor is as it was; negative.
+ */
+int segment_resync(const struct segment_resync *in, const struct segment_cursor *before,
+                   struct segment_cursor *cursor, uint64_t limit);
