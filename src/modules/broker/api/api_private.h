@@ -256,5 +256,10 @@ struct kafka_conn *kafka_conn_of_starved(struct list *link);
  */
 int dispatch_frame(struct kafka_server *server, struct api_request *request,
                    const char **ret_reason);
+/** dispatch_seems_kafka() - whether the first @size bytes of a frame are an api key that is served
+ * and a version that may exist, even one to come */
+bool dispatch_seems_kafka(const struct kafka_server *server, const uint8_t *frame, size_t size);
+
+/* ---- stranger.c ---- */
 /** what_speaks() - what a peer seems to speak whose first bytes are no Kafka frame, or NULL */
 const char *what_speaks(const uint8_t *bytes, size_t size);

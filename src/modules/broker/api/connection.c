@@ -111,6 +111,21 @@ static void tell_gone(struct kafka_conn *c) {
     }
 }
 
+/* Who has spoken Kafka, or has begun to: a stalled request is late, not a stranger's. */
+static bool is_client(const struct kafka_conn *c) {
+    size_t left = c->held_size - c->held_at;
+
+    if (c->spoke) {
+        return true;
+    }
+    if (c->large) {
+        return dispatch_seems_kafka(c->server, c->large->data, c->large_got);
+    }
+    return left > HEADER_BYTES &&
+           dispatch_seems_kafka(c->server, c->held + c->held_at + HEADER_BYTES,
+                                left - HEADER_BYTES);
+}
+
 static void on_close(struct conn *conn, int reason) {
     struct kafka_conn *c = conn_userdata(conn);
     bool busy = c->busy;
@@ -120,7 +135,7 @@ static void on_close(struct conn *conn, int reason) {
     list_remove(&c->link);
     c->server->stats.connections--;
     if (reason == CONN_E_TIMEOUT && (c->large || c->held_size)) {
-        server_bad_peer(c->server, peer_address(c), c->spoke,
+        server_bad_peer(c->server, peer_address(c), is_client(c),
                         c->due_ns ? "a request arrived too slowly while others wait for memory: "
                                     "its %d s are used up"
                                   : "a request did not arrive in full: no progress for %d s",
@@ -350,11 +365,11 @@ void kafka_conn_set_deadline(struct kafka_conn *c, bool on) {
     conn_set_deadline(c->conn, on ? MAX(delay_ms, 1) : 0);
 }
 
-static void refuse_frame(struct kafka_conn *c, const uint8_t *bytes, size_t size, uint32_t length) {
+/* @name: what the peer seems to speak, where that is known. */
+static void refuse_frame(struct kafka_conn *c, const char *name, uint32_t length) {
     static const char http_answer[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
                                       "Connection: close\r\n\r\n"
                                       "This port speaks the Kafka protocol, not HTTP.\n";
-    const char *name = what_speaks(bytes, size);
 
     if (name) {
         server_bad_peer(c->server, peer_address(c), false,
@@ -415,10 +430,11 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
     while (!c->closing && size - at >= HEADER_BYTES) {
         uint32_t length = get_be32(data + at);
         size_t have = size - at - HEADER_BYTES;
+        const char *stranger = c->spoke ? NULL : what_speaks(data + at, size - at);
         struct buf *frame;
 
-        if (length > c->server->limits.request_max_bytes || length == 0) {
-            refuse_frame(c, data + at, size - at, length);
+        if (stranger || length > c->server->limits.request_max_bytes || length == 0) {
+            refuse_frame(c, stranger, length);
             break;
         }
         if (over_limits(c)) {
@@ -431,9 +447,6 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
             break;
         }
         if (have < length) {
-            if (what_speaks(data + at, size - at)) { /* waits for an answer that never comes */
-                refuse_frame(c, data + at, size - at, length);
-            }
             break;
         }
         frame = buf_copy(data + at + HEADER_BYTES, length);

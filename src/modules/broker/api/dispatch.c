@@ -10,6 +10,7 @@ enum {
     API_VERSIONS_KEY = 18,
     SASL_HANDSHAKE_KEY = 17,
     HEADER_LEAST_BYTES = 8,
+    VERSIONS_MAX = 64, /* no API has so many, nor will soon */
 };
 
 /*
@@ -116,6 +117,13 @@ static int bad(const char **ret_reason, char *buffer, size_t size,
     return -EPROTO;
 }
 
+bool dispatch_seems_kafka(const struct kafka_server *server, const uint8_t *frame, size_t size) {
+    int16_t key = size >= 4 ? (int16_t)get_be16(frame) : -1;
+
+    return key >= 0 && key < API_KEYS_MAX && frame[2] == 0 && frame[3] < VERSIONS_MAX &&
+           (server->entries[key].handler || key == SASL_HANDSHAKE_KEY);
+}
+
 int dispatch_frame(struct kafka_server *server, struct api_request *request,
                    const char **ret_reason) {
     static char reason[256];
@@ -187,37 +195,4 @@ int dispatch_frame(struct kafka_server *server, struct api_request *request,
     public->body = body;
     handler->handle(public);
     return 0;
-}
-
-#define PREFIX(text) (text), sizeof(text) - 1
-
-const char *what_speaks(const uint8_t *bytes, size_t size) {
-    static const struct {
-        const char *prefix;
-        size_t size;
-        const char *name;
-    } peers[] = {
-        {PREFIX("GET "), "HTTP"},
-        {PREFIX("POST"), "HTTP"},
-        {PREFIX("PUT "), "HTTP"},
-        {PREFIX("HEAD"), "HTTP"},
-        {PREFIX("DELE"), "HTTP"},
-        {PREFIX("OPTI"), "HTTP"},
-        {PREFIX("PATC"), "HTTP"},
-        {PREFIX("CONN"), "HTTP"},
-        {PREFIX("PRI "), "HTTP/2"},
-        {PREFIX("SSH-"), "SSH"},
-        {PREFIX("HELO"), "SMTP"},
-        {PREFIX("EHLO"), "SMTP"},
-        {PREFIX("AMQP"), "AMQP"},
-        {PREFIX("\x16\x03"), "TLS"},
-        {PREFIX("\0\0\0\x08\x04\xd2\x16\x2f"), "PostgreSQL"}, /* asks for TLS */
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(peers); i++) {
-        if (size >= peers[i].size && memcmp(bytes, peers[i].prefix, peers[i].size) == 0) {
-            return peers[i].name;
-        }
-    }
-    return NULL;
 }
