@@ -206,12 +206,13 @@ def measure_own(row, target, settings):
 
 
 def log_rows(targets, settings, results):
-    """Fills {(title, target): {figure: [values]}}; each row goes round the targets before the next round.
+    """Fills {(title, target): {figure: [values]}}; each row goes round the targets before the next round,
+    every second round in the other direction, so that none always comes after the same neighbour.
     A broker that fails a row has no figure there; its topics go, so that rows do not burden each other."""
     rows = chosen(settings.only)
     for row in rows:
         for turn in range(settings.rounds):
-            for target in targets:
+            for target in reversed(targets) if turn % 2 else targets:
                 try:
                     figures = measure_own(row, target, settings) if row.own else row.measure(target, settings)
                     target.remove_topics()

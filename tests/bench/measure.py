@@ -1,5 +1,6 @@
 """What the rows have in common: processes and their figures, brokers under measurement, the client."""
 
+import mmap
 import os
 import pathlib
 import re
@@ -61,6 +62,25 @@ def listener_pid(port):
     return None
 
 
+MEMORY_TOUCHED = 2 << 30  # more than a bulk row takes: the client's records and the page cache of the broker
+
+
+def touch_memory():
+    """Has the pages that a row will take given to this machine before, so that no broker pays for them.
+
+    A virtual machine gives free pages back to its host after two seconds; the first touch of each then
+    costs up to a CPU second a GiB. Who comes just after an end of a big process gets its pages cheaply, so
+    without this the order of the brokers decides a row.
+    """
+    size = MEMORY_TOUCHED
+    while size:
+        try:
+            mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+            return
+        except OSError:
+            size //= 2  # a small machine
+
+
 def port_open(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
@@ -120,6 +140,7 @@ class Target:
 
     def measured(self, count, *arguments):
         """rate and cpu: of the client, and CPU seconds of the server a million of @count."""
+        touch_memory()
         before = cpu_seconds(self.pid)
         figures = bench(*arguments)
         if not figures:
