@@ -83,6 +83,10 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void 
     }
 }
 
+/* Little beside the load of a row: else the threads of 16 producers take the processors from the
+ * broker until all is queued, and what is timed is a broker that ends its backlog alone. */
+#define QUEUE_KIB "8192"
+
 static rd_kafka_t *producer_new(const char *bootstrap, const char *codec, const char *linger,
                                 struct load *load) {
     char error[512];
@@ -92,6 +96,7 @@ static rd_kafka_t *producer_new(const char *bootstrap, const char *codec, const 
     set(conf, "linger.ms", linger);
     set(conf, "compression.codec", codec);
     set(conf, "queue.buffering.max.messages", "1000000");
+    set(conf, "queue.buffering.max.kbytes", QUEUE_KIB);
     set(conf, "batch.num.messages", "100000");
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_opaque(conf, load);

@@ -140,6 +140,7 @@ class Target:
 
     def measured(self, count, *arguments):
         """rate and cpu: of the client, and CPU seconds of the server a million of @count."""
+        os.sync()  # what earlier rows left in the page cache is not written meanwhile
         touch_memory()
         before = cpu_seconds(self.pid)
         figures = bench(*arguments)
