@@ -13,10 +13,13 @@ harness failed, or there was nothing to look at; 3 this machine cannot cut the p
 """
 
 import argparse
+import contextlib
+import faulthandler
 import multiprocessing
 import os
 import pathlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +37,13 @@ MAIL_PAUSE_S = 0.02  # between two POST /notifications of a client
 QUIET_S = 10  # no mail comes to its end for so long: it never will
 
 
+def run_client(stack, function, *arguments):
+    """A client's process: SIGUSR1 makes it write where it stands, even inside a call of its library."""
+    with open(stack, "w") as file:
+        faulthandler.register(signal.SIGUSR1, file, all_threads=True)
+        function(*arguments)
+
+
 class Clients:
     """The processes of the load; the server is killed under them, they are not."""
 
@@ -44,8 +54,10 @@ class Clients:
         self.processes = []
 
     def add(self, function, name, *arguments):
-        path = self.folder / f"{name}.history"
-        process = multiprocessing.Process(target=function, name=name, args=(path, self.acked, self.stop, *arguments))
+        path, stack = self.folder / f"{name}.history", self.folder / f"{name}.stack"
+        process = multiprocessing.Process(
+            target=run_client, name=name, args=(stack, function, path, self.acked, self.stop, *arguments)
+        )
         process.start()
         self.processes.append(process)
 
@@ -56,14 +68,26 @@ class Clients:
         return self.acked.value - before
 
     def end(self):
-        """Stop them; the names of those that did not end as they should."""
+        """Stop them; the names of those that did not end as they should, and where those hang."""
         self.stop.set()
         for process in self.processes:
             process.join(150)
             if process.is_alive():
+                self.tell_hanging(process)
                 process.kill()
                 process.join()
         return [process.name for process in self.processes if process.exitcode]
+
+    def tell_hanging(self, process):
+        """Print where a client stands and what it did last: such a run cannot be had again at will."""
+        stack = self.folder / f"{process.name}.stack"
+        os.kill(process.pid, signal.SIGUSR1)
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: stack.read_text().rstrip(), 10, "a stack")
+        print(f"{process.name} does not end:\n{stack.read_text()}")
+        for thread in sorted(pathlib.Path(f"/proc/{process.pid}/task").iterdir()):
+            print(f"  {(thread / 'comm').read_text().strip()}: {(thread / 'wchan').read_text()}")
+        print("its last notes:", *checker.read_history(self.folder / f"{process.name}.history")[-5:], sep="\n  ")
 
 
 def add_mixed_load(clients, server):
