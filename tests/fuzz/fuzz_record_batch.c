@@ -66,7 +66,7 @@ static void compress(struct text *batch, struct span records, bool repeat) {
         records = span_of(batch->data + RECORD_BATCH_HEADER_BYTES,
                           batch->size - RECORD_BATCH_HEADER_BYTES);
         r = codec_inflate((enum record_codec)codec, records, LIMIT_BYTES, &back);
-        require(r == (plain.size <= LIMIT_BYTES ? 0 : BROKER_E_CORRUPT));
+        require(r == (plain.size <= LIMIT_BYTES ? 0 : TOPIC_E_TOO_LARGE));
         require(r || span_equal(span_of(back->data, back->size), text_span(&plain)));
         buf_unref(back);
     }

@@ -21,7 +21,14 @@ static char *next_room(struct text *out, size_t limit_bytes, size_t *ret_size) {
 }
 
 static int no_room(const struct text *out) {
-    return err_origin(text_failed(out) ? -ENOMEM : BROKER_E_CORRUPT);
+    return err_origin(text_failed(out) ? -ENOMEM : TOPIC_E_TOO_LARGE);
+}
+
+/* Members may follow one another, and what is none is not looked at, as Java does it. */
+static bool gzip_goes_on(const z_stream *stream) {
+    static const uint8_t magic[3] = {0x1f, 0x8b, Z_DEFLATED};
+
+    return stream->avail_in > sizeof magic && memcmp(stream->next_in, magic, sizeof magic) == 0;
 }
 
 static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
@@ -32,7 +39,7 @@ static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
     if (inflateInit2(&stream, 15 + 32) != Z_OK) { /* 32: gzip or zlib header */
         return err_origin(-ENOMEM);
     }
-    while (r == 0 && (stream.avail_in > 0 || status != Z_STREAM_END)) {
+    while (r == 0 && (status != Z_STREAM_END || gzip_goes_on(&stream))) {
         size_t room;
         char *to = next_room(out, limit_bytes, &room);
 
@@ -40,7 +47,7 @@ static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
             r = no_room(out);
             break;
         }
-        if (status == Z_STREAM_END) { /* members may follow one another */
+        if (status == Z_STREAM_END) {
             inflateReset(&stream);
         }
         stream.next_out = (Bytef *)to;
@@ -60,8 +67,11 @@ static int inflate_snappy_block(struct span in, size_t limit_bytes, struct text 
     char *to;
 
     if (snappy_uncompressed_length(in.data, in.size, &size) != SNAPPY_OK ||
-        size > limit_bytes - out->size || size / 256 > in.size) { /* no block expands so far */
+        size / 256 > in.size) { /* no block expands so far */
         return err_origin(BROKER_E_CORRUPT);
+    }
+    if (size > limit_bytes - out->size) {
+        return err_origin(TOPIC_E_TOO_LARGE);
     }
     to = text_reserve(out, size);
     if (!to) {
@@ -74,7 +84,8 @@ static int inflate_snappy_block(struct span in, size_t limit_bytes, struct text 
     return 0;
 }
 
-/* xerial: magic of 8 bytes, version, oldest compatible version, then blocks with a length each. */
+/* xerial: magic of 8 bytes, version, oldest compatible version, then blocks with a length each. One
+ * such stream may follow another: no block is as long as the magic would make it. */
 static int inflate_snappy(struct span in, size_t limit_bytes, struct text *out) {
     static const uint8_t magic[8] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0};
     const uint8_t *data = in.data;
@@ -87,6 +98,10 @@ static int inflate_snappy(struct span in, size_t limit_bytes, struct text *out) 
         uint32_t size;
         int r;
 
+        if (in.size - at >= 16 && memcmp(data + at, magic, sizeof magic) == 0) {
+            at += 16;
+            continue;
+        }
         if (in.size - at < 4 || (size = get_be32(data + at)) > in.size - at - 4) {
             return err_origin(BROKER_E_CORRUPT);
         }
@@ -109,7 +124,7 @@ static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
     if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION))) {
         return err_origin(-ENOMEM);
     }
-    while (r == 0 && hint != 0) {
+    while (r == 0 && hint != 0) { /* what follows the frame is not looked at, as in Kafka */
         size_t room;
         size_t taken = in.size - at;
         char *to = next_room(out, limit_bytes, &room);
@@ -125,9 +140,6 @@ static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
         }
         at += taken;
         out->size += room;
-        if (hint == 0 && at < in.size) { /* another frame */
-            hint = 1;
-        }
     }
     LZ4F_freeDecompressionContext(context);
     return r;
@@ -136,7 +148,7 @@ static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
 static int inflate_zstd(struct span in, size_t limit_bytes, struct text *out) {
     ZSTD_inBuffer from = {in.data, in.size, 0};
     ZSTD_DCtx *context = ZSTD_createDCtx();
-    size_t hint = 1;
+    size_t hint = in.size > 0; /* what is to come; nothing at all is no error */
     int r = 0;
 
     if (!context) {
@@ -174,7 +186,7 @@ int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
     switch (codec) {
     case RECORD_CODEC_NONE:
         if (in.size > limit_bytes) {
-            return err_origin(BROKER_E_CORRUPT);
+            return err_origin(TOPIC_E_TOO_LARGE);
         }
         text_append(&out, in.data, in.size);
         r = 0;

@@ -25,8 +25,8 @@ enum { CODEC_INFLATED_MAX_BYTES = 64 << 20 };
  * codec_inflate() - decompress @in
  * @limit_bytes: the output never becomes larger; memory grows with what comes out
  *
- * Return: 0 with a new buf; BROKER_E_CORRUPT for damaged input, an unknown codec or one that
- *         inflates beyond the limit; -ENOMEM. Thread: any.
+ * Return: 0 with a new buf; BROKER_E_CORRUPT for damaged input or an unknown codec;
+ *         TOPIC_E_TOO_LARGE for what inflates beyond the limit; -ENOMEM. Thread: any.
  */
 int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
                   struct buf **ret_buf);

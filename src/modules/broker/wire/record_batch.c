@@ -26,7 +26,7 @@ enum {
 };
 
 /* Length, attributes, two deltas, two lengths and the header count: one byte each at least. */
-enum { RECORD_MIN_BYTES = 7 };
+enum { RECORD_MIN_BYTES = 7, ATTRIBUTES_IN_USE = 0x7f };
 
 int record_batch_parse(struct span data, struct record_batch *ret_batch) {
     const uint8_t *in = data.data;
@@ -79,10 +79,27 @@ void record_batch_assign(uint8_t *batch, int64_t base_offset, int32_t leader_epo
     put_be32(batch + AT_LEADER_EPOCH, (uint32_t)leader_epoch);
 }
 
-void record_batch_set_append_time(uint8_t *batch, size_t total_bytes, int64_t timestamp_ms) {
-    put_be16(batch + AT_ATTRIBUTES, get_be16(batch + AT_ATTRIBUTES) | RECORD_BATCH_LOG_APPEND_TIME);
-    put_be64(batch + AT_MAX_TIMESTAMP, (uint64_t)timestamp_ms);
+/* What else may stand in the attributes means nothing, and is not kept once they are written. */
+static void set_times(uint8_t *batch, size_t total_bytes, int type, int64_t max_timestamp_ms) {
+    int attributes = get_be16(batch + AT_ATTRIBUTES) & ATTRIBUTES_IN_USE;
+
+    attributes = (attributes & ~RECORD_BATCH_LOG_APPEND_TIME) | type;
+    put_be16(batch + AT_ATTRIBUTES, (uint16_t)attributes);
+    put_be64(batch + AT_MAX_TIMESTAMP, (uint64_t)max_timestamp_ms);
     put_be32(batch + AT_CRC, crc32c(0, batch + AT_ATTRIBUTES, total_bytes - AT_ATTRIBUTES));
+}
+
+void record_batch_set_append_time(uint8_t *batch, size_t total_bytes, int64_t timestamp_ms) {
+    set_times(batch, total_bytes, RECORD_BATCH_LOG_APPEND_TIME, timestamp_ms);
+}
+
+bool record_batch_has_create_time(const uint8_t *batch, int64_t max_timestamp_ms) {
+    return !(get_be16(batch + AT_ATTRIBUTES) & RECORD_BATCH_LOG_APPEND_TIME) &&
+           (int64_t)get_be64(batch + AT_MAX_TIMESTAMP) == max_timestamp_ms;
+}
+
+void record_batch_set_create_time(uint8_t *batch, size_t total_bytes, int64_t max_timestamp_ms) {
+    set_times(batch, total_bytes, 0, max_timestamp_ms);
 }
 
 /* ---- iterator ---- */
@@ -103,8 +120,8 @@ int record_iterator_init(struct record_iterator *it, struct span batch) {
     }
     r = codec_inflate((enum record_codec)codec, it->records, CODEC_INFLATED_MAX_BYTES,
                       &it->inflated);
-    if (r) {
-        return err_trace(r);
+    if (r) { /* what was stored may be as large as it likes: nobody here can read it */
+        return r == TOPIC_E_TOO_LARGE ? err_origin(BROKER_E_CORRUPT) : err_trace(r);
     }
     it->records = span_of(it->inflated->data, it->inflated->size);
     return 0;
@@ -137,15 +154,15 @@ static int32_t take_i32(struct cursor *in) {
     return value;
 }
 
-/* Bytes with their length in front, -1 for null. */
+/* Bytes with their length in front; -1 for null, and so is any other negative one for Kafka. */
 static struct span take_bytes(struct cursor *in) {
     int32_t size = take_i32(in);
     struct span bytes = SPAN_NULL;
 
-    if (in->failed || size == -1) {
+    if (in->failed || size < 0) {
         return bytes;
     }
-    if (size < 0 || (size_t)size > in->left) {
+    if ((size_t)size > in->left) {
         in->failed = true;
         return bytes;
     }

@@ -51,6 +51,10 @@ bool record_batch_check_crc(struct span batch);
 void record_batch_assign(uint8_t *batch, int64_t base_offset, int32_t leader_epoch);
 /** record_batch_set_append_time() - LogAppendTime: attribute bit 3, max timestamp, new CRC */
 void record_batch_set_append_time(uint8_t *batch, size_t total_bytes, int64_t timestamp_ms);
+/** record_batch_has_create_time() - CreateTime, and this is its largest timestamp */
+bool record_batch_has_create_time(const uint8_t *batch, int64_t max_timestamp_ms);
+/** record_batch_set_create_time() - the same for CreateTime as record_batch_set_append_time() */
+void record_batch_set_create_time(uint8_t *batch, size_t total_bytes, int64_t max_timestamp_ms);
 
 struct record_header {
     struct span key, value; /* value.data NULL: null */

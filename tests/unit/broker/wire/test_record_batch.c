@@ -123,6 +123,21 @@ static void test_record_batch_set_append_time__keeps_the_crc_right(void **state)
     record_iterator_deinit(&it);
 }
 
+static void test_record_batch_set_create_time__takes_back_what_a_client_claims(void **state) {
+    _cleanup_(buf_unrefp) struct buf *buf = build_golden();
+    struct record_batch batch;
+
+    record_batch_set_append_time(buf->data, buf->size, 42);
+    buf->data[22] |= 0x90; /* of a transaction, and a bit that nobody uses */
+    assert_false(record_batch_has_create_time(buf->data, 42));
+    record_batch_set_create_time(buf->data, buf->size, 43);
+    assert_true(record_batch_has_create_time(buf->data, 43));
+    assert_false(record_batch_has_create_time(buf->data, 42));
+    assert_true(record_batch_check_crc(span_of(buf->data, buf->size)));
+    assert_int_equal(record_batch_parse(span_of(buf->data, buf->size), &batch), 0);
+    assert_int_equal(batch.attributes, RECORD_BATCH_TRANSACTIONAL);
+}
+
 static void test_record_iterator__gives_back_what_was_added(void **state) {
     struct record_header headers[] = {{SPAN_LITERAL("a"), SPAN_NULL},
                                       {SPAN_LITERAL("b"), SPAN_LITERAL("")}};
@@ -232,7 +247,7 @@ static void test_codec_inflate__stops_at_the_limit(void **state) {
         struct buf *out = NULL;
 
         assert_int_equal(codec_inflate(samples[i].codec, samples[i].in, sizeof plain - 2, &out),
-                         BROKER_E_CORRUPT);
+                         TOPIC_E_TOO_LARGE);
         assert_null(out);
     }
 }
@@ -267,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_record_batch_parse__refuses),
         cmocka_unit_test(test_record_batch_check_crc__sees_one_flipped_bit),
         cmocka_unit_test(test_record_batch_set_append_time__keeps_the_crc_right),
+        cmocka_unit_test(test_record_batch_set_create_time__takes_back_what_a_client_claims),
         cmocka_unit_test(test_record_iterator__gives_back_what_was_added),
         cmocka_unit_test(test_record_iterator__survives_any_flipped_byte),
         cmocka_unit_test(test_codec_inflate__reads_each_codec),
