@@ -33,7 +33,7 @@ static int check_producer(struct log_partition *partition, const struct record_b
     if (batch->producer_id < 0) {
         return 0;
     }
-    if (batch->producer_epoch < 0 || batch->base_sequence < 0) {
+    if (batch->base_sequence < 0) {
         return BROKER_E_INVALID_RECORD;
     }
     int32_t last = producer_sequence_last(batch->base_sequence, batch->record_count);
@@ -70,8 +70,11 @@ static int check_part(struct topic_log *log, const struct append *append,
         ret->batch.last_offset_delta != ret->batch.record_count - 1) {
         return BROKER_E_INVALID_RECORD;
     }
+    /* Without a producer no transaction can have it: then it is a batch as any other, as in Kafka.
+     */
     if (append->class == APPEND_CLIENT &&
-        (ret->batch.attributes & (RECORD_BATCH_CONTROL | RECORD_BATCH_TRANSACTIONAL))) {
+        (ret->batch.attributes & RECORD_BATCH_CONTROL ||
+         (ret->batch.attributes & RECORD_BATCH_TRANSACTIONAL && ret->batch.producer_id >= 0))) {
         return BROKER_E_INVALID_RECORD;
     }
     return check_producer(partition, &ret->batch, ret);
@@ -184,6 +187,20 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
     }
 }
 
+/* What was there already. The time of its append is known for a producer's newest batch, which is
+ * the one that is sent again. */
+static void tell_original(const struct topic_log *log, struct append_part *part,
+                          const struct checked *checked) {
+    const struct log_partition *partition = log_partition_of(part->partition);
+
+    part->base_offset = checked->original->base_offset;
+    part->duplicate = true;
+    part->log_append_time_ms =
+        topic_config_append_time(log, &partition->topic->public)
+            ? producer_last_ms(partition->producers, checked->batch.producer_id)
+            : -1;
+}
+
 static int append_checked(struct topic_log *log, struct append *append, struct checked *checked) {
     for (unsigned i = 0; i < append->part_count; i++) {
         int r = check_part(log, append, &append->parts[i], &checked[i]);
@@ -200,9 +217,7 @@ static int append_checked(struct topic_log *log, struct append *append, struct c
     for (unsigned i = 0; i < append->part_count; i++) {
         struct append_part *part = &append->parts[i];
         if (checked[i].original) {
-            part->base_offset = checked[i].original->base_offset;
-            part->log_append_time_ms = -1;
-            part->duplicate = true;
+            tell_original(log, part, &checked[i]);
             log->stats.duplicates++;
             continue;
         }

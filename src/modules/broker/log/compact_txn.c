@@ -112,8 +112,8 @@ int compact_txns_pass(struct compact_txns *txns, struct span data, const struct 
         *ret_discard = pass_marker(txns, data, batch);
         return 0;
     }
-    if (!(batch->attributes & RECORD_BATCH_TRANSACTIONAL)) {
-        return 0;
+    if (!(batch->attributes & RECORD_BATCH_TRANSACTIONAL) || batch->producer_id < 0) {
+        return 0; /* without a producer no marker will ever come for it */
     }
     struct compact_open_txn *open = find_open(txns, batch->producer_id);
     if (!open) {

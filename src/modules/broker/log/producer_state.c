@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NO_EPOCH = -1 };
+
 int32_t producer_sequence_next(int32_t sequence) {
     return sequence == INT32_MAX ? 0 : sequence + 1;
 }
@@ -25,14 +27,14 @@ int producer_check(const struct producers *producers, int64_t id, int16_t epoch,
     *ret_original = NULL;
     const struct producer *producer = find(producers, id);
     if (!producer || producer->count == 0) {
-        return 0;
+        return epoch < NO_EPOCH ? BROKER_E_EPOCH : 0;
     }
     const struct producer_batch *newest = &producer->batches[producer->count - 1];
     if (epoch < newest->epoch) {
         return BROKER_E_EPOCH;
     }
     if (epoch > newest->epoch) {
-        return base_sequence == 0 ? 0 : BROKER_E_SEQUENCE;
+        return base_sequence == 0 || newest->epoch == NO_EPOCH ? 0 : BROKER_E_SEQUENCE;
     }
     unsigned oldest = producer->count > PRODUCER_WINDOW ? producer->count - PRODUCER_WINDOW : 0;
     for (unsigned i = producer->count; i-- > oldest;) {
@@ -43,7 +45,16 @@ int producer_check(const struct producers *producers, int64_t id, int16_t epoch,
             return 0;
         }
     }
+    if (epoch == NO_EPOCH) {
+        return 0;
+    }
     return base_sequence == producer_sequence_next(newest->last_sequence) ? 0 : BROKER_E_SEQUENCE;
+}
+
+int64_t producer_last_ms(const struct producers *producers, int64_t id) {
+    const struct producer *producer = find(producers, id);
+
+    return producer ? producer->last_ms : -1;
 }
 
 static struct producer *make(struct producers **producers, int64_t id) {

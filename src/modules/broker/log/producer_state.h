@@ -5,7 +5,8 @@
  * Rules (KIP-98, KIP-360): an exact match of first and last sequence is a
  * duplicate; the next expected sequence is taken; else BROKER_E_SEQUENCE. An unknown producer id
  * may start anywhere. A higher epoch must start at 0; a lower one is BROKER_E_EPOCH. Sequences wrap
- * from 2^31-1 to 0.
+ * from 2^31-1 to 0. A producer whose epoch is -1 has none: duplicates are found, and otherwise its
+ * sequences and the first one of its first epoch may be any, as in Kafka.
  *
  * A checkpoint stands for one frame, so the durable batches must still be there when newer ones are
  * in flight, also of a newer epoch: entries leave from the front only while they are durable and
@@ -51,6 +52,8 @@ int32_t producer_sequence_last(int32_t base, int32_t count);
 int producer_check(const struct producers *producers, int64_t id, int16_t epoch,
                    int32_t base_sequence, int32_t last_sequence,
                    const struct producer_batch **ret_original);
+/** producer_last_ms() - when the newest batch of this producer came; -1 for one that is unknown */
+int64_t producer_last_ms(const struct producers *producers, int64_t id);
 /** producer_reserve() - room for one batch more, so that the next producer_push() cannot fail */
 int producer_reserve(struct producers **producers, int64_t id, int64_t durable_end);
 /**

@@ -53,6 +53,23 @@ static void test_producer_state__epochs(void **state) {
     producers_free(producers);
 }
 
+/* Epoch -1 is that of a producer without one: Kafka finds duplicates of it, and else minds nothing.
+ */
+static void test_producer_state__takes_any_sequence_without_an_epoch(void **state) {
+    struct producers *producers = NULL;
+    assert_int_equal(ask(producers, -1, 0), -1);
+    assert_int_equal(ask(producers, -2, 0), -BROKER_E_EPOCH);
+    push(&producers, -1, 0, 0, 0);
+    assert_int_equal(ask(producers, -1, 0), 0);
+    assert_int_equal(ask(producers, -1, 70), -1);
+    assert_int_equal(ask(producers, -2, 0), -BROKER_E_EPOCH);
+    assert_int_equal(ask(producers, 0, 50), -1); /* its first epoch begins anywhere */
+    push(&producers, 0, 50, 10, 0);
+    assert_int_equal(ask(producers, 0, 70), -BROKER_E_SEQUENCE);
+    assert_int_equal(ask(producers, -1, 0), -BROKER_E_EPOCH);
+    producers_free(producers);
+}
+
 static void test_producer_state__sequence_wraps_to_zero(void **state) {
     struct producers *producers = NULL;
     assert_int_equal(producer_sequence_last(INT32_MAX - 4, 10), 4);
@@ -94,6 +111,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_producer_state__takes_next_sequence_and_knows_five),
         cmocka_unit_test(test_producer_state__epochs),
+        cmocka_unit_test(test_producer_state__takes_any_sequence_without_an_epoch),
         cmocka_unit_test(test_producer_state__sequence_wraps_to_zero),
         cmocka_unit_test(test_producer_state__durable_ones_stay_while_newer_are_in_flight),
         cmocka_unit_test(test_producer_state__expires_only_what_is_durable),
