@@ -7,9 +7,10 @@
  * outcome nobody knows. Its appends go on, so the memory that they live in, the request's arena, is
  * taken away from the request and outlives it. One lazy timer serves all requests.
  */
-#include "places.h"
-#include "produce_batch.h"
+#include "codec.h"
+#include "produce_answer.h"
 #include "produce_open.h"
+#include "produce_request.h"
 
 #include <eventbox/loop/op.h>
 
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 
 enum {
-    VERSION_FIRST = 3,
     VERSION_TOPIC_IDS = 13,
     /* A client that gives no time at all means the time of replicas, not that of a disk. */
     TIMEOUT_LEAST_MS = 1000,
@@ -34,8 +34,7 @@ struct produce_append {
     int64_t max_timestamp_ms;
     bool pending;
     struct broker *broker;
-    struct produce_open *open; /* while it is looked into */
-    bool refused;              /* its row says why */
+    bool refused; /* its row says why */
 };
 
 struct produce {
@@ -78,19 +77,10 @@ static void finish_if_ready(struct produce *produce) {
     }
 }
 
-/* Where the log itself refused the batch, Kafka tells the log start offset all the same. */
 static void refuse(struct produce *produce, struct produce_response_partition *row, int16_t error,
                    const struct partition *partition, const char *message) {
-    bool told = partition && error != KAFKA_CORRUPT_MESSAGE && error != KAFKA_MESSAGE_TOO_LARGE &&
-                error != KAFKA_STORAGE_ERROR && error != KAFKA_UNKNOWN_SERVER_ERROR &&
-                error != KAFKA_UNKNOWN_TOPIC_OR_PARTITION && error != KAFKA_UNKNOWN_TOPIC_ID;
-
     produce->failed = true;
-    row->error_code = error;
-    row->base_offset = -1;
-    row->log_append_time_ms = -1;
-    row->log_start_offset = told ? partition->log_start_offset : -1;
-    row->error_message = message ? span_text(message) : SPAN_NULL;
+    produce_row_refuse(row, error, partition, message);
 }
 
 static int16_t append_error(const struct kafka_request *request, int code) {
@@ -108,8 +98,9 @@ static void fill_row(const struct produce_append *item) {
     item->row->base_offset = item->part.base_offset;
     item->row->log_start_offset = item->part.partition->log_start_offset;
     /* Of a batch that was there already, Kafka tells the time of the record. */
-    item->row->log_append_time_ms =
-        item->part.duplicate ? item->max_timestamp_ms : item->part.log_append_time_ms;
+    item->row->log_append_time_ms = item->part.duplicate && item->part.log_append_time_ms < 0
+                                        ? item->max_timestamp_ms
+                                        : item->part.log_append_time_ms;
 }
 
 static void on_durable(struct append *append, int status) {
@@ -199,26 +190,7 @@ void produce_deinit(struct broker *broker) {
     timer_stop(&broker->produce_timer);
 }
 
-/* ---- the partitions of a request ---- */
-
-static struct topic *find_topic(const struct kafka_request *request,
-                                const struct produce_request_topic *wanted, int16_t *ret_error) {
-    const struct broker *broker = request->userdata;
-    struct topic *topic;
-
-    if (request->version >= VERSION_TOPIC_IDS) {
-        topic = topic_log_find_id(broker->log, &wanted->topic_id);
-        *ret_error = KAFKA_UNKNOWN_TOPIC_ID;
-    } else {
-        topic = topic_log_find(broker->log, wanted->name);
-        *ret_error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
-    }
-    if (topic && topic->internal) {
-        *ret_error = KAFKA_INVALID_TOPIC_EXCEPTION;
-        return NULL;
-    }
-    return topic;
-}
+/* ---- the batches of a request ---- */
 
 /* Hands the batch to the log; what the log refuses is answered. */
 static void append(struct produce_append *item) {
@@ -235,63 +207,80 @@ static void append(struct produce_append *item) {
     }
 }
 
-/* ---- batches that are looked into ---- */
-
-static void refuse_times(struct produce_append *item) {
-    const struct produce_open *open = item->open;
-    struct kafka_request *request = item->produce->request;
-    int32_t count = MIN(open->bad_count, PRODUCE_BAD_TIMES_MAX);
-    struct produce_response_record_error *errors =
-        KAFKA_NEW(request->arena, produce_response_record_error, (size_t)count);
-
-    item->row->record_errors = errors;
-    for (int32_t i = 0; errors && i < count; i++) {
-        errors[i].batch_index = open->bad[i].index;
-        errors[i].batch_index_error_message = span_text(arena_printf(
-            request->arena,
-            "Timestamp %lld of message with offset %d is out of range. The timestamp should be "
-            "within [%lld, %lld]",
-            (long long)open->bad[i].timestamp_ms, open->bad[i].index,
-            (long long)open->rules.earliest_told_ms, (long long)open->rules.latest_ms));
-        item->row->record_errors_count++;
+/* What is wrong with the batch was found before the log saw it. */
+static void reject(struct produce_append *item, int16_t error) {
+    if (!item->produce->gave_up) {
+        refuse(item->produce, item->row, error, item->part.partition, NULL);
     }
-    refuse(item->produce, item->row, KAFKA_INVALID_TIMESTAMP, item->part.partition,
-           "One or more records have been rejected due to invalid timestamp");
+    item->refused = true;
+    on_durable(&item->append, BROKER_E_INVALID_RECORD);
+}
+
+static void reject_records(struct produce_append *item, const struct produce_open *open) {
+    if (!item->produce->gave_up) {
+        item->produce->failed = true;
+        produce_row_refuse_records(item->produce->request, item->row, item->part.partition,
+                                   &open->rules, &open->report, produce_open_skips(open));
+    }
+    item->refused = true;
+    on_durable(&item->append, BROKER_E_INVALID_RECORD);
+}
+
+/* The header says what the records are: of a topic with timestamps of its producers the largest
+ * one, and that it is one of theirs. Kafka sees to it, whatever the client has written there. */
+static int16_t settle_header(struct produce_append *item, const struct produce_open *open) {
+    struct span bytes = span_of(item->part.batch.data, item->part.batch.size);
+    uint8_t *data = (uint8_t *)(uintptr_t)item->part.batch.data;
+
+    if (open->rules.append_time ||
+        record_batch_has_create_time(data, open->report.max_timestamp_ms)) {
+        return 0;
+    }
+    if (!record_batch_check_crc(bytes)) { /* a new one would hide it */
+        return KAFKA_CORRUPT_MESSAGE;
+    }
+    record_batch_set_create_time(data, bytes.size, open->report.max_timestamp_ms);
+    return 0;
 }
 
 /* The batch was looked into: on to the log with it, or its answer is no. */
-static void opened(struct produce_append *item) {
-    struct produce_open *open = item->open;
-    struct produce *produce = item->produce;
+static void opened(struct produce_append *item, const struct produce_open *open) {
+    const struct topic_log *log = item->broker->log;
+    int16_t error = open->error;
 
-    if (open->code || open->bad_count > 0) {
-        if (open->bad_count > 0 && !produce->gave_up) {
-            refuse_times(item);
-            item->refused = true;
-        }
-        on_durable(&item->append, open->code ? open->code : BROKER_E_INVALID_RECORD);
+    if (!error && open->report.count > 0) {
+        reject_records(item, open);
         return;
     }
-    if (open->buf) { /* the log takes a reference of its own */
+    if (!error && open->buf) { /* the log takes a reference of its own */
         item->part.batch = slice_of(open->buf, 0, open->buf->size);
+    } else if (!error && !open->pass) {
+        error = settle_header(item, open);
+    }
+    if (!open->pass) {
+        item->max_timestamp_ms = open->report.max_timestamp_ms;
+    }
+    if (!error &&
+        item->part.batch.size > (uint64_t)topic_config_int(log, item->topic, TOPIC_SEGMENT_BYTES)) {
+        error = KAFKA_RECORD_LIST_TOO_LARGE;
+    }
+    if (error) {
+        reject(item, error);
+        return;
     }
     append(item);
 }
 
-static void opened_free(struct produce_open *open) {
+static void on_opened(struct produce_open *open) {
+    opened(open->owner, open);
+    produce_report_deinit(&open->report);
     buf_unref(open->buf);
     buf_unref(open->batch.buf);
     free(open);
 }
 
-static void on_opened(struct produce_open *open) {
-    struct produce_append *item = open->owner;
-
-    opened(item);
-    opened_free(open);
-}
-
-static void look_inside(struct produce_append *item, struct produce_rules rules) {
+static void open_on_thread(struct produce_append *item, const struct produce_rules *rules,
+                           bool pass) {
     struct produce_open *open = calloc(1, sizeof *open);
     int r;
 
@@ -299,152 +288,127 @@ static void look_inside(struct produce_append *item, struct produce_rules rules)
         on_durable(&item->append, -ENOMEM);
         return;
     }
-    item->open = open;
     open->owner = item;
     open->partition = item->part.partition;
     open->batch = item->part.batch;
     buf_ref(open->batch.buf); /* the request may be gone before the thread is done */
-    open->rules = rules;
+    open->rules = *rules;
+    open->pass = pass;
     open->done = on_opened;
     r = produce_open(item->broker, open);
     if (r == 0) {
         on_opened(open);
     } else if (r != OP_WAIT) {
-        opened_free(open);
+        buf_unref(open->batch.buf);
+        free(open);
         on_durable(&item->append, TOPIC_E_FULL);
     }
 }
 
-static void begin(struct produce *produce, struct topic *topic, struct partition *partition,
-                  const struct record_batch *batch, struct span bytes,
-                  struct produce_response_partition *row) {
-    struct broker *broker = produce->request->userdata;
-    struct produce_append *item = &produce->appends[produce->append_count++];
-    struct produce_rules rules;
+static void begin(struct produce_append *item, const struct record_batch *batch) {
+    int codec = batch->attributes & RECORD_BATCH_CODEC_MASK;
+    struct produce_open open = {.batch = item->part.batch};
+    bool must_open;
 
+    produce_rules_of(item->broker, item->topic, codec, &open.rules);
+    must_open = codec == RECORD_CODEC_NONE || produce_must_open(&open.rules, batch);
+    if (produce_open_must_wait(item->broker, item->part.partition) || open.rules.codec >= 0 ||
+        (must_open && codec != RECORD_CODEC_NONE)) {
+        open_on_thread(item, &open.rules, !must_open);
+        return;
+    }
+    open.pass = !must_open;
+    produce_open_now(&open);
+    opened(item, &open);
+    produce_report_deinit(&open.report);
+}
+
+/* ---- the partitions of a request ---- */
+
+static void append_entry(struct produce *produce, const struct produce_entry *entry) {
+    struct broker *broker = produce->request->userdata;
+    struct record_batch batch;
+    struct produce_append *item;
+    int16_t error = entry->error;
+
+    if (error) {
+        refuse(produce, entry->row, error, NULL, NULL);
+        return;
+    }
+    error = produce_batch_check(broker, entry->topic, entry->batch, &batch);
+    if (error) {
+        refuse(produce, entry->row, error, entry->partition, NULL);
+        return;
+    }
+    item = &produce->appends[produce->append_count++];
     item->produce = produce;
     item->broker = broker;
-    item->row = row;
-    item->part.partition = partition;
-    item->part.batch = (struct slice){produce->request->frame, bytes.data, bytes.size};
-    item->max_timestamp_ms = batch->max_timestamp_ms;
-    item->topic = topic_ref(topic);
+    item->row = entry->row;
+    item->part.partition = entry->partition;
+    item->part.batch =
+        (struct slice){produce->request->frame, entry->batch.data, entry->batch.size};
+    item->max_timestamp_ms = batch.max_timestamp_ms;
+    item->topic = topic_ref(entry->topic);
     item->pending = true;
     produce->pending++;
-    if (produce_rules_of(broker, topic, batch, &rules) ||
-        produce_open_must_wait(broker, partition)) {
-        look_inside(item, rules);
-    } else {
-        append(item);
-    }
+    begin(item, &batch);
 }
 
-static void append_partition(struct produce *produce, struct topic *topic, int16_t topic_error,
-                             const struct produce_request_partition *wanted,
-                             struct produce_response_partition *row) {
-    struct partition *partition = topic ? partition_get(topic, wanted->index) : NULL;
-    struct record_batch batch;
-    struct span bytes;
-    const char *message;
-    int16_t error;
+/* The row of each topic of the request, made with its first entry that has one. */
+struct topic_row {
+    struct produce_response_topic *row;
+    uint32_t room; /* entries that may come into it */
+};
 
-    row->index = wanted->index;
-    if (!partition) {
-        refuse(produce, row, topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic_error, NULL, NULL);
-        return;
+static struct topic_row *topic_rows(const struct produce *produce, const struct produce_plan *plan,
+                                    uint32_t topics) {
+    struct topic_row *rows = arena_alloc(produce->request->arena, MAX(topics, 1u) * sizeof *rows);
+
+    for (uint32_t i = 0; rows && i < plan->count; i++) {
+        rows[produce_plan_topic(plan, &plan->entries[i])].room++;
     }
-    error = produce_batch_find(produce->request, wanted->records.span, &bytes, &message);
-    if (error) {
-        refuse(produce, row, error, NULL, message);
-        return;
-    }
-    error = produce_batch_check(produce->request, topic, bytes, &batch, row, &message);
-    if (error) {
-        refuse(produce, row, error, partition, message);
-        return;
-    }
-    begin(produce, topic, partition, &batch, bytes, row);
+    return rows;
 }
 
-/* One error for every partition: the whole request cannot be done. */
-static int16_t check_request(const struct kafka_request *request) {
-    const struct produce_request *body = request->body;
+static struct produce_response_partition *
+row_of(struct produce *produce, const struct produce_entry *entry, struct topic_row *topic) {
+    const struct produce_request *body = produce->request->body;
+    const struct produce_request_topic *wanted = &body->topic_data[entry->topic_data];
+    struct produce_response_topic *row = topic->row;
 
-    if (request->version < VERSION_FIRST) {
-        return KAFKA_UNSUPPORTED_VERSION;
-    }
-    for (int32_t i = 0; i < body->topic_data_count; i++) {
-        const struct produce_request_topic *topic = &body->topic_data[i];
-
-        for (int32_t p = 0; p < topic->partition_data_count; p++) {
-            if (produce_batch_is_transactional(topic->partition_data[p].records.span)) {
-                return KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-            }
+    if (!row) {
+        row = &produce->answer->responses[produce->answer->responses_count];
+        row->name = wanted->name;
+        row->topic_id = wanted->topic_id;
+        row->partition_responses =
+            KAFKA_NEW(produce->request->arena, produce_response_partition, topic->room);
+        if (!row->partition_responses) {
+            return NULL;
         }
+        produce->answer->responses_count++;
+        topic->row = row;
     }
-    return body->acks < -1 || body->acks > 1 ? KAFKA_INVALID_REQUIRED_ACKS : 0;
+    return &row->partition_responses[row->partition_responses_count++];
 }
 
-static int find_twins(const struct kafka_request *request, uint32_t count, uint32_t **ret_last) {
-    const struct produce_request *body = request->body;
-    struct place *places;
-    uint32_t n = 0;
+/* All rows before the first append, since without memory for them there is no answer. */
+static bool make_rows(struct produce *produce, struct produce_plan *plan) {
+    const struct produce_request *body = produce->request->body;
+    struct topic_row *topics = topic_rows(produce, plan, (uint32_t)MAX(body->topic_data_count, 0));
 
-    *ret_last = NULL;
-    if (count < 2) {
-        return 0;
-    }
-    places = arena_alloc(request->arena, count * sizeof *places);
-    if (!places) {
-        return err_origin(-ENOMEM);
-    }
-    for (int32_t i = 0; i < body->topic_data_count; i++) {
-        const struct produce_request_topic *topic = &body->topic_data[i];
-        struct span name = request->version >= VERSION_TOPIC_IDS
-                               ? span_of(topic->topic_id.bytes, sizeof topic->topic_id.bytes)
-                               : topic->name;
+    for (uint32_t i = 0; topics && i < plan->count; i++) {
+        struct produce_entry *entry = &plan->entries[i];
 
-        for (int32_t p = 0; p < topic->partition_data_count; p++) {
-            places[n++] = (struct place){name, topic->partition_data[p].index};
-        }
-    }
-    return places_last(request->arena, places, count, ret_last);
-}
-
-/* @last: of find_twins(), beginning with this topic's; of two entries for a partition the last
- * counts. */
-static bool append_topic(struct produce *produce, const struct produce_request_topic *wanted,
-                         const uint32_t *last, uint32_t first, int16_t request_error) {
-    struct produce_response_partition *partitions = KAFKA_NEW(
-        produce->request->arena, produce_response_partition, MAX(wanted->partition_data_count, 0));
-    struct produce_response_topic *row =
-        &produce->answer->responses[produce->answer->responses_count];
-    struct topic *topic;
-    int16_t error;
-
-    if (!partitions) {
-        return false;
-    }
-    row->name = wanted->name;
-    row->topic_id = wanted->topic_id;
-    row->partition_responses = partitions;
-    topic = find_topic(produce->request, wanted, &error);
-    for (int32_t i = 0; i < wanted->partition_data_count; i++) {
-        struct produce_response_partition *to = &partitions[row->partition_responses_count];
-
-        if (last && last[first + (uint32_t)i] != first + (uint32_t)i) {
+        if (entry->dropped) {
             continue;
         }
-        row->partition_responses_count++;
-        if (request_error) {
-            to->index = wanted->partition_data[i].index;
-            refuse(produce, to, request_error, NULL, NULL);
-        } else {
-            append_partition(produce, topic, error, &wanted->partition_data[i], to);
+        entry->row = row_of(produce, entry, &topics[produce_plan_topic(plan, entry)]);
+        if (!entry->row) {
+            return false;
         }
+        entry->row->index = entry->data->index;
     }
-    produce->answer->responses_count += row->partition_responses_count > 0;
-    return true;
+    return topics;
 }
 
 static struct produce *produce_new(struct kafka_request *request, uint32_t partitions) {
@@ -464,28 +428,26 @@ static struct produce *produce_new(struct kafka_request *request, uint32_t parti
 }
 
 void handle_produce(struct kafka_request *request) {
-    const struct produce_request *body = request->body;
-    int16_t error = check_request(request);
     struct produce *produce;
-    uint32_t partitions = 0;
-    uint32_t *last;
-    bool ok;
+    struct produce_plan plan;
 
-    for (int32_t i = 0; i < body->topic_data_count; i++) {
-        partitions += (uint32_t)MAX(body->topic_data[i].partition_data_count, 0);
+    if (produce_plan_make(request, &plan)) {
+        out_of_memory(request);
+        return;
     }
-    produce = produce_new(request, partitions);
-    if (!produce || find_twins(request, partitions, &last)) {
+    produce = produce_new(request, plan.count);
+    if (!produce || !make_rows(produce, &plan)) {
         out_of_memory(request);
         return;
     }
     request->parked = produce;
     request->on_free = on_free;
-    partitions = 0;
-    ok = true;
-    for (int32_t i = 0; ok && i < body->topic_data_count; i++) {
-        ok = append_topic(produce, &body->topic_data[i], last, partitions, error);
-        partitions += (uint32_t)MAX(body->topic_data[i].partition_data_count, 0);
+    for (uint32_t i = 0; i < plan.count; i++) {
+        if (!plan.entries[i].dropped && plan.error) {
+            refuse(produce, plan.entries[i].row, plan.error, NULL, plan.message);
+        } else if (!plan.entries[i].dropped) {
+            append_entry(produce, &plan.entries[i]);
+        }
     }
     produce->ready = true;
     if (produce->pending > 0) {

@@ -1,119 +1,123 @@
 #include "produce_open.h"
 
 #include "codec.h"
+#include "handler.h"
+#include "kafka_error.h"
+#include "produce_rewrite.h"
 
-#include <eventbox/base/bytes.h>
-#include <eventbox/base/crc32c.h>
 #include <eventbox/base/error.h>
 #include <eventbox/loop/op.h>
 
 #include <errno.h>
 
-enum { AT_LENGTH = 8, AT_CRC = 17, AT_ATTRIBUTES = 21, LENGTH_FROM = 12, NO_TIMESTAMP = -1 };
+enum { AFTER_MAX_DEFAULT_MS = 3600000, AT_ATTRIBUTES = 21 };
 
 /* ---- what a topic demands ---- */
 
-static int64_t before(int64_t now_ms, int64_t span_ms) {
-    return span_ms >= now_ms ? INT64_MIN : now_ms - span_ms;
-}
-
-static int64_t after(int64_t now_ms, int64_t span_ms) {
-    return span_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + span_ms;
-}
-
-bool produce_rules_of(const struct broker *broker, const struct topic *topic,
-                      const struct record_batch *batch, struct produce_rules *ret_rules) {
+void produce_rules_of(const struct broker *broker, const struct topic *topic, int codec,
+                      struct produce_rules *ret_rules) {
     const struct topic_log *log = broker->log;
-    int codec = topic_config_codec(log, topic);
-    int64_t now_ms = clock_wall_ms(broker->clock);
+    int wanted = topic_config_codec(log, topic);
 
-    *ret_rules = (struct produce_rules){codec, INT64_MIN, INT64_MAX, INT64_MIN};
-    if (codec == (batch->attributes & RECORD_BATCH_CODEC_MASK)) {
-        ret_rules->codec = -1;
-    }
-    if (!topic_config_append_time(log, topic)) {
-        int64_t before_ms = topic_config_int(log, topic, TOPIC_TIMESTAMP_BEFORE_MAX_MS);
+    *ret_rules = (struct produce_rules){
+        .codec = wanted == codec ? -1 : wanted,
+        .keys = topic_config_compacts(log, topic),
+        .append_time = topic_config_append_time(log, topic),
+        .now_ms = clock_wall_ms(broker->clock),
+        .before_ms = topic_config_int(log, topic, TOPIC_TIMESTAMP_BEFORE_MAX_MS),
+        .after_ms = topic_config_int(log, topic, TOPIC_TIMESTAMP_AFTER_MAX_MS),
+    };
+}
 
-        ret_rules->earliest_ms = before(now_ms, before_ms);
-        ret_rules->earliest_told_ms = now_ms - before_ms;
-        ret_rules->latest_ms =
-            after(now_ms, topic_config_int(log, topic, TOPIC_TIMESTAMP_AFTER_MAX_MS));
-    }
-    /* The header has the latest timestamp of all, but not the earliest. */
-    return ret_rules->codec >= 0 || ret_rules->earliest_ms != INT64_MIN ||
-           batch->max_timestamp_ms > ret_rules->latest_ms;
+/*
+ * Every topic has a limit for timestamps in the future, of an hour unless it is changed. To open
+ * every batch for that is more than a config that nobody has set may demand, so the default is held
+ * against what the header tells: the first timestamp and the largest. A limit that somebody has set
+ * is held against every record, and so is one for the past, of which the header knows little.
+ */
+static bool limits_times(const struct produce_rules *rules, const struct record_batch *batch) {
+    bool set = rules->before_ms != INT64_MAX ||
+               (rules->after_ms != INT64_MAX && rules->after_ms != AFTER_MAX_DEFAULT_MS);
+
+    return !rules->append_time && (set || produce_time_is_off(rules, batch->max_timestamp_ms) ||
+                                   produce_time_is_off(rules, batch->base_timestamp_ms));
+}
+
+bool produce_must_open(const struct produce_rules *rules, const struct record_batch *batch) {
+    return rules->codec >= 0 || rules->keys || limits_times(rules, batch) ||
+           batch->attributes & RECORD_BATCH_LOG_APPEND_TIME; /* only the broker may claim that */
 }
 
 /* ---- looking into a batch. Thread: any ---- */
 
-static int check_times(struct produce_open *open, struct record_iterator *it) {
-    const struct produce_rules *rules = &open->rules;
-    struct record record;
+bool produce_open_skips(const struct produce_open *open) {
+    const uint8_t *data = open->batch.data;
 
-    for (int32_t i = 0; i < it->batch.record_count; i++) {
-        int r = record_iterator_next(it, &record);
-
-        if (r != 1) {
-            return r < 0 ? r : BROKER_E_INVALID_RECORD;
-        }
-        if (record.timestamp_ms == NO_TIMESTAMP || (record.timestamp_ms >= rules->earliest_ms &&
-                                                    record.timestamp_ms <= rules->latest_ms)) {
-            continue;
-        }
-        if (open->bad_count < PRODUCE_BAD_TIMES_MAX) {
-            open->bad[open->bad_count] = (struct produce_bad_time){i, record.timestamp_ms};
-        }
-        open->bad_count++;
-    }
-    return 0;
+    return open->rules.codec < 0 && data[AT_ATTRIBUTES + 1] & RECORD_BATCH_CODEC_MASK;
 }
 
-/* The same header, the records by another codec. */
-static int store_anew(struct produce_open *open, const struct record_iterator *it) {
-    struct text out;
-    int16_t attributes = it->batch.attributes;
-    int r = 0;
+static int16_t look(struct produce_open *open, const struct record_batch *batch,
+                    struct span records) {
+    struct produce_report *report = &open->report;
+    bool skips = produce_open_skips(open);
+    int r = produce_records_check(&open->rules, batch, records, skips, report);
 
-    text_init(&out);
-    text_append(&out, open->batch.data, RECORD_BATCH_HEADER_BYTES);
-    if (open->rules.codec == RECORD_CODEC_NONE) {
-        text_append(&out, it->records.data, it->records.size);
-    } else {
-        r = codec_deflate((enum record_codec)open->rules.codec, it->records, &out);
+    if (r == BROKER_E_MALFORMED) {
+        return batch->attributes & RECORD_BATCH_CODEC_MASK ? KAFKA_INVALID_RECORD
+                                                           : KAFKA_UNKNOWN_SERVER_ERROR;
     }
-    if (!r && !text_failed(&out)) {
-        attributes = (int16_t)((attributes & ~RECORD_BATCH_CODEC_MASK) | open->rules.codec);
-        put_be32(out.data + AT_LENGTH, (uint32_t)(out.size - LENGTH_FROM));
-        put_be16(out.data + AT_ATTRIBUTES, (uint16_t)attributes);
-        put_be32(out.data + AT_CRC, crc32c(0, out.data + AT_ATTRIBUTES, out.size - AT_ATTRIBUTES));
-        open->buf = text_steal_buf(&out);
+    if (r || report->count > 0) {
+        return r ? kafka_error_of(r) : 0;
     }
-    text_deinit(&out);
-    return r ? r : open->buf ? 0 : -ENOMEM;
+    if (open->rules.codec >= 0) {
+        r = produce_rewrite(&open->rules, batch, open->batch.data, records, report, &open->buf);
+        return r == BROKER_E_INVALID_RECORD ? KAFKA_UNKNOWN_SERVER_ERROR : kafka_error_of(r);
+    }
+    /* Kafka would make it anew, from records that it has not kept, and fails at that. */
+    return skips && !report->in_order ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
 }
 
-static void look_inside(struct produce_open *open) {
+static int16_t inflate_and_look(struct produce_open *open, const struct record_batch *batch) {
+    enum record_codec codec = batch->attributes & RECORD_BATCH_CODEC_MASK;
+    struct buf *inflated;
+    int16_t error;
+    int r = codec_inflate(codec, batch->records, CODEC_INFLATED_MAX_BYTES, &inflated);
+
+    if (r) {
+        return r == BROKER_E_CORRUPT ? KAFKA_UNKNOWN_SERVER_ERROR : kafka_error_of(r);
+    }
+    error = look(open, batch, span_of(inflated->data, inflated->size));
+    buf_unref(inflated);
+    return error;
+}
+
+void produce_open_now(struct produce_open *open) {
     struct span bytes = span_of(open->batch.data, open->batch.size);
-    struct record_iterator it;
+    bool checked = open->rules.codec >= 0; /* what is made anew would hide it */
+    struct record_batch batch;
 
-    if (!record_batch_check_crc(bytes)) { /* what is made anew would hide it */
-        open->code = BROKER_E_CORRUPT;
+    open->report = PRODUCE_REPORT_EMPTY;
+    if (open->pass) {
         return;
     }
-    open->code = record_iterator_init(&it, bytes);
-    if (!open->code) {
-        open->code = check_times(open, &it);
+    if (record_batch_parse(bytes, &batch) || (checked && !record_batch_check_crc(bytes))) {
+        open->error = KAFKA_CORRUPT_MESSAGE;
+        return;
     }
-    if (!open->code && open->bad_count == 0 && open->rules.codec >= 0) {
-        open->code = store_anew(open, &it);
+    open->error = batch.attributes & RECORD_BATCH_CODEC_MASK ? inflate_and_look(open, &batch)
+                                                             : look(open, &batch, batch.records);
+    /* What came damaged is another matter than what was made wrong: it may be sent again. */
+    if (!checked && (open->error || open->report.count > 0) && !record_batch_check_crc(bytes)) {
+        open->error = KAFKA_CORRUPT_MESSAGE;
     }
-    record_iterator_deinit(&it);
 }
 
 /* ---- the thread ---- */
 
 static void on_run(struct work *work) {
-    look_inside(container_of(work, struct produce_open, work));
+    struct produce_open *open = container_of(work, struct produce_open, work);
+
+    produce_open_now(open);
 }
 
 static void on_done(struct work *work) {
@@ -133,13 +137,10 @@ bool produce_open_must_wait(const struct broker *broker, const struct partition 
 }
 
 int produce_open(struct broker *broker, struct produce_open *open) {
-    const uint8_t *data = open->batch.data;
-    bool plain = (data[AT_ATTRIBUTES + 1] & RECORD_BATCH_CODEC_MASK) == RECORD_CODEC_NONE &&
-                 open->rules.codec < 0 && open->batch.size <= PRODUCE_INLINE_BYTES;
     int r;
 
-    if (!broker->opener || (plain && !produce_open_must_wait(broker, open->partition))) {
-        look_inside(open);
+    if (!broker->opener) {
+        produce_open_now(open);
         return 0;
     }
     open->work.run = on_run;

@@ -1,28 +1,20 @@
 /*
- * Batches that a config of their topic demands to look into: records whose timestamps may be too
- * far from the broker's clock, and batches that are stored with another codec. Small ones that are
- * not compressed are looked into at once; the others on one thread, in order, so that batches of a
- * partition never overtake one another. What waits there is bounded by the memory of requests.
+ * Looking into the records of a batch, and making it anew where it is stored with another codec.
+ *
+ * Records that are not compressed are always looked into, at once: it is one walk over bytes that
+ * are at hand. Compressed ones are opened only where a config of their topic, or what their header
+ * says, demands it, and then on one thread, as everything is that is compressed anew. Batches on
+ * the thread are done in order, and those that come behind them wait there too, so that batches of
+ * a partition never overtake one another. What waits there is bounded by the memory of requests.
  */
 #pragma once
 
 #include "api_private.h"
+#include "produce_records.h"
 
 #include <eventbox/loop/work.h>
 
-enum { PRODUCE_BAD_TIMES_MAX = 100, PRODUCE_INLINE_BYTES = 16 << 10, PRODUCE_QUEUE_MAX = 1024 };
-
-/* What a topic demands. */
-struct produce_rules {
-    int codec; /* -1: as it comes */
-    int64_t earliest_ms, latest_ms;
-    int64_t earliest_told_ms; /* as clients are told it: the plain difference, like Kafka's */
-};
-
-struct produce_bad_time {
-    int32_t index;
-    int64_t timestamp_ms;
-};
+enum { PRODUCE_QUEUE_MAX = 1024 };
 
 /* One batch on its way through; it and @owner live until done(). */
 struct produce_open {
@@ -32,22 +24,30 @@ struct produce_open {
     struct partition *partition;
     struct slice batch; /* the owner keeps it alive */
     struct produce_rules rules;
+    bool pass; /* nothing is looked at: it only keeps its place */
     void (*done)(struct produce_open *open);
     /* out */
-    int code;        /* 0; BROKER_E_CORRUPT and others of the log; -ENOMEM */
+    int16_t error; /* of Kafka; 0 also where @report has faults */
+    struct produce_report report;
     struct buf *buf; /* the batch anew, the owner's; NULL: as it was */
-    struct produce_bad_time bad[PRODUCE_BAD_TIMES_MAX];
-    int32_t bad_count; /* of all that are out of range, some without a place above */
 };
 
-/** produce_rules_of() - for @batch of @topic; false when nothing needs a look inside */
-bool produce_rules_of(const struct broker *broker, const struct topic *topic,
-                      const struct record_batch *batch, struct produce_rules *ret_rules);
+/** produce_rules_of() - what @topic demands of a batch that comes with @codec */
+void produce_rules_of(const struct broker *broker, const struct topic *topic, int codec,
+                      struct produce_rules *ret_rules);
+/** produce_must_open() - whether the records of @batch, which are compressed, must be looked at */
+bool produce_must_open(const struct produce_rules *rules, const struct record_batch *batch);
+/** produce_open_skips() - whether its records are only skipped through (produce_records.h) */
+bool produce_open_skips(const struct produce_open *open);
 /** produce_open_must_wait() - earlier batches of @partition are still on the thread */
 bool produce_open_must_wait(const struct broker *broker, const struct partition *partition);
+
+/** produce_open_now() - look into it at once, whatever it takes */
+void produce_open_now(struct produce_open *open);
 /**
- * produce_open() - look into the batch, by the rules
- * Return: 0 and the result is there; OP_WAIT, done() follows; WORK_E_FULL.
+ * produce_open() - look into it on the thread
+ * Return: 0 and the result is there, where there is no thread; OP_WAIT, done() follows;
+ * WORK_E_FULL.
  */
 int produce_open(struct broker *broker, struct produce_open *open);
 

@@ -3,6 +3,7 @@
 #include "fetch_session.h"
 
 #include <eventbox/base/bytes.h>
+#include <eventbox/base/crc32c.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,16 @@ struct buf *batch_new(int count, int64_t timestamp_ms) {
         record_batch_builder_add(&builder, timestamp_ms, SPAN_NULL, SPAN_LITERAL("value"), NULL, 0);
     }
     return record_batch_builder_finish(&builder, 0);
+}
+
+struct buf *batch_with(size_t at, uint64_t value, size_t bytes) {
+    struct buf *batch = batch_new(2, 1000);
+    uint8_t number[8];
+
+    put_be64(number, value);
+    memcpy(batch->data + at, number + 8 - bytes, bytes);
+    put_be32(batch->data + 17, crc32c(0, batch->data + 21, batch->size - 21));
+    return batch;
 }
 
 static void on_appended(struct append *append, int status) {

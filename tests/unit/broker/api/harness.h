@@ -48,5 +48,7 @@ void call_end(struct call *call);
 
 /** batch_new() - one record batch with @count records "value" */
 struct buf *batch_new(int count, int64_t timestamp_ms);
+/** batch_with() - one of two records, a field of its header at byte @at changed, its CRC right */
+struct buf *batch_with(size_t at, uint64_t value, size_t bytes);
 /** append_records() - produce such a batch to partition 0 of @topic and let it become durable */
 void append_records(struct harness *h, const char *topic, int count, int64_t timestamp_ms);
