@@ -1,6 +1,8 @@
 """Produce, request by request: what Kafka takes and refuses (G3, G10, G34 to G37, G39, G51 to G53)."""
 
+import gzip
 import struct
+import time
 
 import pytest
 from raw import NO_ID, Closed, Raw, batch, call, crc32c, create_topic, message_set
@@ -64,6 +66,12 @@ REFUSED = {
     "a producer without sequence": (batch(producer_id=77), 87),
     "a producer with epoch, without sequence": (batch(producer_id=77, producer_epoch=0), 87),
     "a batch that is too large": (batch(value=b"x" * 1100000), 10),
+    "codec 5": (batch(attributes=5), -1),
+    "codec 7": (batch(attributes=7), -1),
+    "a length of too many bytes": (batch(records=b"\xff" * 8), -1),
+    "a producer of epoch -2": (batch(producer_id=78, producer_epoch=-2, base_sequence=0), 47),
+    "too large, and a wrong checksum": (batch(value=b"x" * 1100000, crc=5, record_count=-1), 10),
+    "a wrong checksum and a negative count": (batch(crc=5, record_count=-1), 2),
 }
 
 
@@ -98,6 +106,8 @@ def test_a_record_that_no_consumer_could_read_is_refused_G34(produce, what):
 
 def test_the_log_start_is_told_where_the_log_refused_G39(produce):
     assert produce(batch(attributes=32)).log_start_offset == 0
+    assert produce(batch(attributes=7)).log_start_offset == 0
+    assert produce(batch(base_offset=5)).log_start_offset == 0
     assert produce(batch(crc=5)).log_start_offset == -1
     assert produce(batch() + batch()).log_start_offset == -1
     assert produce(batch(), partition=9).log_start_offset == -1
@@ -152,6 +162,160 @@ def test_the_last_entry_for_a_partition_counts(produce):
     assert produce(batch()).base_offset == first.base_offset + 5
 
 
+# ---- requests with several partitions
+
+
+@pytest.fixture
+def rows(bootstrap, place):
+    """Sends several partitions, as often as they are named; errors and messages by partition."""
+
+    def send(*pairs, version=9, acks=-1, transactional_id=None):
+        topics = [{"name": place[0], "partition_data": [{"index": i, "records": r}]} for i, r in pairs]
+        answer = call(
+            bootstrap,
+            "Produce",
+            version,
+            transactional_id=transactional_id,
+            acks=acks,
+            timeout_ms=10000,
+            topic_data=topics,
+        )
+        assert len(answer.responses) == 1
+        return {row.index: (row.error_code, row.error_message) for row in answer.responses[0].partition_responses}
+
+    return send
+
+
+def test_a_topic_that_is_named_twice_has_one_row(rows):
+    assert rows((0, batch()), (1, batch())) == {0: (0, None), 1: (0, None)}
+
+
+def test_one_head_of_nothing_refuses_all_of_a_request_G37(rows):
+    both = {0: (2, "Invalid magic found in record: 9"), 1: (2, "Invalid magic found in record: 9")}
+    assert rows((0, batch(magic=9)), (1, batch())) == both
+    assert rows((0, batch()), (1, batch()[:8] + bytes(40))) == {
+        i: (2, "Record size 0 is less than the minimum record overhead (14)") for i in (0, 1)
+    }
+    short = bytearray(batch()[:50])
+    short[8:12] = struct.pack(">i", 38)
+    assert rows((0, bytes(short)), (1, batch())) == {0: (-1, None), 1: (-1, None)}
+    assert rows((0, batch(attributes=6)), (1, batch()), version=6) == {0: (-1, None), 1: (-1, None)}
+    assert rows((0, batch(attributes=6)), (1, batch())) == {0: (-1, None), 1: (0, None)}
+
+
+def test_acks_are_looked_at_last(rows):
+    assert rows((9, batch()), (0, batch() + batch()), (1, batch()), acks=2) == {
+        9: (3, None),
+        0: (87, None),
+        1: (21, None),
+    }
+
+
+def in_transaction(producer=4000, epoch=0, **more):
+    return batch(attributes=16, producer_id=producer, producer_epoch=epoch, base_sequence=0, **more)
+
+
+@pytest.fixture(scope="module")
+def transactions(brokers):
+    """Kafka has a coordinator for them once somebody has asked; ours has none, and knows no transaction either way."""
+    end = time.monotonic() + 20
+    with Raw(brokers["external"]) as raw:
+        while raw.call("FindCoordinator", 1, key="nobody", key_type=1).error_code == 15 and time.monotonic() < end:
+            time.sleep(0.1)
+
+
+def test_batches_of_no_transaction(rows, transactions):
+    assert rows((0, in_transaction()), (1, batch())) == {0: (53, None), 1: (53, None)}
+    assert rows((0, in_transaction()), (1, batch()), transactional_id="nobody") == {0: (49, None), 1: (0, None)}
+    assert rows((0, in_transaction()), (1, batch()), transactional_id="") == {0: (42, None), 1: (0, None)}
+    told = "Transactional records contained more than one producer ID"
+    for other in (in_transaction(4001), in_transaction(epoch=1)):
+        assert rows((0, in_transaction()), (1, other), transactional_id="nobody") == {0: (49, told), 1: (49, told)}
+    # Without a producer id it is a batch as any other, whatever its attributes claim.
+    assert rows((0, batch(attributes=16)), (1, batch()), transactional_id="nobody") == {0: (0, None), 1: (0, None)}
+
+
+# ---- what topics demand
+
+
+def squeezed(records, codec=1, **more):
+    return batch(records=gzip.compress(records), attributes=codec, **more)
+
+
+OPENED = {
+    "a compacted topic": {"cleanup.policy": "compact"},
+    "a topic that compresses otherwise": {"compression.type": "lz4"},
+    "a topic with a limit for the past": {"message.timestamp.before.max.ms": "86400000"},
+    "a topic with a limit for the future": {"message.timestamp.after.max.ms": "86400000"},
+}
+
+
+@pytest.mark.parametrize("what", OPENED)
+def test_a_compressed_batch_is_looked_into_where_a_config_demands_it_G34(bootstrap, produce, topic, what):
+    create_topic(bootstrap, topic, 1, OPENED[what])
+    good = HEAD + varint(1) + b"k" + varint(1) + b"v" + varint(0)
+    good = varint(len(good)) + good
+    for records, error in (
+        (b"rubbish", -1),
+        (gzip.compress(good)[:-9], -1),
+        (gzip.compress(good + good), 87),
+        (gzip.compress(good + b"tail"), 87),
+        (gzip.compress(HEAD + varint(90) + b"k"), 87),
+        (gzip.compress(b""), 87),
+        (gzip.compress(good), 0),
+    ):
+        row = produce(batch(records=records, attributes=1), topic=topic)
+        assert (row.error_code, row.log_start_offset) == (error, 0), records
+
+
+def test_a_batch_is_made_anew_only_of_what_a_batch_can_be(bootstrap, produce, topic):
+    create_topic(bootstrap, topic, 1, {"compression.type": "gzip"})
+    assert produce(batch(timestamp=-5), topic=topic).error_code == -1
+    assert produce(batch(timestamp=-1), topic=topic).error_code == 0
+    assert produce(batch(producer_id=5, base_sequence=0), topic=topic).error_code == -1
+    assert produce(batch(producer_id=5, producer_epoch=0, base_sequence=0), topic=topic).error_code == 0
+
+
+DAY_MS = 86_400_000
+
+
+def record_at(delta, index):
+    body = b"\0" + varint(delta) + varint(index) + varint(1) + b"k" + varint(1) + b"v" + varint(0)
+    return varint(len(body)) + body
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_every_record_of_a_batch_is_held_against_the_limits(bootstrap, produce, topic, compressed):
+    limits = {"message.timestamp.before.max.ms": str(DAY_MS), "message.timestamp.after.max.ms": str(DAY_MS)}
+    create_topic(bootstrap, topic, 1, limits)
+    now = int(time.time() * 1000)
+    records = record_at(0, 0) + record_at(-2 * DAY_MS, 1) + record_at(2 * DAY_MS, 2)
+    make = squeezed if compressed else lambda records, **more: batch(records=records, **more)
+    row = produce(make(records, timestamp=now, last_offset_delta=2, record_count=3), topic=topic)
+    assert (row.error_code, row.error_message) == (
+        32,
+        "One or more records have been rejected due to invalid timestamp",
+    )
+    assert [e.batch_index for e in row.record_errors] == [1, 2]
+    start = f"Timestamp {now + 2 * DAY_MS} of message with offset 2 is out of range. The timestamp should be within ["
+    assert row.record_errors[1].batch_index_error_message.startswith(start)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_who_claims_the_time_of_the_broker_is_put_right_or_refused(bootstrap, produce, topic, compressed):
+    claim = squeezed(record_at(0, 0), 9, timestamp=5000) if compressed else batch(attributes=8, timestamp=5000)
+    assert produce(claim).error_code == 0
+    create_topic(bootstrap, topic, 1, {"message.timestamp.type": "LogAppendTime"})
+    row = produce(claim, topic=topic)
+    assert (row.error_code, len(row.record_errors)) == (32, 1)
+    told = row.record_errors[0].batch_index_error_message
+    kind, key = ("PartialDefaultRecord", 1) if compressed else ("DefaultRecord", 0)
+    assert told == (
+        f"Invalid timestamp type in message {kind}(offset=0, timestamp=5000, key={key} bytes, value=1 bytes). "
+        "Producer should not set timestamp type to LogAppendTime."
+    )
+
+
 def test_records_without_key_of_a_compacted_topic_are_named_G36(bootstrap, produce, topic):
     create_topic(bootstrap, topic, 1, {"cleanup.policy": "compact"})
     row = produce(batch(3), topic=topic)
@@ -198,6 +362,16 @@ def test_a_producer_without_state_may_begin_anywhere_G52(produce):
     assert produce(idempotent(8, epoch=0, producer=2)).error_code == 47
 
 
+def test_a_producer_without_epoch_may_send_any_sequence(produce):
+    first = produce(idempotent(0, epoch=-1, producer=5))
+    assert first.error_code == 0
+    assert produce(idempotent(0, epoch=-1, producer=5)).base_offset == first.base_offset
+    assert [produce(idempotent(i, epoch=-1, producer=5)).error_code for i in (7, 3)] == [0, 0]
+    assert produce(idempotent(5, epoch=0, producer=5)).error_code == 0
+    assert produce(idempotent(9, epoch=0, producer=5)).error_code == 45
+    assert produce(idempotent(0, epoch=-1, producer=5)).error_code == 47
+
+
 def test_a_sequence_wraps_G53(produce):
     assert produce(idempotent(2**31 - 1, producer=3)).error_code == 0
     assert produce(idempotent(0, producer=3)).error_code == 0
@@ -205,14 +379,8 @@ def test_a_sequence_wraps_G53(produce):
     assert produce(idempotent(1, producer=4)).error_code == 0
 
 
-@pytest.mark.parametrize("kind", ["CreateTime", "LogAppendTime"])
-def test_a_batch_is_stored_as_it_came_but_for_its_place_G35(bootstrap, produce, topic, kind):
-    """Only base offset and leader epoch change, and by LogAppendTime the timestamp's type and the largest one."""
-    create_topic(bootstrap, topic, 1, {"message.timestamp.type": kind})
-    unused = 1 << 7  # a bit of the attributes that nobody uses yet
-    sent = batch(3, key=b"k", attributes=unused, producer_id=10**6 + 9, producer_epoch=0, base_sequence=4)
-    assert [produce(sent if i else batch(2), topic=topic).error_code for i in range(2)] == [0, 0]
-    place = {"partition": 0, "fetch_offset": 2, "current_leader_epoch": -1, "partition_max_bytes": 1 << 20}
+def stored(bootstrap, topic, offset):
+    place = {"partition": 0, "fetch_offset": offset, "current_leader_epoch": -1, "partition_max_bytes": 1 << 20}
     place |= {"log_start_offset": -1, "last_fetched_epoch": -1}
     answer = call(
         bootstrap,
@@ -228,7 +396,30 @@ def test_a_batch_is_stored_as_it_came_but_for_its_place_G35(bootstrap, produce, 
         forgotten_topics_data=[],
         rack_id="",
     )
-    got = bytes(answer.responses[0].partitions[0].records)
+    return bytes(answer.responses[0].partitions[0].records)
+
+
+def test_the_largest_timestamp_of_a_batch_is_that_of_its_records_G35(bootstrap, produce, topic):
+    create_topic(bootstrap, topic, 1)
+    records = record_at(0, 0) + record_at(500, 1)
+    sent = batch(2, records=records, timestamp=5000, max_timestamp=7000, attributes=0x88)
+    assert produce(sent, topic=topic).error_code == 0
+    sent = batch(2, records=records, timestamp=5000, max_timestamp=7000, attributes=0x80)
+    assert produce(sent, topic=topic).error_code == 0
+    for offset, largest in ((0, 7000), (2, 5500)):  # of a batch that claims LogAppendTime the header's is that of all
+        got = stored(bootstrap, topic, offset)[:77]
+        assert struct.unpack(">q", got[35:43]) == (largest,)
+        assert got[21:23] == b"\0\0"
+
+
+@pytest.mark.parametrize("kind", ["CreateTime", "LogAppendTime"])
+def test_a_batch_is_stored_as_it_came_but_for_its_place_G35(bootstrap, produce, topic, kind):
+    """Only base offset and leader epoch change, and by LogAppendTime the timestamp's type and the largest one."""
+    create_topic(bootstrap, topic, 1, {"message.timestamp.type": kind})
+    unused = 1 << 7  # a bit of the attributes that nobody uses yet
+    sent = batch(3, key=b"k", attributes=unused, producer_id=10**6 + 9, producer_epoch=0, base_sequence=4)
+    assert [produce(sent if i else batch(2), topic=topic).error_code for i in range(2)] == [0, 0]
+    got = stored(bootstrap, topic, 2)
     assert len(got) == len(sent)
     assert int.from_bytes(got[:8], "big") == 2 and int.from_bytes(got[12:16], "big") == 0
     attributes, largest = int.from_bytes(got[21:23], "big"), got[35:43]
