@@ -16,7 +16,7 @@ enum {
 /*
  * A request begins with api key, version and correlation id, then the client id as a nullable
  * string of the old form (even where the rest is flexible), then, in flexible versions, tagged
- * fields.
+ * fields. Any length below 0 is null.
  */
 struct frame_reader {
     const uint8_t *at;
@@ -33,7 +33,7 @@ static bool read_client_id(struct frame_reader *in, struct span *ret_client_id) 
     size = (int16_t)get_be16(in->at);
     in->at += 2;
     in->left -= 2;
-    if (size < -1 || (size > 0 && (size_t)size > in->left)) {
+    if (size > 0 && (size_t)size > in->left) {
         return false;
     }
     if (size >= 0) {
@@ -60,7 +60,7 @@ static bool skip_tags(struct frame_reader *in) {
     if (!read_varint(in, &count)) {
         return false;
     }
-    for (uint32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < (int32_t)count; i++) { /* beyond 2^31 is below 0 for Kafka: none */
         if (!read_varint(in, &tag) || !read_varint(in, &size) || size > in->left) {
             return false;
         }
@@ -146,7 +146,8 @@ int dispatch_frame(struct kafka_server *server, struct api_request *request,
     public->correlation_id = (int32_t)get_be32(in.at + 4);
     in.at += HEADER_LEAST_BYTES;
     in.left -= HEADER_LEAST_BYTES;
-    if (!read_client_id(&in, &public->client_id)) {
+    if (!read_client_id(&in, &public->client_id) ||
+        kafka_clean_text(public->arena, &public->client_id)) {
         *ret_reason = "the request header is damaged";
         return -EPROTO;
     }

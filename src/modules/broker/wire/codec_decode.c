@@ -5,6 +5,7 @@
 #include "codec_private.h"
 
 #include <eventbox/base/bytes.h>
+#include <eventbox/base/utf8.h>
 #include <eventbox/base/varint.h>
 
 #include <errno.h>
@@ -34,7 +35,8 @@ int codec_take_varint(struct codec_reader *in, uint32_t *ret_value) {
     return 0;
 }
 
-/* A length or count, -1 for null: a varint of value + 1, or @bytes big-endian bytes. */
+/* A length or count, -1 for null: a varint of value + 1, or @bytes big-endian bytes. Below 0 all
+ * are null, as Kafka reads them. */
 static int take_length(struct codec_reader *in, unsigned bytes, int64_t *ret_length) {
     const uint8_t *at;
     uint32_t value;
@@ -42,15 +44,31 @@ static int take_length(struct codec_reader *in, unsigned bytes, int64_t *ret_len
 
     if (in->flexible) {
         r = codec_take_varint(in, &value);
-        *ret_length = r ? 0 : (int64_t)value - 1;
+        *ret_length = r ? 0 : MAX((int32_t)(value - 1), -1);
         return r;
     }
     r = take(in, bytes, &at);
     if (r) {
         return r;
     }
-    *ret_length = bytes == 2 ? (int16_t)get_be16(at) : (int32_t)get_be32(at);
-    return *ret_length < -1 ? malformed() : 0;
+    *ret_length = MAX(bytes == 2 ? (int16_t)get_be16(at) : (int32_t)get_be32(at), -1);
+    return 0;
+}
+
+/* Where Kafka reads such bytes, each that is part of no character becomes U+FFFD: so it answers,
+ * and so two names may be one. */
+int kafka_clean_text(struct arena *arena, struct span *text) {
+    char *clean;
+
+    if (utf8_valid(text->data, text->size)) {
+        return 0;
+    }
+    clean = arena_alloc(arena, 3 * text->size);
+    if (!clean) {
+        return err_origin(-ENOMEM);
+    }
+    *text = span_of(clean, utf8_clean(text->data, text->size, clean));
+    return 0;
 }
 
 static int take_span(struct codec_reader *in, const struct kafka_field *field, bool nullable,
@@ -72,6 +90,7 @@ static int take_span(struct codec_reader *in, const struct kafka_field *field, b
     r = take(in, (size_t)size, &at);
     if (r == 0) {
         *ret_span = span_of(at, (size_t)size);
+        r = field->type == KAFKA_STRING ? kafka_clean_text(in->arena, ret_span) : 0;
     }
     return r;
 }
@@ -254,7 +273,8 @@ static int decode_tags(const struct kafka_struct *type, struct codec_reader *in,
     uint32_t count;
     int r = codec_take_varint(in, &count);
 
-    for (uint32_t i = 0; r == 0 && i < count; i++) {
+    /* A count beyond 2^31 is below 0 for Kafka: none. */
+    for (int32_t i = 0; r == 0 && i < (int32_t)count; i++) {
         const struct kafka_field *field;
         struct codec_reader inner = *in;
         struct span value;

@@ -134,7 +134,13 @@ void *kafka_new(struct arena *arena, const struct kafka_struct *type, size_t cou
     ((struct name *)kafka_new((arena), &kafka_##name##_type, (size_t)(count)))
 
 /**
- * kafka_decode() - read one struct
+ * kafka_clean_text() - make @text, as a peer sent it, UTF-8: what is none becomes U+FFFD
+ * Return: 0; -ENOMEM past the arena's limit.
+ */
+int kafka_clean_text(struct arena *arena, struct span *text) _must_check_;
+
+/**
+ * kafka_decode() - read one struct; its strings are UTF-8, whatever the peer sent
  * @body:     type->size bytes, overwritten
  * @ret_size: bytes of @in that were read; may be NULL
  *

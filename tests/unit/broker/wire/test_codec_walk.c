@@ -43,7 +43,8 @@ static size_t stride_of(const struct kafka_field *field) {
     return field->type == KAFKA_STRUCT ? field->of->size : strides[field->type];
 }
 
-static struct span random_span(bool nullable) {
+/* Strings are ASCII: what is no UTF-8 is changed when it is read. */
+static struct span random_span(const struct kafka_field *field, bool nullable) {
     size_t size = below(6) == 0 ? 200 : below(9);
     uint8_t *data;
 
@@ -52,6 +53,9 @@ static struct span random_span(bool nullable) {
     }
     data = arena_alloc(&arena, size + 1);
     random_fill(&seeded.random, data, size);
+    for (size_t i = 0; field->type == KAFKA_STRING && i < size; i++) {
+        data[i] &= 0x7f;
+    }
     return span_of(data, size);
 }
 
@@ -63,10 +67,10 @@ static void fill_value(const struct kafka_field *field, int16_t version, void *a
     switch (field->type) {
     case KAFKA_STRING:
     case KAFKA_BYTES:
-        *(struct span *)at = random_span(nullable);
+        *(struct span *)at = random_span(field, nullable);
         break;
     case KAFKA_RECORDS:
-        ((struct kafka_records *)at)->span = random_span(nullable);
+        ((struct kafka_records *)at)->span = random_span(field, nullable);
         break;
     case KAFKA_STRUCT:
         fill_struct(field->of, version, at);
@@ -278,6 +282,41 @@ static void test_kafka_decode__takes_strings_of_32767_bytes_at_most(void **state
     }
 }
 
+/* Each length below 0 is null for Kafka, also one that a varint makes so. */
+static void test_kafka_decode__takes_each_negative_length_as_null(void **state) {
+    static const uint8_t old[] = {0xff, 0xff, 0xff, 0xf9};           /* topics of Metadata v1 */
+    static const uint8_t compact[] = {0xff, 0xff, 0xff, 0xff, 0x0f,  /* of v9: 2^32 - 2 */
+                                      0,    0,    0,                 /* booleans */
+                                      0xff, 0xff, 0xff, 0xff, 0x0f}; /* and so many tags: none */
+    static const uint8_t needed[] = {0xff, 0xfe, 0, 0, 0, 1, 0, 0};
+    struct metadata_request metadata;
+    struct heartbeat_request heartbeat;
+
+    assert_int_equal(kafka_decode(&kafka_metadata_request_type, 1, false, span_of(old, sizeof old),
+                                  &arena, &metadata, NULL),
+                     0);
+    assert_int_equal(metadata.topics_count, -1);
+    assert_int_equal(kafka_decode(&kafka_metadata_request_type, 9, true,
+                                  span_of(compact, sizeof compact), &arena, &metadata, NULL),
+                     0);
+    assert_int_equal(metadata.topics_count, -1);
+    assert_int_equal(kafka_decode(&kafka_heartbeat_request_type, 0, false,
+                                  span_of(needed, sizeof needed), &arena, &heartbeat, NULL),
+                     BROKER_E_MALFORMED);
+}
+
+/* As Java reads them: one U+FFFD for each beginning of a character that does not go on. */
+static void test_kafka_decode__reads_strings_that_are_no_utf_8(void **state) {
+    static const uint8_t in[] = {0, 0, 0, 1, 0, 7, 'a', 0xff, 0xe2, 0x82, 'b', 0xc3, 0xa4};
+    struct metadata_request body;
+
+    assert_int_equal(kafka_decode(&kafka_metadata_request_type, 1, false, span_of(in, sizeof in),
+                                  &arena, &body, NULL),
+                     0);
+    assert_true(span_equal(body.topics[0].name, SPAN_LITERAL("a\xef\xbf\xbd\xef\xbf\xbd"
+                                                             "b\xc3\xa4")));
+}
+
 static void test_kafka_decode__checks_a_count_before_it_takes_memory(void **state) {
     static const uint8_t in[] = {0x7f, 0xff, 0xff, 0xff,
                                  0,    0,    0,    0}; /* Metadata v1, 2^31-1 topics */
@@ -428,6 +467,8 @@ int main(void) {
         TEST(test_kafka_decode__refuses_every_truncation),
         TEST(test_kafka_decode__survives_changed_bytes),
         TEST(test_kafka_decode__takes_strings_of_32767_bytes_at_most),
+        TEST(test_kafka_decode__takes_each_negative_length_as_null),
+        TEST(test_kafka_decode__reads_strings_that_are_no_utf_8),
         TEST(test_kafka_decode__checks_a_count_before_it_takes_memory),
         TEST(test_kafka_decode__ends_at_the_arenas_limit),
         TEST(test_kafka_decode__lets_unknown_tagged_fields_survive),
