@@ -120,6 +120,9 @@ enum { REPEAT_NONE, REPEAT_FIRST, REPEAT_LATER };
  * @arena; NULL without memory.
  */
 uint8_t *repeats_find(struct arena *arena, const struct span *first, size_t stride, int32_t count);
+/** repeats_any_single() - some name comes once alone: where none does, Kafka asks nothing of its
+ * controller, and no time can run out */
+bool repeats_any_single(const uint8_t *repeats, int32_t count);
 /* REPEATS(arena, body->topics, name, count): by the column @name of rows, of which there may be
  * none */
 #define REPEATS(arena, rows, name, count)                                                          \

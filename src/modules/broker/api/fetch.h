@@ -22,7 +22,9 @@ struct fetch_topic {
     struct uuid id;
     struct topic *topic; /* with a reference; NULL when there is none */
     int16_t error;       /* then */
-    bool error_is_read;  /* Kafka finds that one while it reads, the others before */
+    /* Has the name that a topic of this id had when the session met it; borrowed for the turn.
+     * Kafka finds that out while it reads, everything else before. */
+    struct topic *successor;
 };
 
 struct fetch_part {
@@ -60,7 +62,7 @@ struct fetch {
     int32_t topic_count;
     struct fetch_part *parts;
     int32_t part_count;
-    int32_t readable; /* parts with a partition */
+    int32_t readable; /* parts of which reading tells more than that they are unknown */
     int32_t next;     /* part to read next */
     size_t bytes;     /* collected */
     size_t max_bytes;

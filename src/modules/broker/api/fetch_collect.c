@@ -109,8 +109,8 @@ static void check_part(struct fetch_part *part) {
         part->final = part->fetch->at_once = true;
     } else if (offset < partition->log_start_offset || offset > partition->log_end_offset) {
         fetch_fail(part, KAFKA_OFFSET_OUT_OF_RANGE); /* with the marks at -1 */
-    } else if (part->wanted.max_bytes < 0 || body->max_bytes < 0) {
-        fetch_fail(part, KAFKA_UNKNOWN_SERVER_ERROR);
+    } else if ((part->wanted.max_bytes < 0 || body->max_bytes < 0) && offset < end_of(part)) {
+        fetch_fail(part, KAFKA_UNKNOWN_SERVER_ERROR); /* so few bytes cannot be read */
     }
 }
 

@@ -227,10 +227,6 @@ static void create_topic(struct changes *changes, const struct create_topics_req
     const char *message = NULL;
     int16_t error = check(request, wanted, &spec.partition_count, &config, &message);
 
-    if (!error && spec.partition_count > PARTITIONS_PER_REQUEST_MAX) {
-        message = "Excessively large number of partitions per request.";
-        error = KAFKA_POLICY_VIOLATION;
-    }
     row->error_message = SPAN_NULL;
     if (error) {
         refuse(row, error, message);
@@ -244,12 +240,52 @@ static void create_topic(struct changes *changes, const struct create_topics_req
     topic_config_deinit(&config);
 }
 
+/* Of all topics together: beyond what one record of Kafka's controller holds it makes none. */
+static bool wants_too_many(const struct kafka_request *request, const uint8_t *repeats) {
+    const struct create_topics_request *body = request->body;
+    const struct broker *broker = request->userdata;
+    int64_t total = 0;
+
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        const struct create_topics_request_topic *wanted = &body->topics[i];
+
+        if (repeats[i] != REPEAT_NONE) {
+            continue;
+        }
+        if (wanted->assignments_count > 0) {
+            total += wanted->assignments_count;
+        } else {
+            total += wanted->num_partitions == -1 ? broker->default_partitions
+                                                  : MAX(wanted->num_partitions, 0);
+        }
+    }
+    return total > PARTITIONS_PER_REQUEST_MAX;
+}
+
+/* What is wrong with the request as a whole, and so with each topic in it. */
+static int16_t check_request(const struct kafka_request *request, const uint8_t *repeats,
+                             int32_t count, const char **ret_message) {
+    const struct create_topics_request *body = request->body;
+
+    *ret_message = NULL;
+    if (body->timeout_ms <= 0 && repeats_any_single(repeats, count)) {
+        return KAFKA_REQUEST_TIMED_OUT;
+    }
+    if (wants_too_many(request, repeats)) {
+        *ret_message = "Excessively large number of partitions per request.";
+        return KAFKA_POLICY_VIOLATION;
+    }
+    return 0;
+}
+
 void handle_create_topics(struct kafka_request *request) {
     const struct create_topics_request *body = request->body;
     struct create_topics_response *answer = KAFKA_NEW(request->arena, create_topics_response, 1);
     struct changes *changes = answer ? changes_new(request, answer) : NULL;
     int32_t count = MAX(body->topics_count, 0);
     uint8_t *repeats = REPEATS(request->arena, body->topics, name, count);
+    const char *message;
+    int16_t error;
 
     if (changes) {
         answer->topics = KAFKA_NEW(request->arena, create_topics_response_topic, count);
@@ -259,18 +295,19 @@ void handle_create_topics(struct kafka_request *request) {
         out_of_memory(request);
         return;
     }
+    error = check_request(request, repeats, count, &message);
     for (int32_t i = 0; i < count; i++) {
         struct create_topics_response_topic *row = &answer->topics[answer->topics_count];
 
-        if (repeats[i] == REPEAT_LATER) {
+        if (repeats[i] == REPEAT_LATER && !error) {
             continue;
         }
         answer->topics_count++;
         row->name = body->topics[i].name;
-        if (repeats[i] == REPEAT_FIRST) {
+        if (error) {
+            refuse(row, error, message);
+        } else if (repeats[i] == REPEAT_FIRST) {
             refuse(row, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
-        } else if (body->timeout_ms <= 0) {
-            refuse(row, KAFKA_REQUEST_TIMED_OUT, NULL);
         } else {
             create_topic(changes, &body->topics[i], row);
         }

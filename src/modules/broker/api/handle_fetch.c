@@ -48,9 +48,8 @@ static struct fetch_topic *add_topic(struct fetch *fetch, struct span name, cons
         topic->topic = topic_ref(found);
     } else if (fetch_by_id(fetch) && known_as.size == 0) {
         topic->error = KAFKA_UNKNOWN_TOPIC_ID;
-    } else if (fetch_by_id(fetch) && topic_log_find(log, known_as)) {
-        topic->error = KAFKA_INCONSISTENT_TOPIC_ID; /* made anew: other data under the same name */
-        topic->error_is_read = true;
+    } else if (fetch_by_id(fetch)) {
+        topic->successor = topic_log_find(log, known_as);
     }
     return topic;
 }
@@ -76,16 +75,16 @@ static void set_part(struct fetch *fetch, struct fetch_part *part, struct fetch_
     part->diverging_epoch = -1;
     part->diverging_end = -1;
     part->partition = topic->topic ? partition_get(topic->topic, index) : NULL;
-    if (topic->error_is_read) {
-        fetch_fail(part, topic->error);
+    fetch->readable++;
+    if (topic->successor && partition_get(topic->successor, index)) {
+        fetch_fail(part, KAFKA_INCONSISTENT_TOPIC_ID); /* other data under the same name */
     } else if (!part->partition) {
+        fetch->readable--;
         set_unknown(part, topic->topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic->error);
         part->round = part->error == KAFKA_UNKNOWN_TOPIC_ID ? 1 : 2;
     } else if (is_replica(fetch->request->body, fetch->request->version)) {
         part->partition = NULL;
         fetch_fail(part, KAFKA_NOT_LEADER_OR_FOLLOWER);
-    } else {
-        fetch->readable++;
     }
 }
 

@@ -1,7 +1,16 @@
 /* DescribeLogDirs and AlterReplicaLogDirs: there is one folder, and everything is in it. */
-#include "api_private.h"
+#include "places.h"
 
+#include "api_private.h"
+#include "merge_rows.h"
+
+#include <eventbox/base/utf8.h>
+
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { FOLDER_NAME_MAX = 255 };
 
 /* ---- DescribeLogDirs ---- */
 
@@ -23,8 +32,10 @@ static void add_partition(const struct topic *topic, int32_t index,
     }
 }
 
+/* @wanted: NULL for all partitions. @last: of places_last(), where the topic's begin with @first.
+ */
 static bool add_topic(const struct kafka_request *request, const struct topic *topic,
-                      const int32_t *wanted, int32_t count,
+                      const int32_t *wanted, int32_t count, const uint32_t *last, uint32_t first,
                       struct describe_log_dirs_response_result *result) {
     struct describe_log_dirs_response_topic *row = &result->topics[result->topics_count];
 
@@ -36,7 +47,9 @@ static bool add_topic(const struct kafka_request *request, const struct topic *t
         return false;
     }
     for (int32_t i = 0; i < (wanted ? count : topic->partition_count); i++) {
-        add_partition(topic, wanted ? wanted[i] : i, row);
+        if (!last || last[first + (uint32_t)i] == first + (uint32_t)i) {
+            add_partition(topic, wanted ? wanted[i] : i, row);
+        }
     }
     result->topics_count += row->partitions_count > 0;
     return true;
@@ -57,28 +70,54 @@ static bool add_all(const struct kafka_request *request,
     ok = result->topics != NULL;
     position = 0;
     while (ok && (topic = topic_log_next(broker->log, &position))) {
-        ok = add_topic(request, topic, NULL, 0, result);
+        ok = add_topic(request, topic, NULL, 0, NULL, 0, result);
     }
     return ok;
+}
+
+/* Of a partition that is named twice one row is told. */
+static int find_twins(const struct kafka_request *request, uint32_t **ret_last) {
+    const struct describe_log_dirs_request *body = request->body;
+    struct place *places;
+    uint32_t count = 0;
+
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        count += (uint32_t)MAX(body->topics[i].partitions_count, 0);
+    }
+    places = arena_alloc(request->arena, (count + 1) * sizeof *places);
+    if (!places) {
+        return err_origin(-ENOMEM);
+    }
+    count = 0;
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
+            places[count++] = (struct place){body->topics[i].topic, body->topics[i].partitions[p]};
+        }
+    }
+    return places_last(request->arena, places, count, ret_last);
 }
 
 static bool add_wanted(const struct kafka_request *request,
                        struct describe_log_dirs_response_result *result) {
     const struct describe_log_dirs_request *body = request->body;
     const struct broker *broker = request->userdata;
+    uint32_t first = 0;
+    uint32_t *last;
     bool ok;
 
     result->topics = KAFKA_NEW(request->arena, describe_log_dirs_response_topic,
                                (size_t)MAX(body->topics_count, 0));
-    ok = result->topics != NULL;
+    ok = result->topics != NULL && find_twins(request, &last) == 0;
     for (int32_t i = 0; ok && i < body->topics_count; i++) {
         const struct topic *topic = topic_log_find(broker->log, body->topics[i].topic);
+        int32_t count = MAX(body->topics[i].partitions_count, 0);
 
-        ok = !topic || body->topics[i].partitions_count <= 0 ||
-             add_topic(request, topic, body->topics[i].partitions, body->topics[i].partitions_count,
-                       result);
+        ok = !topic || count == 0 ||
+             add_topic(request, topic, body->topics[i].partitions, count, last, first, result);
+        first += (uint32_t)count;
     }
-    return ok;
+    return ok &&
+           !MERGE_ROWS(request->arena, result->topics, &result->topics_count, name, partitions);
 }
 
 static void on_space(struct topic_log_space *space, int status) {
@@ -119,10 +158,21 @@ void handle_describe_log_dirs(struct kafka_request *request) {
 
 /* ---- AlterReplicaLogDirs ---- */
 
-static int16_t move(const struct kafka_request *request, const struct topic *topic, int32_t index,
-                    struct span path) {
+/* A partition on its way to another folder has one of this name there, which may be too long. */
+static bool future_name_fits(struct span topic, int32_t index) {
+    char suffix[64];
+    int size = snprintf(suffix, sizeof suffix, "-%d.%032d-future", index, 0);
+
+    return utf8_count(topic.data, topic.size) + (size_t)size <= FOLDER_NAME_MAX;
+}
+
+static int16_t move(const struct kafka_request *request, const struct topic *topic,
+                    struct span name, int32_t index, struct span path) {
     const struct broker *broker = request->userdata;
 
+    if (!future_name_fits(name, index)) {
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
+    }
     if (!span_equal(path, span_text(broker_log_dir(broker)))) {
         return KAFKA_LOG_DIR_NOT_FOUND;
     }
@@ -171,7 +221,8 @@ static bool move_topic(const struct kafka_request *request, struct span path,
         row = row_of(request, answer, wanted->name, room);
     }
     for (int32_t p = 0; row && p < wanted->partitions_count; p++) {
-        put(row, wanted->partitions[p], move(request, topic, wanted->partitions[p], path));
+        put(row, wanted->partitions[p],
+            move(request, topic, wanted->name, wanted->partitions[p], path));
     }
     return row || wanted->partitions_count <= 0;
 }

@@ -2,6 +2,7 @@
 #include "places.h"
 
 #include "api_private.h"
+#include "merge_rows.h"
 
 #include <eventbox/loop/op.h>
 
@@ -88,12 +89,8 @@ static bool level_is_known(int8_t level) {
 static int16_t check_one(const struct listing *listing,
                          const struct list_offsets_request_partition *wanted,
                          const struct partition *partition) {
-    const struct list_offsets_request *body = listing->request->body;
     int16_t error = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 
-    if (!level_is_known(body->isolation_level)) {
-        return KAFKA_UNKNOWN_SERVER_ERROR;
-    }
     if (!is_served(wanted->timestamp, listing->request->version)) {
         return KAFKA_UNSUPPORTED_VERSION;
     }
@@ -171,9 +168,11 @@ static void go_on(struct listing *listing) {
             }
         }
     }
-    if (level_is_known(
-            body->isolation_level)) { /* the answer to one that is not, is the request's */
-        KAFKA_DROP_EMPTY(listing->answer->topics, listing->answer->topics_count, partitions);
+    KAFKA_DROP_EMPTY(listing->answer->topics, listing->answer->topics_count, partitions);
+    if (MERGE_ROWS(listing->request->arena, listing->answer->topics, &listing->answer->topics_count,
+                   name, partitions)) {
+        out_of_memory(listing->request);
+        return;
     }
     kafka_respond(listing->request, listing->answer);
 }
@@ -205,6 +204,22 @@ static int find_twins(struct listing *listing, uint32_t count) {
     return r;
 }
 
+/* A level that there is not fails the request: each entry says so, also one that is there twice. */
+static void refuse_level(struct listing *listing) {
+    const struct list_offsets_request *body = listing->request->body;
+
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        struct list_offsets_response_topic *row = &listing->answer->topics[i];
+
+        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
+            row->partitions[p].partition_index = body->topics[i].partitions[p].partition_index;
+            row->partitions[p].error_code = KAFKA_UNKNOWN_SERVER_ERROR;
+            row->partitions_count++;
+        }
+    }
+    kafka_respond(listing->request, listing->answer);
+}
+
 void handle_list_offsets(struct kafka_request *request) {
     const struct list_offsets_request *body = request->body;
     struct listing *listing = arena_alloc(request->arena, sizeof *listing);
@@ -234,6 +249,10 @@ void handle_list_offsets(struct kafka_request *request) {
     answer->topics_count = topics;
     listing->request = request;
     listing->answer = answer;
+    if (!level_is_known(body->isolation_level)) {
+        refuse_level(listing);
+        return;
+    }
     if (count > 1 && find_twins(listing, count)) {
         out_of_memory(request);
         return;

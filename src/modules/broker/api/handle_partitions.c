@@ -1,6 +1,10 @@
 /* CreatePartitions and DeleteRecords: what clients change in partitions. */
-#include "changes.h"
+#include "places.h"
 
+#include "changes.h"
+#include "merge_rows.h"
+
+#include <errno.h>
 #include <stdlib.h>
 
 enum { PARTITIONS_PER_REQUEST_MAX = 10000 };
@@ -44,6 +48,7 @@ static int16_t check_partitions(const struct kafka_request *request,
                                 const struct create_partitions_request_topic *wanted,
                                 const struct topic *topic, const char **ret_message) {
     int32_t now = topic->partition_count;
+    int16_t error;
 
     if (wanted->count == now) {
         *ret_message = arena_printf(request->arena, "Topic already has %d partition(s).", now);
@@ -56,10 +61,6 @@ static int16_t check_partitions(const struct kafka_request *request,
                                     topic->name, now, wanted->count);
         return KAFKA_INVALID_PARTITIONS;
     }
-    if (wanted->count - now > PARTITIONS_PER_REQUEST_MAX) {
-        *ret_message = "Excessively large number of partitions per request.";
-        return KAFKA_POLICY_VIOLATION;
-    }
     if (topic->declared) {
         *ret_message = "A module of eventbox declares this topic.";
         return KAFKA_POLICY_VIOLATION;
@@ -68,7 +69,12 @@ static int16_t check_partitions(const struct kafka_request *request,
         *ret_message = "The topic is the broker's own.";
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }
-    return check_new_replicas(request, wanted, wanted->count - now, ret_message);
+    error = check_new_replicas(request, wanted, wanted->count - now, ret_message);
+    if (!error && wanted->count - now > PARTITIONS_PER_REQUEST_MAX) {
+        *ret_message = "Excessively large number of partitions per request.";
+        error = KAFKA_POLICY_VIOLATION;
+    }
+    return error;
 }
 
 static void add_partitions(struct changes *changes,
@@ -105,6 +111,7 @@ void handle_create_partitions(struct kafka_request *request) {
     struct changes *changes = answer ? changes_new(request, answer) : NULL;
     int32_t count = MAX(body->topics_count, 0);
     uint8_t *repeats = REPEATS(request->arena, body->topics, name, count);
+    bool late = repeats && body->timeout_ms <= 0 && repeats_any_single(repeats, count);
 
     if (changes) {
         answer->results = KAFKA_NEW(request->arena, create_partitions_response_topic, count);
@@ -117,15 +124,15 @@ void handle_create_partitions(struct kafka_request *request) {
     for (int32_t i = 0; i < count; i++) {
         struct create_partitions_response_topic *row = &answer->results[answer->results_count];
 
-        if (repeats[i] == REPEAT_LATER) {
+        if (repeats[i] == REPEAT_LATER && !late) {
             continue;
         }
         answer->results_count++;
         row->name = body->topics[i].name;
-        if (repeats[i] == REPEAT_FIRST) {
-            refuse_partitions(row, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
-        } else if (body->timeout_ms <= 0) {
+        if (late) {
             refuse_partitions(row, KAFKA_REQUEST_TIMED_OUT, NULL);
+        } else if (repeats[i] == REPEAT_FIRST) {
+            refuse_partitions(row, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
         } else {
             add_partitions(changes, &body->topics[i], row);
         }
@@ -149,16 +156,16 @@ static int16_t check_records(const struct topic *topic, int32_t index) {
     return topic->internal ? KAFKA_INVALID_TOPIC_EXCEPTION : 0;
 }
 
+/* @row: with the index, and with the offset in the place of the low watermark. */
 static void delete_records(struct changes *changes, struct topic *topic,
-                           const struct delete_records_request_partition *wanted,
                            struct delete_records_response_partition *row) {
+    int64_t offset = row->low_watermark;
     struct change *change = NULL;
     int r;
 
-    row->partition_index = wanted->partition_index;
     row->low_watermark = -1;
-    row->error_code = check_records(topic, wanted->partition_index);
-    if (!row->error_code && wanted->offset < -1) {
+    row->error_code = check_records(topic, row->partition_index);
+    if (!row->error_code && offset < -1) {
         row->error_code = KAFKA_OFFSET_OUT_OF_RANGE;
     }
     if (row->error_code) {
@@ -169,27 +176,70 @@ static void delete_records(struct changes *changes, struct topic *topic,
         row->error_code = KAFKA_UNKNOWN_SERVER_ERROR;
         return;
     }
-    change->index = wanted->partition_index;
-    r = topic_log_delete_records(changes->broker->log, partition_get(topic, change->index),
-                                 wanted->offset, &change->request);
+    change->index = row->partition_index;
+    r = topic_log_delete_records(changes->broker->log, partition_get(topic, change->index), offset,
+                                 &change->request);
     if (r) {
         changes_refused(change, r);
     }
 }
 
-static bool delete_topic_records(struct changes *changes,
-                                 const struct delete_records_request_topic *wanted,
-                                 struct delete_records_response_topic *row) {
-    int32_t count = MAX(wanted->partitions_count, 0);
-    struct topic *topic = topic_log_find(changes->broker->log, wanted->name);
+/* Which entries name a partition that another names further on: that one counts. */
+static int find_twins(const struct kafka_request *request, uint32_t **ret_last) {
+    const struct delete_records_request *body = request->body;
+    struct place *places;
+    uint32_t count = 0;
 
-    row->name = wanted->name;
-    row->partitions = KAFKA_NEW(changes->request->arena, delete_records_response_partition, count);
-    for (int32_t i = 0; row->partitions && i < count; i++) {
-        delete_records(changes, topic, &wanted->partitions[i],
-                       &row->partitions[row->partitions_count++]);
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        count += (uint32_t)MAX(body->topics[i].partitions_count, 0);
     }
-    return row->partitions != NULL;
+    places = arena_alloc(request->arena, (count + 1) * sizeof *places);
+    if (!places) {
+        return err_origin(-ENOMEM);
+    }
+    count = 0;
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
+            places[count++] =
+                (struct place){body->topics[i].name, body->topics[i].partitions[p].partition_index};
+        }
+    }
+    return places_last(request->arena, places, count, ret_last);
+}
+
+/* One row for each topic and partition, before anything begins: what is under way knows its row. */
+static int lay_out_rows(const struct kafka_request *request,
+                        struct delete_records_response *answer) {
+    const struct delete_records_request *body = request->body;
+    struct arena *arena = request->arena;
+    uint32_t entry = 0;
+    uint32_t *last;
+
+    answer->topics = KAFKA_NEW(arena, delete_records_response_topic, MAX(body->topics_count, 0));
+    if (!answer->topics || find_twins(request, &last)) {
+        return err_origin(-ENOMEM);
+    }
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        const struct delete_records_request_topic *wanted = &body->topics[i];
+        struct delete_records_response_topic *row = &answer->topics[answer->topics_count++];
+
+        row->name = wanted->name;
+        row->partitions =
+            KAFKA_NEW(arena, delete_records_response_partition, MAX(wanted->partitions_count, 0));
+        if (!row->partitions) {
+            return err_origin(-ENOMEM);
+        }
+        for (int32_t p = 0; p < wanted->partitions_count; p++, entry++) {
+            if (!last || last[entry] == entry) {
+                row->partitions[row->partitions_count].partition_index =
+                    wanted->partitions[p].partition_index;
+                row->partitions[row->partitions_count++].low_watermark =
+                    wanted->partitions[p].offset;
+            }
+        }
+    }
+    KAFKA_DROP_EMPTY(answer->topics, answer->topics_count, partitions);
+    return MERGE_ROWS(arena, answer->topics, &answer->topics_count, name, partitions);
 }
 
 /* With one replica nothing is to wait for but the disk, so a timeout of 0 is no error here. */
@@ -197,23 +247,19 @@ void handle_delete_records(struct kafka_request *request) {
     const struct delete_records_request *body = request->body;
     struct delete_records_response *answer = KAFKA_NEW(request->arena, delete_records_response, 1);
     struct changes *changes = answer ? changes_new(request, answer) : NULL;
-    int32_t count = MAX(body->topics_count, 0);
 
-    if (changes) {
-        answer->topics = KAFKA_NEW(request->arena, delete_records_response_topic, count);
-    }
-    if (!changes || !answer->topics) {
+    if (!changes || lay_out_rows(request, answer)) {
         free(changes);
         out_of_memory(request);
         return;
     }
-    for (int32_t i = 0; i < count; i++) {
-        struct delete_records_response_topic *row = &answer->topics[answer->topics_count++];
+    for (int32_t i = 0; i < answer->topics_count; i++) {
+        struct delete_records_response_topic *row = &answer->topics[i];
+        struct topic *topic = topic_log_find(changes->broker->log, row->name);
 
-        if (!delete_topic_records(changes, &body->topics[i], row)) {
-            row->partitions_count = 0; /* without memory: an answer that lacks them */
+        for (int32_t p = 0; p < row->partitions_count; p++) {
+            delete_records(changes, topic, &row->partitions[p]);
         }
     }
-    KAFKA_DROP_EMPTY(answer->topics, answer->topics_count, partitions);
     changes_ready(changes, MAX(body->timeout_ms, 1000));
 }

@@ -122,9 +122,7 @@ static const char *feature_fault(const struct kafka_request *request,
     const struct broker *broker = request->userdata;
     const struct kafka_feature *feature = kafka_feature_find(update->feature);
     struct arena *arena = request->arena;
-    int type = request->version > 0      ? update->upgrade_type
-               : update->allow_downgrade ? SAFE_DOWNGRADE
-                                         : UPGRADE;
+    int type = request->version > 0 ? update->upgrade_type : UPGRADE; /* Kafka reads no other */
     char *what = arena_printf(arena, "Invalid update version %d for feature %.*s.",
                               update->max_version_level, (int)MIN(update->feature.size, 100U),
                               update->feature.size ? (const char *)update->feature.data : "");
@@ -148,6 +146,12 @@ static const char *feature_fault(const struct kafka_request *request,
     if (update->max_version_level > feature->max || update->max_version_level < feature->min) {
         return arena_printf(arena, "%s Local controller %d only supports versions %d-%d", what,
                             broker->node_id, feature->min, feature->max);
+    }
+    if (update->max_version_level < feature->level && type == UNSAFE_DOWNGRADE) {
+        return arena_printf(arena,
+                            "Unsupported %s downgrade from %d to %d. Unsafe metadata downgrade is "
+                            "not supported in this version.",
+                            feature->name, feature->level, update->max_version_level);
     }
     if (update->max_version_level < feature->level) {
         return type == UPGRADE

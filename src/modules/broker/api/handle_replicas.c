@@ -14,7 +14,11 @@ static void elect(const struct kafka_request *request, const struct topic *topic
     const struct elect_leaders_request *body = request->body;
 
     row->partition_id = index;
-    if (body->election_type != ELECTION_PREFERRED && body->election_type != ELECTION_UNCLEAN) {
+    if (body->timeout_ms <= 0) {
+        row->error_code = KAFKA_REQUEST_TIMED_OUT;
+        row->error_message = SPAN_NULL;
+    } else if (body->election_type != ELECTION_PREFERRED &&
+               body->election_type != ELECTION_UNCLEAN) {
         row->error_code = KAFKA_INVALID_REQUEST;
         row->error_message = span_text(
             arena_printf(request->arena, "Unknown election type %d", body->election_type));
@@ -78,8 +82,10 @@ void handle_elect_leaders(struct kafka_request *request) {
     int32_t count = body->topic_partitions_count;
     bool ok = answer != NULL;
 
-    if (ok && count != 0 && body->election_type != ELECTION_PREFERRED &&
-        body->election_type != ELECTION_UNCLEAN) {
+    if (ok && count != 0 && body->timeout_ms <= 0) {
+        answer->error_code = KAFKA_REQUEST_TIMED_OUT; /* the time is over before it begins */
+    } else if (ok && count != 0 && body->election_type != ELECTION_PREFERRED &&
+               body->election_type != ELECTION_UNCLEAN) {
         answer->error_code = KAFKA_INVALID_REQUEST;
     }
     if (ok && count < 0) {
@@ -106,10 +112,13 @@ static void reassign(const struct kafka_request *request, const struct topic *to
                      struct span name,
                      const struct alter_partition_reassignments_request_partition *wanted,
                      struct alter_partition_reassignments_response_partition *row) {
+    const struct alter_partition_reassignments_request *body = request->body;
     const char *message = NULL;
 
     row->partition_index = wanted->partition_index;
-    if (!topic) {
+    if (body->timeout_ms <= 0) {
+        row->error_code = KAFKA_REQUEST_TIMED_OUT;
+    } else if (!topic) {
         row->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
         message = arena_printf(request->arena, "Unable to find a topic named %.*s.",
                                (int)MIN(name.size, 300U), name.size ? (const char *)name.data : "");
@@ -151,9 +160,10 @@ void handle_alter_partition_reassignments(struct kafka_request *request) {
     bool ok = answer != NULL;
 
     if (ok) {
+        answer->error_code = count && body->timeout_ms <= 0 ? KAFKA_REQUEST_TIMED_OUT : 0;
         answer->error_message = count ? SPAN_NULL : SPAN_LITERAL("");
         answer->allow_replication_factor_change =
-            count == 0 || body->allow_replication_factor_change;
+            count == 0 || answer->error_code || body->allow_replication_factor_change;
         answer->responses =
             KAFKA_NEW(request->arena, alter_partition_reassignments_response_topic, count);
         ok = answer->responses != NULL;

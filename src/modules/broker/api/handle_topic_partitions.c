@@ -123,7 +123,7 @@ static bool add_topics(const struct kafka_request *request, const struct span *n
         const struct topic *topic = topic_log_find(broker->log, names[i]);
         bool resumed = body->cursor && span_equal(names[i], body->cursor->topic_name);
 
-        if (left == 0 && topic) {
+        if (left == 0) {
             return set_cursor(request, answer, names[i], 0);
         }
         row = &answer->topics[answer->topics_count++];
@@ -140,18 +140,26 @@ static bool add_topics(const struct kafka_request *request, const struct span *n
     return ok;
 }
 
-/* A cursor stands in a topic that is asked for, and not before its first partition. */
-static bool is_cursor_wrong(const struct describe_topic_partitions_request *body) {
-    bool named = body->topics_count <= 0;
+/*
+ * A cursor stands in a topic that is asked for, and not before its first partition. Kafka takes a
+ * request without one for one that goes on at the empty name, and fails where that is asked for.
+ */
+static int16_t check_cursor(const struct describe_topic_partitions_request *body) {
+    struct span first = body->cursor ? body->cursor->topic_name : SPAN_LITERAL("");
+    bool named = false;
 
-    for (int32_t i = 0; body->cursor && i < body->topics_count; i++) {
-        named = named || span_equal(body->topics[i].name, body->cursor->topic_name);
+    for (int32_t i = 0; i < body->topics_count; i++) {
+        named = named || span_equal(body->topics[i].name, first);
     }
-    return body->cursor && (!named || body->cursor->partition_index < 0);
+    if (!body->cursor) {
+        return named ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
+    }
+    named = named || body->topics_count <= 0;
+    return !named || body->cursor->partition_index < 0 ? KAFKA_INVALID_REQUEST : 0;
 }
 
-/* Such a cursor fails the request: each topic asked for says so. */
-static bool refuse_cursor(const struct kafka_request *request,
+/* The error is the request's: each topic asked for says so. */
+static bool refuse_topics(const struct kafka_request *request, int16_t error,
                           struct describe_topic_partitions_response *answer) {
     const struct describe_topic_partitions_request *body = request->body;
 
@@ -159,7 +167,7 @@ static bool refuse_cursor(const struct kafka_request *request,
                                (size_t)MAX(body->topics_count, 0));
     for (int32_t i = 0; answer->topics && i < body->topics_count; i++) {
         answer->topics[i].name = body->topics[i].name;
-        answer->topics[i].error_code = KAFKA_INVALID_REQUEST;
+        answer->topics[i].error_code = error;
         answer->topics_count++;
     }
     return answer->topics != NULL;
@@ -171,10 +179,11 @@ void handle_describe_topic_partitions(struct kafka_request *request) {
         KAFKA_NEW(request->arena, describe_topic_partitions_response, 1);
     int32_t count;
     struct span *names;
+    int16_t error = check_cursor(body);
     bool ok = answer != NULL;
 
-    if (ok && is_cursor_wrong(body)) {
-        ok = refuse_cursor(request, answer);
+    if (ok && error) {
+        ok = refuse_topics(request, error, answer);
     } else if (ok) {
         names = names_of(request, &count);
         answer->topics = names ? KAFKA_NEW(request->arena, describe_topic_partitions_response_topic,

@@ -94,28 +94,30 @@ const char *topic_name_fault(struct arena *arena, struct span name) {
     return fault ? fault : "Topic name is invalid";
 }
 
+/* Kafka looks at them in the order of their numbers, and tells the first fault. */
 int16_t replicas_check(const struct kafka_request *request, const int32_t *nodes, int32_t count,
                        const char **ret_message) {
     const struct broker *broker = request->userdata;
+    int64_t stranger = INT64_MAX; /* the lowest */
+    int32_t own = 0;
 
     *ret_message = NULL;
+    for (int32_t i = 0; i < count; i++) {
+        own += nodes[i] == broker->node_id;
+        stranger = nodes[i] == broker->node_id ? stranger : MIN(stranger, nodes[i]);
+    }
     if (count <= 0) {
         *ret_message = "The manual partition assignment includes an empty replica list.";
-    }
-    for (int32_t i = 0; i < count; i++) {
-        if (nodes[i] != broker->node_id) {
-            *ret_message = arena_printf(request->arena,
-                                        "The manual partition assignment includes broker %d, but "
-                                        "no such broker is registered.",
-                                        nodes[i]);
-            break;
-        }
-        if (i > 0) {
-            *ret_message = arena_printf(
-                request->arena,
-                "The manual partition assignment includes the broker %d more than once.", nodes[i]);
-            break;
-        }
+    } else if (own > 1 && stranger > broker->node_id) {
+        *ret_message =
+            arena_printf(request->arena,
+                         "The manual partition assignment includes the broker %d more than once.",
+                         broker->node_id);
+    } else if (stranger != INT64_MAX) {
+        *ret_message = arena_printf(request->arena,
+                                    "The manual partition assignment includes broker %d, but no "
+                                    "such broker is registered.",
+                                    (int32_t)stranger);
     }
     return *ret_message ? KAFKA_INVALID_REPLICA_ASSIGNMENT : 0;
 }
@@ -163,6 +165,15 @@ uint8_t *repeats_find(struct arena *arena, const struct span *first, size_t stri
         }
     }
     return repeats;
+}
+
+bool repeats_any_single(const uint8_t *repeats, int32_t count) {
+    for (int32_t i = 0; i < count; i++) {
+        if (repeats[i] == REPEAT_NONE) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int16_t leader_epoch_check(const struct partition *partition, int32_t epoch) {

@@ -4,6 +4,7 @@
  * answered when it is durable.
  */
 #include "handlers.h"
+#include "merge_rows.h"
 
 #include <string.h>
 
@@ -12,6 +13,7 @@ struct commit {
     struct offset_commit_response *answer;
     int64_t commit_ms;
     int64_t expire_ms; /* -1: the broker's retention */
+    bool unknown;      /* some topic or partition does not exist */
 };
 
 static struct committed_offset committed_of(const struct commit *commit, const struct topic *topic,
@@ -57,7 +59,10 @@ static void refuse_rest(struct offset_commit_response *answer, enum kafka_error 
     }
 }
 
-/* A topic without partitions has a row only where it is the topic that is missing. */
+/*
+ * A topic without partitions has a row only where it is the topic that is missing. Where something
+ * is missing, Kafka puts the answer together by topics, and one that is named twice has one row.
+ */
 static void respond(struct commit *commit) {
     const struct offset_commit_request *body = commit->request->body;
     struct offset_commit_response *answer = commit->answer;
@@ -68,6 +73,14 @@ static void respond(struct commit *commit) {
         }
     }
     answer->topics_count = kept;
+    if (commit->unknown &&
+        (commit->request->version >= 10 ? MERGE_ROWS(commit->request->arena, answer->topics,
+                                                     &answer->topics_count, topic_id, partitions)
+                                        : MERGE_ROWS(commit->request->arena, answer->topics,
+                                                     &answer->topics_count, name, partitions))) {
+        kafka_request_close(commit->request, "out of memory");
+        return;
+    }
     kafka_respond(commit->request, answer);
 }
 
@@ -118,6 +131,7 @@ static int32_t fill_topic(struct commit *commit, int32_t index) {
         return -1;
     }
     row->partitions_count = count;
+    commit->unknown = commit->unknown || !topic;
     for (int32_t p = 0; p < count; p++) {
         int32_t partition = asked->partitions[p].partition_index;
         bool known = topic && partition_get(topic, partition);
@@ -125,6 +139,7 @@ static int32_t fill_topic(struct commit *commit, int32_t index) {
         row->partitions[p].error_code = known             ? KAFKA_NONE
                                         : by_id && !topic ? KAFKA_UNKNOWN_TOPIC_ID
                                                           : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+        commit->unknown = commit->unknown || !known;
         there += known;
     }
     return there;
@@ -224,9 +239,9 @@ void handle_offset_commit(struct kafka_request *request) {
     }
     int64_t now_ms = clock_wall_ms(loop_clock(coordinator->config.loop));
     bool expires = request->version <= 4 && body->retention_time_ms >= 0;
-    *commit =
-        (struct commit){request, answer, now_ms,
-                        expires ? now_ms + MIN(body->retention_time_ms, INT64_MAX - now_ms) : -1};
+    *commit = (struct commit){
+        request, answer, now_ms,
+        expires ? now_ms + MIN(body->retention_time_ms, INT64_MAX - now_ms) : -1, false};
     for (int32_t t = 0; t < count; t++) {
         int32_t found = fill_topic(commit, t);
         if (found < 0) {

@@ -143,9 +143,7 @@ static enum kafka_error join_entry(struct coordinator *coordinator, struct span 
     error = error ? error : coordinator_check(coordinator);
     if (error == KAFKA_NONE && join->member_id.size > 0 &&
         !group_entry_find(coordinator, group_id)) {
-        error = join->protocol_type.size > 0 && join->protocol_count > 0
-                    ? KAFKA_UNKNOWN_MEMBER_ID
-                    : KAFKA_INCONSISTENT_GROUP_PROTOCOL;
+        error = KAFKA_UNKNOWN_MEMBER_ID;
     }
     return error ? error : group_entry_get(coordinator, group_id, ret_entry);
 }

@@ -1,5 +1,6 @@
 /* OffsetFetch, OffsetDelete. */
 #include "handlers.h"
+#include "merge_rows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -236,12 +237,14 @@ static void on_deleted(void *userdata, int status) {
     kafka_respond(deletion->request, answer);
 }
 
+/* Sets *ret_unknown where there is no such topic or partition, and leaves it else. */
 static int delete_topic(struct kafka_request *request, struct group_entry *entry, bool subscribed,
-                        struct tombstones *tombstones,
+                        struct tombstones *tombstones, bool *ret_unknown,
                         const struct offset_delete_request_topic *asked,
                         struct offset_delete_response_topic *row) {
     struct topic *topic = topic_log_find(entry->coordinator->config.log, asked->name);
     row->name = asked->name;
+    *ret_unknown = *ret_unknown || !topic;
     row->partitions_count = MAX(asked->partitions_count, 0);
     row->partitions =
         KAFKA_NEW(request->arena, offset_delete_response_partition, row->partitions_count);
@@ -250,6 +253,7 @@ static int delete_topic(struct kafka_request *request, struct group_entry *entry
         row->partitions[p].partition_index = index;
         if (!topic || !partition_get(topic, index)) {
             row->partitions[p].error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+            *ret_unknown = true;
         } else if (subscribed) {
             row->partitions[p].error_code = KAFKA_GROUP_SUBSCRIBED_TO_TOPIC;
         } else if (offset_entry_find(entry, asked->name, index)) {
@@ -263,6 +267,8 @@ static int delete_all(struct kafka_request *request, struct group_entry *entry,
                       struct tombstones *tombstones, struct offset_delete_response *answer) {
     const struct offset_delete_request *body = request->body;
     struct consumer_topics subscribed;
+    bool unknown =
+        false; /* then a topic that is named twice has one row, as where offsets are committed */
     int r = consumer_topics_collect(entry->group, &subscribed);
     if (r != 0) {
         return err_trace(r);
@@ -274,10 +280,13 @@ static int delete_all(struct kafka_request *request, struct group_entry *entry,
             topic_log_find(entry->coordinator->config.log, asked->name)) {
             continue; /* has no row: only a topic that is missing has an empty one */
         }
-        r = delete_topic(request, entry, has, tombstones, asked,
+        r = delete_topic(request, entry, has, tombstones, &unknown, asked,
                          &answer->topics[answer->topics_count++]);
     }
     consumer_topics_deinit(&subscribed);
+    if (r == 0 && unknown) {
+        r = MERGE_ROWS(request->arena, answer->topics, &answer->topics_count, name, partitions);
+    }
     return r;
 }
 
