@@ -56,6 +56,12 @@ def row_keys(*lists):
     return None
 
 
+def beyond(rows, others):
+    """The rows that the other list has not, or not as often."""
+    left = list(others)
+    return [row for row in rows if row not in left or left.remove(row)]
+
+
 def differences(request, ours, theirs, field=""):
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted({*ours, *theirs}):
@@ -69,7 +75,7 @@ def differences(request, ours, theirs, field=""):
         for i, pair in enumerate(zip(ours, theirs)):
             yield from differences(request, *pair, f"{field}[{i}]")
     elif isinstance(ours, list) and isinstance(theirs, list):
-        yield Difference(request, field, [x for x in ours if x not in theirs], [x for x in theirs if x not in ours])
+        yield Difference(request, field, beyond(ours, theirs), beyond(theirs, ours))
     elif ours != theirs or isinstance(ours, bool) != isinstance(theirs, bool):
         yield Difference(request, field, ours, theirs)
 
@@ -91,8 +97,8 @@ def served_by(address):
     return {row["ApiKey"]: range(row["MinVersion"], row["MaxVersion"] + 1) for row in rows}
 
 
-def run_one(scenario, name, address, prefix, served):
-    side = Side(name, address, prefix, served)
+def run_one(scenario, name, address, prefix, served, listed):
+    side = Side(name, address, prefix, served, listed)
     try:
         side.node = side.quietly("Metadata", 1, {"Topics": []})["Brokers"][0]["NodeId"]
         scenario(side)
@@ -104,19 +110,27 @@ def run_one(scenario, name, address, prefix, served):
     return side
 
 
-def run(scenario, ours, theirs, served):
-    """(number of answers that were compared, differences)"""
+@dataclasses.dataclass
+class Result:
+    here: dict  # answers by request
+    there: dict
+    bodies: dict  # of requests that were made up
+    found: list
+
+
+def run(scenario, ours, theirs, served, listed):
+    """`served`: the versions of each API of ours; `listed`: the keys of both."""
     prefix = f"diff-{secrets.token_hex(3)}"
+    both = (("ours", ours), ("theirs", theirs))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        sides = [pool.submit(run_one, scenario, n, a, prefix, served) for n, a in (("ours", ours), ("theirs", theirs))]
+        sides = [pool.submit(run_one, scenario, *one, prefix, served, listed) for one in both]
         here, there = (side.result() for side in sides)
-    bodies = here.bodies
-    here, there = here.answers, there.answers
     found = []
-    for request in {**here, **there}:
-        asked = f"{request} {bodies[request]}" if request in bodies else request
-        found += differences(asked, here.get(request, "not asked"), there.get(request, "not asked"))
-    return len(here), found
+    for request in {**here.answers, **there.answers}:
+        asked = f"{request} {here.bodies[request]}" if request in here.bodies else request
+        ours, theirs = (side.answers.get(request, "not asked") for side in (here, there))
+        found += differences(asked, ours, theirs)
+    return Result(here.answers, there.answers, here.bodies, found)
 
 
 def explain(found, rules):

@@ -55,10 +55,11 @@ class Peer:
             self.socket.close()
         self.socket = None
 
-    def send(self, frame):
+    def send(self, frame, size=None):
+        """`size` is told in place of the frame's own."""
         if not self.socket:
             self.socket = socket.create_connection((self.host, self.port), PATIENCE_S)
-        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+        self.socket.sendall(struct.pack(">i", len(frame) if size is None else size) + frame)
 
     def receive(self):
         try:
@@ -106,9 +107,10 @@ class Peer:
 class Side:
     """One of the two brokers in one run of a scenario: what was asked, and what it said in shared words."""
 
-    def __init__(self, name, address, prefix, served=None):
+    def __init__(self, name, address, prefix, served=None, listed=()):
         self.name = name
         self.served = served
+        self.listed = listed
         self.peer = Peer(address)
         self.prefix = prefix
         self.answers = {}
@@ -135,6 +137,9 @@ class Side:
         except TimeoutError:
             self.peer.close()
             answer = "no answer"
+        except (ValueError, AssertionError, struct.error) as error:
+            self.peer.close()
+            answer = f"an answer that is none: {error!r}"
         said = "the connection ends" if answer is None else self.shared(answer)
         if not more.get("answered", True):
             said = "nothing is said"

@@ -1,3 +1,4 @@
 """Every scenario; the order is that of the report."""
 
-from . import cluster, configs, groups, made_up, records, rubbish, topics, wrong  # noqa: F401
+from . import cluster, configs, frames, groups, records, rubbish, sessions, topics, wrong  # noqa: F401
+from . import made_up  # noqa: F401, isort: skip

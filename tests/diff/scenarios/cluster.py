@@ -1,5 +1,6 @@
 """What a client asks before anything else, and what tools ask about the cluster."""
 
+from ..peer import wait_until
 from ..scenario import make_topic, scenario, topic_id, versions
 
 ZERO = "00000000-0000-0000-0000-000000000000"
@@ -60,6 +61,27 @@ def metadata(side):
             side.ask("id", "Metadata", version, {"Topics": [by_id], **more})
             side.ask("wrong id", "Metadata", version, {"Topics": [{"TopicId": uuid.UUID(int=7), "Name": None}], **more})
             side.ask("no id", "Metadata", version, {"Topics": [{"TopicId": uuid.UUID(int=0), "Name": None}], **more})
+
+
+@scenario
+def topics_on_first_use(side):
+    """Kafka answers while it makes them; names that it would not make have the same error at once."""
+    for version in versions("Metadata"):
+        for label, name in (
+            ("new", side.topic(f"new{version}")),
+            ("wrong", "a b"),
+            ("none", ""),
+        ):
+            body = {"Topics": [{"Name": name}], "AllowAutoTopicCreation": True}
+            side.ask(f"{label} on first use", "Metadata", version, body)
+
+        def is_there(body={"Topics": [{"Name": side.topic(f"new{version}")}], "AllowAutoTopicCreation": False}):
+            told = side.quietly("Metadata", 12, body)["Topics"][0]
+            return told["ErrorCode"] == 0 and all(p["ErrorCode"] == 0 for p in told["Partitions"])
+
+        wait_until(is_there, "the topic")
+        body = {"Topics": [{"Name": side.topic(f"new{version}")}], "AllowAutoTopicCreation": True}
+        side.ask("made", "Metadata", version, body)
 
 
 @scenario

@@ -153,6 +153,9 @@ def wrong_joins(side):
         for label, body in (
             ("empty group", join_body("")),
             ("short session", join_body(group, SessionTimeoutMs=1)),
+            ("nearly a session", join_body(group, SessionTimeoutMs=5999)),
+            ("shortest session", join_body(f"{group}s", SessionTimeoutMs=6000)),
+            ("longest session", join_body(f"{group}l", SessionTimeoutMs=1800000)),
             ("long session", join_body(group, SessionTimeoutMs=100000000)),
             ("no protocols", join_body(group, protocols=())),
             ("no type", join_body(group, kind="")),
