@@ -184,6 +184,9 @@ enum kafka_error group_check_commit(struct group *group, struct span member_id,
 void group_cancel_call(struct group_call *call);
 /** group_persisted() - the write that persist() began has ended; @status 0 when it is durable */
 void group_persisted(struct group *group, uint64_t ticket, int status);
+/** group_write_error() - what a client is told of a write with that end: that it may work later,
+ * or, when it never will, that */
+enum kafka_error group_write_error(int status);
 /** group_mark_dead() - Dead: members and parked calls get UNKNOWN_MEMBER_ID */
 void group_mark_dead(struct group *group);
 

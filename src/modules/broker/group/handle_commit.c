@@ -38,17 +38,6 @@ static struct topic *commit_topic(const struct commit *commit,
 
 /* ---- the answer ---- */
 
-static enum kafka_error write_error(int status) {
-    switch (status) {
-    case 0:
-        return KAFKA_NONE;
-    case TOPIC_E_TOO_LARGE:
-        return KAFKA_UNKNOWN_SERVER_ERROR;
-    default:
-        return KAFKA_COORDINATOR_NOT_AVAILABLE;
-    }
-}
-
 /* Every partition without an error so far gets this one. */
 static void refuse_rest(struct offset_commit_response *answer, enum kafka_error error) {
     for (int32_t t = 0; t < answer->topics_count; t++) {
@@ -106,7 +95,7 @@ static void on_committed(struct group_write *write, int status) {
          t++) {
         keep(commit, write->entry, t);
     }
-    refuse_rest(commit->answer, write_error(status));
+    refuse_rest(commit->answer, group_write_error(status));
     respond(commit);
 }
 

@@ -103,8 +103,7 @@ void group_handle_sync(struct group *group, const struct group_sync *sync,
 
 /* ---- a write has ended ---- */
 
-/* What clients are told: that it may work later, or, when it never will, that. */
-static enum kafka_error write_error(int status) {
+enum kafka_error group_write_error(int status) {
     switch (status) {
     case 0:
         return KAFKA_NONE;
@@ -126,7 +125,7 @@ static void assignment_written(struct group *group, int status) {
         struct group_member *member = list_entry(link, struct group_member, link);
         if (member->sync_call) {
             group_member_heard(member);
-            group_answer(&member->sync_call, member, write_error(status));
+            group_answer(&member->sync_call, member, group_write_error(status));
         }
     }
     if (status != 0) {
@@ -142,7 +141,7 @@ static void return_written(struct group_member *member, int status) {
     if (call) {
         call->returned = true;
         call->former_leader = member->former_leader;
-        group_answer(&member->join_call, status == 0 ? member : NULL, write_error(status));
+        group_answer(&member->join_call, status == 0 ? member : NULL, group_write_error(status));
     }
 }
 
