@@ -17,6 +17,7 @@ enum {
     API_KEYS_MAX = 128,
     API_LISTENERS_MAX = 4,
     REQUEST_POOL_MAX = 256, /* idle request objects kept */
+    API_VERSIONS_COUNT = 5, /* versions of ApiVersions itself, from 0 on */
 };
 
 /* What handlers of this folder get as userdata. Tests make one without a server. */
@@ -42,6 +43,7 @@ struct broker {
     struct timer produce_timer;
     struct list opens;     /* batches that are looked into: struct produce_open.link */
     struct worker *opener; /* NULL: in line */
+    struct kafka_encoded api_versions[API_VERSIONS_COUNT]; /* answers by version; empty: not yet */
     bool draining;
 };
 
@@ -75,6 +77,9 @@ void handle_describe_quorum(struct kafka_request *request);
 void handle_update_features(struct kafka_request *request);
 void handle_unregister_broker(struct kafka_request *request);
 void handle_describe_topic_partitions(struct kafka_request *request);
+
+/** api_versions_deinit() - the kept answers of ApiVersions */
+void api_versions_deinit(struct broker *broker);
 
 /** produce_init() - list and timer of requests that wait for the log; produce_deinit() stops it */
 void produce_init(struct broker *broker);

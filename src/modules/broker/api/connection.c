@@ -33,10 +33,12 @@ enum {
 };
 
 static int respond(struct kafka_request *public, const void *body);
+static int respond_encoded(struct kafka_request *public, struct span body);
 static void respond_none(struct kafka_request *public);
 static void close_request(struct kafka_request *public, const char *reason);
 
-static const struct kafka_request_ops request_ops = {respond, respond_none, close_request};
+static const struct kafka_request_ops request_ops = {respond, respond_encoded, respond_none,
+                                                     close_request};
 
 /* "127.0.0.1:51234" or "[::1]:51234", even once closed; static until the next call. */
 static const char *peer_address(const struct kafka_conn *c) {
@@ -195,24 +197,35 @@ static void write_encoded(struct kafka_conn *c, struct kafka_encoded *encoded) {
     }
 }
 
+/* The body of an answer: one to be encoded, or bytes that are it already. */
+struct answer_body {
+    const void *body; /* NULL: @encoded */
+    struct span encoded;
+};
+
 /*
  * Length, correlation id and, in flexible versions, an empty list of tags. Never for ApiVersions: a
  * client reads its answer before it knows whether the broker has flexible versions at all.
  */
-static int encode_answer(const struct kafka_request *public, const void *body,
+static int encode_answer(const struct kafka_request *public, const struct answer_body *answer,
                          struct kafka_encoded *encoded) {
     enum { API_VERSIONS_KEY = 18 };
     bool flexible = public->version >= public->api->flexible_first;
     size_t header = HEADER_BYTES + 4 + (flexible && public->api->key != API_VERSIONS_KEY ? 1 : 0);
     char *start = text_reserve(&encoded->text, header);
-    int r;
+    int r = 0;
 
     if (!start) {
         return err_origin(-ENOMEM);
     }
     memset(start, 0, header);
     encoded->text.size += header;
-    r = kafka_encode(public->api->response, public->version, flexible, body, encoded);
+    if (answer->body) {
+        r = kafka_encode(public->api->response, public->version, flexible, answer->body, encoded);
+    } else {
+        text_append(&encoded->text, answer->encoded.data, answer->encoded.size);
+        r = text_failed(&encoded->text) ? err_origin(-ENOMEM) : 0;
+    }
     if (r) {
         return err_trace(r);
     }
@@ -255,7 +268,7 @@ static void send_ready(struct kafka_conn *c) {
     after_answers(c);
 }
 
-static int respond(struct kafka_request *public, const void *body) {
+static int respond_with(struct kafka_request *public, const struct answer_body *answer) {
     struct api_request *request = api_request_of(public);
     struct kafka_conn *c = request->conn;
     bool first = c->requests.next == &request->order;
@@ -268,7 +281,7 @@ static int respond(struct kafka_request *public, const void *body) {
         return 0;
     }
     kafka_encoded_clear(encoded);
-    r = encode_answer(public, body, encoded);
+    r = encode_answer(public, answer, encoded);
     if (r) {
         close_request(public, "the answer could not be encoded");
         return r < 0 ? r : -EPROTO;
@@ -283,6 +296,14 @@ static int respond(struct kafka_request *public, const void *body) {
     finish_request(c, request);
     send_ready(c);
     return 0;
+}
+
+static int respond(struct kafka_request *public, const void *body) {
+    return respond_with(public, &(struct answer_body){.body = body});
+}
+
+static int respond_encoded(struct kafka_request *public, struct span body) {
+    return respond_with(public, &(struct answer_body){.encoded = body});
 }
 
 static void respond_none(struct kafka_request *public) {

@@ -1,4 +1,4 @@
-/* ApiVersions, DescribeCluster, FindCoordinator, InitProducerId: what this one node is. */
+/* DescribeCluster, FindCoordinator, InitProducerId: what this one node is. */
 #include "api_private.h"
 
 enum {
@@ -11,81 +11,6 @@ enum {
     /* Bits of the operations that nobody is denied: 1 << Kafka's AclOperation. */
     CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
 };
-
-/* ---- ApiVersions ---- */
-
-/* Letters and digits with dots and dashes inside (KIP-511). */
-static bool software_name_valid(struct span name) {
-    const char *text = name.data;
-
-    for (size_t i = 0; i < name.size; i++) {
-        bool alphanumeric =
-            (text[i] >= '0' && text[i] <= '9') || ((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z');
-        bool inside = i > 0 && i + 1 < name.size;
-
-        if (!alphanumeric && !(inside && (text[i] == '.' || text[i] == '-'))) {
-            return false;
-        }
-    }
-    return name.size > 0;
-}
-
-/* Without memory for them the answer says less. */
-static void add_features(const struct kafka_request *request,
-                         struct api_versions_response *answer) {
-    struct api_versions_response_supported_feature *supported =
-        KAFKA_NEW(request->arena, api_versions_response_supported_feature, kafka_features_count);
-    struct api_versions_response_finalized_feature *finalized =
-        KAFKA_NEW(request->arena, api_versions_response_finalized_feature, kafka_features_count);
-
-    for (size_t i = 0; supported && finalized && i < kafka_features_count; i++) {
-        const struct kafka_feature *feature = &kafka_features[i];
-
-        supported[i].name = finalized[i].name = span_text(feature->name);
-        supported[i].min_version = feature->min;
-        supported[i].max_version = feature->max;
-        finalized[i].min_version_level = finalized[i].max_version_level = feature->level;
-        answer->supported_features_count++;
-        answer->finalized_features_count++;
-    }
-    answer->supported_features = supported;
-    answer->finalized_features = finalized;
-    answer->finalized_features_epoch = 0;
-}
-
-void handle_api_versions(struct kafka_request *request) {
-    const struct broker *broker = request->userdata;
-    const struct api_versions_request *body = request->body;
-    struct api_versions_response *answer = KAFKA_NEW(request->arena, api_versions_response, 1);
-    struct api_versions_response_api_version *rows =
-        KAFKA_NEW(request->arena, api_versions_response_api_version, API_KEYS_MAX);
-
-    if (!answer || !rows) {
-        out_of_memory(request);
-        return;
-    }
-    if (!body) { /* a version that we do not know: which of ApiVersions we do, in version 0 */
-        answer->error_code = KAFKA_UNSUPPORTED_VERSION;
-    } else if (request->version >= 3 && (!software_name_valid(body->client_software_name) ||
-                                         !software_name_valid(body->client_software_version))) {
-        answer->error_code = KAFKA_INVALID_REQUEST;
-        kafka_respond(request, answer);
-        return;
-    }
-    if (body && request->version >= 3) {
-        add_features(request, answer);
-    }
-    answer->api_keys = rows;
-    for (int16_t key = 0; key < API_KEYS_MAX; key++) {
-        const struct kafka_handler *handler = broker->find_api(broker->server, key);
-
-        if (handler && (body || key == request->api->key)) {
-            rows[answer->api_keys_count++] = (struct api_versions_response_api_version){
-                key, handler->version_first, handler->version_last};
-        }
-    }
-    kafka_respond(request, answer);
-}
 
 /* ---- DescribeCluster ---- */
 

@@ -218,6 +218,7 @@ void kafka_server_free(struct kafka_server *server) {
     }
     timer_stop(&server->trim_timer);
     produce_deinit(&server->broker);
+    api_versions_deinit(&server->broker);
     fetch_sessions_free(server->broker.sessions);
     kafka_encoded_deinit(&server->encoded);
     config_store_free(server->broker.configs);

@@ -49,6 +49,7 @@ struct kafka_request {
 
 struct kafka_request_ops {
     int (*respond)(struct kafka_request *request, const void *body);
+    int (*respond_encoded)(struct kafka_request *request, struct span body);
     void (*respond_none)(struct kafka_request *request);
     void (*close)(struct kafka_request *request, const char *reason);
 };
@@ -62,6 +63,11 @@ struct kafka_request_ops {
  */
 static inline int kafka_respond(struct kafka_request *request, const void *body) {
     return request->ops->respond(request, body);
+}
+/** kafka_respond_encoded() - the same with a body that kafka_encode() made for this version; copied
+ */
+static inline int kafka_respond_encoded(struct kafka_request *request, struct span body) {
+    return request->ops->respond_encoded(request, body);
 }
 /** kafka_respond_none() - done without an answer (Produce with acks=0) */
 static inline void kafka_respond_none(struct kafka_request *request) {

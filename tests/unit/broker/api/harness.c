@@ -53,6 +53,7 @@ void harness_deinit(struct harness *h) {
     assert_int_equal(fake_log_leaks(h->log), 0);
     assert_int_equal(h->broker.answer_bytes, 0);
     produce_deinit(&h->broker);
+    api_versions_deinit(&h->broker);
     fetch_sessions_free(h->broker.sessions);
     fake_log_free(h->log);
     loop_free(h->loop);
@@ -94,12 +95,25 @@ static void free_request(struct call *call) {
     arena_deinit(&call->arena);
 }
 
+/* What stands on the wire is an answer that can be read. */
+static void take_answer(struct call *call) {
+    const struct kafka_request *request = &call->request;
+    bool flexible = request->version >= request->api->flexible_first;
+    size_t size;
+
+    call->answer = arena_alloc(&call->answer_arena, request->api->response->size);
+    assert_int_equal(kafka_decode(request->api->response, request->version, flexible,
+                                  text_span(&call->wire), &call->answer_arena, call->answer, &size),
+                     0);
+    assert_int_equal(size, call->wire.size);
+    free_request(call);
+}
+
 static int respond(struct kafka_request *request, const void *body) {
     struct call *call = container_of(request, struct call, request);
     bool flexible = request->version >= request->api->flexible_first;
     struct kafka_encoded out;
     size_t from = 0;
-    size_t size;
 
     assert_false(call->done);
     kafka_encoded_init(&out);
@@ -112,12 +126,16 @@ static int respond(struct kafka_request *request, const void *body) {
     }
     text_append(&call->wire, out.text.data + from, out.text.size - from);
     kafka_encoded_deinit(&out);
-    call->answer = arena_alloc(&call->answer_arena, request->api->response->size);
-    assert_int_equal(kafka_decode(request->api->response, request->version, flexible,
-                                  text_span(&call->wire), &call->answer_arena, call->answer, &size),
-                     0);
-    assert_int_equal(size, call->wire.size);
-    free_request(call);
+    take_answer(call);
+    return 0;
+}
+
+static int respond_encoded(struct kafka_request *request, struct span body) {
+    struct call *call = container_of(request, struct call, request);
+
+    assert_false(call->done);
+    text_append(&call->wire, body.data, body.size);
+    take_answer(call);
     return 0;
 }
 
@@ -138,7 +156,8 @@ static void close_request(struct kafka_request *request, const char *reason) {
 
 void call_start(struct harness *h, struct call *call, int16_t key, int16_t version,
                 const void *body) {
-    static const struct kafka_request_ops ops = {respond, respond_none, close_request};
+    static const struct kafka_request_ops ops = {respond, respond_encoded, respond_none,
+                                                 close_request};
     const struct kafka_api *api = kafka_api_find(key);
     bool flexible = version >= api->flexible_first;
     struct kafka_encoded out;

@@ -117,7 +117,8 @@ static void on_respond_none(struct kafka_request *request) {
 static void on_close(struct kafka_request *request, const char *reason) {
     fail_msg("closed: %s", reason);
 }
-static const struct kafka_request_ops ops = {on_respond, on_respond_none, on_close};
+static const struct kafka_request_ops ops = {
+    .respond = on_respond, .respond_none = on_respond_none, .close = on_close};
 
 void ask_init(struct ask *ask) {
     memset(ask, 0, sizeof *ask);
