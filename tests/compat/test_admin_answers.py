@@ -502,6 +502,41 @@ def test_a_topic_that_was_only_validated_has_an_id(bootstrap, topic):
     assert made and str(made) != NO_ID
 
 
+@pytest.mark.parametrize("name", ["__share_group_state", "__transaction_state"])
+def test_kafkas_own_topics_are_made_by_request_and_only_read(bootstrap, name):
+    call(bootstrap, "DeleteTopics", 5, topic_names=[name], timeout_ms=9000)  # of who was here before
+    assert create(bootstrap, 7, wanted(name, 2))[0].error_code == 0
+    assert create(bootstrap, 7, wanted(name, 2), validate_only=False)[0].error_code == 0
+
+    def described():
+        topics = call(bootstrap, "Metadata", 9, topics=[{"name": name}], allow_auto_topic_creation=False).topics
+        return topics[0] if topics[0].error_code == 0 else None
+
+    found = wait_for(described, what=name)
+    assert found.is_internal and len(found.partitions) == 2
+    rows = [{"name": name, "partition_data": [{"index": 0, "records": batch(1)}]}]
+    answer = call(bootstrap, "Produce", 9, transactional_id=None, acks=-1, timeout_ms=9000, topic_data=rows)
+    assert answer.responses[0].partition_responses[0].error_code == 17
+    grown = [{"name": name, "count": 3, "assignments": None}]
+    answer = call(bootstrap, "CreatePartitions", 3, topics=grown, timeout_ms=9000, validate_only=False)
+    assert answer.results[0].error_code == 0
+    assert call(bootstrap, "DeleteTopics", 5, topic_names=[name], timeout_ms=9000).responses[0].error_code == 0
+    assert create(bootstrap, 7, wanted("__cluster_metadata"))[0].error_code == 42
+
+
+def test_internal_segment_bytes_is_shown_where_it_is_set(bootstrap, topic):
+    create_topic(bootstrap, topic, 1, {"internal.segment.bytes": " 5000"})
+    create_topic(bootstrap, topic + "-other", 1)
+
+    def shown(name):
+        resource = [{"resource_type": 2, "resource_name": name, "configuration_keys": ["internal.segment.bytes"]}]
+        configs = call(bootstrap, "DescribeConfigs", 4, resources=resource).results[0].configs
+        return [(c.value, c.config_source, c.read_only) for c in configs]
+
+    assert shown(topic) == [(" 5000", 1, False)]
+    assert shown(topic + "-other") == []
+
+
 def test_min_insync_replicas_is_the_clusters(bootstrap, place, node):
     resource = [{"resource_type": 2, "resource_name": place[0], "configuration_keys": ["min.insync.replicas"]}]
     row = call(bootstrap, "DescribeConfigs", 4, resources=resource, include_synonyms=True).results[0].configs[0]

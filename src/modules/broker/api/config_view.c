@@ -75,7 +75,7 @@ int topic_config_views(const struct broker *broker, struct arena *arena,
         const struct topic_config_def *def = &topic_config_defs[key];
         struct config_view *view = &views[count];
 
-        if (def->internal) {
+        if (def->internal && !topic_config_text(config, (enum topic_config_key)key)) {
             continue;
         }
         count++;

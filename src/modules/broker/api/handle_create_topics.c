@@ -128,7 +128,7 @@ static int16_t check_name(const struct kafka_request *request, struct span name,
                                     (const char *)name.data);
         return KAFKA_TOPIC_ALREADY_EXISTS;
     }
-    if (topic_name_reserved(name)) {
+    if (topic_name_prohibited(name)) {
         *ret_message =
             arena_printf(request->arena, "Creation of internal topic %.*s is prohibited.",
                          (int)name.size, (const char *)name.data);
@@ -235,6 +235,8 @@ static void create_topic(struct changes *changes, const struct create_topics_req
         fill_made(request, row, &config, spec.partition_count);
     } else {
         spec.configs = config_entries(request->arena, &config);
+        spec.internal = topic_name_internal(wanted->name);
+        spec.declared = span_equal(wanted->name, SPAN_LITERAL("__consumer_offsets"));
         make(changes, &spec, row);
     }
     topic_config_deinit(&config);

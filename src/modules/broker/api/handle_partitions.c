@@ -65,7 +65,7 @@ static int16_t check_partitions(const struct kafka_request *request,
         *ret_message = "A module of eventbox declares this topic.";
         return KAFKA_POLICY_VIOLATION;
     }
-    if (topic->internal) {
+    if (topic_name_reserved_ours(span_text(topic->name))) {
         *ret_message = "The topic is the broker's own.";
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }

@@ -9,20 +9,12 @@ bool topic_name_reserved_ours(struct span name) {
     return name.size >= ours.size && memcmp(name.data, ours.data, ours.size) == 0;
 }
 
-bool topic_name_reserved(struct span name) {
-    static const struct span reserved[] = {
-        SPAN_LITERAL("__consumer_offsets"),
-        SPAN_LITERAL("__transaction_state"),
-        SPAN_LITERAL("__share_group_state"),
-        SPAN_LITERAL("__cluster_metadata"),
-    };
+bool topic_name_prohibited(struct span name) {
+    return span_equal(name, SPAN_LITERAL("__cluster_metadata")) || topic_name_reserved_ours(name);
+}
 
-    for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-        if (span_equal(name, reserved[i])) {
-            return true;
-        }
-    }
-    return topic_name_reserved_ours(name);
+bool topic_name_reserved(struct span name) {
+    return topic_name_prohibited(name) || topic_name_internal(name);
 }
 
 bool topic_name_internal(struct span name) {

@@ -217,13 +217,19 @@ static int on_deleted(struct registry_change *change, int status) {
     return status;
 }
 
+/* A module's topic, or one that the log itself or the broker writes. */
+static bool is_kept(const struct topic *topic) {
+    static const char ours[] = "__eventbox";
+    return topic->declared || strncmp(topic->name, ours, sizeof ours - 1) == 0;
+}
+
 int topic_log_delete(struct topic_log *log, struct topic *public,
                      struct topic_log_request *request) {
     struct log_topic *topic = log_topic_of(public);
     if (public->deleted) {
         return TOPIC_E_UNKNOWN;
     }
-    if (public->internal || public->declared) {
+    if (is_kept(public)) {
         return BROKER_E_POLICY;
     }
     struct text value;
@@ -269,7 +275,7 @@ int topic_log_add_partitions(struct topic_log *log, struct topic *public, int32_
     if (public->deleted) {
         return TOPIC_E_UNKNOWN;
     }
-    if (public->internal || public->declared) {
+    if (is_kept(public)) {
         return BROKER_E_POLICY;
     }
     if (count <= public->partition_count || log->partition_total > log->limits.partitions_max ||

@@ -26,7 +26,7 @@ enum topic_config_key {
     TOPIC_FLUSH_MS,
     TOPIC_FOLLOWER_THROTTLED_REPLICAS,
     TOPIC_INDEX_INTERVAL_BYTES,
-    TOPIC_INTERNAL_SEGMENT_BYTES, /* segment.bytes without a least value, for tests; not shown */
+    TOPIC_INTERNAL_SEGMENT_BYTES, /* segment.bytes without a least value, for tests */
     TOPIC_LEADER_THROTTLED_REPLICAS,
     TOPIC_LOCAL_RETENTION_BYTES,
     TOPIC_LOCAL_RETENTION_MS,
@@ -76,7 +76,7 @@ struct topic_config_def {
     int64_t min, max;         /* of a number, as Kafka checks them */
     uint8_t type;             /* enum config_type */
     bool broker_default;      /* the broker's config has a default of its own, shown as a synonym */
-    bool internal;            /* not described */
+    bool internal;            /* described where it is set only */
 };
 extern const struct topic_config_def topic_config_defs[TOPIC_CONFIG_COUNT];
 

@@ -77,11 +77,11 @@ const struct topic_config_def topic_config_defs[TOPIC_CONFIG_COUNT] = {
                                     .documentation =
                                         "Bytes of records between two entries of the offset index.",
                                     INT_FROM(0), .broker_default = true},
-    [TOPIC_INTERNAL_SEGMENT_BYTES] = {"internal.segment.bytes", NULL, "-1",
-                                      .acts = "segment.bytes without its least value, for tests",
-                                      .documentation =
-                                          "As segment.bytes, with any value above 0; for tests.",
-                                      INT_FROM(INT32_MIN), .internal = true},
+    [TOPIC_INTERNAL_SEGMENT_BYTES] =
+        {"internal.segment.bytes", NULL, "-1",
+         .acts = "segment.bytes without its least value, for tests; shown where set",
+         .documentation = "As segment.bytes, with any value above 0; for tests.",
+         INT_FROM(INT32_MIN), .internal = true},
     [TOPIC_LEADER_THROTTLED_REPLICAS] =
         {"leader.replication.throttled.replicas", NULL, "",
          .documentation = "Replicas whose copying is slowed down on the leader's side: "
@@ -161,6 +161,7 @@ const struct topic_config_def topic_config_defs[TOPIC_CONFIG_COUNT] = {
          .type = CONFIG_TYPE_BOOLEAN},
     [TOPIC_REMOTE_STORAGE_ENABLE] =
         {"remote.storage.enable", NULL, "false",
+         .acts = "`true` is refused (error 40): there is no second tier",
          .documentation =
              "Use tiered storage. There is no second tier here, and `true` is refused.",
          .type = CONFIG_TYPE_BOOLEAN},

@@ -71,11 +71,9 @@ static void print_configs(struct text *out) {
     for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {
         const struct topic_config_def *def = &topic_config_defs[key];
 
-        if (!def->internal) {
-            text_printf(out, "| `%s` | %s | %s |\n", def->name,
-                        def->default_text[0] ? def->default_text : "none",
-                        def->acts ? def->acts : "without effect");
-        }
+        text_printf(out, "| `%s` | %s | %s |\n", def->name,
+                    def->default_text[0] && !def->internal ? def->default_text : "none",
+                    def->acts ? def->acts : "without effect");
     }
 }
 

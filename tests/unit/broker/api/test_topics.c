@@ -288,7 +288,9 @@ static void test_create_topics__refuses(void **state) {
     assert_int_equal(create(5, "t", 1, 0, NULL, false).error_code,
                      KAFKA_INVALID_REPLICATION_FACTOR);
     assert_int_equal(create(5, "t", 1, 1, "bogus", false).error_code, KAFKA_INVALID_CONFIG);
-    assert_int_equal(create(5, "__consumer_offsets", 1, 1, NULL, false).error_code,
+    assert_int_equal(create(5, "__eventbox_x", 1, 1, NULL, false).error_code,
+                     KAFKA_INVALID_REQUEST);
+    assert_int_equal(create(5, "__cluster_metadata", 1, 1, NULL, true).error_code,
                      KAFKA_INVALID_REQUEST);
     assert_null(topic_log_find(h.log, SPAN_LITERAL("t")));
 }
@@ -339,9 +341,11 @@ static void test_delete_topics__by_name_and_by_id(void **state) {
 
 static void test_delete_topics__keeps_our_own(void **state) {
     harness_topic(&h, "notification", 1)->declared = true;
-    harness_topic(&h, "__consumer_offsets", 1)->internal = true;
+    harness_topic(&h, "__eventbox_configs", 1)->internal = true;
+    assert_int_equal(create(5, "__consumer_offsets", 1, 1, NULL, false).error_code, 0);
     assert_int_equal(delete (4, "notification", NULL), KAFKA_POLICY_VIOLATION);
-    assert_int_equal(delete (4, "__consumer_offsets", NULL), KAFKA_INVALID_TOPIC_EXCEPTION);
+    assert_int_equal(delete (4, "__consumer_offsets", NULL), KAFKA_POLICY_VIOLATION);
+    assert_int_equal(delete (4, "__eventbox_configs", NULL), KAFKA_INVALID_TOPIC_EXCEPTION);
 }
 
 /* ---- ListOffsets, OffsetForLeaderEpoch ---- */

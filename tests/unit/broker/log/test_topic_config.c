@@ -47,7 +47,30 @@ static void test_topic_config__checks_as_kafka_does(void **state) {
         {TOPIC_MIN_CLEANABLE_RATIO, "1.1",
          "Invalid value 1.1 for configuration min.cleanable.dirty.ratio: "
          "Value must be no more than 1"},
+        {TOPIC_MIN_CLEANABLE_RATIO, "NaN", NULL},
+        {TOPIC_MIN_CLEANABLE_RATIO, "nan",
+         "Invalid value nan for configuration min.cleanable.dirty.ratio: Not a number of type "
+         "DOUBLE"},
+        {TOPIC_MIN_CLEANABLE_RATIO, "0x1p-1", NULL},
+        {TOPIC_MIN_CLEANABLE_RATIO, "0x0.8",
+         "Invalid value 0x0.8 for configuration min.cleanable.dirty.ratio: "
+         "Not a number of type DOUBLE"},
+        {TOPIC_MIN_CLEANABLE_RATIO, "1e7",
+         "Invalid value 1.0E7 for configuration min.cleanable.dirty.ratio: "
+         "Value must be no more than 1"},
+        {TOPIC_MIN_CLEANABLE_RATIO, "-1e400",
+         "Invalid value -Infinity for configuration min.cleanable.dirty.ratio: "
+         "Value must be at least 0"},
+        {TOPIC_RETENTION_BYTES, "00000000000000000000000000000000000000000000000000000000000000005",
+         NULL},
+        {TOPIC_RETENTION_BYTES, "-9223372036854775808", NULL},
+        {TOPIC_RETENTION_BYTES, "\u0663", NULL},
+        {TOPIC_SEGMENT_BYTES, " +007 ",
+         "Invalid value 7 for configuration segment.bytes: Value must be at least 1048576"},
+        {TOPIC_SEGMENT_BYTES, " many ",
+         "Invalid value  many  for configuration segment.bytes: Not a number of type INT"},
         {TOPIC_CLEANUP_POLICY, " compact , delete ", NULL},
+        {TOPIC_CLEANUP_POLICY, "delete,delete", NULL},
         {TOPIC_CLEANUP_POLICY, "", NULL},
         {TOPIC_CLEANUP_POLICY, "compact,foo",
          "Invalid value foo for configuration cleanup.policy: String must be one of: "
@@ -69,6 +92,12 @@ static void test_topic_config__checks_as_kafka_does(void **state) {
          "Value must be no more than 17"},
         {TOPIC_LEADER_THROTTLED_REPLICAS, "0:1,1:1", NULL},
         {TOPIC_LEADER_THROTTLED_REPLICAS, "*", NULL},
+        {TOPIC_LEADER_THROTTLED_REPLICAS, ",*", NULL},
+        {TOPIC_LEADER_THROTTLED_REPLICAS, "0:1,,1:1,", NULL},
+        {TOPIC_LEADER_THROTTLED_REPLICAS, "0:1,*",
+         "Invalid value [0:1, *] for configuration leader.replication.throttled.replicas: "
+         "leader.replication.throttled.replicas must be the literal '*' or a list of replicas in "
+         "the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."},
         {TOPIC_LEADER_THROTTLED_REPLICAS, "x",
          "Invalid value [x] for configuration leader.replication.throttled.replicas: "
          "leader.replication.throttled.replicas must be the literal '*' or a list of replicas in "
