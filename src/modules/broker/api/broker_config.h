@@ -22,7 +22,7 @@ struct broker_config_def {
     const char *name;
     const char *default_text; /* NULL: none */
     const char *documentation;
-    int32_t least; /* of a number that is KEPT */
+    int32_t least; /* of a number that is KEPT; INT32_MIN: any */
     uint8_t type;  /* enum config_type; passwords are sensitive */
     bool idle;
     bool kept;
@@ -44,6 +44,10 @@ extern const struct broker_config_def broker_configs_security[];
 /** broker_config_at() - the @index-th of all tables; NULL behind the last */
 const struct broker_config_def *broker_config_at(size_t index);
 size_t broker_config_count(void);
+/** broker_config_known() - shown whether set or not: Kafka has such a config */
+bool broker_config_known(struct span name);
+/** broker_config_type() - of a known name, enum config_type; *ret_default: its text, or NULL */
+uint8_t broker_config_type(struct span name, const char **ret_default);
 /**
  * broker_config_kept() - the row of @name when requests may change it, in the form that
  * config_def_check() and topics' defaults have

@@ -218,6 +218,17 @@ const struct topic_config *config_store_static(const struct broker *broker) {
     return broker->configs ? &broker->configs->settings : topic_log_defaults(broker->log);
 }
 
+const char *broker_config_static(const struct broker *broker, struct span name, const char *text) {
+    for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {
+        const char *broker_name = topic_config_defs[key].broker_name;
+
+        if (broker_name && span_equal(name, span_text(broker_name))) {
+            return topic_config_text(config_store_static(broker), (enum topic_config_key)key);
+        }
+    }
+    return text;
+}
+
 /* ---- changes ---- */
 
 struct store_change {

@@ -48,6 +48,8 @@ const struct config_set *config_store_find(const struct config_store *store, int
 const struct config_resource *config_store_next(const struct config_store *store, size_t *position);
 /** config_store_static() - what topics fall back to by the settings alone */
 const struct topic_config *config_store_static(const struct broker *broker);
+/** broker_config_static() - of a config that requests change: by the settings, else @text */
+const char *broker_config_static(const struct broker *broker, struct span name, const char *text);
 /**
  * config_store_change() - @name has @set, which is taken over, and nothing else; it shows at once,
  * and done() tells when it is durable

@@ -59,6 +59,15 @@ const char *broker_config_value(const struct kafka_request *request,
                                                                          : NULL;
 }
 
+bool config_node(struct span name, int64_t *ret_node) {
+    static const struct topic_config_def integer = {.name = "node", .type = CONFIG_TYPE_INT};
+    const uint8_t *text = name.data;
+
+    /* Blanks around it are those of a config, not of a node. */
+    return name.size > 0 && text[0] > ' ' && text[name.size - 1] > ' ' &&
+           config_def_parse(&integer, name, ret_node) == 0;
+}
+
 /* ---- groups: kept and shown; they act on protocols of groups that are not served yet ---- */
 
 #define INT_OF(least, most) .type = CONFIG_TYPE_INT, .min = (least), .max = (most)

@@ -36,12 +36,33 @@ static void add_changes(const struct broker *broker, struct arena *arena, const 
         SOURCE_DYNAMIC_CLUSTER);
 }
 
+/* The config of a coarser unit that holds where this one is set nowhere: Kafka names it behind it.
+ */
+static void add_coarser(struct arena *arena, enum topic_config_key key, struct config_view *view) {
+    static const struct {
+        enum topic_config_key key;
+        const char *name, *value;
+    } coarser[] = {
+        {TOPIC_FLUSH_MS, "log.flush.scheduler.interval.ms", "9223372036854775807"},
+        {TOPIC_RETENTION_MS, "log.retention.hours", "168"},
+        {TOPIC_SEGMENT_JITTER_MS, "log.roll.jitter.hours", "0"},
+        {TOPIC_SEGMENT_MS, "log.roll.hours", "168"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(coarser); i++) {
+        if (coarser[i].key == key) {
+            add_synonym(arena, view, coarser[i].name, coarser[i].value, SOURCE_DEFAULT);
+        }
+    }
+}
+
 /* What a topic falls back to: this node's change, that of all nodes, the settings, the default. */
 static void add_broker_synonyms(const struct broker *broker, struct arena *arena,
                                 enum topic_config_key key, struct config_view *view) {
     const struct topic_config_def *def = &topic_config_defs[key];
     const char *name = def->broker_name;
     const char *fixed = topic_config_text(config_store_static(broker), key);
+    int32_t before = view->synonym_count;
 
     if (name) {
         add_changes(broker, arena, name, view);
@@ -50,6 +71,8 @@ static void add_broker_synonyms(const struct broker *broker, struct arena *arena
         }
         if (def->broker_default) {
             add_synonym(arena, view, name, def->default_text, SOURCE_DEFAULT);
+        } else if (view->synonym_count > before) {
+            add_coarser(arena, key, view);
         }
     }
 }
@@ -117,6 +140,45 @@ static void add_row(const struct kafka_request *request, const struct broker_con
     settle(arena, view, def->default_text);
 }
 
+/* A name that Kafka has no config of is shown without its value, which may be a secret. */
+static void show_kept(struct config_view *view, struct span name) {
+    struct topic_config_def def;
+
+    if (broker_config_kept(name, &def)) {
+        view->type = (int8_t)def.type;
+        view->documentation = def.documentation;
+        view->idle = !def.acts;
+        return;
+    }
+    view->read_only = view->sensitive = true;
+    view->value = SPAN_NULL;
+    for (int32_t i = 0; i < view->synonym_count; i++) {
+        view->synonyms[i].value = SPAN_NULL;
+    }
+}
+
+/* What is set, and of no table: custom names and rates of copying. */
+static int32_t add_custom(const struct kafka_request *request, const struct config_set *set,
+                          const struct config_set *before, struct config_view *views) {
+    const struct broker *broker = request->userdata;
+    int32_t count = 0;
+
+    for (unsigned i = 0; set && i < set->count; i++) {
+        struct span name = keep(request->arena, set->pairs[i].name);
+        struct config_view *view = &views[count];
+
+        if (!name.data || broker_config_known(name) || config_set_get(before, name)) {
+            continue;
+        }
+        view->name = name.data;
+        add_changes(broker, request->arena, view->name, view);
+        settle(request->arena, view, NULL);
+        show_kept(view, name);
+        count++;
+    }
+    return count;
+}
+
 static bool named_before(int key) {
     for (int i = 0; i < key; i++) {
         const char *name = topic_config_defs[i].broker_name;
@@ -131,8 +193,14 @@ static bool named_before(int key) {
 int broker_config_views(const struct kafka_request *request, struct config_view **ret_views,
                         int32_t *ret_count) {
     const struct broker *broker = request->userdata;
-    struct config_view *views =
-        arena_alloc(request->arena, (TOPIC_CONFIG_COUNT + broker_config_count()) * sizeof *views);
+    const struct config_set *all =
+        config_store_find(broker->configs, RESOURCE_BROKER, SPAN_LITERAL(""));
+    char *node = arena_printf(request->arena, "%d", broker->node_id);
+    const struct config_set *own =
+        config_store_find(broker->configs, RESOURCE_BROKER, span_text(node ? node : "0"));
+    size_t most = TOPIC_CONFIG_COUNT + broker_config_count() + (own ? own->count : 0) +
+                  (all ? all->count : 0);
+    struct config_view *views = arena_alloc(request->arena, most * sizeof *views);
     const struct broker_config_def *def;
     int32_t count = 0;
 
@@ -158,6 +226,8 @@ int broker_config_views(const struct kafka_request *request, struct config_view 
         /* Where a coarser unit has the default, as log.retention.hours has, this one is null. */
         settle(request->arena, view, fallback->broker_default ? fallback->default_text : NULL);
     }
+    count += add_custom(request, own, NULL, &views[count]);
+    count += add_custom(request, all, own, &views[count]);
     *ret_views = views;
     *ret_count = count;
     return 0;
@@ -173,16 +243,11 @@ static int set_views(const struct kafka_request *request, const struct config_se
     }
     for (int32_t i = 0; i < count; i++) {
         struct span name = keep(request->arena, set->pairs[i].name);
-        struct topic_config_def def;
 
         views[i].name = name.data ? name.data : "";
-        if (broker_config_kept(name, &def)) {
-            views[i].type = (int8_t)def.type;
-            views[i].documentation = def.documentation;
-            views[i].idle = !def.acts;
-        }
         add_synonym(request->arena, &views[i], views[i].name, set->pairs[i].value, source);
         settle(request->arena, &views[i], NULL);
+        show_kept(&views[i], name);
     }
     *ret_views = views;
     *ret_count = count;

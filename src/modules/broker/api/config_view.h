@@ -70,6 +70,9 @@ const char *broker_config_value(const struct kafka_request *request,
 /** resource_config_defs() - of groups or telemetry subscriptions */
 const struct topic_config_def *resource_config_defs(int8_t type, size_t *ret_count);
 
+/** config_node() - the number that the name of a broker is, by Java's rules; false for none */
+bool config_node(struct span name, int64_t *ret_node);
+
 /* ---- changes ---- */
 
 /** java_map_place() - where Java's hash map of @count names has @name */

@@ -3,44 +3,17 @@
  * changes single values; both become one list of operations on a copy of what is set, which is
  * checked as a whole and then made durable: a resource changes completely or not at all.
  */
-#include "changes.h"
-#include "config_store.h"
-#include "config_view.h"
+#include "alter_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum config_op { OP_SET, OP_DELETE, OP_APPEND, OP_SUBTRACT };
+enum { TEXT_BYTES_MAX = INT16_MAX, SET_BYTES_MAX = 256 << 10 };
 
-struct config_operation {
-    struct span name;
-    struct span value;
-    int8_t op;
-};
-
-/* One resource of either request, and its row of the answer. Both answers have the same columns. */
-struct alteration {
-    struct changes *changes;
-    int8_t type;
-    struct span name;
-    struct config_operation *operations;
-    int32_t count;
-    const uint64_t *order; /* in which Kafka looks at them */
-    bool replace;          /* AlterConfigs */
-    bool strange_ops;      /* among all that is passed on to the controller */
-    bool validate_only;
-    struct incremental_alter_configs_response_resource *row;
-    const char *message;
-};
-
-static struct arena *arena_of(const struct alteration *alteration) {
-    return alteration->changes->request->arena;
-}
-
-static int16_t say(struct alteration *alteration, int16_t error, const char *what, struct span name,
-                   const char *rest) {
+int16_t alteration_say(struct alteration *alteration, int16_t error, const char *what,
+                       struct span name, const char *rest) {
     alteration->message =
-        arena_printf(arena_of(alteration), "%s%.*s%s", what, (int)MIN(name.size, 300U),
+        arena_printf(alteration_arena(alteration), "%s%.*s%s", what, (int)MIN(name.size, 300U),
                      name.size ? (const char *)name.data : "", rest);
     return error;
 }
@@ -88,7 +61,7 @@ static void list_add(struct text *out, struct span from, struct span without) {
     }
 }
 
-static struct span change_list(struct arena *arena, const char *now, struct span words, int8_t op) {
+struct span alteration_list(struct arena *arena, const char *now, struct span words, int8_t op) {
     struct text out;
     struct span before = span_text(now ? now : "");
     char *copy;
@@ -111,24 +84,23 @@ static struct span change_list(struct arena *arena, const char *now, struct span
 
 static int16_t check_operations(struct alteration *alteration) {
     uint8_t *repeats =
-        REPEATS(arena_of(alteration), alteration->operations, name, alteration->count);
+        REPEATS(alteration_arena(alteration), alteration->operations, name, alteration->count);
     const char *nulls = NULL;
 
     for (int32_t i = 0; repeats && i < alteration->count; i++) {
         const struct config_operation *operation = &alteration->operations[i];
 
         if (repeats[i]) {
-            return say(alteration, KAFKA_INVALID_REQUEST, "Error due to duplicate config keys",
-                       SPAN_NULL, "");
+            return alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                                  "Error due to duplicate config keys", SPAN_NULL, "");
         }
         if (!operation->value.data && operation->op != OP_DELETE) {
-            nulls = names_append(arena_of(alteration), nulls, alteration->replace ? ", " : ",",
-                                 operation->name);
+            nulls = names_append(alteration_arena(alteration), nulls, ", ", operation->name);
         }
     }
     if (nulls) {
-        return say(alteration, KAFKA_INVALID_REQUEST,
-                   "Null value not supported for : ", span_text(nulls), "");
+        return alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                              "Null value not supported for : ", span_text(nulls), "");
     }
     return repeats ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 }
@@ -140,12 +112,13 @@ static int16_t new_value(struct alteration *alteration, const struct config_oper
     if (operation->op == OP_DELETE) {
         *ret_value = SPAN_NULL;
     } else if (operation->op != OP_SET && type != CONFIG_TYPE_LIST) {
-        return say(alteration, KAFKA_INVALID_CONFIG,
-                   operation->op == OP_APPEND ? "Can't APPEND to key " : "Can't SUBTRACT to key ",
-                   operation->name, " because its type is not LIST.");
+        return alteration_say(alteration, KAFKA_INVALID_CONFIG,
+                              operation->op == OP_APPEND ? "Can't APPEND to key "
+                                                         : "Can't SUBTRACT to key ",
+                              operation->name, " because its type is not LIST.");
     } else if (operation->op != OP_SET) {
-        *ret_value = change_list(arena_of(alteration), now ? now : fallback, operation->value,
-                                 operation->op);
+        *ret_value = alteration_list(alteration_arena(alteration), now ? now : fallback,
+                                     operation->value, operation->op);
     }
     return 0;
 }
@@ -165,8 +138,9 @@ static bool is_list(const struct alteration *alteration, struct span name) {
 /* Words are added to lists only; Kafka says so before it looks at the names and values that it has
  * of a topic or group, even at their own name. */
 static int16_t check_list_operations(struct alteration *alteration) {
-    const uint64_t *order = config_order(arena_of(alteration), false, &alteration->operations->name,
-                                         sizeof *alteration->operations, alteration->count);
+    const uint64_t *order =
+        config_order(alteration_arena(alteration), false, &alteration->operations->name,
+                     sizeof *alteration->operations, alteration->count);
     struct span none;
     int16_t error = order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 
@@ -203,7 +177,7 @@ static int16_t alter_topic_values(struct alteration *alteration, struct topic_co
         if (!error && !value.data) {
             topic_config_unset(config, key);
         } else if (!error) {
-            error = topic_config_take(arena_of(alteration), config, operation->name, value,
+            error = topic_config_take(alteration_arena(alteration), config, operation->name, value,
                                       &alteration->message);
         }
     }
@@ -239,14 +213,14 @@ static int16_t alter_topic(struct alteration *alteration) {
     int16_t error;
 
     if (alteration->name.size == 0) {
-        return say(alteration, KAFKA_INVALID_REQUEST, "Default topic resources are not allowed.",
-                   SPAN_NULL, "");
+        return alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                              "Default topic resources are not allowed.", SPAN_NULL, "");
     }
     error = check_list_operations(alteration);
     if (error) {
         return error;
     }
-    alteration->message = topic_name_fault(arena_of(alteration), alteration->name);
+    alteration->message = topic_name_fault(alteration_arena(alteration), alteration->name);
     if (alteration->message) {
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }
@@ -254,12 +228,12 @@ static int16_t alter_topic(struct alteration *alteration) {
         error = alter_topic_values(alteration, &config);
         topic_config_deinit(&config);
         return error ? error
-                     : say(alteration, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '",
-                           alteration->name, "' does not exist.");
+                     : alteration_say(alteration, KAFKA_UNKNOWN_TOPIC_OR_PARTITION, "The topic '",
+                                      alteration->name, "' does not exist.");
     }
     if (topic->internal && topic_name_reserved_ours(alteration->name)) {
-        return say(alteration, KAFKA_POLICY_VIOLATION, "The topic is the broker's own.", SPAN_NULL,
-                   "");
+        return alteration_say(alteration, KAFKA_POLICY_VIOLATION, "The topic is the broker's own.",
+                              SPAN_NULL, "");
     }
     if (!alteration->replace && topic_config_copy(&config, topic_log_config_latest(topic))) {
         return KAFKA_UNKNOWN_SERVER_ERROR;
@@ -274,27 +248,27 @@ static int16_t alter_topic(struct alteration *alteration) {
 
 /* ---- the broker, groups, telemetry ---- */
 
-static int16_t check_broker_name(struct alteration *alteration) {
+static int16_t check_node(struct alteration *alteration, const char *unexpected) {
     const struct broker *broker = alteration->changes->broker;
     struct span name = alteration->name;
-    char *text = arena_dup(arena_of(alteration), name.size ? name.data : "", MIN(name.size, 100U));
-    char *end = NULL;
-    long node = text ? strtol(text, &end, 10) : 0;
+    int64_t node;
 
-    if (!text || name.size == 0) {
-        return 0;
-    }
-    if (end == text || *end) {
-        return say(alteration, KAFKA_INVALID_REQUEST,
-                   "Node id must be an integer, but it is: ", name, "");
+    if (!config_node(name, &node)) {
+        return alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                              "Node id must be an integer, but it is: ", name, "");
     }
     if (node != broker->node_id) {
-        alteration->message = arena_printf(arena_of(alteration),
-                                           "Unexpected broker id, expected %d, but received %ld",
-                                           broker->node_id, node);
+        alteration->message =
+            arena_printf(alteration_arena(alteration), "%s %d, but received %.*s", unexpected,
+                         broker->node_id, (int)MIN(name.size, 100U), (const char *)name.data);
         return KAFKA_INVALID_REQUEST;
     }
     return 0;
+}
+
+static int16_t check_broker_name(struct alteration *alteration) {
+    return alteration->name.size == 0 ? 0
+                                      : check_node(alteration, "Unexpected broker id, expected");
 }
 
 static int16_t check_resource_name(struct alteration *alteration) {
@@ -302,52 +276,28 @@ static int16_t check_resource_name(struct alteration *alteration) {
         return check_broker_name(alteration);
     }
     if (alteration->name.size == 0) {
-        return say(alteration, KAFKA_INVALID_REQUEST,
-                   alteration->type == RESOURCE_GROUP ? "Default group resources are not allowed."
-                                                      : "Subscription name can't be empty",
-                   SPAN_NULL, "");
+        return alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                              alteration->type == RESOURCE_GROUP
+                                  ? "Default group resources are not allowed."
+                                  : "Subscription name can't be empty",
+                              SPAN_NULL, "");
     }
     return 0;
 }
 
-/* The row of @name; of the broker the one in @room. */
 static const struct topic_config_def *find_def(struct alteration *alteration, struct span name,
-                                               struct topic_config_def *room, int16_t *ret_error) {
-    const struct topic_config_def *def;
+                                               int16_t *ret_error) {
+    const struct topic_config_def *def = resource_config_def(alteration->type, name);
 
-    if (alteration->type == RESOURCE_BROKER) {
-        def = broker_config_kept(name, room) ? room : NULL;
-        *ret_error = def ? 0
-                         : say(alteration, KAFKA_INVALID_REQUEST,
-                               "Cannot update these configs dynamically: [", name, "]");
-        return def;
-    }
-    def = resource_config_def(alteration->type, name);
     *ret_error = 0;
     if (!def) {
-        *ret_error =
-            alteration->type == RESOURCE_GROUP
-                ? say(alteration, KAFKA_INVALID_CONFIG, "Unknown group config name: ", name, "")
-                : say(alteration, KAFKA_INVALID_REQUEST,
-                      "Unknown client metrics configuration: ", name, "");
+        *ret_error = alteration->type == RESOURCE_GROUP
+                         ? alteration_say(alteration, KAFKA_INVALID_CONFIG,
+                                          "Unknown group config name: ", name, "")
+                         : alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                                          "Unknown client metrics configuration: ", name, "");
     }
     return def;
-}
-
-static int16_t check_value(struct alteration *alteration, const struct topic_config_def *def,
-                           struct span value) {
-    char message[400] = "";
-    int64_t number;
-
-    if (alteration->type != RESOURCE_BROKER) {
-        return resource_config_check(arena_of(alteration), alteration->type, def, value,
-                                     &alteration->message);
-    }
-    if (config_def_check(def, value, &number, message, sizeof message)) {
-        alteration->message = arena_dup(arena_of(alteration), message, strlen(message));
-        return KAFKA_INVALID_REQUEST;
-    }
-    return 0;
 }
 
 static int16_t alter_values(struct alteration *alteration, struct config_set *set) {
@@ -356,12 +306,11 @@ static int16_t alter_values(struct alteration *alteration, struct config_set *se
     for (int32_t i = 0; !error && i < alteration->count; i++) {
         const struct config_operation *operation =
             &alteration->operations[(uint32_t)alteration->order[i]];
-        struct topic_config_def room;
-        const struct topic_config_def *def = find_def(alteration, operation->name, &room, &error);
+        const struct topic_config_def *def = find_def(alteration, operation->name, &error);
         struct span value;
 
         if (error && operation->op == OP_DELETE) {
-            alteration->message = NULL; /* as Kafka: kafka-reassign-partitions takes back rates */
+            alteration->message = NULL; /* as Kafka: what is not there is deleted already */
             error = 0;
             continue;
         }
@@ -373,7 +322,8 @@ static int16_t alter_values(struct alteration *alteration, struct config_set *se
         if (!error && !value.data) {
             config_set_remove(set, operation->name);
         } else if (!error) {
-            error = check_value(alteration, def, value);
+            error = resource_config_check(alteration_arena(alteration), alteration->type, def,
+                                          value, &alteration->message);
             if (!error && config_set_put(set, operation->name, value)) {
                 error = KAFKA_UNKNOWN_SERVER_ERROR;
             }
@@ -382,25 +332,21 @@ static int16_t alter_values(struct alteration *alteration, struct config_set *se
     return error;
 }
 
-/* The cluster always has min.insync.replicas, and its one node never one of its own (KIP-966). */
-static int16_t check_insync(struct alteration *alteration, const struct config_set *set) {
-    struct span name = SPAN_LITERAL("min.insync.replicas");
+/* One record holds all that a resource sets. */
+static int16_t check_size(struct alteration *alteration, const struct config_set *set) {
+    size_t bytes = 0;
 
-    if (alteration->type != RESOURCE_BROKER) {
-        return 0;
+    for (unsigned i = 0; i < set->count; i++) {
+        size_t value = strlen(set->pairs[i].value);
+
+        bytes += strlen(set->pairs[i].name) + value;
+        bytes = value > TEXT_BYTES_MAX ? SET_BYTES_MAX + 1 : bytes;
     }
-    if (alteration->name.size == 0) {
-        return config_set_get(set, name) ? 0
-                                         : say(alteration, KAFKA_INVALID_CONFIG, "Cluster-level ",
-                                               name, " cannot be removed while ELR is enabled.");
-    }
-    for (int32_t i = 0; i < alteration->count; i++) {
-        if (span_equal(alteration->operations[i].name, name)) {
-            return say(alteration, KAFKA_INVALID_CONFIG, "Broker-level ", name,
-                       " cannot be altered while ELR is enabled.");
-        }
-    }
-    return 0;
+    return bytes <= SET_BYTES_MAX
+               ? 0
+               : alteration_say(alteration, KAFKA_POLICY_VIOLATION,
+                                "The configs of one resource take more than 256 KiB.", SPAN_NULL,
+                                "");
 }
 
 static int16_t alter_stored(struct alteration *alteration) {
@@ -419,8 +365,11 @@ static int16_t alter_stored(struct alteration *alteration) {
     if (!error && !alteration->replace && config_set_copy(&set, now)) {
         error = KAFKA_UNKNOWN_SERVER_ERROR;
     }
-    error = error ? error : alter_values(alteration, &set);
-    error = error ? error : check_insync(alteration, &set);
+    if (!error) {
+        error = alteration->type == RESOURCE_BROKER ? alter_broker_values(alteration, &set)
+                                                    : alter_values(alteration, &set);
+    }
+    error = error ? error : check_size(alteration, &set);
     if (!error && !alteration->validate_only) {
         change = broker->configs
                      ? changes_begin(alteration->changes, NULL, alteration->row, fill_row)
@@ -439,29 +388,26 @@ static int16_t alter_stored(struct alteration *alteration) {
 
 /* Kafka's loggers are its classes, none of which is here. */
 static int16_t alter_logger(struct alteration *alteration) {
-    const struct broker *broker = alteration->changes->broker;
-    char *node = arena_printf(arena_of(alteration), "%d", broker->node_id);
+    int16_t error;
 
     if (alteration->replace) {
-        return say(alteration, KAFKA_INVALID_REQUEST, "Unknown resource type 8", SPAN_NULL, "");
+        return alteration_say(alteration, KAFKA_INVALID_REQUEST, "Unknown resource type 8",
+                              SPAN_NULL, "");
     }
-    if (!node || !span_equal(alteration->name, span_text(node))) {
-        alteration->message =
-            arena_printf(arena_of(alteration), "Unexpected node id. Expected %d, but received %.*s",
-                         broker->node_id, (int)MIN(alteration->name.size, 100U),
-                         alteration->name.size ? (const char *)alteration->name.data : "");
-        return KAFKA_INVALID_REQUEST;
+    error = check_node(alteration, "Unexpected node id. Expected");
+    if (error) {
+        return error;
     }
     for (int32_t i = 0; i < alteration->count; i++) {
         const struct config_operation *operation = &alteration->operations[i];
 
         if (operation->op > OP_DELETE) {
-            return say(alteration, KAFKA_INVALID_REQUEST,
-                       operation->op == OP_APPEND ? "APPEND" : "SUBTRACT", SPAN_NULL,
-                       " operation is not allowed for the BROKER_LOGGER resource");
+            return alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                                  operation->op == OP_APPEND ? "APPEND" : "SUBTRACT", SPAN_NULL,
+                                  " operation is not allowed for the BROKER_LOGGER resource");
         }
-        return say(alteration, KAFKA_INVALID_CONFIG, "Logger ", operation->name,
-                   " does not exist!");
+        return alteration_say(alteration, KAFKA_INVALID_CONFIG, "Logger ", operation->name,
+                              " does not exist!");
     }
     return 0;
 }
@@ -470,8 +416,9 @@ static int16_t alter_logger(struct alteration *alteration) {
 
 /* Whether a strange operation is met, in Kafka's order, before a fault that ends the walk. */
 static bool has_strange_op(const struct alteration *alteration) {
-    const uint64_t *order = config_order(arena_of(alteration), false, &alteration->operations->name,
-                                         sizeof *alteration->operations, alteration->count);
+    const uint64_t *order =
+        config_order(alteration_arena(alteration), false, &alteration->operations->name,
+                     sizeof *alteration->operations, alteration->count);
 
     for (int32_t i = 0; order && i < alteration->count; i++) {
         const struct config_operation *operation = &alteration->operations[(uint32_t)order[i]];
@@ -509,8 +456,8 @@ static void alter(struct alteration *alteration, bool twice) {
     row->resource_type = alteration->type;
     row->resource_name = alteration->name;
     if (twice) {
-        error = say(alteration, KAFKA_INVALID_REQUEST, "Each resource must appear at most once.",
-                    SPAN_NULL, "");
+        error = alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                               "Each resource must appear at most once.", SPAN_NULL, "");
     } else {
         error = check_operations(alteration);
     }
@@ -518,9 +465,9 @@ static void alter(struct alteration *alteration, bool twice) {
         error = check_op(alteration);
     }
     if (!error) {
-        alteration->order = config_order(arena_of(alteration), alteration->type == RESOURCE_TOPIC,
-                                         &alteration->operations->name,
-                                         sizeof *alteration->operations, alteration->count);
+        alteration->order = config_order(
+            alteration_arena(alteration), alteration->type == RESOURCE_TOPIC,
+            &alteration->operations->name, sizeof *alteration->operations, alteration->count);
         error = alteration->order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
     }
     if (!error) {
@@ -537,8 +484,8 @@ static void alter(struct alteration *alteration, bool twice) {
             error = alter_logger(alteration);
             break;
         default:
-            alteration->message =
-                arena_printf(arena_of(alteration), "Unknown resource type %d", alteration->type);
+            alteration->message = arena_printf(alteration_arena(alteration),
+                                               "Unknown resource type %d", alteration->type);
             error = KAFKA_INVALID_REQUEST;
         }
     }

@@ -82,18 +82,19 @@ static int describe_topic(const struct kafka_request *request, struct span name,
 static const char *node_fault(const struct kafka_request *request, struct span name,
                               const char *expected) {
     const struct broker *broker = request->userdata;
-    char *text = arena_dup(request->arena, name.size ? name.data : "", MIN(name.size, 100U));
-    char *end = NULL;
-    long node = text ? strtol(text, &end, 10) : 0;
+    int size = (int)MIN(name.size, 100U);
+    const char *text = name.size ? name.data : "";
+    int64_t node;
 
-    if (!text || end == text || *end) {
-        return arena_printf(request->arena, "Broker id must be an integer, but it is: %s",
-                            text ? text : "");
+    if (!config_node(name, &node)) {
+        return arena_printf(request->arena, "Broker id must be an integer, but it is: %.*s", size,
+                            text);
     }
     return node == broker->node_id
                ? NULL
-               : arena_printf(request->arena, "Unexpected broker id, expected %d%s but received %s",
-                              broker->node_id, expected, text);
+               : arena_printf(request->arena,
+                              "Unexpected broker id, expected %d%s but received %.*s",
+                              broker->node_id, expected, size, text);
 }
 
 static int describe_broker(const struct kafka_request *request, struct span name,

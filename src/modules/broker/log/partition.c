@@ -142,7 +142,8 @@ int partition_epoch_raise(struct log_partition *partition, int64_t start_offset)
 }
 
 bool topic_acknowledges_early(const struct topic_log *log, const struct topic *topic) {
-    return topic_config_int(log, topic, TOPIC_FLUSH_MS) != INT64_MAX;
+    int64_t flush_ms = topic_config_int(log, topic, TOPIC_FLUSH_MS);
+    return flush_ms >= 0 && flush_ms != INT64_MAX;
 }
 
 int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to) {

@@ -25,6 +25,13 @@ int config_def_check(const struct topic_config_def *def, struct span value, int6
     return r;
 }
 
+int config_def_parse(const struct topic_config_def *def, struct span value, int64_t *ret_number) {
+    struct config_value parsed = {0};
+    int r = config_value_parse(def, value, &parsed);
+    *ret_number = parsed.number;
+    return r;
+}
+
 int topic_config_check(enum topic_config_key key, struct span value, char *ret_message,
                        size_t size) {
     struct config_value parsed = {.message = ret_message, .message_size = size};

@@ -105,6 +105,9 @@ int topic_config_check(enum topic_config_key key, struct span value, char *ret_m
 /** config_def_check() - the same for a row of another table; *ret_number: what a number is */
 int config_def_check(const struct topic_config_def *def, struct span value, int64_t *ret_number,
                      char *ret_message, size_t size);
+/** config_def_parse() - the number that @value is by @def's type alone. Return 0; BROKER_E_CONFIG
+ */
+int config_def_parse(const struct topic_config_def *def, struct span value, int64_t *ret_number);
 /**
  * topic_config_set() - keep a copy of @value, which must be of the key's type. Its range is not
  * looked at: what is stored stays readable when ranges change, and modules may go below them.
