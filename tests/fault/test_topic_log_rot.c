@@ -15,6 +15,8 @@
  *   - an offset that somebody may have seen is not given out again;
  *   - the very last frame is the one exception: its rot cannot be told from a write that was torn,
  *     or never came, so it may be cut off; of two blocks exchanged one may lie in the frame before;
+ *   - where both checkpoints are gone as well, the start reads every folder, and the same holds;
+ * only when that rot hides which topics there are, the start is refused;
  *   - rot in what is derived (indexes, a checkpoint or one of its increments, the marker of a
  *     clean stop) costs nothing. A snapshot of producers is asked only when both checkpoints are
  * gone, so these are hit as well then, and every producer's last batch must still be known as a
@@ -55,7 +57,9 @@ struct files {
 };
 
 /* What all runs came to, to be printed: a run of nothing but harmless hits would prove nothing. */
-static struct { uint64_t hits[PLACES][KINDS], set_aside, whole, told, duplicates; } met;
+static struct {
+    uint64_t hits[PLACES][KINDS], set_aside, whole, told, duplicates, alone, refused;
+} met;
 
 static enum place place_of(const char *path) {
     if (strncmp(path, "journal/clean", 13) == 0) {
@@ -117,6 +121,7 @@ struct hit {
     enum kind kind;
     uint64_t offset, size; /* of what may differ now */
     uint64_t from, to;     /* of a checkpoint: where it is hit */
+    bool alone;            /* both checkpoints are gone as well */
 };
 
 static uint8_t *read_whole(struct disk *disk, const char *path, size_t *ret_size) {
@@ -464,6 +469,8 @@ static void choose(struct run *run, struct hit *hit) {
         }
     }
     hit->kind = (enum kind)random_below(random, KINDS);
+    bool segment = hit->place == PLACE_SEGMENT;
+    hit->alone = hit->place == PLACE_SNAPSHOT || (segment && random_below(random, 4) == 0);
 }
 
 static void explain(uint64_t seed, const struct hit *hit, const struct left *left, size_t acked,
@@ -505,7 +512,7 @@ static void judge(struct run *run, uint64_t seed, const struct hit *hit) {
     }
     append_everywhere(&run->model, seed, hit);
     struct left again = look(&run->model, seed, hit);
-    if (again.readable != left.readable) {
+    if (again.readable < left.readable) {
         explain(seed, hit, &again, acked, "another look finds something else");
     }
     fixture_stop(&run->f);
@@ -531,12 +538,22 @@ static bool run_seed(uint64_t seed) {
     bool changed = damage(run->f.disk, &run->random.random, &hit);
     if (changed) {
         met.hits[hit.place][hit.kind]++;
-        if (hit.place == PLACE_SNAPSHOT) {
+        if (hit.alone) {
+            met.alone++;
             (void)disk_sim_corrupt(run->f.disk, "checkpoint.0", 70, 8, 1);
             (void)disk_sim_corrupt(run->f.disk, "checkpoint.1", 70, 8, 1);
         }
         run->f.expect_failures = true;
         int r = fixture_start(&run->f);
+        if (r == BROKER_E_CORRUPT && hit.alone && strncmp(hit.path, "topics/0-0/", 11) == 0 &&
+            run->f.events[TOPIC_LOG_FAILED] > 0) {
+            /* Nobody can tell which topics there are: better than a log without them. */
+            met.refused++;
+            fixture_deinit(&run->f);
+            model_deinit(&run->model);
+            free(run);
+            return true;
+        }
         if (r != 0) {
             fail_msg("seed %llu: %s of %s at %llu: the start fails with %d: %s",
                      (unsigned long long)seed, kind_names[hit.kind], hit.path,
@@ -571,6 +588,8 @@ static void test_topic_log_rot__is_set_aside_and_the_rest_stays(void **state) {
         }
         print_message("\n");
     }
+    print_message("without checkpoints %llu, of which %llu refused\n",
+                  (unsigned long long)met.alone, (unsigned long long)met.refused);
     print_message("harmless %llu, set aside %llu, told %llu, duplicates known %llu\n",
                   (unsigned long long)met.whole, (unsigned long long)met.set_aside,
                   (unsigned long long)met.told, (unsigned long long)met.duplicates);

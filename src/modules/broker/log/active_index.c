@@ -352,10 +352,14 @@ static int rebuild_entries(struct active_index *index, struct disk *disk,
 }
 
 int active_index_rebuild(struct active_index *index, struct disk *disk, struct disk_file *log,
-                         uint64_t end, const struct batch_order *order) {
+                         uint64_t end, int64_t next_base, const struct batch_order *order) {
     struct segment_id id = index->id;
-    const struct segment_resync in = {
-        .file = log, .end = end, .base_offset = id.base_offset, .next_base = -1, .order = order};
+    const struct segment_resync in = {.file = log,
+                                      .end = end,
+                                      .base_offset = id.base_offset,
+                                      .next_base = next_base,
+                                      .most_offset = INT64_MAX,
+                                      .order = order};
     active_index_deinit(index);
     active_index_init(index, &id);
     int r = rebuild_entries(index, disk, &in); /* not known until all of it is there */

@@ -38,6 +38,8 @@ int active_index_add(struct active_index *index, struct disk *disk,
                      const struct segment_piece *pieces, unsigned count);
 /** active_index_flush() - write what waits */
 int active_index_flush(struct active_index *index, struct disk *disk);
-/** active_index_rebuild() - write the files anew from the first @end bytes of the .log */
+/** active_index_rebuild() - write the files anew from the first @end bytes of the .log
+ * @next_base: where what follows them begins; INT64_MAX: not known, and a batch that only that
+ * would confirm gets no entry */
 int active_index_rebuild(struct active_index *index, struct disk *disk, struct disk_file *log,
-                         uint64_t end, const struct batch_order *order);
+                         uint64_t end, int64_t next_base, const struct batch_order *order);

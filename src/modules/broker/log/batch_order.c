@@ -65,17 +65,15 @@ bool batch_order_gap(const struct batch_order *order, int64_t from, int64_t next
 }
 
 bool batch_order_epoch(const struct batch_order *order, int64_t offset, int32_t epoch) {
-    if (order->epoch_count == 0) {
-        return epoch == order->leader_epoch;
-    }
-    if (offset < order->epochs[0].start_offset) { /* below the log's start they are forgotten */
-        return epoch >= 0 && epoch < order->epochs[0].epoch;
-    }
     uint32_t at = order->epoch_count;
-    while (order->epochs[at - 1].start_offset > offset) {
+    while (at > 0 && order->epochs[at - 1].start_offset > offset) {
         at--;
     }
-    return epoch == order->epochs[at - 1].epoch;
+    if (at == 0 && order->epoch_count > 0) { /* below the log's start they are forgotten */
+        return epoch >= 0 && epoch < order->epochs[0].epoch;
+    }
+    int32_t known = at > 0 ? order->epochs[at - 1].epoch : order->leader_epoch;
+    return epoch == known || (order->epochs_open && at == order->epoch_count && epoch > known);
 }
 
 bool batch_order_admits(const struct batch_order *order, int64_t expected,

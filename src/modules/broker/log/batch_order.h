@@ -31,6 +31,7 @@ struct offset_range {
 struct batch_order {
     int64_t log_start, cleaned_to; /* what lies below neither is known */
     int32_t leader_epoch;
+    bool epochs_open; /* a later one may begin anywhere behind what is known */
     uint32_t damage_count, epoch_count;
     const struct offset_range *damage; /* the partition's, or copies */
     const struct epoch_start *epochs;

@@ -184,6 +184,7 @@ int batch_walk_next(struct batch_walk *walk) {
                                       .end = walk->end,
                                       .base_offset = walk->base_offset,
                                       .next_base = walk->next_base,
+                                      .most_offset = INT64_MAX,
                                       .order = &walk->order};
     struct segment_cursor next = {walk->position, walk->expected};
     r = segment_resync(&in, NULL, &next, walk->end);

@@ -130,6 +130,7 @@ struct log_partition {
     struct list changed_link;  /* see checkpoint_encode.c, as for the two numbers */
     uint32_t changed_turn, encoded_turn;
     uint64_t proven_sequence; /* recovery's: the last frame that named it after a lost one */
+    int64_t unread_from; /* rebuild's: where no batch is behind its last one, plus 1; 0: nowhere */
     struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };
 
@@ -439,9 +440,13 @@ const struct guard *partition_first_guard(const struct log_partition *partition)
 int partition_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
                         int64_t keep, uint64_t sequence);
 int partition_epoch_raise(struct log_partition *partition, int64_t start_offset);
+/** partition_epoch_begin() - the same with @epoch, which is a later one */
+int partition_epoch_begin(struct log_partition *partition, int32_t epoch, int64_t start_offset);
 /** topic_acknowledges_early() - flush.ms is set: answers leave before the sync */
 bool topic_acknowledges_early(const struct topic_log *log, const struct topic *topic);
 int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to);
+/** partition_damage_remove() - these offsets are there again */
+int partition_damage_remove(struct log_partition *partition, int64_t from, int64_t to);
 void partition_wake(struct log_partition *partition);
 
 /* ---- bytes of our own records ---- */

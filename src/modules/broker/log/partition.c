@@ -125,6 +125,10 @@ int partition_log_start(struct topic_log *log, struct log_partition *partition, 
 }
 
 int partition_epoch_raise(struct log_partition *partition, int64_t start_offset) {
+    return partition_epoch_begin(partition, partition->public.leader_epoch + 1, start_offset);
+}
+
+int partition_epoch_begin(struct log_partition *partition, int32_t epoch, int64_t start_offset) {
     uint32_t count = partition->epoch_count;
     uint32_t grown_count = count ? count + 1 : 2;
     struct epoch_start *grown = realloc(partition->epochs, grown_count * sizeof *grown);
@@ -135,8 +139,8 @@ int partition_epoch_raise(struct log_partition *partition, int64_t start_offset)
     if (count == 0) {
         grown[count++] = (struct epoch_start){partition->public.leader_epoch, 0};
     }
-    partition->public.leader_epoch++;
-    grown[count++] = (struct epoch_start){partition->public.leader_epoch, start_offset};
+    partition->public.leader_epoch = epoch;
+    grown[count++] = (struct epoch_start){epoch, start_offset};
     partition->epoch_count = count;
     return 0;
 }
@@ -159,6 +163,26 @@ int partition_damage_add(struct log_partition *partition, int64_t from, int64_t 
     }
     grown[partition->damage_count++] = (struct offset_range){from, to};
     partition->damage = grown;
+    return 0;
+}
+
+int partition_damage_remove(struct log_partition *partition, int64_t from, int64_t to) {
+    for (uint32_t i = 0; i < partition->damage_count;) {
+        struct offset_range range = partition->damage[i];
+        if (range.from >= to || range.to <= from) {
+            i++;
+            continue;
+        }
+        partition->damage[i] = partition->damage[--partition->damage_count];
+        int r = range.from < from ? partition_damage_add(partition, range.from, from) : 0;
+        if (!r && range.to > to) {
+            r = partition_damage_add(partition, to, range.to);
+        }
+        if (r) {
+            return r;
+        }
+        i = 0; /* they have moved */
+    }
     return 0;
 }
 

@@ -74,8 +74,8 @@ static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position
 }
 
 /*
- * Steps over rot at @cursor: to the next right batch. @before: see segment_resync().
- * Return: 0; BROKER_E_CORRUPT when there is none, or when it lies behind the offset that is wanted.
+ * Steps over rot at @cursor: to the next right batch that does not begin behind the offset that is
+ * wanted. @before: see segment_resync(). Return: 0; BROKER_E_CORRUPT when there is none.
  */
 static int step_over(struct read_job *job, const struct segment_cursor *before,
                      struct segment_cursor *cursor) {
@@ -83,11 +83,9 @@ static int step_over(struct read_job *job, const struct segment_cursor *before,
                                       .end = job->end,
                                       .base_offset = job->id.base_offset,
                                       .next_base = job->next_base,
+                                      .most_offset = job->offset,
                                       .order = &job->order};
     int r = segment_resync(&in, before, cursor, RESYNC_BYTES);
-    if (r == 0 && cursor->offset > job->offset) {
-        return BROKER_E_CORRUPT;
-    }
     job->index_wrong |= r == 0; /* one that is made anew leads past the rot */
     return r;
 }
@@ -268,6 +266,7 @@ struct rebuild_job {
     struct log_job job;
     struct segment_id id;
     uint64_t end;
+    int64_t next_base;
     bool waiting_only;
     struct batch_order order;
 };
@@ -275,8 +274,9 @@ struct rebuild_job {
 static void rebuild_run(struct work *work) {
     struct rebuild_job *job = container_of(work, struct rebuild_job, job.work);
     struct segment_writer *writer = job->job.log->segments;
-    (void)(job->waiting_only ? segment_writer_flush_index(writer, &job->id)
-                             : segment_writer_rebuild(writer, &job->id, job->end, &job->order));
+    (void)(job->waiting_only
+               ? segment_writer_flush_index(writer, &job->id)
+               : segment_writer_rebuild(writer, &job->id, job->end, job->next_base, &job->order));
     /* A hint: whether it succeeds shows at the next read. */
 }
 
@@ -293,7 +293,7 @@ static void rebuild_done(struct work *work) {
 }
 
 void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
-                          bool waiting_only) {
+                          int64_t next_base, bool waiting_only) {
     struct log_topic *topic = registry_by_number(log, id->topic);
     if (!topic || log->rebuilding || log->state != LOG_READY ||
         swap_names(log, id->topic, id->partition)) {
@@ -306,6 +306,7 @@ void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, ui
     }
     job->id = *id;
     job->end = end;
+    job->next_base = next_base;
     job->waiting_only = waiting_only;
     log_job_init(log, &job->job, rebuild_done, rebuild_destroy);
     job->job.work.run = rebuild_run;

@@ -277,7 +277,7 @@ static void on_read_done(struct work *work) {
         view->waypoint_count = job->waypoint_count;
     }
     if ((job->index_wrong || job->index_waits) && !log->failed) {
-        segment_rebuild_soon(log, &job->id, job->end, !job->index_wrong);
+        segment_rebuild_soon(log, &job->id, job->end, job->next_base, !job->index_wrong);
     }
     if (status == 0 && job->buf) {
         read->chunks[0] = (struct read_chunk){.slice = slice_of(job->buf, job->begin, job->bytes),

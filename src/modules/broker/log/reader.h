@@ -78,4 +78,4 @@ int segment_walk_header(struct segment_walk *walk, uint64_t position,
 /** segment_rebuild_soon() - have the segment writer make the indexes of a segment anew, or write
  * the entries that still wait */
 void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
-                          bool waiting_only);
+                          int64_t next_base, bool waiting_only);

@@ -3,13 +3,20 @@
  *
  * The journal's uuid is that of its newest frame. The registry is read from its own segments, which
  * begin with its state (registry_state.c), then every folder of a topic that it names is walked,
- * batch by batch with CRC, to find segments, log end and producers. A segment ends at the first
- * batch that is not whole; the journal, replayed over that, fills in what is missing at the end of
- * the log, and what a segment lacks before a later whole one, which a power cut can bring about
- * (replay.c; not in a topic that is compacted, whose batches move). Of producers whose batches are
- * gone the partition's snapshot tells (producer_snapshot.h). What was retained by
- * checkpoints alone (damage noted earlier, epochs) is lost: every partition with records goes on in
- * a new epoch.
+ * batch by batch with CRC, to find segments, log end, leader epochs and producers. What is missing
+ * below the log end, by rot or because a power cut took it, is noted as damage; the journal,
+ * replayed over that, fills in what it has, there and at the end of the log (replay.c). What then
+ * is still missing is set aside, and told. Of producers whose batches are gone the partition's
+ * snapshot tells (producer_snapshot.h). Every partition with records goes on in a new epoch.
+ *
+ * Behind the last right batch of a partition there may be bytes that are none, and no frame that
+ * has them: somebody may have seen those offsets, so the partition goes on at the next multiple of
+ * 2^32. So does one whose snapshot tells of a later end.
+ *
+ * Where records of the registry itself are lost, topics may be missing. If a folder is there that
+ * belongs to no topic known, the start is refused: it would look as if the
+ * topic had never been, and its next namesake would be empty. Else it goes on, and says what may be
+ * older than it was; producer ids go on at the next multiple of 2^32.
  */
 #include "producer_snapshot.h"
 #include "recovery.h"
@@ -52,31 +59,116 @@ static int compare_bases(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-static int walk_segment(struct recovery *recovery, struct log_partition *partition, int64_t base) {
+/* What a start without checkpoint knows: epochs show in the batches alone. */
+static struct batch_order order_of(const struct log_partition *partition) {
+    struct batch_order order = batch_order_of(partition);
+    order.epochs_open = true;
+    return order;
+}
+
+/* Offsets up to @next are not where they should be. A frame may have them, else they are lost. */
+static int note_gap(struct log_partition *partition, int64_t from, int64_t next) {
+    const struct batch_order order = order_of(partition);
+    from = MAX(from, order.log_start);
+    return batch_order_gap(&order, from, next) ? 0 : partition_damage_add(partition, from, next);
+}
+
+struct walked {
+    struct recovery *recovery;
+    struct log_partition *partition;
+    struct segment_resync in;
+    struct segment_cursor at;
+};
+
+/* The batch at the cursor, if it is right and follows; a later epoch may begin with it. */
+static uint8_t *read_next(struct walked *walked, struct record_batch *ret_batch) {
+    const struct batch_order order = order_of(walked->partition);
+    uint8_t *data =
+        segment_batch_read(walked->in.file, walked->at.position, walked->in.end, ret_batch);
+    bool rises = data && ret_batch->leader_epoch > walked->partition->public.leader_epoch;
+    if (data && (rises || !batch_order_admits(&order, walked->at.offset, ret_batch))) {
+        free(data);
+        data = NULL;
+    }
+    return data;
+}
+
+/* Where the next batch does not simply follow: rot, a gap, a new epoch. */
+static uint8_t *read_behind(struct walked *walked, struct record_batch *ret_batch) {
+    const struct batch_order order = order_of(walked->partition);
+    struct segment_cursor next = walked->at;
+    walked->in.order = &order;
+    if (segment_resync(&walked->in, NULL, &next, walked->in.end)) {
+        return NULL;
+    }
+    int64_t expected = walked->at.offset;
+    walked->at = next;
+    uint8_t *data = segment_batch_read(walked->in.file, next.position, walked->in.end, ret_batch);
+    /* At the start of an epoch offsets may have been left out. */
+    bool rises = data && ret_batch->leader_epoch > walked->partition->public.leader_epoch;
+    if (data && !rises && note_gap(walked->partition, expected, next.offset)) {
+        free(data);
+        return NULL;
+    }
+    return data;
+}
+
+static int take(struct walked *walked, const uint8_t *data, const struct record_batch *batch) {
+    struct recovery *recovery = walked->recovery;
     struct topic_log *log = recovery->log;
+    int r = recovery_take_over(walked->partition, walked->in.base_offset, walked->at.position,
+                               batch, clock_wall_ms(log->config.clock));
+    if (!r && walked->partition->topic == log->registry) {
+        r = registry_apply(log, span_of(data, batch->total_bytes), 0);
+        if (r > 0) {
+            recovery_report(recovery, r == BROKER_E_NEWER ? TOPIC_LOG_FAILED : TOPIC_LOG_DAMAGED,
+                            "the registry's record at offset %" PRId64 " %s", batch->base_offset,
+                            r == BROKER_E_NEWER ? "was written by a newer eventbox"
+                                                : "is not readable");
+        }
+        r = r == BROKER_E_NEWER || r < 0 ? r : 0;
+    }
+    walked->partition->unread_from = 0;
+    recovery->producer_ids_end = MAX(recovery->producer_ids_end, batch->producer_id + 1);
+    walked->at.position += batch->total_bytes;
+    walked->at.offset = batch->base_offset + batch->last_offset_delta + 1;
+    return r;
+}
+
+/* @next_base: of the segment behind it; -1: it is the last one. */
+static int walk_segment(struct recovery *recovery, struct log_partition *partition, int64_t base,
+                        int64_t next_base) {
     struct segment_id id = {partition->topic->public.number, partition->public.index, base};
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     char name[SEGMENT_NAME_SIZE];
-    uint64_t size = 0, position = 0;
+    uint64_t size = 0;
+    if (base < partition->public.log_end_offset) {
+        return 0; /* compaction has merged it into the one before */
+    }
     segment_name(&id, SEGMENT_LOG, name);
-    int r = disk_open(log->disk, name, DISK_READ, &file);
+    int r = disk_open(recovery->log->disk, name, DISK_READ, &file);
     if (r || (r = disk_size(file, &size)) != 0) {
         return err_trace(r);
     }
-    while (position < size && !r) {
+    struct walked walked = {
+        .recovery = recovery,
+        .partition = partition,
+        .in = {file, size, base, next_base, INT64_MAX, NULL},
+        .at = {0, base},
+    };
+    int64_t end_before = partition->public.log_end_offset;
+    while (walked.at.position < size && !r) {
         struct record_batch batch;
-        uint8_t *data = segment_batch_read(file, position, size, &batch);
-        if (!data || batch.base_offset < partition->public.log_end_offset) {
-            free(data);
+        uint8_t *data = read_next(&walked, &batch);
+        data = data ? data : read_behind(&walked, &batch);
+        if (!data) {
+            partition->unread_from = partition->public.log_end_offset + 1;
             break;
         }
-        r = recovery_take_over(partition, base, position, &batch, clock_wall_ms(log->config.clock));
-        if (!r && id.topic == 0) {
-            r = registry_apply(log, span_of(data, batch.total_bytes), 0);
-            r = r > 0 ? 0 : r;
-        }
+        r = note_gap(partition, end_before, base); /* only now: else frames simply go on */
+        r = r ? r : take(&walked, data, &batch);
+        end_before = base;
         free(data);
-        position += batch.total_bytes;
     }
     return r;
 }
@@ -104,25 +196,27 @@ static bool is_empty(struct disk *disk, const struct segment_id *id) {
 }
 
 /* Closed segments that compaction has left without a batch: nothing will ever go there. */
-static int drop_empty(struct topic_log *log, struct log_partition *partition,
-                      const struct bases *bases) {
+static int drop_empty(struct topic_log *log, struct log_partition *partition) {
     struct pending_removal removal = {.number = partition->topic->public.number,
                                       .partition = partition->public.index};
-    for (size_t i = 0; i < bases->count && partition->segment_count > 0; i++) {
-        int64_t base = bases->offsets[i];
+    char folder[SEGMENT_NAME_SIZE];
+    struct bases bases = {0};
+    segment_folder(removal.number, removal.partition, folder);
+    int r = disk_list(log->disk, folder, collect_base, &bases);
+    r = r == DISK_E_NOT_FOUND ? 0 : r;
+    for (size_t i = 0; i < bases.count && partition->segment_count > 0 && !r; i++) {
+        int64_t base = bases.offsets[i];
         int at = partition_segment_index(partition, base);
         struct segment_id id = {removal.number, removal.partition, base};
-        if (base >= partition->segments[partition->segment_count - 1].base_offset ||
-            (at >= 0 && partition->segments[at].base_offset == base) || !is_empty(log->disk, &id)) {
-            continue;
-        }
-        removal.base_offset = base;
-        int r = removal_add(log, &removal);
-        if (r) {
-            return err_trace(r);
+        bool closed = base < partition->segments[partition->segment_count - 1].base_offset;
+        if (closed && (at < 0 || partition->segments[at].base_offset != base) &&
+            is_empty(log->disk, &id)) {
+            removal.base_offset = base;
+            r = removal_add(log, &removal);
         }
     }
-    return 0;
+    free(bases.offsets);
+    return r ? err_trace(r) : 0;
 }
 
 static int walk_partition(struct recovery *recovery, struct log_partition *partition) {
@@ -135,9 +229,9 @@ static int walk_partition(struct recovery *recovery, struct log_partition *parti
         qsort(bases.offsets, bases.count, sizeof *bases.offsets, compare_bases);
     }
     for (size_t i = 0; i < bases.count && !r; i++) {
-        r = walk_segment(recovery, partition, bases.offsets[i]);
+        r = walk_segment(recovery, partition, bases.offsets[i],
+                         i + 1 < bases.count ? bases.offsets[i + 1] : -1);
     }
-    r = r ? r : drop_empty(recovery->log, partition, &bases);
     free(bases.offsets);
     return r == DISK_E_NOT_FOUND ? 0 : r ? r : drop_below_start(recovery->log, partition);
 }
@@ -156,18 +250,109 @@ static int walk_topics(struct recovery *recovery) {
     return 0;
 }
 
+/* ---- what is lost ---- */
+
+/* Whether records of the registry are missing, as far as is known. */
+static bool registry_lacks(const struct topic_log *log) {
+    const struct log_partition *partition = topic_partition(log->registry, 0);
+    return partition->damage_count > 0 || partition->public.log_end_offset == 0 ||
+           partition->unread_from == partition->public.log_end_offset + 1;
+}
+
+/* Records that say how far a partition was compacted may be among them: gaps may be anywhere. */
+static void expect_gaps(struct topic_log *log) {
+    list_for_each(link, &log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; topic != log->registry && i < topic->public.partition_count; i++) {
+            topic_partition(topic, i)->cleaned_to = INT64_MAX;
+        }
+    }
+}
+
+struct unknown_folder {
+    struct topic_log *log;
+    char name[64];
+};
+
+static int look_for_unknown(void *userdata, const char *name, bool is_dir) {
+    struct unknown_folder *unknown = userdata;
+    char *dash;
+    unsigned long number = strtoul(name, &dash, 10);
+    bool known = !is_dir || *dash != '-' || number > UINT32_MAX ||
+                 registry_by_number(unknown->log, (uint32_t)number);
+    for (uint32_t i = 0; i < unknown->log->removal_count && !known; i++) {
+        known = unknown->log->removals[i].number == number;
+    }
+    if (!known) {
+        snprintf(unknown->name, sizeof unknown->name, "%s", name);
+    }
+    return !known;
+}
+
+static int check_registry(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    struct unknown_folder unknown = {.log = log};
+    if (!registry_lacks(log)) {
+        return 0;
+    }
+    int r = disk_list(log->disk, "topics", look_for_unknown, &unknown);
+    if (r == 1) {
+        recovery_report(recovery, TOPIC_LOG_FAILED,
+                        "both checkpoints and records of the registry (topics/0-0) are damaged: "
+                        "nothing tells which topic topics/%s belongs to. Restore the data folder "
+                        "from a backup, or move that folder away to go on without it",
+                        unknown.name);
+        return err_origin(BROKER_E_CORRUPT);
+    }
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "records of the registry are lost: configs and log starts of topics may be "
+                    "older ones, and topics that were deleted may be back");
+    int64_t end = MAX(log->producer_durable_end, recovery->producer_ids_end);
+    log->producer_durable_end = ((end >> 32) + 1) << 32;
+    return r;
+}
+
+/* The log goes on where nobody can have seen an offset. */
+static int leave_unread(struct recovery *recovery, struct log_partition *partition) {
+    int64_t end = partition->public.log_end_offset, next = ((end >> 32) + 1) << 32;
+    if (partition->unread_from != end + 1) {
+        return 0; /* none, or frames went on behind it */
+    }
+    partition->public.log_end_offset = partition->public.high_watermark = next;
+    partition->writer_base = -1;
+    partition->writer_position = 0;
+    return partition_damage_add(partition, end, next);
+}
+
 /* Nobody knows what earlier epochs there were: the new one is higher than any in a batch. */
-static int raise_all(struct recovery *recovery) {
+static int raise_epoch(struct log_partition *partition) {
+    int64_t end = partition->public.log_end_offset;
+    partition->cleaned_to = MIN(partition->cleaned_to, end);
+    return end > 0 ? partition_epoch_raise(partition, end) : 0;
+}
+
+static void tell_damage(struct recovery *recovery, const struct log_partition *partition) {
+    for (uint32_t i = 0; i < partition->damage_count; i++) {
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
+                        " are neither in its segments nor in the journal, and are set aside",
+                        partition->topic->public.name, partition->public.index,
+                        partition->damage[i].from, partition->damage[i].to - 1);
+    }
+}
+
+static int settle_partitions(struct recovery *recovery) {
     list_for_each(link, &recovery->log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
             struct log_partition *partition = topic_partition(topic, i);
-            int64_t end = partition->public.log_end_offset;
-            partition->cleaned_to = MIN(partition->cleaned_to, end);
-            int r = end > 0 ? partition_epoch_raise(partition, end) : 0;
+            int r = leave_unread(recovery, partition);
+            r = r ? r : raise_epoch(partition);
+            r = r ? r : drop_empty(recovery->log, partition);
             if (r) {
                 return r;
             }
+            tell_damage(recovery, partition);
         }
     }
     return 0;
@@ -216,7 +401,11 @@ int recovery_rebuild(struct recovery *recovery) {
     recovery->changed = recovery->holes_expected = recovery->need_syncfs = true;
     log->cleaner.sweep = true;
     choose_journal(recovery);
-    int r = walk_partition(recovery, topic_partition(log->registry, 0));
+    int r = recovery_fill_registry(recovery);
+    r = r ? r : walk_partition(recovery, topic_partition(log->registry, 0));
+    if (!r && registry_lacks(log)) {
+        expect_gaps(log);
+    }
     if (!r) {
         r = walk_topics(recovery); /* topics known to the journal alone come with the replay */
     }
@@ -227,10 +416,13 @@ int recovery_rebuild(struct recovery *recovery) {
         r = recovery_replay(recovery);
     }
     if (!r) {
+        r = check_registry(recovery);
+    }
+    if (!r) {
         r = snapshots_settle(recovery);
     }
     if (!r) {
-        r = raise_all(recovery);
+        r = settle_partitions(recovery);
     }
     if (!r) {
         r = recovery_finish(recovery, NULL, 0);

@@ -342,7 +342,7 @@ static int look_for_data(struct recovery *recovery, bool *ret_found) {
     if (r) {
         return err_trace(r);
     }
-    r = disk_list(recovery->log->disk, "topics/0-0", stop_listing, NULL);
+    r = disk_list(recovery->log->disk, "topics", stop_listing, NULL);
     *ret_found = recovery->frame_count > 0 || r == 1;
     return r == 1 || r == DISK_E_NOT_FOUND ? 0 : r;
 }
@@ -373,6 +373,7 @@ static int run(struct recovery *recovery, struct text *image) {
 void recovery_report(struct recovery *recovery, enum topic_log_event event, const char *format,
                      ...) {
     if (recovery->report_count == RECOVERY_REPORTS_MAX) {
+        recovery->unreported_count++;
         return;
     }
     struct recovery_report *report = &recovery->reports[recovery->report_count++];
@@ -419,6 +420,12 @@ void recovery_tell(struct topic_log *log) {
     for (unsigned i = 0; log->recovery && i < log->recovery->report_count; i++) {
         topic_log_report(log, log->recovery->reports[i].event, "%s",
                          log->recovery->reports[i].text);
+    }
+    if (log->recovery && log->recovery->unreported_count > 0) {
+        topic_log_report(log, TOPIC_LOG_DAMAGED,
+                         "the start had %u more findings than it can tell; eventbox log verify "
+                         "names each",
+                         log->recovery->unreported_count);
     }
     free(log->recovery);
     log->recovery = NULL;

@@ -42,7 +42,8 @@ struct recovery {
     uint64_t replayed_frames, replayed_bytes;
     uint64_t replaying_sequence; /* of the frame in hand */
     struct recovery_report reports[RECOVERY_REPORTS_MAX];
-    unsigned report_count;
+    unsigned report_count, unreported_count;
+    int64_t producer_ids_end; /* rebuild's: behind every one that a batch has */
 };
 
 void recovery_report(struct recovery *recovery, enum topic_log_event event, const char *format, ...)
@@ -73,6 +74,9 @@ int recovery_load(struct recovery *recovery, const struct found_frame *frame, ui
 int recovery_touched(struct recovery *recovery, struct segment_file *file);
 /** recovery_replay() - apply the frames found, in order */
 int recovery_replay(struct recovery *recovery);
+/** recovery_fill_registry() - without checkpoint: what frames have of the registry goes to its
+ * segments before they are read, since its records count in their order */
+int recovery_fill_registry(struct recovery *recovery);
 /** recovery_take_over() - one batch, which is in its segment, into the state of its partition */
 int recovery_take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
                        const struct record_batch *batch, int64_t now_ms);

@@ -42,11 +42,40 @@ static struct log_partition *find_partition(struct recovery *recovery,
     return public ? log_partition_of(public) : NULL;
 }
 
+/* Batches come in their order, but for those that fill a hole: what is behind them may be known. */
+static int remember_producer(struct log_partition *partition, const struct record_batch *batch,
+                             int64_t now_ms) {
+    struct producer *known =
+        partition->producers && batch->producer_id >= 0
+            ? hashmap_find(&partition->producers->map,
+                           span_of(&batch->producer_id, sizeof batch->producer_id))
+            : NULL;
+    if (batch->producer_id < 0 ||
+        (known && known->count > 0 &&
+         known->batches[known->count - 1].base_offset >= batch->base_offset)) {
+        return 0;
+    }
+    struct producer_batch remember = {
+        .base_offset = batch->base_offset,
+        .last_offset_delta = batch->last_offset_delta,
+        .base_sequence = batch->base_sequence,
+        .last_sequence = producer_sequence_last(batch->base_sequence, batch->last_offset_delta + 1),
+        .epoch = batch->producer_epoch,
+    };
+    return producer_push(&partition->producers, batch->producer_id, &remember,
+                         partition->public.log_end_offset, now_ms);
+}
+
 /* Takes one batch into the state of its partition; its bytes are, or will be, in the segment. */
 int recovery_take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
                        const struct record_batch *batch, int64_t now_ms) {
     struct log_segment *segment;
-    int r = partition_segment_at(partition, segment_base, &segment);
+    int r = 0;
+    if (batch->leader_epoch > partition->public.leader_epoch) {
+        /* It began behind what the checkpoint tells of. */
+        r = partition_epoch_begin(partition, batch->leader_epoch, batch->base_offset);
+    }
+    r = r ? r : partition_segment_at(partition, segment_base, &segment);
     if (r) {
         return err_trace(r);
     }
@@ -60,18 +89,7 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     partition->public.log_end_offset = partition->public.high_watermark = end;
     segment->end_offset = end;
     snapshots_pass(partition, batch->base_offset);
-    if (batch->producer_id >= 0) {
-        struct producer_batch remember = {
-            .base_offset = batch->base_offset,
-            .last_offset_delta = batch->last_offset_delta,
-            .base_sequence = batch->base_sequence,
-            .last_sequence =
-                producer_sequence_last(batch->base_sequence, batch->last_offset_delta + 1),
-            .epoch = batch->producer_epoch,
-        };
-        r = producer_push(&partition->producers, batch->producer_id, &remember, end, now_ms);
-    }
-    return r;
+    return remember_producer(partition, batch, now_ms);
 }
 
 /*
@@ -145,10 +163,12 @@ static int fill_from_segment(struct recovery *recovery, struct log_partition *pa
 /* The batches before @until are gone: say which, and go on behind them. */
 static int note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
     int64_t from = partition->public.log_end_offset;
-    recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                    "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
-                    " were in a damaged frame of the journal and are lost",
-                    partition->topic->public.name, partition->public.index, from, until - 1);
+    if (!recovery->holes_expected) { /* else all that is lost is told at the end */
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
+                        " were in a damaged frame of the journal and are lost",
+                        partition->topic->public.name, partition->public.index, from, until - 1);
+    }
     recovery->changed = true;
     return partition_damage_add(partition, from, until);
 }
@@ -184,30 +204,24 @@ static int write_pieces(struct recovery *recovery, struct log_partition *partiti
 }
 
 /*
- * A start without checkpoint has walked the segments, and a power cut may have taken the end of
- * one, or all of it, although a later one is whole. A batch below the log end is missing there when
- * it goes on exactly where its segment was found to end, or begins one that is not there, and
- * neither neighbour has its offsets. Where compaction moves batches their frames tell no places.
+ * A start without checkpoint has walked the segments, and noted as damage what is missing there
+ * below the log end: rot, or what a power cut took of one segment although a later one is whole. A
+ * frame that has such a batch puts it back. Of segments that compaction has replaced frames tell no
+ * places.
  */
 static bool is_missing(const struct recovery *recovery, const struct log_partition *partition,
                        const struct replayed *item) {
     const struct frame_entry *entry = &item->entry;
     int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
-    int index = partition_segment_index(partition, entry->base_offset);
-    const struct log_segment *segment = index >= 0 ? &partition->segments[index] : NULL;
-    bool begun = segment && segment->base_offset == entry->segment_base;
-    if (!recovery->holes_expected || entry->base_offset < partition->public.log_start_offset ||
-        topic_config_compacts(recovery->log, &partition->topic->public) ||
-        (segment && segment->end_offset > entry->base_offset) ||
-        (uint32_t)(index + 1) == partition->segment_count ||
-        partition->segments[index + 1].base_offset < end) {
-        return false;
+    bool missing = false;
+    for (uint32_t i = 0; i < partition->damage_count; i++) {
+        missing |=
+            partition->damage[i].from <= entry->base_offset && end <= partition->damage[i].to;
     }
-    return begun ? segment->bytes == entry->position
-                 : entry->position == 0 && entry->segment_base == entry->base_offset;
+    return missing && recovery->holes_expected && entry->segment_base >= partition->cleaned_to;
 }
 
-/* Puts a missing batch back. What its producer did since is known from the later ones. */
+/* Puts a missing batch back. */
 static int fill_hole(struct recovery *recovery, struct log_partition *partition,
                      const struct replayed *item) {
     const struct frame_entry *entry = &item->entry;
@@ -220,17 +234,20 @@ static int fill_hole(struct recovery *recovery, struct log_partition *partition,
     };
     struct segment_file *file;
     struct log_segment *segment;
+    int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
     int r = segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
     r = r ? r : recovery_touched(recovery, file);
     r = r ? r : partition_segment_at(partition, entry->segment_base, &segment);
     if (r) {
         return err_trace(r);
     }
-    segment_took(segment, entry->position, entry->bytes, item->batch.max_timestamp_ms,
-                 clock_wall_ms(recovery->log->config.clock));
-    segment->written_bytes = segment->bytes;
-    segment->end_offset = entry->base_offset + item->batch.last_offset_delta + 1;
-    return 0;
+    uint64_t bytes = segment->bytes;
+    int64_t now_ms = clock_wall_ms(recovery->log->config.clock);
+    segment_took(segment, entry->position, entry->bytes, item->batch.max_timestamp_ms, now_ms);
+    segment->bytes = segment->written_bytes = MAX(segment->bytes, bytes);
+    segment->end_offset = MAX(segment->end_offset, end);
+    r = remember_producer(partition, &item->batch, now_ms);
+    return r ? r : partition_damage_remove(partition, entry->base_offset, end);
 }
 
 static int replay_partition(struct recovery *recovery, const struct replayed *items,
@@ -291,6 +308,48 @@ static bool batch_holds(struct replayed *item, const uint8_t *data, uint32_t byt
            item->batch.base_offset == item->entry.base_offset && record_batch_check_crc(span);
 }
 
+static bool batch_inside(const struct found_frame *frame, const struct frame_entry *entry) {
+    return entry->body_offset <= frame->header.body_bytes &&
+           entry->bytes <= frame->header.body_bytes - entry->body_offset;
+}
+
+/* One batch of the registry, unless it is in its segment already. */
+static int fill_record(struct recovery *recovery, const struct replayed *item,
+                       const uint8_t *data) {
+    const struct frame_entry *entry = &item->entry;
+    struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
+    struct segment_piece piece = {span_of(data, entry->bytes), entry->position, entry->base_offset,
+                                  item->batch.max_timestamp_ms};
+    struct record_batch there;
+    uint8_t *copy = read_segment_batch(recovery, &id, entry->position, entry->base_offset, &there);
+    free(copy);
+    if (copy) {
+        return 0;
+    }
+    struct segment_file *file;
+    int r = segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
+    return r ? r : recovery_touched(recovery, file);
+}
+
+int recovery_fill_registry(struct recovery *recovery) {
+    int r = 0;
+    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
+        const struct found_frame *frame = &recovery->frames[i];
+        uint64_t got = 0;
+        r = frame->valid ? recovery_load(recovery, frame, &got) : 0;
+        for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
+            const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
+            struct replayed item;
+            frame_entry_read(body + (size_t)n * FRAME_ENTRY_BYTES, &item.entry);
+            if (item.entry.topic == 0 && batch_inside(frame, &item.entry) &&
+                batch_holds(&item, body + item.entry.body_offset, item.entry.bytes)) {
+                r = fill_record(recovery, &item, body + item.entry.body_offset);
+            }
+        }
+    }
+    return r == DISK_E_FULL ? 0 : r; /* then the replay knows them */
+}
+
 static int read_entries(struct recovery *recovery, const struct found_frame *frame,
                         struct replayed *items) {
     const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
@@ -300,9 +359,8 @@ static int read_entries(struct recovery *recovery, const struct found_frame *fra
         const struct frame_entry *entry = &item->entry;
         item->order = i;
         recovery->log->next_number = MAX(recovery->log->next_number, entry->topic + 1);
-        bool inside = entry->body_offset <= frame->header.body_bytes &&
-                      entry->bytes <= frame->header.body_bytes - entry->body_offset;
-        bool holds = inside && batch_holds(item, body + entry->body_offset, entry->bytes);
+        bool holds = batch_inside(frame, entry) &&
+                     batch_holds(item, body + entry->body_offset, entry->bytes);
         item->data = holds ? body + entry->body_offset : NULL;
         if (item->data && entry->topic == 0) {
             int r = registry_apply(recovery->log, span_of(item->data, entry->bytes),
@@ -429,13 +487,12 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &entry);
         item.entry = entry;
         struct log_partition *partition = find_partition(recovery, &entry);
-        bool inside = entry.body_offset <= frame->header.body_bytes &&
-                      entry.bytes <= frame->header.body_bytes - entry.body_offset;
         if (!partition || entry.base_offset < partition->public.log_end_offset) {
             recovery->unknown_sequence = frame->header.sequence;
             continue;
         }
-        if (inside && batch_holds(&item, body + entry.body_offset, entry.bytes)) {
+        if (batch_inside(frame, &entry) &&
+            batch_holds(&item, body + entry.body_offset, entry.bytes)) {
             item.data = body + entry.body_offset;
             place_entry(partition, &item.entry);
             if (entry.topic == 0) {
@@ -557,6 +614,23 @@ static void note_cut_files(struct recovery *recovery) {
     }
 }
 
+/*
+ * Without a checkpoint nobody knows which frames were recycled: those before @frame may have been.
+ * Not so when it stands in the middle of its file behind an earlier one, or behind none: frames
+ * follow each other in a file, unless newer ones have come over its front.
+ */
+static bool lost_before(const struct recovery *recovery, const struct found_frame *frame) {
+    const struct found_frame *nearest = NULL;
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        const struct found_frame *other = &recovery->frames[i];
+        if (other->file == frame->file && other->position < frame->position &&
+            (!nearest || other->position > nearest->position)) {
+            nearest = other;
+        }
+    }
+    return frame->position > 0 && (!nearest || nearest->header.sequence < frame->header.sequence);
+}
+
 int recovery_replay(struct recovery *recovery) {
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
@@ -568,9 +642,10 @@ int recovery_replay(struct recovery *recovery) {
         bool durable = sequence <= recovery->synced_through || frame->file->cut;
         recovery->replaying_sequence = sequence;
         if (sequence > recovery->sequence + 1) {
-            if (recovery->holes_expected) {
+            if (recovery->holes_expected && !lost_before(recovery, frame)) {
                 recovery->sequence = sequence - 1; /* of a recycled file the rest */
-            } else if (recovery->sequence + 1 > recovery->synced_through) {
+            } else if (!recovery->holes_expected &&
+                       recovery->sequence + 1 > recovery->synced_through) {
                 break; /* behind the torn tail: nobody was told of it */
             } else {
                 note_missing(recovery, sequence - 1);

@@ -102,7 +102,7 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
 /** segment_writer_rebuild() - write the index files anew from the first @end bytes of the .log; or
  * just the entries that still wait, if there are any */
 int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id, uint64_t end,
-                           const struct batch_order *order);
+                           int64_t next_base, const struct batch_order *order);
 /** segment_writer_flush_index() - write the entries of a segment that still wait */
 int segment_writer_flush_index(struct segment_writer *writer, const struct segment_id *id);
 /** segment_writer_flush_indexes() - the same of all segments, at a clean stop */

@@ -55,7 +55,7 @@ static bool is_followed(const struct segment_resync *in, const struct record_bat
 
 static bool may_be(const struct segment_resync *in, const struct record_batch *batch,
                    int64_t least_offset) {
-    return batch->base_offset >= least_offset &&
+    return batch->base_offset >= least_offset && batch->base_offset <= in->most_offset &&
            batch->base_offset - in->base_offset <= INT32_MAX &&
            batch_order_epoch(in->order, batch->base_offset, batch->leader_epoch);
 }

@@ -21,6 +21,7 @@ struct segment_resync {
     uint64_t end;        /* bytes of the .log that count */
     int64_t base_offset; /* of the segment */
     int64_t next_base;   /* where what follows these bytes begins; -1: not known */
+    int64_t most_offset; /* batches that begin behind it are passed over */
     const struct batch_order *order;
 };
 

@@ -270,7 +270,7 @@ int segment_writer_flush_indexes(struct segment_writer *writer) {
 }
 
 int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id, uint64_t end,
-                           const struct batch_order *order) {
+                           int64_t next_base, const struct batch_order *order) {
     struct active_index *index = index_find(writer, id);
     if (index && index->pending_count > 0) {
         return active_index_flush(index, writer->disk); /* perhaps that was all it lacked */
@@ -281,12 +281,13 @@ int segment_writer_rebuild(struct segment_writer *writer, const struct segment_i
         return err_trace(r);
     }
     if (index) {
-        return active_index_rebuild(index, writer->disk, file->log,
-                                    MAX(end, index->known ? index->at.end : 0), order);
+        bool grown = index->known && index->at.end > end;
+        return active_index_rebuild(index, writer->disk, file->log, grown ? index->at.end : end,
+                                    grown ? INT64_MAX : next_base, order);
     }
     struct active_index sealed;
     active_index_init(&sealed, id);
-    r = active_index_rebuild(&sealed, writer->disk, file->log, end, order);
+    r = active_index_rebuild(&sealed, writer->disk, file->log, end, next_base, order);
     active_index_deinit(&sealed);
     return r;
 }

@@ -96,6 +96,7 @@ static int drop_beyond(struct recovery *recovery, struct log_partition *partitio
     if (found->passed == found->count) {
         return 0;
     }
+    partition->unread_from = end + 1; /* somebody may have seen what was behind it */
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
                     "topic %s partition %" PRId32 ": the log ends at offset %" PRId64
                     ", a snapshot of its producers knew of %" PRId64,

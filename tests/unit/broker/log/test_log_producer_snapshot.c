@@ -309,11 +309,13 @@ static void test_log_producer_snapshot__behind_the_log_end_is_told_and_removed(v
     put(f.disk, &at, "bytes", 5);
     lose_checkpoints(&f);
     assert_int_equal(fixture_start(&f), 0);
-    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
     partition = fixture_partition(&f, "t", 0);
     assert_false(has(&f, partition, 90));
     assert_true(has(&f, partition, 3));
     assert_int_equal(append(&f, partition, PRODUCER, 2), 2);
+    /* Somebody may have seen the offsets up to 90. */
+    assert_true(append(&f, partition, PRODUCER, 3) == INT64_C(1) << 32);
     end(&f);
 }
 

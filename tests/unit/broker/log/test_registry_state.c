@@ -279,11 +279,121 @@ static void test_registry_state__a_topic_that_it_does_not_name_is_none(void **st
     end(&f);
 }
 
+/* ---- and when the registry itself is damaged ---- */
+
+/* Offsets of the registry's records; the first one is of producer ids. */
+enum { TOPIC_A = 1, TOPIC_B, CHANGES };
+
+static int unlink_journal(void *userdata, const char *name, bool is_dir) {
+    char path[64];
+    snprintf(path, sizeof path, "journal/%.40s", name);
+    return disk_unlink(userdata, path);
+}
+
+/* Two topics with three records each, a change of "b", and then one record of the registry is rot:
+ * that at @offset. @journal: which has them all, is there yet. */
+static void damage_registry(struct fixture *f, int64_t offset, bool journal) {
+    struct disk_file *file = NULL;
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
+    uint64_t position = 0;
+    size_t got = 0;
+    begin(f, 53);
+    append_three(f, fixture_topic(f, "a", 1, NULL)->partitions[0]);
+    append_three(f, fixture_topic(f, "b", 1, NULL)->partitions[0]);
+    set_segment_bytes(f, topic_log_find(f->log, SPAN_LITERAL("b")), "12345");
+    fixture_stop(f);
+    lose_checkpoints(f);
+    if (!journal) {
+        while (disk_list(f->disk, "journal", unlink_journal, f->disk) != 0) {
+        }
+    }
+    struct segment_id id = {0, 0, 0};
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(&id, SEGMENT_LOG, name);
+    assert_int_equal(disk_open(f->disk, name, DISK_READ, &file), 0);
+    do {
+        position += got ? batch.total_bytes : 0;
+        assert_int_equal(disk_pread(file, header, sizeof header, position, &got), 0);
+        assert_int_equal(segment_header(header, position, UINT64_MAX, &batch), 0);
+    } while (batch.base_offset < offset);
+    disk_close(file);
+    assert_int_equal(disk_sim_corrupt(f->disk, name, position + 70, 8, 1), 0);
+    memset(f->events, 0, sizeof f->events);
+}
+
+static void test_registry_state__frames_put_back_what_the_registry_lacks(void **state) {
+    for (uint32_t record = 0; record <= CHANGES; record++) {
+        struct fixture f;
+        damage_registry(&f, record, true);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        assert_int_equal(fixture_partition(&f, "a", 0)->high_watermark, 3);
+        assert_int_equal(fixture_partition(&f, "b", 0)->high_watermark, 3);
+        struct topic *topic = topic_log_find(f.log, SPAN_LITERAL("b"));
+        assert_string_equal(topic_config_text(&topic->config, TOPIC_SEGMENT_BYTES), "12345");
+        end(&f);
+    }
+}
+
+/* A start without it would look as if the topic had never been. */
+static void test_registry_state__a_folder_of_an_unknown_topic_refuses_the_start(void **state) {
+    struct fixture f;
+    damage_registry(&f, TOPIC_A, false);
+    for (unsigned n = 0; n < 2; n++) { /* the first one has changed nothing */
+        assert_int_equal(fixture_start(&f), BROKER_E_CORRUPT);
+        assert_true(f.events[TOPIC_LOG_FAILED] > 0);
+        assert_non_null(strstr(f.last_event, "topics/1-0"));
+        fixture_crash(&f, false);
+    }
+    /* As it says: without that folder the rest is served. */
+    assert_int_equal(disk_unlink(f.disk, "topics/1-0/00000000000000000000.log"), 0);
+    (void)disk_unlink(f.disk, "topics/1-0/00000000000000000000.index");
+    (void)disk_unlink(f.disk, "topics/1-0/00000000000000000000.timeindex");
+    assert_int_equal(disk_rmdir(f.disk, "topics/1-0"), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    assert_null(topic_log_find(f.log, SPAN_LITERAL("a")));
+    assert_int_equal(fixture_partition(&f, "b", 0)->high_watermark, 3);
+    end(&f);
+}
+
+static void test_registry_state__what_else_is_lost_of_it_is_told(void **state) {
+    struct fixture f;
+    damage_registry(&f, CHANGES, false);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    assert_int_equal(fixture_partition(&f, "a", 0)->high_watermark, 3);
+    struct topic *topic = topic_log_find(f.log, SPAN_LITERAL("b"));
+    assert_null(topic_config_text(&topic->config, TOPIC_SEGMENT_BYTES));
+    /* Which ids were given out is not known any more. */
+    assert_true(f.log->producer_next >= INT64_C(1) << 32);
+    /* Nor which number the registry's own record had that is gone. */
+    assert_true(fixture_topic(&f, "c", 1, NULL)->number > TOPIC_B);
+    end(&f);
+}
+
+/* Without its folder, and without a journal, everything else is a folder of a topic unknown. */
+static void test_registry_state__a_registry_that_is_gone_refuses_the_start(void **state) {
+    struct fixture f;
+    damage_registry(&f, TOPIC_A, false);
+    assert_int_equal(disk_unlink(f.disk, "topics/0-0/00000000000000000000.log"), 0);
+    assert_int_equal(disk_unlink(f.disk, "checkpoint.0"), 0);
+    (void)disk_unlink(f.disk, "checkpoint.1");
+    assert_int_equal(fixture_start(&f), BROKER_E_CORRUPT);
+    assert_true(f.events[TOPIC_LOG_FAILED] > 0);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registry_state__ten_thousand_topics_leave_a_short_log),
         cmocka_unit_test(test_registry_state__says_everything_without_checkpoints),
         cmocka_unit_test(test_registry_state__a_topic_that_it_does_not_name_is_none),
+        cmocka_unit_test(test_registry_state__frames_put_back_what_the_registry_lacks),
+        cmocka_unit_test(test_registry_state__a_folder_of_an_unknown_topic_refuses_the_start),
+        cmocka_unit_test(test_registry_state__what_else_is_lost_of_it_is_told),
+        cmocka_unit_test(test_registry_state__a_registry_that_is_gone_refuses_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
