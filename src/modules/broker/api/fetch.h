@@ -10,6 +10,7 @@ enum {
     FETCH_VERSION_SESSIONS = 7,
     FETCH_VERSION_TOPIC_IDS = 13,
     FETCH_VERSION_REPLICA_STATE = 15,
+    FETCH_VERSION_LEADERS = 16,
     READ_UNCOMMITTED = 0,
     READ_COMMITTED = 1,
     /* What was read; what an unknown id names; what is unknown of a known topic, or by name. */
@@ -39,6 +40,7 @@ struct fetch_part {
     int16_t error;
     bool final;    /* that is all there is: an error or a diverging epoch */
     bool unknown;  /* found before reading: Kafka lists no transactions as an empty list then */
+    bool starved;  /* no byte was left for it */
     bool told;     /* stands in the answer */
     uint8_t round; /* of FETCH_ROUNDS, in which it stands there */
     int32_t diverging_epoch;

@@ -59,12 +59,24 @@ static int32_t choose(struct fetch *fetch, int32_t *ret_topics) {
     return count;
 }
 
+/* From version 16 on, who asked the wrong one is told the right one (KIP-951): there is but one. */
+static void tell_leader(const struct fetch_part *part, struct fetch_response_partition *row) {
+    const struct fetch *fetch = part->fetch;
+    const struct partition *partition =
+        part->topic->topic ? partition_get(part->topic->topic, part->index) : NULL;
+
+    if (partition && fetch->request->version >= FETCH_VERSION_LEADERS) {
+        row->current_leader.leader_id = fetch->broker->node_id;
+        row->current_leader.leader_epoch = partition->leader_epoch;
+    }
+}
+
 static void fill_row(const struct fetch_part *part, struct fetch_response_partition *row) {
     const struct fetch_request *body = part->fetch->request->body;
-    /* Kafka has no list where a batch is there but too large for what is left, or nothing is read.
-     */
+    /* Kafka has no list where a batch is there but too large for what is left, or nothing is read;
+     * where nothing is left at all, it has one. */
     bool cut = part->diverging_epoch >= 0 ||
-               (!part->chunks && part->wanted.offset < part->last_stable_offset);
+               (!part->chunks && !part->starved && part->wanted.offset < part->last_stable_offset);
     bool lists = part->unknown || (body->isolation_level == READ_COMMITTED && !part->error && !cut);
 
     row->partition_index = part->index;
@@ -72,6 +84,9 @@ static void fill_row(const struct fetch_part *part, struct fetch_response_partit
     row->high_watermark = part->high_watermark;
     row->last_stable_offset = part->last_stable_offset;
     row->log_start_offset = part->log_start_offset;
+    if (part->error == KAFKA_NOT_LEADER_OR_FOLLOWER || part->error == KAFKA_FENCED_LEADER_EPOCH) {
+        tell_leader(part, row);
+    }
     row->diverging_epoch.epoch = part->diverging_epoch;
     row->diverging_epoch.end_offset = part->diverging_end;
     row->aborted_transactions_count = lists ? 0 : -1;
@@ -186,6 +201,7 @@ void fetch_answer(struct fetch *fetch) {
 }
 
 void fetch_refuse(struct kafka_request *request, int16_t error) {
+    const struct fetch_request *body = request->body;
     struct fetch_response *answer = KAFKA_NEW(request->arena, fetch_response, 1);
 
     if (!answer) {
@@ -193,5 +209,8 @@ void fetch_refuse(struct kafka_request *request, int16_t error) {
         return;
     }
     answer->error_code = error;
+    if (error == KAFKA_UNKNOWN_SERVER_ERROR) { /* is found out late, when the session is known */
+        answer->session_id = body->session_id;
+    }
     kafka_respond(request, answer);
 }

@@ -218,6 +218,7 @@ static bool read_part(struct fetch *fetch) {
         return true;
     }
     check_part(part);
+    part->starved = fetch->bytes > 0 && MIN(left, (size_t)MAX(part->wanted.max_bytes, 0)) == 0;
     if (part->final || part->wanted.offset >= end_of(part) || (fetch->bytes > 0 && left == 0)) {
         return true;
     }

@@ -60,6 +60,13 @@ static bool is_replica(const struct fetch_request *body, int16_t version) {
                                                   : body->replica_state.replica_id) >= 0;
 }
 
+/* One that knows the leader's epoch, but is no replica here, must know a later one. */
+static int16_t replica_error(const struct partition *partition, int32_t epoch) {
+    int16_t error = leader_epoch_check(partition, MAX(epoch, -1));
+
+    return error ? error : epoch >= 0 ? KAFKA_UNKNOWN_LEADER_EPOCH : KAFKA_NOT_LEADER_OR_FOLLOWER;
+}
+
 static void set_unknown(struct fetch_part *part, int16_t error) {
     part->error = error;
     part->high_watermark = part->last_stable_offset = part->log_start_offset = -1;
@@ -83,8 +90,8 @@ static void set_part(struct fetch *fetch, struct fetch_part *part, struct fetch_
         set_unknown(part, topic->topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic->error);
         part->round = part->error == KAFKA_UNKNOWN_TOPIC_ID ? 1 : 2;
     } else if (is_replica(fetch->request->body, fetch->request->version)) {
+        fetch_fail(part, replica_error(part->partition, wanted->current_leader_epoch));
         part->partition = NULL;
-        fetch_fail(part, KAFKA_NOT_LEADER_OR_FOLLOWER);
     }
 }
 

@@ -71,8 +71,7 @@ static int16_t check_partitions(const struct kafka_request *request,
     }
     error = check_new_replicas(request, wanted, wanted->count - now, ret_message);
     if (!error && wanted->count - now > PARTITIONS_PER_REQUEST_MAX) {
-        *ret_message = "Excessively large number of partitions per request.";
-        error = KAFKA_POLICY_VIOLATION;
+        error = KAFKA_UNKNOWN_SERVER_ERROR; /* so it is in Kafka when its controller is overtaxed */
     }
     return error;
 }

@@ -1,6 +1,8 @@
 /* Rules about topics that several handlers share. */
 #include "api_private.h"
 
+#include <eventbox/base/utf8.h>
+
 #include <stdlib.h>
 
 bool topic_name_reserved_ours(struct span name) {
@@ -69,7 +71,7 @@ const char *topic_name_fault(struct arena *arena, struct span name) {
     if (name.size == 0) {
         return "Topic name is invalid: the empty string is not allowed";
     }
-    if (name.size > 249) {
+    if (utf8_count(name.data, name.size) > 249) {
         fault = arena_printf(arena,
                              "Topic name is invalid: the length of '%.*s' is longer than the max "
                              "allowed length 249",

@@ -91,7 +91,9 @@ static void answer_join(struct group_call *call, enum kafka_error error) {
         const struct group *group = call->member->group;
         answer->generation_id = group->generation;
         answer->protocol_type = span_text(group->protocol_type);
-        answer->protocol_name = span_text(group->protocol);
+        /* From 7 on, an empty name is none (KIP-559). */
+        answer->protocol_name =
+            request->version >= 7 && !*group->protocol ? SPAN_NULL : span_text(group->protocol);
         fill_leader(answer, request, call);
     }
     kafka_respond(request, answer);

@@ -197,7 +197,7 @@ static void join_member(struct group *group, const struct group_join *join,
     if (!join_fits(group, join)) {
         join_refuse(call, join->member_id, KAFKA_INCONSISTENT_GROUP_PROTOCOL);
     } else if (pending && join->instance_id.data) { /* that id was given to a dynamic member */
-        join_refuse(call, join->member_id, KAFKA_UNKNOWN_SERVER_ERROR);
+        join_refuse(call, SPAN_NULL, KAFKA_UNKNOWN_SERVER_ERROR);
     } else if (pending) {
         group_pending_take(group, join->member_id);
         join_add(group, join, call);
