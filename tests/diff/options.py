@@ -30,7 +30,7 @@ def read_options(arguments):
     parser.add_argument("--count", type=int, default=OPTIONS.count)
     parser.add_argument("--only", default="")
     parser.add_argument("--all", action="store_true")
-    vars(OPTIONS).update(vars(parser.parse_args(arguments)))
+    vars(OPTIONS).update(vars(parser.parse_intermixed_args(arguments)))
 
 
 def only():

@@ -115,6 +115,10 @@ def quorum_and_features(side):
         row = dict(row, UpgradeType=7)
         if version > 0:
             side.ask("wrong type", "UpdateFeatures", version, {"FeatureUpdates": [row], "ValidateOnly": True})
+        row = {"Feature": "metadata.version", "MaxVersionLevel": 25, "AllowDowngrade": True}
+        for kind in (1, 2, 3):
+            body = {"FeatureUpdates": [{**row, "UpgradeType": kind}], "ValidateOnly": True}
+            side.ask(f"downgrade {kind}", "UpdateFeatures", version, body)
     for broker in (77, -1):
         side.ask(f"broker {broker}", "UnregisterBroker", 0, {"BrokerId": broker})
 
@@ -129,6 +133,8 @@ def log_dirs(side):
             "partition 9", "DescribeLogDirs", version, {"Topics": [{"Topic": side.topic("dirs"), "Partitions": [9]}]}
         )
         side.ask("none", "DescribeLogDirs", version, {"Topics": []})
+        rows = [{"Topic": side.topic("dirs"), "Partitions": partitions} for partitions in ([0, 0], [1, 0])]
+        side.ask("twice", "DescribeLogDirs", version, {"Topics": rows})
     for version in versions("AlterReplicaLogDirs"):
         for name, partition in (("dirs", 0), ("dirs", 9), ("missing", 0)):
             topics = [{"Name": side.topic(name), "Partitions": [partition]}]
@@ -139,6 +145,10 @@ def log_dirs(side):
                 {"Dirs": [{"Path": "/nowhere", "Topics": topics}]},
             )
         side.ask("none", "AlterReplicaLogDirs", version, {"Dirs": []})
+        for size in (212, 213, 214, 215):
+            topics = [{"Name": "x" * size, "Partitions": [0, 10]}]
+            body = {"Dirs": [{"Path": "/nowhere", "Topics": topics}]}
+            side.ask(f"{size} letters", "AlterReplicaLogDirs", version, body)
 
 
 @scenario
@@ -151,6 +161,10 @@ def elections_and_reassignments(side):
                 body = {"ElectionType": kind, "TopicPartitions": rows, "TimeoutMs": 5000}
                 side.ask(f"kind {kind} {name} {partition}", "ElectLeaders", version, body)
         side.ask("none", "ElectLeaders", version, {"TopicPartitions": []})
+        for timeout in (0, -1):
+            for label, rows in (("all", None), ("none", []), ("one", [{"Topic": "x", "Partitions": [0]}])):
+                body = {"ElectionType": 0, "TopicPartitions": rows, "TimeoutMs": timeout}
+                side.ask(f"{label} in {timeout} ms", "ElectLeaders", version, body)
     for version in versions("AlterPartitionReassignments"):
         for label, name, partition, replicas in (
             ("same", "moved", 0, [side.node]),
@@ -164,6 +178,11 @@ def elections_and_reassignments(side):
             rows = [{"Name": side.topic(name), "Partitions": [{"PartitionIndex": partition, "Replicas": replicas}]}]
             side.ask(label, "AlterPartitionReassignments", version, {"Topics": rows})
         side.ask("none", "AlterPartitionReassignments", version, {"Topics": []})
+        for timeout in (0, -1):
+            rows = [{"Name": side.topic("moved"), "Partitions": [{"PartitionIndex": 0, "Replicas": None}]}]
+            for label, topics in (("none", []), ("one", rows)):
+                body = {"Topics": topics, "TimeoutMs": timeout}
+                side.ask(f"{label} in {timeout} ms", "AlterPartitionReassignments", version, body)
     for name, indexes in (("moved", [0, 1]), ("moved", [9]), ("missing", [0])):
         rows = [{"Name": side.topic(name), "PartitionIndexes": indexes}]
         side.ask(f"{name} {indexes}", "ListPartitionReassignments", 0, {"Topics": rows})
@@ -191,3 +210,8 @@ def topic_partitions(side):
     ask("negative cursor", ["a", "b"], 2000, {"TopicName": side.topic("a"), "PartitionIndex": -1})
     ask("none named", [])
     ask("limit 0", ["a"], 0)
+    ask("missing behind the limit", ["a", "b", "c"], 4)
+    for cursor in (None, {"TopicName": "", "PartitionIndex": 0}):
+        rows = [{"Name": ""}, {"Name": side.topic("a")}]
+        body = {"Topics": rows, "ResponsePartitionLimit": 2000, "Cursor": cursor}
+        side.ask(f"empty name {cursor}", "DescribeTopicPartitions", 0, body)

@@ -160,8 +160,16 @@ def wrong_joins(side):
             ("no protocols", join_body(group, protocols=())),
             ("no type", join_body(group, kind="")),
             ("stranger", join_body(group, "stranger")),
+            ("stranger of no type", join_body(f"{group}x", "stranger", kind="")),
+            ("stranger without protocols", join_body(f"{group}x", "stranger", protocols=())),
+            ("nameless protocol", join_body(f"{group}n", protocols=("",))),
         ):
-            side.ask(label, "JoinGroup", version, body)
+            answer = side.ask(label, "JoinGroup", version, body)
+        if version >= 5:
+            side.know(answer["MemberId"], "given")
+            side.ask("given but static", "JoinGroup", version, join_body(f"{group}n", answer["MemberId"], "static"))
+            body = join_body(f"{group}n", answer["MemberId"], protocols=("",))
+            side.ask("nameless protocol again", "JoinGroup", version, body)
 
 
 @scenario
@@ -226,6 +234,9 @@ def offsets(side):
         ask("member alone", [row("o", 0, 1)], member="x")
         ask("empty group", [row("o", 0, 1)], group="")
         ask("nothing", [])
+        ask("topic twice", [row("o", 0, 1), row("o", 1, 2)])
+        ask("topic twice, in part unknown", [row("o", 0, 1), row("o", 9, 2), row("o", 1, 2)])
+        ask("partition twice", [row("o", 0, 1), row("o", 0, 2)])
     for version in versions("OffsetFetch"):
         for group in (side.topic("o8"), side.topic("nobody"), ""):
             for label, topics in (
@@ -293,6 +304,9 @@ def groups_for_tools(side):
         topics = [{"Name": side.topic(topic), "Partitions": [{"PartitionIndex": partition}]}]
         side.ask(label, "OffsetDelete", 0, {"GroupId": name, "Topics": topics})
     side.ask("nothing", "OffsetDelete", 0, {"GroupId": simple, "Topics": []})
+    for label, rows in (("known", [0, 0]), ("unknown", [9, 9]), ("both", [0, 9])):
+        topics = [{"Name": side.topic("t"), "Partitions": [{"PartitionIndex": p}]} for p in rows]
+        side.ask(f"twice {label}", "OffsetDelete", 0, {"GroupId": simple, "Topics": topics})
     for version in versions("DeleteGroups"):
         doomed = side.topic(f"doomed{version}")
         body = {"GroupId": doomed, "GenerationIdOrMemberEpoch": -1, "MemberId": "", "Topics": rows}

@@ -155,6 +155,13 @@ def fetch(side):
         ask("partition 9", [(9, 0, {})])
         ask("twice", [(0, 0, {}), (0, 1, {})])
         side.ask("nothing", "Fetch", version, {"MaxWaitMs": 0, "MinBytes": 0, "Topics": []})
+        ask("negative at the end", [(0, 4, {"PartitionMaxBytes": -1})], MaxBytes=-1)
+        ask("nothing left for the second", [(0, 1, {}), (1, 0, {}), (0, 0, {})], MaxBytes=1, IsolationLevel=1)
+        for epoch in (-1, 0, 1) if version >= 9 else (-1,):
+            for level in (0, 9):
+                replica = {"ReplicaId": 7} if version < 15 else {"ReplicaState": {"ReplicaId": 7, "ReplicaEpoch": -1}}
+                rows = [(0, 0, {"CurrentLeaderEpoch": epoch})]
+                ask(f"replica of {epoch} at {level}", rows, IsolationLevel=level, **replica)
         if version < 13:
             ask("missing", [(0, 0, {})], topic=side.topic("missing"))
         else:
@@ -217,6 +224,10 @@ def list_offsets(side):
         body = list_body(side, "l", 0, -1)
         body["Topics"][0]["Partitions"] *= 2
         side.ask("twice", "ListOffsets", version, body)
+        two = {**body, "Topics": body["Topics"] + list_body(side, "l", 1, -1)["Topics"]}
+        side.ask("topic twice", "ListOffsets", version, two)
+        if version >= 2:
+            side.ask("twice at no level", "ListOffsets", version, {**two, "IsolationLevel": 9})
         if version >= 2:
             for level in (1, 9):
                 side.ask(

@@ -68,6 +68,14 @@ def create_topics(side):
             new_topic(side.topic(f"cc{v}"), 1, 1, (), [("retention.ms", "1"), ("retention.ms", "2")]),
             validate=True,
         )
+        rows = [new_topic(side.topic(f"many{v}{i}"), 6000) for i in (0, 1)]
+        ask("too many together", *rows, validate=True)
+        ask("too many but twice", rows[0], rows[0], rows[1], validate=True)
+        for timeout in (0, -1):
+            for label, topics in (("twice", [rows[0]] * 2), ("one and twice", [rows[0]] * 2 + rows[1:])):
+                body = {"Topics": topics, "TimeoutMs": timeout, "ValidateOnly": True}
+                side.ask(f"{label} in {timeout} ms", "CreateTopics", version, body)
+        ask("long in bytes alone", new_topic("é" * 200), validate=True)
         ask("nothing")
 
 
@@ -82,6 +90,11 @@ def delete_topics(side):
 
         ask("missing", [side.topic("missing")])
         ask("wrong name", ["a/b"])
+        missing = side.topic("missing")
+        for label, names in (("twice", [missing] * 2), ("one and twice", ["a/b", missing, missing])):
+            rows = [{"Name": name} for name in names]
+            body = {"TopicNames": names, "Topics": rows, "TimeoutMs": 0}
+            side.ask(f"{label} in no time", "DeleteTopics", version, body)
         if version >= 6:
             ask("wrong id", ids=[uuid.UUID(int=9)])
             ask("zero id", ids=[uuid.UUID(int=0)])
@@ -92,6 +105,9 @@ def delete_topics(side):
             make_topic(side, "both")
             rows = [{"Name": side.topic("both"), "TopicId": topic_id(side, "both")}]
             side.ask("name and id", "DeleteTopics", version, {"Topics": rows})
+            for timeout in (5000, 0):
+                body = {"Topics": rows * 2 + [{"Name": None}], "TimeoutMs": timeout}
+                side.ask(f"both twice in {timeout} ms", "DeleteTopics", version, body)
         else:
             ask("twice", [side.topic(f"del{version}")] * 2)
             ask("right", [side.topic(f"del{version}")])
@@ -123,6 +139,15 @@ def create_partitions(side):
         ask("too many assigned", name, 5, [[side.node], [side.node]])
         ask("empty assignment", name, 5, [[]])
         ask("missing", "missing", 5)
+        ask("thousands", name, 20000, validate=True)
+        ask("thousands assigned", name, 20000, [[side.node]], validate=True)
+        ask("node twice and another", name, 5, [[side.node, side.node, -1]], validate=True)
+        row = {"Name": side.topic(name), "Count": 9, "Assignments": None}
+        other = {"Name": "x" * 300, "Count": 9, "Assignments": None}
+        for timeout in (1000, 0, -1):
+            for label, rows in (("twice", [row, row]), ("twice and another", [row, row, other])):
+                body = {"Topics": rows, "TimeoutMs": timeout, "ValidateOnly": True}
+                side.ask(f"{label} in {timeout} ms", "CreatePartitions", version, body)
         side.ask("nothing", "CreatePartitions", version, {"Topics": [], "TimeoutMs": 1000})
         side.ask("now", "Metadata", 9, {"Topics": [{"Name": side.topic(name)}]}) if version == 3 else None
 
@@ -149,6 +174,15 @@ def delete_records(side):
             if label in ("two", "within"):
                 rows = [{"Name": side.topic(name), "Partitions": [{"PartitionIndex": 0, "Timestamp": -3}]}]
                 side.ask(f"largest after {label} {version}", "ListOffsets", 7, {"ReplicaId": -1, "Topics": rows})
+        for label, offsets, more in (
+            ("partition twice", (0, -2), []),
+            ("partition twice, the last right", (-2, 0), []),
+            ("topic twice", (0, 0), [0]),
+        ):
+            parts = [{"PartitionIndex": 0, "Offset": offset} for offset in offsets]
+            rows = [{"Name": side.topic(name), "Partitions": parts}]
+            rows += [{"Name": side.topic(name), "Partitions": [{"PartitionIndex": 9, "Offset": o}]} for o in more]
+            side.ask(label, "DeleteRecords", version, {"Topics": rows, "TimeoutMs": 5000})
         rows = [{"Name": side.topic(name), "Partitions": [{"PartitionIndex": 0, "Timestamp": -2}]}]
         side.ask(f"earliest after {version}", "ListOffsets", 5, {"ReplicaId": -1, "Topics": rows})
         side.ask("nothing", "DeleteRecords", version, {"Topics": [], "TimeoutMs": 1000})
