@@ -215,12 +215,14 @@ def in_transaction(producer=4000, epoch=0, **more):
     return batch(attributes=16, producer_id=producer, producer_epoch=epoch, base_sequence=0, **more)
 
 
-@pytest.fixture(scope="module")
-def transactions(brokers):
-    """Kafka has a coordinator for them once somebody has asked; ours has none, and knows no transaction either way."""
+@pytest.fixture
+def transactions(bootstrap, rows):
+    """Kafka has a coordinator for them some time after somebody has asked; ours has none, and knows no transaction."""
     end = time.monotonic() + 20
-    with Raw(brokers["external"]) as raw:
-        while raw.call("FindCoordinator", 1, key="nobody", key_type=1).error_code == 15 and time.monotonic() < end:
+    with Raw(bootstrap) as raw:
+        while rows((0, in_transaction()), transactional_id="nobody")[0][0] != 49:
+            assert time.monotonic() < end
+            raw.call("FindCoordinator", 1, key="nobody", key_type=1)
             time.sleep(0.1)
 
 
@@ -261,6 +263,8 @@ def test_a_compressed_batch_is_looked_into_where_a_config_demands_it_G34(bootstr
         (gzip.compress(good + good), 87),
         (gzip.compress(good + b"tail"), 87),
         (gzip.compress(HEAD + varint(90) + b"k"), 87),
+        (gzip.compress(good)[:-8] + bytes(8), -1),  # its own check fails, after good records
+        (gzip.compress(good + good)[:-8] + bytes(8), 87),  # and after wrong ones, which are met first
         (gzip.compress(b""), 87),
         (gzip.compress(good), 0),
     ):

@@ -77,16 +77,28 @@ static int16_t look(struct produce_open *open, const struct record_batch *batch,
     return skips && !report->in_order ? KAFKA_UNKNOWN_SERVER_ERROR : 0;
 }
 
+/* Kafka reads the records as they come out of the stream: where that breaks off, it has not met
+ * what may be wrong behind the break, but what was wrong before it has an error of its own. */
+static int16_t look_at_part(struct produce_open *open, const struct record_batch *batch,
+                            struct span records) {
+    int r = produce_records_check(&open->rules, batch, records, produce_open_skips(open),
+                                  &open->report);
+    bool wrong = r == BROKER_E_MALFORMED || (r == BROKER_E_INVALID_RECORD && !open->report.ran_out);
+
+    return wrong ? KAFKA_INVALID_RECORD : KAFKA_UNKNOWN_SERVER_ERROR;
+}
+
 static int16_t inflate_and_look(struct produce_open *open, const struct record_batch *batch) {
     enum record_codec codec = batch->attributes & RECORD_BATCH_CODEC_MASK;
-    struct buf *inflated;
+    struct buf *inflated = NULL;
     int16_t error;
-    int r = codec_inflate(codec, batch->records, CODEC_INFLATED_MAX_BYTES, &inflated);
+    int r = codec_inflate_part(codec, batch->records, CODEC_INFLATED_MAX_BYTES, &inflated);
 
-    if (r) {
-        return r == BROKER_E_CORRUPT ? KAFKA_UNKNOWN_SERVER_ERROR : kafka_error_of(r);
+    if (r == BROKER_E_CORRUPT) {
+        error = look_at_part(open, batch, span_of(inflated->data, inflated->size));
+    } else {
+        error = r ? kafka_error_of(r) : look(open, batch, span_of(inflated->data, inflated->size));
     }
-    error = look(open, batch, span_of(inflated->data, inflated->size));
     buf_unref(inflated);
     return error;
 }

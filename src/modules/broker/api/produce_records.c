@@ -16,10 +16,12 @@ struct fields {
     size_t left;
     bool failed;
     bool endless; /* failed at a varint that is longer than any */
+    bool ran_out; /* failed for want of bytes */
 };
 
 static void skip(struct fields *in, size_t size) {
     if (size > in->left) {
+        in->ran_out |= !in->failed;
         in->failed = true;
         size = in->left;
     }
@@ -38,8 +40,9 @@ static uint64_t take_long_varint(struct fields *in, unsigned bytes_max) {
             return value;
         }
     }
+    in->endless |= !in->failed && i == bytes_max;
+    in->ran_out |= !in->failed && i < bytes_max;
     in->failed = true;
-    in->endless = i == bytes_max;
     return 0;
 }
 
@@ -105,7 +108,7 @@ static void take_record(struct fields *in, const struct record_batch *batch,
 
 int produce_reader_next(struct produce_reader *reader, struct produce_record *ret_record) {
     const uint8_t *data = reader->records.data;
-    struct fields in = {data + reader->at, reader->records.size - reader->at, false, false};
+    struct fields in = {data + reader->at, reader->records.size - reader->at};
     int32_t length;
 
     if (reader->index == reader->batch->record_count) {
@@ -116,6 +119,7 @@ int produce_reader_next(struct produce_reader *reader, struct produce_record *re
         if (in.endless) {
             return BROKER_E_MALFORMED;
         }
+        reader->ran_out = in.ran_out || (length >= 0 && (size_t)length > in.left);
         if (in.failed || length < 0 || (size_t)length > in.left) {
             return BROKER_E_INVALID_RECORD;
         }
@@ -123,6 +127,7 @@ int produce_reader_next(struct produce_reader *reader, struct produce_record *re
     }
     take_record(&in, reader->batch, ret_record);
     if (in.failed || (!reader->skips && in.left > 0)) {
+        reader->ran_out = reader->skips && in.ran_out;
         return BROKER_E_INVALID_RECORD;
     }
     reader->at = (size_t)(in.at - data);
@@ -143,7 +148,7 @@ static uint8_t *copy_bytes(struct fields *in, uint8_t *out) {
 }
 
 size_t produce_fields_write(const struct produce_record *record, uint8_t *out) {
-    struct fields in = {record->fields.data, record->fields.size, false, false};
+    struct fields in = {record->fields.data, record->fields.size};
     uint8_t *at = out;
     int32_t headers;
 
@@ -230,6 +235,7 @@ int produce_records_check(const struct produce_rules *rules, const struct record
             }
         }
     }
+    report->ran_out = reader.ran_out;
     return r;
 }
 

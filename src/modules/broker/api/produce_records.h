@@ -44,6 +44,7 @@ struct produce_report {
     int32_t count;            /* of all faults */
     bool late;                /* some fault is about a time */
     bool in_order;            /* offsets are 0, 1, 2 and so on from the base offset */
+    bool ran_out;             /* it failed where the bytes ended */
     bool negative;            /* some timestamp is below -1, which no batch made anew can have */
     int64_t max_timestamp_ms; /* -1: no record has one */
 };
@@ -65,6 +66,7 @@ struct produce_reader {
     bool skips;          /* the second of the two ways */
     size_t at;
     int32_t index;
+    bool ran_out; /* it failed where the bytes ended */
 };
 
 /**

@@ -9,7 +9,14 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { STEP_BYTES = 64 << 10, ZSTD_WINDOW_LOG_MAX = 26 };
+enum {
+    STEP_BYTES = 64 << 10,
+    ZSTD_WINDOW_LOG_MAX = 26,
+    /* The pieces in which Java's reader takes a gzip stream, and gives it out. */
+    GZIP_IN_BYTES = 8 << 10,
+    GZIP_OUT_BYTES = 16 << 10,
+    LZ4_BLOCK_HEADER_BYTES = 4,
+};
 
 /* Room for the next piece of output: some bytes, or NULL when the limit is reached or memory is
  * out. */
@@ -25,21 +32,31 @@ static int no_room(const struct text *out) {
 }
 
 /* Members may follow one another, and what is none is not looked at, as Java does it. */
-static bool gzip_goes_on(const z_stream *stream) {
+static bool gzip_goes_on(const z_stream *stream, size_t left) {
     static const uint8_t magic[3] = {0x1f, 0x8b, Z_DEFLATED};
 
-    return stream->avail_in > sizeof magic && memcmp(stream->next_in, magic, sizeof magic) == 0;
+    return stream->avail_in + left > sizeof magic &&
+           memcmp(stream->next_in, magic, sizeof magic) == 0;
+}
+
+/* Everything was given out, and is not what it was. Earlier damage costs the piece that it is in.
+ */
+static bool fails_at_its_check(const z_stream *stream) {
+    static const char words[] = "incorrect ";
+
+    return stream->msg && strncmp(stream->msg, words, sizeof words - 1) == 0;
 }
 
 static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
-    z_stream stream = {.next_in = (Bytef *)(uintptr_t)in.data, .avail_in = (uInt)in.size};
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)in.data};
+    size_t left = in.size; /* behind what the stream was given */
     int status = Z_OK;
     int r = 0;
 
     if (inflateInit2(&stream, 15 + 32) != Z_OK) { /* 32: gzip or zlib header */
         return err_origin(-ENOMEM);
     }
-    while (r == 0 && (status != Z_STREAM_END || gzip_goes_on(&stream))) {
+    while (r == 0 && (status != Z_STREAM_END || gzip_goes_on(&stream, left))) {
         size_t room;
         char *to = next_room(out, limit_bytes, &room);
 
@@ -50,10 +67,17 @@ static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
         if (status == Z_STREAM_END) {
             inflateReset(&stream);
         }
+        if (stream.avail_in == 0) {
+            stream.avail_in = (uInt)MIN(left, (size_t)GZIP_IN_BYTES);
+            left -= stream.avail_in;
+        }
+        room = MIN(room, (size_t)GZIP_OUT_BYTES);
         stream.next_out = (Bytef *)to;
         stream.avail_out = (uInt)room;
         status = inflate(&stream, Z_NO_FLUSH);
-        out->size += room - stream.avail_out;
+        if (status == Z_OK || status == Z_STREAM_END || fails_at_its_check(&stream)) {
+            out->size += room - stream.avail_out;
+        }
         if (status != Z_OK && status != Z_STREAM_END) {
             r = err_origin(status == Z_MEM_ERROR ? -ENOMEM : BROKER_E_CORRUPT);
         }
@@ -102,7 +126,11 @@ static int inflate_snappy(struct span in, size_t limit_bytes, struct text *out) 
             at += 16;
             continue;
         }
-        if (in.size - at < 4 || (size = get_be32(data + at)) > in.size - at - 4) {
+        if (in.size - at < 4) { /* too little for another block */
+            return 0;
+        }
+        size = get_be32(data + at);
+        if (size > in.size - at - 4) {
             return err_origin(BROKER_E_CORRUPT);
         }
         r = inflate_snappy_block(span_of(data + at + 4, size), limit_bytes, out);
@@ -112,6 +140,15 @@ static int inflate_snappy(struct span in, size_t limit_bytes, struct text *out) 
         at += 4 + (size_t)size;
     }
     return 0;
+}
+
+/* The frame is at its end, and its content is not what it says at its head or there. Kafka looks at
+ * neither. */
+static bool lz4_is_done(size_t code) {
+    const char *name = LZ4F_getErrorName(code);
+
+    return strcmp(name, "ERROR_frameSize_wrong") == 0 ||
+           strcmp(name, "ERROR_contentChecksum_invalid") == 0;
 }
 
 static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
@@ -124,9 +161,12 @@ static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
     if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION))) {
         return err_origin(-ENOMEM);
     }
-    while (r == 0 && hint != 0) { /* what follows the frame is not looked at, as in Kafka */
+    /* Block by block, so that what stands before a damaged one comes out: the hint is a block with
+     * the header of the next. What follows the frame is not looked at. Both as in Kafka. */
+    while (r == 0 && hint != 0) {
         size_t room;
-        size_t taken = in.size - at;
+        size_t wanted = hint > LZ4_BLOCK_HEADER_BYTES ? hint - LZ4_BLOCK_HEADER_BYTES : hint;
+        size_t taken = MIN(in.size - at, wanted);
         char *to = next_room(out, limit_bytes, &room);
 
         if (!to) {
@@ -134,6 +174,9 @@ static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
             break;
         }
         hint = LZ4F_decompress(context, to, &room, data + at, &taken, NULL);
+        if (LZ4F_isError(hint) && lz4_is_done(hint)) {
+            break;
+        }
         if (LZ4F_isError(hint) || (taken == 0 && room == 0)) {
             r = err_origin(BROKER_E_CORRUPT);
             break;
@@ -176,44 +219,56 @@ static int inflate_zstd(struct span in, size_t limit_bytes, struct text *out) {
     return r;
 }
 
-int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
-                  struct buf **ret_buf) {
-    struct text out;
-    struct buf *buf = NULL;
-    int r;
-
-    text_init(&out);
+static int inflate_into(enum record_codec codec, struct span in, size_t limit_bytes,
+                        struct text *out) {
     switch (codec) {
     case RECORD_CODEC_NONE:
         if (in.size > limit_bytes) {
             return err_origin(TOPIC_E_TOO_LARGE);
         }
-        text_append(&out, in.data, in.size);
-        r = 0;
-        break;
+        text_append(out, in.data, in.size);
+        return 0;
     case RECORD_CODEC_GZIP:
-        r = inflate_gzip(in, limit_bytes, &out);
-        break;
+        return inflate_gzip(in, limit_bytes, out);
     case RECORD_CODEC_SNAPPY:
-        r = inflate_snappy(in, limit_bytes, &out);
-        break;
+        return inflate_snappy(in, limit_bytes, out);
     case RECORD_CODEC_LZ4:
-        r = inflate_lz4(in, limit_bytes, &out);
-        break;
+        return inflate_lz4(in, limit_bytes, out);
     case RECORD_CODEC_ZSTD:
-        r = inflate_zstd(in, limit_bytes, &out);
-        break;
+        return inflate_zstd(in, limit_bytes, out);
     default:
-        r = err_origin(BROKER_E_CORRUPT);
-        break;
+        return err_origin(BROKER_E_CORRUPT);
     }
-    if (r == 0) {
+}
+
+int codec_inflate_part(enum record_codec codec, struct span in, size_t limit_bytes,
+                       struct buf **ret_buf) {
+    struct buf *buf = NULL;
+    struct text out;
+    int r;
+
+    text_init(&out);
+    r = inflate_into(codec, in, limit_bytes, &out);
+    if (r == 0 || r == BROKER_E_CORRUPT) {
         buf = out.size ? text_steal_buf(&out) : buf_new(0);
-        r = buf ? 0 : err_origin(-ENOMEM);
+        r = buf ? r : err_origin(-ENOMEM);
     }
     text_deinit(&out); /* holds memory even where nothing came out */
-    if (r == 0) {
+    if (buf) {
         *ret_buf = buf;
     }
     return r;
+}
+
+int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
+                  struct buf **ret_buf) {
+    struct buf *buf = NULL;
+    int r = codec_inflate_part(codec, in, limit_bytes, &buf);
+
+    if (r) {
+        buf_unref(buf);
+        return err_trace(r);
+    }
+    *ret_buf = buf;
+    return 0;
 }

@@ -32,6 +32,15 @@ int codec_inflate(enum record_codec codec, struct span in, size_t limit_bytes,
                   struct buf **ret_buf);
 
 /**
+ * codec_inflate_part() - the same; but of damaged input what it gives before the damage
+ *
+ * Return: as above; with BROKER_E_CORRUPT there is a buf too, as much of it as a reader that takes
+ * the stream piece by piece would see before it meets the damage.
+ */
+int codec_inflate_part(enum record_codec codec, struct span in, size_t limit_bytes,
+                       struct buf **ret_buf);
+
+/**
  * codec_deflate() - append @in, compressed, to @out
  * Snappy gets xerial's framing. Return: 0; -ENOMEM, and what @out has gained is of no use;
  * BROKER_E_CORRUPT for an unknown codec. Thread: any.

@@ -133,6 +133,41 @@ static void test_produce_records__are_as_many_as_the_header_says(void **state) {
     assert_int_equal(check(&made, 3, true), BROKER_E_INVALID_RECORD);
 }
 
+/* Of a stream that breaks off it matters whether the records ended there or were wrong before. */
+static void test_produce_records__tell_whether_their_bytes_ran_out(void **state) {
+    static const struct {
+        const char *bytes;
+        size_t size;
+        bool whole, skipped;
+    } rows[] = {
+#define ROW(bytes, whole, skipped) {bytes, sizeof(bytes) - 1, whole, skipped}
+        ROW("", true, true),
+        ROW("\x10\0\0\0\2k\2", true, true),
+        ROW("\x10\0\0\0\2k", true, true),
+        ROW("\xff\xff", true, true),
+        ROW("\x10\0\0\0\2k\2v\1", false, false),     /* headers of -1 */
+        ROW("\x10\0\0\0\x64k\2v\0", false, true),    /* a key beyond its record, or the end */
+        ROW("\x0e\0\0\0\2k\2v\0", false, false),     /* a record beyond its length */
+        ROW("\x10\0\0\0\2k\2v\2\1\0", false, false), /* bytes behind the last record */
+#undef ROW
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct record_batch batch = batch_of(1);
+        struct span bytes = span_of(rows[i].bytes, rows[i].size);
+        struct produce_report report;
+
+        produce_records_check(&rules, &batch, bytes, false, &report);
+        if (report.ran_out != rows[i].whole) {
+            fail_msg("row %zu, whole", i);
+        }
+        produce_records_check(&rules, &batch, bytes, true, &report);
+        if (report.ran_out != rows[i].skipped) {
+            fail_msg("row %zu, skipped", i);
+        }
+    }
+}
+
 static void test_produce_records__report_what_the_header_should_say(void **state) {
     struct record_batch batch = batch_of(3);
     struct produce_report report;
@@ -318,6 +353,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_produce_records__are_read_in_two_ways_as_kafka_does_G34),
         cmocka_unit_test(test_produce_records__are_as_many_as_the_header_says),
+        cmocka_unit_test(test_produce_records__tell_whether_their_bytes_ran_out),
         cmocka_unit_test(test_produce_records__report_what_the_header_should_say),
         cmocka_unit_test(test_produce_time_is_off__counts_as_java_does),
         cmocka_unit_test(test_produce_records__name_each_fault_by_its_kind),

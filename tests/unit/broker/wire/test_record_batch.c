@@ -275,6 +275,94 @@ static void test_codec_inflate__refuses_a_truncated_input(void **state) {
     }
 }
 
+/* What each codec makes of @count copies of its sample and @tail. */
+static int inflate_copies(size_t sample, unsigned count, const char *tail, struct buf **ret_buf) {
+    struct span one = samples[sample].in;
+    uint8_t bytes[256];
+    size_t size = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(bytes + size, one.data, one.size);
+        size += one.size;
+    }
+    memcpy(bytes + size, tail, strlen(tail));
+    size += strlen(tail);
+    *ret_buf = NULL;
+    return codec_inflate_part(samples[sample].codec, span_of(bytes, size), 1000, ret_buf);
+}
+
+/* As Java reads them: gzip members and xerial streams follow one another, an LZ4 frame is the end.
+ */
+static void test_codec_inflate__ends_where_kafkas_readers_end(void **state) {
+    static const struct {
+        size_t sample;
+        unsigned copies, read;
+        const char *tail;
+        int code;
+    } rows[] = {
+        {1, 2, 2, "", 0},
+        {1, 1, 1, "more of it", 0},
+        {2, 2, 1, "", 0},
+        {2, 1, 1, "more of it", 0},
+        {3, 2, 2, "", 0},
+        {3, 1, 1, "more of it", BROKER_E_CORRUPT},
+        {5, 2, 2, "", 0},
+        {5, 1, 1, "mor", 0},
+        {5, 1, 1, "more", BROKER_E_CORRUPT},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(buf_unrefp) struct buf *out = NULL;
+
+        if (inflate_copies(rows[i].sample, rows[i].copies, rows[i].tail, &out) != rows[i].code ||
+            out->size != rows[i].read * (sizeof plain - 1)) {
+            fail_msg("row %zu: %zu bytes", i, out ? out->size : 0);
+        }
+    }
+    {
+        _cleanup_(buf_unrefp) struct buf *out = NULL;
+
+        assert_int_equal(codec_inflate(RECORD_CODEC_ZSTD, SPAN_LITERAL(""), 1000, &out), 0);
+        assert_int_equal(out->size, 0);
+    }
+}
+
+/* Nor does Kafka look at what an LZ4 frame says of its content. */
+static void test_codec_inflate__does_not_mind_the_checksum_of_an_lz4_frame(void **state) {
+    _cleanup_(buf_unrefp) struct buf *out = NULL;
+    uint8_t bytes[sizeof by_lz4];
+
+    memcpy(bytes, by_lz4, sizeof bytes);
+    bytes[sizeof bytes - 1] ^= 1;
+    assert_int_equal(codec_inflate(RECORD_CODEC_LZ4, span_of(bytes, sizeof bytes), 1000, &out), 0);
+    assert_int_equal(out->size, sizeof plain - 1);
+}
+
+static void test_codec_inflate_part__gives_what_comes_before_the_damage(void **state) {
+    static const size_t pieces[] = {1, 5}; /* the check of gzip; the second of two xerial streams */
+
+    for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+        struct span one = samples[pieces[i]].in;
+        _cleanup_(buf_unrefp) struct buf *out = NULL;
+        uint8_t bytes[128];
+        size_t size = one.size;
+
+        memcpy(bytes, one.data, one.size);
+        if (samples[pieces[i]].codec == RECORD_CODEC_SNAPPY) {
+            memcpy(bytes + size, one.data, one.size);
+            size += one.size;
+            bytes[size - 2] = 0xff; /* a copy from before the beginning */
+        } else {
+            bytes[size - 2] ^= 0xff; /* in its check */
+        }
+        assert_int_equal(
+            codec_inflate_part(samples[pieces[i]].codec, span_of(bytes, size), 1000, &out),
+            BROKER_E_CORRUPT);
+        assert_int_equal(out->size, sizeof plain - 1);
+        assert_memory_equal(out->data, plain, sizeof plain - 1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_record_batch_builder__writes_the_golden_bytes),
@@ -289,6 +377,9 @@ int main(void) {
         cmocka_unit_test(test_codec_inflate__stops_at_the_limit),
         cmocka_unit_test(test_codec_inflate__gives_an_empty_buf_for_nothing),
         cmocka_unit_test(test_codec_inflate__refuses_a_truncated_input),
+        cmocka_unit_test(test_codec_inflate__ends_where_kafkas_readers_end),
+        cmocka_unit_test(test_codec_inflate__does_not_mind_the_checksum_of_an_lz4_frame),
+        cmocka_unit_test(test_codec_inflate_part__gives_what_comes_before_the_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
