@@ -5,6 +5,7 @@
  */
 #include "checkpoint.h"
 #include "log_private.h"
+#include "producer_snapshot.h"
 #include "swap.h"
 
 #include <errno.h>
@@ -161,28 +162,6 @@ static void forget_partition(struct log_partition *partition) {
     partition->writer_position = 0;
 }
 
-static int decode_producers(struct log_partition *partition, struct fields *in) {
-    for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0 && !in->failed; n--) {
-        int64_t id = (int64_t)fields_get(in, 8);
-        int64_t last_ms = (int64_t)fields_get(in, 8);
-        for (unsigned batches = (unsigned)fields_get(in, 1); batches > 0; batches--) {
-            struct producer_batch batch;
-            batch.epoch = (int16_t)fields_get(in, 2);
-            batch.base_sequence = (int32_t)fields_get(in, 4);
-            batch.last_sequence = (int32_t)fields_get(in, 4);
-            batch.base_offset = (int64_t)fields_get(in, 8);
-            batch.last_offset_delta = (int32_t)fields_get(in, 4);
-            int r = in->failed ? 0
-                               : producer_push(&partition->producers, id, &batch,
-                                               partition->public.high_watermark, last_ms);
-            if (r) {
-                return err_trace(r);
-            }
-        }
-    }
-    return 0;
-}
-
 /* How many elements of at least @bytes can still follow; a count beyond it is not believed. */
 static uint32_t get_count(struct fields *in, size_t bytes) {
     uint64_t count = fields_get(in, 4);
@@ -233,7 +212,7 @@ static int decode_lists(struct log_partition *partition, unsigned version, struc
         partition->cleaned_to = (int64_t)fields_get(in, 8);
         partition->tombstones_due_ms = (int64_t)fields_get(in, 8);
     }
-    return decode_producers(partition, in);
+    return producers_decode(in, partition->public.high_watermark, &partition->producers);
 }
 
 static int decode_partition(struct topic_log *log, unsigned version, struct fields *in) {

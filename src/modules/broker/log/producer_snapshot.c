@@ -85,18 +85,18 @@ static bool decode_batch(struct fields *in, struct producer_batch *ret_batch) {
     return !in->failed && ret_batch->base_offset >= 0 && ret_batch->last_offset_delta >= 0;
 }
 
-static int decode_body(struct fields *in, int64_t end, struct producers **producers) {
+int producers_decode(struct fields *in, int64_t end, struct producers **producers) {
     for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0; n--) {
         int64_t id = (int64_t)fields_get(in, 8);
         int64_t last_ms = (int64_t)fields_get(in, 8);
         unsigned count = (unsigned)fields_get(in, 1);
         if (in->failed || count == 0 || count > PRODUCER_WINDOW) {
-            return BROKER_E_CORRUPT;
+            return err_origin(BROKER_E_CORRUPT);
         }
         for (; count > 0; count--) {
             struct producer_batch batch;
             if (!decode_batch(in, &batch) || batch.base_offset >= end) {
-                return BROKER_E_CORRUPT;
+                return err_origin(BROKER_E_CORRUPT);
             }
             int r = producer_push(producers, id, &batch, end, last_ms);
             if (r) {
@@ -104,7 +104,7 @@ static int decode_body(struct fields *in, int64_t end, struct producers **produc
             }
         }
     }
-    return in->failed || in->at != in->end ? BROKER_E_CORRUPT : 0;
+    return in->failed ? err_origin(BROKER_E_CORRUPT) : 0;
 }
 
 static int decode(struct span file, const struct segment_id *at, struct producers **producers) {
@@ -125,7 +125,8 @@ static int decode(struct span file, const struct segment_id *at, struct producer
         return BROKER_E_CORRUPT;
     }
     struct fields in = fields_of(span_of(body, body_bytes));
-    return decode_body(&in, at->base_offset, producers);
+    int r = producers_decode(&in, at->base_offset, producers);
+    return r ? r : in.at != in.end ? BROKER_E_CORRUPT : 0;
 }
 
 /* ---- files ---- */
