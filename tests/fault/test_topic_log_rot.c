@@ -267,12 +267,24 @@ static bool is_whole(const uint8_t *data, size_t size, const struct model_batch 
     return whole;
 }
 
+/* By its id; or the one that stands in for it, where a lost frame had its creation. */
+static struct topic *find_topic(const struct model *model, const struct model_topic *topic) {
+    struct topic *real = topic_log_find_id(model->f->log, &topic->id);
+    unsigned number = 1; /* as they were created */
+    char name[32];
+    while (model->topics[number - 1] != topic) {
+        number++;
+    }
+    snprintf(name, sizeof name, "recovered-%u", number);
+    return real ? real : topic_log_find(model->f->log, span_text(name));
+}
+
 /* Reads every batch of the model by itself, since what stands before it may be damaged. */
 static struct left look(struct model *model, uint64_t seed, const struct hit *hit) {
     struct left left = {0};
     for (unsigned t = 0; t < model->topic_count; t++) {
         struct model_topic *topic = model->topics[t];
-        struct topic *real = topic_log_find_id(model->f->log, &topic->id);
+        struct topic *real = find_topic(model, topic);
         for (int32_t i = 0; topic->state == MODEL_CREATED && i < topic->partition_count; i++) {
             struct model_partition *partition = &topic->partitions[i];
             for (size_t n = 0; n < partition->count; n++) {
@@ -316,7 +328,7 @@ static struct left look(struct model *model, uint64_t seed, const struct hit *hi
 static void append_everywhere(struct model *model, uint64_t seed, const struct hit *hit) {
     for (unsigned t = 0; t < model->topic_count; t++) {
         struct model_topic *topic = model->topics[t];
-        struct topic *real = topic_log_find_id(model->f->log, &topic->id);
+        struct topic *real = find_topic(model, topic);
         for (int32_t i = 0; real && i < topic->partition_count; i++) {
             struct model_partition *partition = &topic->partitions[i];
             struct batch_spec spec = {.records = 1,
@@ -342,7 +354,7 @@ static void append_everywhere(struct model *model, uint64_t seed, const struct h
 static void repeat_newest(struct model *model, uint64_t seed, const struct hit *hit,
                           const struct model_topic *topic, int32_t index) {
     const struct model_partition *partition = &topic->partitions[index];
-    struct topic *real = topic_log_find_id(model->f->log, &topic->id);
+    struct topic *real = find_topic(model, topic);
     for (size_t n = 0; n < partition->count; n++) {
         const struct model_batch *batch = &partition->batches[n];
         unsigned newer = 0, newer_acked = 0;

@@ -269,6 +269,7 @@ struct topic_log {
     struct {
         uint64_t bytes; /* of the last one of this run; 0: none yet */
         bool under_way;
+        bool wanted; /* whatever its log has grown to */
     } registry_state;
     uint32_t next_number;
     uint32_t partition_total;

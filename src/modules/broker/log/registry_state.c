@@ -99,6 +99,7 @@ static int on_state(struct registry_change *change, int status) {
     log->registry_state.under_way = false;
     if (status == 0) {
         log->registry_state.bytes = change->part.batch.size;
+        log->registry_state.wanted = false;
         log->stats.registry_states++;
         status = begin_at(log, change->part.base_offset, change->append.frame_sequence);
         if (status) {
@@ -109,6 +110,9 @@ static int on_state(struct registry_change *change, int status) {
 }
 
 static bool is_due(const struct topic_log *log) {
+    if (log->registry_state.wanted) {
+        return true;
+    }
     const struct log_partition *partition = topic_partition(log->registry, 0);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < partition->segment_count; i++) {

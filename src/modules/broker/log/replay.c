@@ -8,13 +8,15 @@
  */
 #include "producer_snapshot.h"
 #include "recovery.h"
+#include "registry.h"
 #include "segment_resync.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { PIECES_AT_ONCE = 256 };
+enum { PIECES_AT_ONCE = 256, PARTITIONS_OF_A_STAND_IN = 10000 };
 
 /* One entry of a frame with what is known of its batch. */
 struct replayed {
@@ -160,6 +162,92 @@ static int fill_from_segment(struct recovery *recovery, struct log_partition *pa
     return 0;
 }
 
+/*
+ * A frame that is lost may have had records of the registry, and later frames batches of topics
+ * that they created. Its segment may have them: from the log end as far as it goes.
+ */
+static int catch_up_registry(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    struct log_partition *registry = topic_partition(log->registry, 0);
+    int r = 0;
+    while (!r) {
+        int64_t offset = registry->public.log_end_offset;
+        struct segment_id id = {0, 0, registry->writer_base};
+        uint64_t position = registry->writer_position;
+        struct record_batch batch;
+        uint8_t *data =
+            id.base_offset < 0 ? NULL : read_segment_batch(recovery, &id, position, offset, &batch);
+        if (!data) { /* perhaps it rolled there */
+            id.base_offset = offset;
+            position = 0;
+            data = read_segment_batch(recovery, &id, position, offset, &batch);
+        }
+        if (!data) {
+            break;
+        }
+        r = registry_apply(log, span_of(data, batch.total_bytes), recovery->sequence);
+        r = r > 0 && r != BROKER_E_NEWER ? 0 : r;
+        r = r ? r
+              : recovery_take_over(registry, id.base_offset, position, &batch,
+                                   clock_wall_ms(log->config.clock));
+        free(data);
+    }
+    return r;
+}
+
+static bool is_removed(const struct topic_log *log, uint32_t number) {
+    for (uint32_t i = 0; i < log->removal_count; i++) {
+        if (log->removals[i].number == number && log->removals[i].partition < 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Batches of a topic whose creation was lost with a frame: they are kept under a name that says so,
+ * since what the topic was called nobody knows. NULL: it was deleted, or is none.
+ */
+static int stand_in(struct recovery *recovery, const struct frame_entry *entry,
+                    struct log_partition **ret_partition) {
+    struct topic_log *log = recovery->log;
+    struct log_topic *topic = registry_by_number(log, entry->topic);
+    *ret_partition = NULL;
+    if (recovery->unknown_sequence == 0 || entry->topic == 0 || entry->partition < 0 ||
+        entry->partition >= PARTITIONS_OF_A_STAND_IN || is_removed(log, entry->topic)) {
+        return 0;
+    }
+    if (!topic) {
+        char name[48];
+        struct uuid id;
+        snprintf(name, sizeof name, "recovered-%" PRIu32, entry->topic);
+        while (topic_log_find(log, span_text(name)) && strlen(name) + 1 < sizeof name) {
+            strcat(name, "-"); /* somebody has called a topic so */
+        }
+        uuid_v4(log->config.random, &id);
+        topic = topic_new(log, span_text(name), &id, entry->topic, entry->partition + 1);
+        if (!topic) {
+            return err_origin(-ENOMEM);
+        }
+        topic->created_durable = true;
+        int r = registry_insert(log, topic);
+        if (r) {
+            topic_free(topic);
+            return err_trace(r);
+        }
+        log->registry_state.wanted = true; /* no record of the registry has it */
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "the creation of topic number %" PRIu32
+                        " was in a frame that is lost: its records are kept as topic %s",
+                        entry->topic, name);
+    }
+    int r = registry_widen(log, topic, entry->partition + 1);
+    if (!r) {
+        *ret_partition = topic_partition(topic, entry->partition);
+    }
+    return r;
+}
+
 /* The batches before @until are gone: say which, and go on behind them. */
 static int note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
     int64_t from = partition->public.log_end_offset;
@@ -258,8 +346,11 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
     int64_t segment_base = -1;
     int64_t now_ms = clock_wall_ms(recovery->log->config.clock);
     int r = 0;
+    if (!partition && (r = stand_in(recovery, &items[0].entry, &partition)) != 0) {
+        return r;
+    }
     if (!partition) {
-        return 0; /* deleted further on, or its creation was lost */
+        return 0; /* deleted further on */
     }
     recovery_pass_start(partition);
     for (unsigned i = 0; i < count && !r; i++) {
@@ -649,7 +740,11 @@ int recovery_replay(struct recovery *recovery) {
                 break; /* behind the torn tail: nobody was told of it */
             } else {
                 note_missing(recovery, sequence - 1);
+                r = catch_up_registry(recovery);
             }
+        }
+        if (r) {
+            break;
         }
         if (frame->valid) {
             r = replay_frame(recovery, frame);
@@ -657,6 +752,7 @@ int recovery_replay(struct recovery *recovery) {
             recovery->last = frame;
         } else if (durable || proven_durable(recovery, frame)) {
             r = salvage(recovery, frame);
+            r = r ? r : catch_up_registry(recovery);
         } else {
             recovery->torn = frame;
             break;

@@ -165,6 +165,55 @@ static void test_log_damage__unreadable_frame_raises_epoch_and_offsets(void **st
     lose_a_frame(false);
 }
 
+/* The frame with the creation of "t" is lost. @in_segment: the registry's segment has it as well.
+ */
+static void lose_the_creation(bool in_segment) {
+    struct fixture f;
+    fill(&f);
+    fixture_run_ms(&f, in_segment ? 3000 : 0);
+    fixture_crash(&f, false);
+    uint64_t first = find_batch(&f, "journal/00000000", 0) & ~(uint64_t)4095;
+    assert_true(first >= 4096);
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", first - 4096, 64, 1), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    static const char *const names[] = {"one", "two", "three"};
+    const char *name = in_segment ? "t" : "recovered-1";
+    for (unsigned round = 0; round < 3; round++) {
+        assert_true((fixture_partition(&f, "t", 0) != NULL) == in_segment);
+        for (uint64_t n = 0; n < BATCHES; n++) {
+            struct batch_spec spec = spec_of(n);
+            struct buf *expected = fixture_batch(&spec);
+            uint8_t *data = NULL;
+            ssize_t size = fixture_read(&f, fixture_partition(&f, name, (int32_t)(n % 3)),
+                                        (int64_t)(n / 3 * 2), 1, &data);
+            assert_int_equal(size, expected->size);
+            assert_memory_equal(data + 16, expected->data + 16, expected->size - 16);
+            free(data);
+            buf_unref(expected);
+        }
+        /* A change of the registry brings its whole state, which nothing else of it has. */
+        assert_non_null(fixture_topic(&f, names[round], 1, NULL));
+        fixture_run_ms(&f, 100);
+        if (round == 2) {
+            break;
+        }
+        fixture_stop(&f);
+        if (round == 1) {
+            (void)disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1);
+            (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_damage__records_outlive_the_frame_that_created_their_topic(void **state) {
+    lose_the_creation(true);
+    lose_the_creation(false);
+}
+
 static void test_log_damage__one_checkpoint_is_enough(void **state) {
     for (unsigned slot = 0; slot < 2; slot++) {
         struct fixture f;
@@ -367,6 +416,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
         cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
+        cmocka_unit_test(test_log_damage__records_outlive_the_frame_that_created_their_topic),
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
         cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_what_it_hit),
