@@ -20,7 +20,7 @@ from clients.remote import Java, Kafkajs
 README = pathlib.Path(__file__).parent / "README.md"
 NAMES = {"kcat": Kcat, "confluent": Confluent, "kafka_python": KafkaPython, "kafkajs": Kafkajs, "java": Java}
 NAMES |= interop.CLIENTS
-MODULES = ["test_every_client", "test_every_group"]
+MODULES = ["test_every_client", "test_every_group", "test_every_wrong_input"]
 BEHAVIOURS = {
     "metadata": "test_metadata__one_broker_where_it_was_reached",
     "topics made and deleted by request": "test_delete_topic__is_gone_and_an_error_the_second_time",
@@ -39,6 +39,13 @@ BEHAVIOURS = {
     "groups: cooperative": "test_group__g46_cooperative_members_keep_what_stays_theirs",
     "wrong input: a record that is too large": "test_wrong_input__a_record_beyond_the_limit_of_its_topic",
     "wrong input: configs": "test_configs__wrong_input",
+    "wrong input: values of configs": "test_wrong_input__values_that_a_config_cannot_have",
+    "wrong input: unknown configs": "test_wrong_input__a_config_that_is_none",
+    "wrong input: names of topics": "test_wrong_input__a_name_that_no_topic_can_have",
+    "wrong input: topics that cannot be": "test_wrong_input__topics_that_cannot_be",
+    "wrong input: fewer partitions": "test_wrong_input__fewer_partitions_or_as_many",
+    "wrong input: an offset that is not there": "test_wrong_input__an_offset_that_is_not_there",
+    "wrong input: a fenced member": "test_wrong_input__a_member_whose_name_another_took",
 }
 
 

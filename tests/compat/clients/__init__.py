@@ -4,9 +4,11 @@ A driver is made with the address of a broker and does what its client does, in 
 
     metadata()                             {"brokers": ["host:port", ...], "topics": {name: partitions}}
     create_topic(topic, partitions), delete_topic(topic); where it creates_topics
+    grow_topic(topic, partitions)          has so many partitions from now on; where it can (grows_topics)
     configs(topic)                         {name: value}, configure(topic, name, value); where it has_configs
     produce(topic, records, acks, codec, idempotent)
-    consume(topic, partition, start, count)   start: "earliest", an offset, or ("time", milliseconds)
+    consume(topic, partition, start, count)   start: "earliest", an offset, or ("time", milliseconds);
+                                           ("only", offset) must be there, else it fails; where it can (resets_none)
     join(group, topic)                     a Member, which is polled until what a test waits for is there
         instance="name"                    a static member; where the client has them (static_members)
         cooperative=True                   the cooperative-sticky assignor; where the client has it (cooperative)
@@ -56,6 +58,8 @@ class Client:
     groups = commits = True  # commits when it is told to
     idempotent = True  # else a plain producer does what is asked of one
     static_members = cooperative = commits_on_revoke = False
+    grows_topics = resets_none = False
+    tells_fenced = False  # a member hears that another took its name
 
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap

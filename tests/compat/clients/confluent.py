@@ -1,7 +1,7 @@
 """confluent-kafka from PyPI: the newest librdkafka."""
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewPartitions, NewTopic
 
 try:
     from confluent_kafka.admin import AlterConfigOpType
@@ -81,6 +81,7 @@ class ConfluentMember(Member):
 
 class Confluent(Client):
     static_members = cooperative = commits_on_revoke = True
+    grows_topics = resets_none = tells_fenced = True
 
     def metadata(self):
         found = AdminClient({"bootstrap.servers": self.bootstrap}).list_topics(timeout=10)
@@ -92,6 +93,11 @@ class Confluent(Client):
     def create_topic(self, topic, partitions):
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for done in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+            done.result(10)
+
+    def grow_topic(self, topic, partitions):
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        for done in admin.create_partitions([NewPartitions(topic, partitions)]).values():
             done.result(10)
 
     def delete_topic(self, topic):
@@ -143,12 +149,14 @@ class Confluent(Client):
                 "bootstrap.servers": self.bootstrap,
                 "group.id": "alone",
                 "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
+                "auto.offset.reset": "error" if isinstance(start, tuple) and start[0] == "only" else "earliest",
                 "fetch.wait.max.ms": 100,
             }
         )
         place = TopicPartition(topic, partition, 0)
-        if isinstance(start, tuple):
+        if isinstance(start, tuple) and start[0] == "only":
+            place.offset = start[1]
+        elif isinstance(start, tuple):
             place.offset = start[1]
             place = consumer.offsets_for_times([place], timeout=10)[0]
         elif start != "earliest":
@@ -157,7 +165,7 @@ class Confluent(Client):
         records = []
         while len(records) < count:
             messages = consumer.consume(count - len(records), 10)
-            assert messages and not any(m.error() for m in messages), messages
+            assert messages and not any(m.error() for m in messages), [str(m.error()) for m in messages]
             records += [record_of(m) for m in messages]
         consumer.close()
         return records

@@ -11,7 +11,7 @@ with warnings.catch_warnings():
     # It reads its schemas with functions that Python 3.11 calls old.
     warnings.simplefilter("ignore", DeprecationWarning)
     from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-    from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+    from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 ACKS = {"0": 0, "1": 1, "all": "all"}
@@ -87,6 +87,7 @@ class KafkaPythonMember(Member):
 
 class KafkaPython(Client):
     static_members = cooperative = True  # it refuses to commit while a callback runs
+    grows_topics = resets_none = True
 
     def metadata(self):
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
@@ -102,6 +103,13 @@ class KafkaPython(Client):
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
             admin.create_topics([NewTopic(topic, partitions, 1)])
+        finally:
+            admin.close()
+
+    def grow_topic(self, topic, partitions):
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.create_partitions({topic: NewPartitions(partitions)})
         finally:
             admin.close()
 
@@ -151,11 +159,19 @@ class KafkaPython(Client):
             producer.close()
 
     def consume(self, topic, partition, start, count):
-        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False, fetch_max_wait_ms=100)
+        only = isinstance(start, tuple) and start[0] == "only"
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
+            auto_offset_reset="none" if only else "latest",
+        )
         place = TopicPartition(topic, partition)
         consumer.assign([place])
         if start == "earliest":
             consumer.seek_to_beginning(place)
+        elif only:
+            consumer.seek(place, start[1])
         elif isinstance(start, tuple):
             consumer.seek(place, consumer.offsets_for_times({place: start[1]})[place].offset)
         else:

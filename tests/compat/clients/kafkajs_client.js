@@ -72,6 +72,11 @@ const verbs = {
     return {};
   }),
 
+  grow: ({ topic, partitions }) => withAdmin(async (admin) => {
+    await admin.createPartitions({ topicPartitions: [{ topic, count: Number(partitions) }] });
+    return {};
+  }),
+
   delete: ({ topic }) => withAdmin(async (admin) => {
     await admin.deleteTopics({ topics: [topic] });
     return {};
@@ -180,7 +185,8 @@ async function main() {
     try {
       answer = await verbs[verb](given);
     } catch (error) {
-      answer = { error: String(error && error.stack ? error.stack : error) };
+      const causes = ((error && error.errors) || []).map(String);
+      answer = { error: [String(error && error.stack ? error.stack : error), ...causes].join("\n") };
     }
     process.stdout.write(JSON.stringify(answer) + "\n");
   }

@@ -81,7 +81,7 @@ def record_of(line):
 
 class Kcat(Client):
     creates_topics = has_configs = commits = False
-    static_members = cooperative = commits_on_revoke = True
+    static_members = cooperative = commits_on_revoke = resets_none = True
 
     def __init__(self, bootstrap):
         super().__init__(bootstrap)
@@ -120,8 +120,13 @@ class Kcat(Client):
             self._run(*options, "-p", str(partition), *given, "-K", "\t", "-Z", stdin=lines)
 
     def consume(self, topic, partition, start, count):
-        at = {"earliest": "beginning"}.get(start, start) if not isinstance(start, tuple) else f"s@{start[1]}"
-        lines = self._run("-C", "-t", topic, "-p", str(partition), "-o", str(at), "-c", str(count), "-J", "-q")
+        at, options = {"earliest": "beginning"}.get(start, start), []
+        if isinstance(start, tuple) and start[0] == "only":
+            at, options = start[1], ["-X", "auto.offset.reset=error"]
+        elif isinstance(start, tuple):
+            at = f"s@{start[1]}"
+        options += ["-t", topic, "-p", str(partition), "-o", str(at), "-c", str(count)]
+        lines = self._run("-C", "-J", "-q", *options)
         return [record_of(json.loads(line)) for line in lines.splitlines()]
 
     def join(self, group, topic, **options):

@@ -3,7 +3,8 @@
 A command is VERB and NAME=VALUE, tabs between them. A record is PARTITION;KEY;VALUE;HEADERS, bytes in base64, "-" where
 there are none, a header NAME:VALUE, commas between them. So a driver needs no parser of JSON, only a writer.
 
-    metadata | create topic partitions | delete topic | configs topic | configure topic name value
+    metadata | create topic partitions | grow topic partitions | delete topic
+    configs topic | configure topic name value
     produce topic acks codec idempotent record… | consume topic partition start count
     join member group topic [instance] [cooperative] [commit_on_revoke] | poll member | commit member | leave member
 """
@@ -111,6 +112,9 @@ class Remote(Client):
     def create_topic(self, topic, partitions):
         self.ask("create", topic=topic, partitions=partitions)
 
+    def grow_topic(self, topic, partitions):
+        self.ask("grow", topic=topic, partitions=partitions)
+
     def delete_topic(self, topic):
         self.ask("delete", topic=topic)
 
@@ -128,7 +132,7 @@ class Remote(Client):
         self.ask("produce", *packed, topic=topic, acks=acks, codec=codec, idempotent=str(idempotent).lower())
 
     def consume(self, topic, partition, start, count):
-        start = f"time:{start[1]}" if isinstance(start, tuple) else start
+        start = f"{start[0]}:{start[1]}" if isinstance(start, tuple) else start
         answer = self.ask("consume", topic=topic, partition=partition, start=start, count=count)
         return [record_of(found) for found in answer["records"]]
 
@@ -150,6 +154,7 @@ class Kafkajs(Remote):
     is one that Kafka takes: lz4js writes frames of dependent blocks."""
 
     codecs = ("none", "gzip", "snappy", "zstd")
+    grows_topics = True
 
     def start_command(self):
         return [str(CACHE / "venv/bin/node"), str(HERE / "kafkajs_client.js"), self.bootstrap]
@@ -159,6 +164,7 @@ class Java(Remote):
     """Apache's own client."""
 
     static_members = cooperative = commits_on_revoke = True
+    grows_topics = resets_none = tells_fenced = True
 
     def start_command(self):
         return java_command("KafkaClient") + [self.bootstrap]

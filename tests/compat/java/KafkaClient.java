@@ -14,6 +14,7 @@ import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -110,6 +111,7 @@ public final class KafkaClient {
         switch (command.verb) {
             case "metadata": return metadata(command);
             case "create": return create(command);
+            case "grow": return grow(command);
             case "delete": return delete(command);
             case "configs": return configs(command);
             case "configure": return configure(command);
@@ -144,6 +146,14 @@ public final class KafkaClient {
     private String create(Command command) throws Exception {
         try (Admin admin = Admin.create(settings())) {
             admin.createTopics(List.of(new NewTopic(command.get("topic"), command.number("partitions"), (short) 1))).all().get();
+            return "{}";
+        }
+    }
+
+    private String grow(Command command) throws Exception {
+        try (Admin admin = Admin.create(settings())) {
+            Map<String, NewPartitions> wanted = Map.of(command.get("topic"), NewPartitions.increaseTo(command.number("partitions")));
+            admin.createPartitions(wanted).all().get();
             return "{}";
         }
     }
@@ -218,7 +228,8 @@ public final class KafkaClient {
         }
         settings.put("session.timeout.ms", "6000");
         settings.put("enable.auto.commit", "false");
-        settings.put("auto.offset.reset", "earliest");
+        boolean only = command.get("start") != null && command.get("start").startsWith("only:");
+        settings.put("auto.offset.reset", only ? "none" : "earliest");
         settings.put("heartbeat.interval.ms", "200");
         settings.put("fetch.max.wait.ms", "100");
         ByteArrayDeserializer bytes = new ByteArrayDeserializer();
@@ -237,7 +248,7 @@ public final class KafkaClient {
             } else if (start.startsWith("time:")) {
                 consumer.seek(place, consumer.offsetsForTimes(Map.of(place, Long.valueOf(start.substring(5)))).get(place).offset());
             } else {
-                consumer.seek(place, Long.parseLong(start));
+                consumer.seek(place, Long.parseLong(start.startsWith("only:") ? start.substring(5) : start));
             }
             long end = System.currentTimeMillis() + PATIENCE_MS;
             while (records.size() < count) {

@@ -1,0 +1,79 @@
+"""Wrong input by every stock client: the broker's refusal reaches the caller as the error that its client has for it,
+the same from any Kafka broker, and what is right goes on behind it."""
+
+import pytest
+from test_every_client import numbered, plain, poll_until
+
+INVALID_COUNT = "(?i)invalid.?partitions|would not be an increase|partitions was set|partitions is invalid|range"
+INVALID_TOPIC = "(?i)invalid.?topic|topic name.* (illegal|invalid)|code: 17|TopicNotValid|InvalidTopic"
+
+
+@pytest.mark.parametrize("name", ["no/such", "a b", "x" * 250], ids=["slash", "blank", "long"])
+def test_wrong_input__a_name_that_no_topic_can_have(client, ready, name):
+    with pytest.raises(Exception, match=INVALID_TOPIC):
+        client.produce(name, numbered(1))
+    client.produce(ready, numbered(1))
+    assert plain(client.consume(ready, 0, "earliest", 1)) == plain(numbered(1))
+
+
+@pytest.mark.creates_topics
+def test_wrong_input__topics_that_cannot_be(client, topic):
+    with pytest.raises(Exception, match="(?i)invalid.?topic|topic name is invalid|on an invalid topic"):
+        client.create_topic("no/such", 1)
+    with pytest.raises(Exception, match=INVALID_COUNT):
+        client.create_topic(topic, 0)
+    with pytest.raises(Exception, match="(?i)invalid.?request|prohibited|most likely occurs"):
+        client.create_topic("__cluster_metadata", 1)
+    assert topic not in client.metadata()["topics"]
+    client.create_topic(topic, 1)
+
+
+@pytest.mark.grows_topics
+def test_wrong_input__fewer_partitions_or_as_many(client, ready):
+    for count in (2, 4, 0, -1):
+        with pytest.raises(Exception, match=INVALID_COUNT):
+            client.grow_topic(ready, count)
+    client.grow_topic(ready, 5)
+    poll_until([], lambda: client.metadata()["topics"][ready] == 5, "one more partition")
+
+
+@pytest.mark.has_configs
+@pytest.mark.parametrize("name, value", [("cleanup.policy", "burn"), ("retention.ms", "-2"), ("preallocate", "yes")])
+def test_wrong_input__values_that_a_config_cannot_have(client, ready, name, value):
+    before = client.configs(ready)[name]
+    with pytest.raises(Exception, match="(?i)invalid.?(config|value)|configuration is invalid"):
+        client.configure(ready, name, value)
+    assert client.configs(ready)[name] == before
+
+
+@pytest.mark.has_configs
+def test_wrong_input__a_config_that_is_none(client, ready):
+    with pytest.raises(Exception, match="(?i)invalid.?config|unknown topic|configuration is invalid|unrecognized"):
+        client.configure(ready, "no.such.key", "1")
+
+
+@pytest.mark.resets_none
+def test_wrong_input__an_offset_that_is_not_there(client, ready):
+    client.produce(ready, numbered(2))
+    with pytest.raises(Exception, match="(?i)offset.?out.?of.?range|out of range"):
+        client.consume(ready, 0, ("only", 1000), 1)
+    assert plain(client.consume(ready, 0, ("only", 1), 1)) == plain(numbered(1, 1))
+
+
+@pytest.mark.tells_fenced
+def test_wrong_input__a_member_whose_name_another_took(member_client, ready):
+    group, other = "fenced-" + ready, member_client.another()
+    member_client.produce(ready, numbered(2))
+    one = member_client.join(group, ready, instance="same")
+    poll_until([one], lambda: one.assignment and len(one.records) == 2, "the records")
+    two = other.join(group, ready, instance="same")
+    poll_until([two], lambda: two.assignment and len(two.records) == 2, "what was not committed")
+    with pytest.raises(Exception, match="(?i)fenced"):
+        for _ in range(200):
+            one.poll()
+    with pytest.raises(Exception, match="(?i)fenced|fatal|not part of an active group"):
+        one.commit()
+    two.commit()
+    two.leave()
+    if other is not member_client:
+        other.close()
