@@ -51,6 +51,8 @@ BEHAVIOURS = {
 
 def able(client, test):
     """Whether conftest.py makes a case of this test for this client; the codecs of it, where it takes them."""
+    if test.__module__ == "test_every_wrong_input" and client in interop.CLIENTS.values():
+        return "not tried"  # scripts/interop leaves that file out
     marks = [mark.name for mark in getattr(test, "pytestmark", []) if hasattr(Client, mark.name)]
     if not all(getattr(client, mark) for mark in marks):
         return "client cannot"

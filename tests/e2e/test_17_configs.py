@@ -4,6 +4,8 @@ What acts on a single Produce is in tests/compat/test_topic_configs.py, delete.r
 test_15_compaction.py, flush.ms in tests/unit/broker/log/test_log_flush_ms.c, where a power cut can be had.
 """
 
+import pathlib
+import re
 import time
 
 import pytest
@@ -192,6 +194,88 @@ def test_min_compaction_lag_ms__young_records_stay_as_they_were_written(server):
     assert len(read(server)) == 40
     tune(server, min_compaction_lag_ms="0")
     wait_for(lambda: keys_twice(server, TOPIC) < 10, 90, "compaction")
+
+
+def test_min_cleanable_dirty_ratio__compaction_waits_for_its_share(server):
+    """All of a new partition is dirty, which is not more than 1, nor than what is no number."""
+    configs = {"internal_segment_bytes": "2000", "cleanup_policy": "compact"}
+    for topic, ratio in ((TOPIC, "1"), ("odd", "NaN"), ("control", "0x1p-1")):
+        create(server, topic, min_cleanable_dirty_ratio=ratio, **configs)
+        fill(server, topic, count=40)
+    wait_for(lambda: keys_twice(server, "control") < 10, 90, "compaction of the other topic")
+    assert len(read(server)) == len(read(server, "odd")) == 40
+    tune(server, min_cleanable_dirty_ratio="0.9")
+    wait_for(lambda: keys_twice(server, TOPIC) < 10, 90, "compaction")
+
+
+# ---- the table of the README
+
+ACTING = {
+    "cleanup.policy": "test_cleanup_policy__compact_instead_of_delete",
+    "compression.type": "test_compression_type",
+    "delete.retention.ms": "test_compaction__last_values_remain_at_their_offsets_and_tombstones_go__G61",
+    "flush.ms": "test_log_flush_ms__answers_before_the_sync_and_shows_after_it",
+    "internal.segment.bytes": "test_retention_bytes__a_smaller_size_lets_the_oldest_segments_go",
+    "max.compaction.lag.ms": "test_log_compaction__max_compaction_lag_forces_it",
+    "max.message.bytes": "test_max_message_bytes",
+    "message.timestamp.after.max.ms": "test_message_timestamp_limits",
+    "message.timestamp.before.max.ms": "test_message_timestamp_limits",
+    "message.timestamp.type": "test_message_timestamp_type",
+    "min.cleanable.dirty.ratio": "test_min_cleanable_dirty_ratio__compaction_waits_for_its_share",
+    "min.compaction.lag.ms": "test_min_compaction_lag_ms__young_records_stay_as_they_were_written",
+    "remote.storage.enable": "test_configs_of_the_table__act_as_it_says_or_tell_that_they_do_not",
+    "retention.bytes": "test_retention_bytes__a_smaller_size_lets_the_oldest_segments_go",
+    "retention.ms": "test_retention_ms__a_shorter_time_lets_old_segments_go",
+    "segment.bytes": "test_segment_bytes__a_smaller_value_closes_segments_earlier",
+    "segment.ms": "test_segment_ms__an_old_segment_is_closed",
+}
+OTHER_VALUES = {  # of those without effect
+    "follower.replication.throttled.replicas": "0:0",
+    "leader.replication.throttled.replicas": "*",
+    "preallocate": "true",
+    "remote.log.copy.disable": "true",
+    "remote.log.delete.on.disable": "true",
+    "unclean.leader.election.enable": "true",
+}
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def table():
+    """What the README says that each config does."""
+    text = (REPOSITORY / "README.md").read_text()
+    rows = re.search(r"(?s)<!-- configs: [^\n]*\n(.*?)<!-- end of configs -->", text)[1]
+    return {name: what for name, what in re.findall(r"\| `([^`]+)` \| [^|]* \| (.*) \|", rows)}
+
+
+def test_configs_of_the_table__each_that_acts_has_a_test():
+    acting = {name for name, what in table().items() if what != "without effect"}
+    assert acting == set(ACTING)
+    files = [*(REPOSITORY / "tests").rglob("test_*.py"), *(REPOSITORY / "tests").rglob("test_*.c")]
+    tests = " ".join(path.read_text() for path in files)
+    for test in ACTING.values():
+        assert re.search(rf"(def|void) {test}\(", tests), test
+
+
+def test_configs_of_the_table__act_as_it_says_or_tell_that_they_do_not(server):
+    """Those without effect are taken, kept, shown, and their documentation says so."""
+    create(server)
+    for name, what in table().items():
+        if what == "without effect":
+            value = OTHER_VALUES.get(name, "7")
+            tune(server, **{name: value})
+            assert described(server, RESOURCE_TOPIC, TOPIC, name) == (value, 1)
+        if name != "internal.segment.bytes":
+            idle = "Without effect here." in documentation(server, name)
+            assert idle == (what == "without effect"), name
+    with pytest.raises(AssertionError, match="Tiered Storage functionality is disabled"):
+        tune(server, remote_storage_enable="true")
+
+
+def documentation(server, name):
+    with Peer(server.bootstrap) as peer:
+        resource = {"ResourceType": RESOURCE_TOPIC, "ResourceName": TOPIC, "ConfigurationKeys": [name]}
+        answer = peer.ask("DescribeConfigs", 4, Resources=[resource], IncludeSynonyms=False, IncludeDocumentation=True)
+    return answer["Results"][0]["Configs"][0]["Documentation"]
 
 
 # ---- what belongs to no topic
