@@ -17,9 +17,9 @@ EDGES = {
     "int64": (-(1 << 63), (1 << 63) - 1),
 }
 # At their edges these wait, or ask for what no broker has memory for. Ids of sessions beyond those that it draws make
-# Kafka 4.3.1 fall over the table of its shards (error -1).
+# Kafka 4.3.1 fall over the table of its shards (error -1), and it adds up partitions in 32 bits.
 NO_EDGES = {"Acks", "SessionId", "MaxWaitMs", "TimeoutMs", "SessionTimeoutMs", "RebalanceTimeoutMs"}
-NO_EDGES |= {"TransactionTimeoutMs", "RetentionTimeMs"}
+NO_EDGES |= {"NumPartitions", "Count", "TransactionTimeoutMs", "RetentionTimeMs"}
 PARTITIONS = (0, 0, 0, 1, 1, 2, 9, -1)
 
 

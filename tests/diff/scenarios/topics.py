@@ -44,6 +44,10 @@ def create_topics(side):
         ask("gap", new_topic(side.topic(f"ga{v}"), -1, -1, [(0, [node]), (2, [node])]), validate=True)
         ask("other node", new_topic(side.topic(f"on{v}"), -1, -1, [(0, [77])]), validate=True)
         ask("node twice", new_topic(side.topic(f"nt{v}"), -1, -1, [(0, [node, node])]), validate=True)
+        for twice in (0, 9, -1):
+            rows = [(twice, [node]), (0, [node, 77]), (twice, [node])] if twice else [(0, [node]), (0, [node])]
+            ask(f"{twice} twice", new_topic(side.topic(f"tw{v}"), -1, -1, rows), validate=True)
+            ask(f"{twice} at once twice", new_topic(side.topic(f"ta{v}"), -1, -1, rows[::2]), validate=True)
         ask("no node", new_topic(side.topic(f"nn{v}"), -1, -1, [(0, [])]), validate=True)
         for config in (
             ("retention.ms", "1000"),

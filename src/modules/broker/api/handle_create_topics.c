@@ -1,4 +1,6 @@
 /* CreateTopics: the checks are Kafka's, in its order and words. */
+#include "places.h"
+
 #include "changes.h"
 #include "config_view.h"
 
@@ -50,12 +52,36 @@ static void fill_row(struct change *change, int16_t error, const char *message) 
 
 /* ---- checks ---- */
 
+/* The first partition that the assignments name again, by the place of that entry; @count: none. */
+static int32_t find_twin(const struct kafka_request *request,
+                         const struct create_topics_request_topic *wanted) {
+    int32_t count = wanted->assignments_count;
+    struct place *places = arena_alloc(request->arena, (size_t)count * sizeof *places);
+    bool *seen = arena_alloc(request->arena, (size_t)count); /* by the last entry of a partition */
+    uint32_t *last;
+
+    for (int32_t i = 0; places && i < count; i++) {
+        places[i] = (struct place){SPAN_NULL, wanted->assignments[i].partition_index};
+    }
+    if (!places || !seen || places_last(request->arena, places, (uint32_t)count, &last)) {
+        return -1;
+    }
+    for (int32_t i = 0; last && i < count; i++) {
+        if (seen[last[i]]) {
+            return i;
+        }
+        seen[last[i]] = true;
+    }
+    return count;
+}
+
 /* With assignments: each partition once, from 0 on, each on nodes of which one exists. */
 static int16_t check_assignments(const struct kafka_request *request,
                                  const struct create_topics_request_topic *wanted,
                                  const char **ret_message) {
     int32_t count = wanted->assignments_count;
     bool *seen = arena_alloc(request->arena, (size_t)count);
+    int32_t twin = find_twin(request, wanted);
     int16_t error = 0;
 
     if (wanted->replication_factor != -1) {
@@ -68,28 +94,31 @@ static int16_t check_assignments(const struct kafka_request *request,
             "A manual partition assignment was specified, but numPartitions was not set to -1.";
         return KAFKA_INVALID_REQUEST;
     }
-    for (int32_t i = 0; seen && !error && i < count; i++) {
+    if (!seen || twin < 0) {
+        return KAFKA_UNKNOWN_SERVER_ERROR;
+    }
+    for (int32_t i = 0; !error && i < count; i++) {
         const struct create_topics_request_assignment *one = &wanted->assignments[i];
 
+        if (i == twin) {
+            *ret_message = arena_printf(request->arena,
+                                        "Found multiple manual partition assignments for "
+                                        "partition %d",
+                                        one->partition_index);
+            return KAFKA_INVALID_REPLICA_ASSIGNMENT;
+        }
         if (one->partition_index >= 0 && one->partition_index < count) {
-            if (seen[one->partition_index]) {
-                *ret_message = arena_printf(request->arena,
-                                            "Found multiple manual partition assignments for "
-                                            "partition %d",
-                                            one->partition_index);
-                return KAFKA_INVALID_REPLICA_ASSIGNMENT;
-            }
             seen[one->partition_index] = true;
         }
         error = replicas_check(request, one->broker_ids, one->broker_ids_count, ret_message);
     }
-    for (int32_t i = 0; seen && !error && i < count; i++) {
+    for (int32_t i = 0; !error && i < count; i++) {
         if (!seen[i]) {
             *ret_message = "partitions should be a consecutive 0-based integer sequence";
             error = KAFKA_INVALID_REPLICA_ASSIGNMENT;
         }
     }
-    return seen ? error : KAFKA_UNKNOWN_SERVER_ERROR;
+    return error;
 }
 
 /* Replicas can be asked for in any number, as clients' defaults do: there is one of each. */
