@@ -39,7 +39,7 @@ static void check_readable(struct span bytes, int32_t count) {
         while (record_header_next(&record, &position, &header) == 1) {
         }
         require(position == record.headers_size);
-        require(record.offset == found++);
+        require((uint64_t)record.offset == (uint64_t)it.batch.base_offset + (uint64_t)found++);
     }
     require(r == 0 && found == count);
     record_iterator_deinit(&it);
