@@ -80,6 +80,7 @@ def consume(path, acked, stop, bootstrap, topic, group):
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "session.timeout.ms": 10000,
+            "socket.timeout.ms": 10000,
             "reconnect.backoff.ms": 20,
             "reconnect.backoff.max.ms": 100,
             "log_level": 0,
