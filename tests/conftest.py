@@ -26,6 +26,9 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "commits: for clients that commit when they are told to")
     config.addinivalue_line("markers", "static_members: for clients whose members can be static")
     config.addinivalue_line("markers", "cooperative: for clients that rebalance cooperatively")
+    config.addinivalue_line("markers", "grows_topics: for clients that can add partitions to a topic")
+    config.addinivalue_line("markers", "resets_none: for clients that can be told to fail where no offset is known")
+    config.addinivalue_line("markers", "tells_fenced: for clients whose member hears that another took its name")
     config.addinivalue_line("markers", "commits_on_revoke: for clients that can commit when partitions are taken")
 
 
