@@ -22,14 +22,17 @@ def make_topic(side, name, partitions=1, configs=()):
     rows = [{"Name": key, "Value": value} for key, value in configs]
     row = {"Name": topic, "NumPartitions": partitions, "ReplicationFactor": 1, "Assignments": [], "Configs": rows}
     side.quietly("CreateTopics", 7, {"Topics": [row], "TimeoutMs": 10000})
+    side.know(wait_for_topic(side, topic)["TopicId"], f"id of {name}")
+    return topic
+
+
+def wait_for_topic(side, topic):
+    """A topic of that whole name is ready for use, some time after Apache Kafka has said that it made it; its row."""
 
     def is_led():
         answer = side.quietly("Metadata", 12, {"Topics": [{"Name": topic}], "AllowAutoTopicCreation": False})
         found = answer["Topics"][0]
-        if found["ErrorCode"] or any(p["ErrorCode"] for p in found["Partitions"]):
-            return None
-        side.know(found["TopicId"], f"id of {name}")
-        return found
+        return None if found["ErrorCode"] or any(p["ErrorCode"] for p in found["Partitions"]) else found
 
     def is_open():
         rows = [{"PartitionIndex": p["PartitionIndex"], "Timestamp": -1} for p in is_led()["Partitions"]]
@@ -37,7 +40,7 @@ def make_topic(side, name, partitions=1, configs=()):
         return not any(p["ErrorCode"] for p in answer["Topics"][0]["Partitions"])
 
     wait_until(lambda: is_led() and is_open(), topic)
-    return topic
+    return is_led()
 
 
 def topic_id(side, name):

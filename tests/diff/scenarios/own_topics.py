@@ -1,6 +1,6 @@
 """Topics with the names of Kafka's own: they are made by request like any other, and only read."""
 
-from ..scenario import batch, produce_body, scenario
+from ..scenario import batch, produce_body, scenario, wait_for_topic
 
 
 @scenario
@@ -21,6 +21,8 @@ def own_topics(side):
         for validate in (True, False, False):
             label = f"{validate} {len(side.answers)}"
             say(label, "CreateTopics", 7, {"Topics": [row], "TimeoutMs": 10000, "ValidateOnly": validate})
+        if name != "__cluster_metadata":  # which nobody can make
+            wait_for_topic(side, name)
         body = produce_body(side, name, batch(), topic=name)
         answer = side.quietly("Produce", 9, body)["Responses"][0]["PartitionResponses"][0]
         side.answers[f"{name} Produce"] = answer["ErrorCode"]
