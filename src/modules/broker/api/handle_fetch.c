@@ -110,30 +110,15 @@ static int allocate(struct fetch *fetch, size_t topics, size_t parts) {
 
 /* ---- a request that names all ---- */
 
-static int find_twins(const struct fetch *fetch, uint32_t count, uint32_t **ret_last) {
+static int find_twins(const struct fetch *fetch, uint32_t **ret_last) {
+    enum { AT_NUMBER = offsetof(struct fetch_request_partition, partition) };
     const struct fetch_request *body = fetch->request->body;
-    struct place *places;
-    uint32_t n = 0;
+    struct arena *arena = fetch->request->arena;
 
-    *ret_last = NULL;
-    if (count < 2) {
-        return 0;
-    }
-    places = arena_alloc(fetch->request->arena, count * sizeof *places);
-    if (!places) {
-        return err_origin(-ENOMEM);
-    }
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        const struct fetch_request_topic *topic = &body->topics[i];
-        struct span key = fetch_by_id(fetch)
-                              ? span_of(topic->topic_id.bytes, sizeof topic->topic_id.bytes)
-                              : topic->topic;
-
-        for (int32_t p = 0; p < topic->partitions_count; p++) {
-            places[n++] = (struct place){key, topic->partitions[p].partition};
-        }
-    }
-    return places_last(fetch->request->arena, places, count, ret_last);
+    return fetch_by_id(fetch) ? PLACES_LAST(arena, body->topics, body->topics_count, topic_id,
+                                            partitions, AT_NUMBER, ret_last)
+                              : PLACES_LAST(arena, body->topics, body->topics_count, topic,
+                                            partitions, AT_NUMBER, ret_last);
 }
 
 static const struct fetch_request_partition **list_entries(const struct fetch *fetch,
@@ -162,8 +147,8 @@ static int list_request(struct fetch *fetch) {
     for (int32_t i = 0; i < body->topics_count; i++) {
         count += (uint32_t)MAX(body->topics[i].partitions_count, 0);
     }
-    if (allocate(fetch, (size_t)MAX(body->topics_count, 0), count) ||
-        find_twins(fetch, count, &last) || (last && !(entries = list_entries(fetch, count)))) {
+    if (allocate(fetch, (size_t)MAX(body->topics_count, 0), count) || find_twins(fetch, &last) ||
+        (last && !(entries = list_entries(fetch, count)))) {
         return err_origin(-ENOMEM);
     }
     for (int32_t i = 0; i < body->topics_count; i++) {

@@ -75,28 +75,6 @@ static bool add_all(const struct kafka_request *request,
     return ok;
 }
 
-/* Of a partition that is named twice one row is told. */
-static int find_twins(const struct kafka_request *request, uint32_t **ret_last) {
-    const struct describe_log_dirs_request *body = request->body;
-    struct place *places;
-    uint32_t count = 0;
-
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        count += (uint32_t)MAX(body->topics[i].partitions_count, 0);
-    }
-    places = arena_alloc(request->arena, (count + 1) * sizeof *places);
-    if (!places) {
-        return err_origin(-ENOMEM);
-    }
-    count = 0;
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
-            places[count++] = (struct place){body->topics[i].topic, body->topics[i].partitions[p]};
-        }
-    }
-    return places_last(request->arena, places, count, ret_last);
-}
-
 static bool add_wanted(const struct kafka_request *request,
                        struct describe_log_dirs_response_result *result) {
     const struct describe_log_dirs_request *body = request->body;
@@ -107,7 +85,8 @@ static bool add_wanted(const struct kafka_request *request,
 
     result->topics = KAFKA_NEW(request->arena, describe_log_dirs_response_topic,
                                (size_t)MAX(body->topics_count, 0));
-    ok = result->topics != NULL && find_twins(request, &last) == 0;
+    ok = result->topics != NULL && PLACES_LAST(request->arena, body->topics, body->topics_count,
+                                               topic, partitions, 0, &last) == 0;
     for (int32_t i = 0; ok && i < body->topics_count; i++) {
         const struct topic *topic = topic_log_find(broker->log, body->topics[i].topic);
         int32_t count = MAX(body->topics[i].partitions_count, 0);

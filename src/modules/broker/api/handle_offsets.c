@@ -180,21 +180,10 @@ static void go_on(struct listing *listing) {
 /* Marks the entries of partitions that are named twice: neither of them is looked at. */
 static int find_twins(struct listing *listing, uint32_t count) {
     const struct list_offsets_request *body = listing->request->body;
-    struct arena *arena = listing->request->arena;
-    struct place *places = arena_alloc(arena, count * sizeof *places);
-    uint32_t n = 0;
-    int r;
+    int r = PLACES_LAST(listing->request->arena, body->topics, body->topics_count, name, partitions,
+                        offsetof(struct list_offsets_request_partition, partition_index),
+                        &listing->last);
 
-    if (!places) {
-        return err_origin(-ENOMEM);
-    }
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
-            places[n++] =
-                (struct place){body->topics[i].name, body->topics[i].partitions[p].partition_index};
-        }
-    }
-    r = places_last(arena, places, count, &listing->last);
     for (uint32_t i = 0; r == 0 && listing->last && i < count; i++) {
         if (listing->last[i] < TWIN_LAST && listing->last[i] != i) {
             listing->last[listing->last[i]] = TWIN_LAST;

@@ -183,29 +183,6 @@ static void delete_records(struct changes *changes, struct topic *topic,
     }
 }
 
-/* Which entries name a partition that another names further on: that one counts. */
-static int find_twins(const struct kafka_request *request, uint32_t **ret_last) {
-    const struct delete_records_request *body = request->body;
-    struct place *places;
-    uint32_t count = 0;
-
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        count += (uint32_t)MAX(body->topics[i].partitions_count, 0);
-    }
-    places = arena_alloc(request->arena, (count + 1) * sizeof *places);
-    if (!places) {
-        return err_origin(-ENOMEM);
-    }
-    count = 0;
-    for (int32_t i = 0; i < body->topics_count; i++) {
-        for (int32_t p = 0; p < body->topics[i].partitions_count; p++) {
-            places[count++] =
-                (struct place){body->topics[i].name, body->topics[i].partitions[p].partition_index};
-        }
-    }
-    return places_last(request->arena, places, count, ret_last);
-}
-
 /* One row for each topic and partition, before anything begins: what is under way knows its row. */
 static int lay_out_rows(const struct kafka_request *request,
                         struct delete_records_response *answer) {
@@ -215,7 +192,9 @@ static int lay_out_rows(const struct kafka_request *request,
     uint32_t *last;
 
     answer->topics = KAFKA_NEW(arena, delete_records_response_topic, MAX(body->topics_count, 0));
-    if (!answer->topics || find_twins(request, &last)) {
+    if (!answer->topics ||
+        PLACES_LAST(arena, body->topics, body->topics_count, name, partitions,
+                    offsetof(struct delete_records_request_partition, partition_index), &last)) {
         return err_origin(-ENOMEM);
     }
     for (int32_t i = 0; i < body->topics_count; i++) {
@@ -229,6 +208,7 @@ static int lay_out_rows(const struct kafka_request *request,
             return err_origin(-ENOMEM);
         }
         for (int32_t p = 0; p < wanted->partitions_count; p++, entry++) {
+            /* Of two entries for a partition the last counts. */
             if (!last || last[entry] == entry) {
                 row->partitions[row->partitions_count].partition_index =
                     wanted->partitions[p].partition_index;

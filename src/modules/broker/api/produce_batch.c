@@ -10,16 +10,6 @@
 
 enum {
     VERSION_ZSTD = 7,
-    MAGIC_NOW = 2,
-    AT_BASE_OFFSET = 0,
-    AT_LENGTH = 8,
-    AT_MAGIC = 16,
-    AT_ATTRIBUTES = 21,
-    AT_LAST_OFFSET_DELTA = 23,
-    AT_PRODUCER_ID = 43,
-    AT_PRODUCER_EPOCH = 51,
-    AT_BASE_SEQUENCE = 53,
-    AT_RECORD_COUNT = 57,
     UP_TO_LENGTH = 12,
     UP_TO_MAGIC = 17,
     LENGTH_LEAST = 14, /* of a message of magic 0, the shortest that ever was */
@@ -37,14 +27,14 @@ static int16_t next_entry(const uint8_t *data, size_t size, size_t *ret_size) {
     if (size < UP_TO_LENGTH) {
         return 0;
     }
-    length = (int32_t)get_be32(data + AT_LENGTH);
+    length = (int32_t)get_be32(data + RECORD_BATCH_AT_LENGTH);
     if (length < LENGTH_LEAST) {
         return KAFKA_CORRUPT_MESSAGE;
     }
     if (size < UP_TO_MAGIC) {
         return 0;
     }
-    if (data[AT_MAGIC] > MAGIC_NOW) {
+    if (data[RECORD_BATCH_AT_MAGIC] > RECORD_BATCH_MAGIC) {
         return KAFKA_CORRUPT_MESSAGE;
     }
     if ((size_t)length <= size - UP_TO_LENGTH) {
@@ -55,16 +45,17 @@ static int16_t next_entry(const uint8_t *data, size_t size, size_t *ret_size) {
 
 /* Why nothing can begin at @data. */
 static const char *entry_fault(struct arena *arena, const uint8_t *data) {
-    int32_t length = (int32_t)get_be32(data + AT_LENGTH);
+    int32_t length = (int32_t)get_be32(data + RECORD_BATCH_AT_LENGTH);
 
     return length < LENGTH_LEAST
                ? arena_printf(arena, "Record size %d is less than the minimum record overhead (%d)",
                               length, LENGTH_LEAST)
-               : arena_printf(arena, "Invalid magic found in record: %d", (int8_t)data[AT_MAGIC]);
+               : arena_printf(arena, "Invalid magic found in record: %d",
+                              (int8_t)data[RECORD_BATCH_AT_MAGIC]);
 }
 
 static int codec_of(const uint8_t *data) {
-    return get_be16(data + AT_ATTRIBUTES) & RECORD_BATCH_CODEC_MASK;
+    return get_be16(data + RECORD_BATCH_AT_ATTRIBUTES) & RECORD_BATCH_CODEC_MASK;
 }
 
 int16_t produce_batch_peek(struct arena *arena, struct span bytes, struct produce_peek *ret_peek,
@@ -79,12 +70,14 @@ int16_t produce_batch_peek(struct arena *arena, struct span bytes, struct produc
         *ret_message = entry_fault(arena, data);
         return error;
     }
-    if (ret_peek->size > 0 && data[AT_MAGIC] == MAGIC_NOW) { /* 26 bytes are there at least */
-        ret_peek->attributes = get_be16(data + AT_ATTRIBUTES);
+    if (ret_peek->size > 0 &&
+        data[RECORD_BATCH_AT_MAGIC] == RECORD_BATCH_MAGIC) { /* 26 bytes are there at least */
+        ret_peek->attributes = get_be16(data + RECORD_BATCH_AT_ATTRIBUTES);
     }
-    if (ret_peek->size >= RECORD_BATCH_HEADER_BYTES && data[AT_MAGIC] == MAGIC_NOW) {
-        ret_peek->producer_id = (int64_t)get_be64(data + AT_PRODUCER_ID);
-        ret_peek->producer_epoch = (int16_t)get_be16(data + AT_PRODUCER_EPOCH);
+    if (ret_peek->size >= RECORD_BATCH_HEADER_BYTES &&
+        data[RECORD_BATCH_AT_MAGIC] == RECORD_BATCH_MAGIC) {
+        ret_peek->producer_id = (int64_t)get_be64(data + RECORD_BATCH_AT_PRODUCER_ID);
+        ret_peek->producer_epoch = (int16_t)get_be16(data + RECORD_BATCH_AT_PRODUCER_EPOCH);
     }
     return 0;
 }
@@ -106,7 +99,7 @@ int16_t produce_batch_find(int16_t version, struct span bytes, struct span *ret_
     if (error) {
         return error;
     }
-    if (size == 0 || data[AT_MAGIC] != MAGIC_NOW) {
+    if (size == 0 || data[RECORD_BATCH_AT_MAGIC] != RECORD_BATCH_MAGIC) {
         return KAFKA_INVALID_RECORD;
     }
     if (version < VERSION_ZSTD && codec_of(data) == RECORD_CODEC_ZSTD) {
@@ -126,8 +119,8 @@ int16_t produce_batch_find(int16_t version, struct span bytes, struct span *ret_
 /* ---- its header ---- */
 
 static int16_t check_header(const uint8_t *data, size_t size) {
-    int32_t last_delta = (int32_t)get_be32(data + AT_LAST_OFFSET_DELTA);
-    int32_t count = (int32_t)get_be32(data + AT_RECORD_COUNT);
+    int32_t last_delta = (int32_t)get_be32(data + RECORD_BATCH_AT_LAST_OFFSET_DELTA);
+    int32_t count = (int32_t)get_be32(data + RECORD_BATCH_AT_RECORD_COUNT);
     int codec = codec_of(data);
 
     if (codec > RECORD_CODEC_ZSTD) { /* Kafka has no error for it */
@@ -136,12 +129,12 @@ static int16_t check_header(const uint8_t *data, size_t size) {
     if (count <= 0 || count - 1 != last_delta) {
         return KAFKA_INVALID_RECORD;
     }
-    if (get_be16(data + AT_ATTRIBUTES) & RECORD_BATCH_CONTROL) { /* the broker's own */
+    if (get_be16(data + RECORD_BATCH_AT_ATTRIBUTES) & RECORD_BATCH_CONTROL) { /* the broker's own */
         return KAFKA_INVALID_RECORD;
     }
     /* Without a producer id the rest means nothing: kafkajs writes epoch and sequence 0 there. */
-    if ((int64_t)get_be64(data + AT_PRODUCER_ID) >= 0 &&
-        (int32_t)get_be32(data + AT_BASE_SEQUENCE) < 0) {
+    if ((int64_t)get_be64(data + RECORD_BATCH_AT_PRODUCER_ID) >= 0 &&
+        (int32_t)get_be32(data + RECORD_BATCH_AT_BASE_SEQUENCE) < 0) {
         return KAFKA_INVALID_RECORD;
     }
     if (codec == RECORD_CODEC_NONE &&
@@ -156,7 +149,7 @@ int16_t produce_batch_check(const struct broker *broker, const struct topic *top
     const uint8_t *data = bytes.data;
     int16_t error;
 
-    if (get_be64(data + AT_BASE_OFFSET) != 0) { /* which is the broker's to say */
+    if (get_be64(data + RECORD_BATCH_AT_BASE_OFFSET) != 0) { /* which is the broker's to say */
         return KAFKA_INVALID_RECORD;
     }
     if (bytes.size > (uint64_t)topic_config_int(broker->log, topic, TOPIC_MAX_MESSAGE_BYTES)) {

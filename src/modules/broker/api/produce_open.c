@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-enum { AFTER_MAX_DEFAULT_MS = 3600000, AT_ATTRIBUTES = 21 };
+enum { AFTER_MAX_DEFAULT_MS = 3600000 };
 
 /* ---- what a topic demands ---- */
 
@@ -53,7 +53,7 @@ bool produce_must_open(const struct produce_rules *rules, const struct record_ba
 bool produce_open_skips(const struct produce_open *open) {
     const uint8_t *data = open->batch.data;
 
-    return open->rules.codec < 0 && data[AT_ATTRIBUTES + 1] & RECORD_BATCH_CODEC_MASK;
+    return open->rules.codec < 0 && data[RECORD_BATCH_AT_ATTRIBUTES + 1] & RECORD_BATCH_CODEC_MASK;
 }
 
 static int16_t look(struct produce_open *open, const struct record_batch *batch,

@@ -65,25 +65,15 @@ static int list_entries(struct kafka_request *request, struct produce_plan *plan
 
 /* Of two entries for a partition the last counts. */
 static int drop_twins(struct kafka_request *request, struct produce_plan *plan) {
+    enum { AT_NUMBER = offsetof(struct produce_request_partition, index) };
     const struct produce_request *body = request->body;
-    struct place *places;
     uint32_t *last;
-    int r;
+    int r = request->version >= VERSION_TOPIC_IDS
+                ? PLACES_LAST(request->arena, body->topic_data, body->topic_data_count, topic_id,
+                              partition_data, AT_NUMBER, &last)
+                : PLACES_LAST(request->arena, body->topic_data, body->topic_data_count, name,
+                              partition_data, AT_NUMBER, &last);
 
-    if (plan->count < 2) {
-        return 0;
-    }
-    places = arena_alloc(request->arena, plan->count * sizeof *places);
-    if (!places) {
-        return err_origin(-ENOMEM);
-    }
-    for (uint32_t i = 0; i < plan->count; i++) {
-        const struct produce_entry *entry = &plan->entries[i];
-
-        places[i] = (struct place){name_of(request, &body->topic_data[entry->topic_data]),
-                                   entry->data->index};
-    }
-    r = places_last(request->arena, places, plan->count, &last);
     for (uint32_t i = 0; r == 0 && last && i < plan->count; i++) {
         plan->entries[i].dropped = last[i] != i;
     }

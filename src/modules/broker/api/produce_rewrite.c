@@ -10,11 +10,6 @@
 #include <errno.h>
 
 enum {
-    AT_LENGTH = 8,
-    AT_CRC = 17,
-    AT_ATTRIBUTES = 21,
-    AT_BASE_TIMESTAMP = 27,
-    AT_MAX_TIMESTAMP = 35,
     NO_PRODUCER_ID = -1,
     NO_PRODUCER_EPOCH = -1,
 };
@@ -64,11 +59,13 @@ static void write_header(struct text *out, const struct produce_rules *rules,
                          const struct produce_report *report) {
     int attributes = rules->codec | (batch->attributes & RECORD_BATCH_TRANSACTIONAL);
 
-    put_be32(out->data + AT_LENGTH, (uint32_t)(out->size - RECORD_BATCH_OVERHEAD_BYTES));
-    put_be16(out->data + AT_ATTRIBUTES, (uint16_t)attributes);
-    put_be64(out->data + AT_BASE_TIMESTAMP, (uint64_t)base_ms);
-    put_be64(out->data + AT_MAX_TIMESTAMP, (uint64_t)report->max_timestamp_ms);
-    put_be32(out->data + AT_CRC, crc32c(0, out->data + AT_ATTRIBUTES, out->size - AT_ATTRIBUTES));
+    put_be32(out->data + RECORD_BATCH_AT_LENGTH,
+             (uint32_t)(out->size - RECORD_BATCH_OVERHEAD_BYTES));
+    put_be16(out->data + RECORD_BATCH_AT_ATTRIBUTES, (uint16_t)attributes);
+    put_be64(out->data + RECORD_BATCH_AT_BASE_TIMESTAMP, (uint64_t)base_ms);
+    put_be64(out->data + RECORD_BATCH_AT_MAX_TIMESTAMP, (uint64_t)report->max_timestamp_ms);
+    put_be32(out->data + RECORD_BATCH_AT_CRC, crc32c(0, out->data + RECORD_BATCH_AT_ATTRIBUTES,
+                                                     out->size - RECORD_BATCH_AT_ATTRIBUTES));
 }
 
 int produce_rewrite(const struct produce_rules *rules, const struct record_batch *batch,

@@ -11,15 +11,6 @@
 #include <eventbox/base/crc32c.h>
 #include <eventbox/base/varint.h>
 
-enum {
-    AT_LENGTH = 8,
-    AT_CRC = 17,
-    AT_ATTRIBUTES = 21,
-    AT_BASE_TIMESTAMP = 27,
-    AT_MAX_TIMESTAMP = 35,
-    AT_RECORD_COUNT = 57,
-};
-
 /* What is known of a batch before and while its records are looked at. */
 struct sieve {
     const struct record_batch *batch;
@@ -132,14 +123,15 @@ static int write_batch(struct compact_filter *filter, struct span data, const st
         return r ? err_trace(r) : err_origin(-ENOMEM);
     }
     uint8_t *header = (uint8_t *)out->data;
-    put_be32(header + AT_LENGTH, (uint32_t)(out->size - RECORD_BATCH_OVERHEAD_BYTES));
-    put_be16(header + AT_ATTRIBUTES, attributes);
-    put_be64(header + AT_BASE_TIMESTAMP, (uint64_t)base_timestamp_ms);
+    put_be32(header + RECORD_BATCH_AT_LENGTH, (uint32_t)(out->size - RECORD_BATCH_OVERHEAD_BYTES));
+    put_be16(header + RECORD_BATCH_AT_ATTRIBUTES, attributes);
+    put_be64(header + RECORD_BATCH_AT_BASE_TIMESTAMP, (uint64_t)base_timestamp_ms);
     if (sieve->kept > 0) { /* the same as before with LogAppendTime */
-        put_be64(header + AT_MAX_TIMESTAMP, (uint64_t)sieve->max_timestamp_ms);
+        put_be64(header + RECORD_BATCH_AT_MAX_TIMESTAMP, (uint64_t)sieve->max_timestamp_ms);
     }
-    put_be32(header + AT_RECORD_COUNT, (uint32_t)sieve->kept);
-    put_be32(header + AT_CRC, crc32c(0, header + AT_ATTRIBUTES, out->size - AT_ATTRIBUTES));
+    put_be32(header + RECORD_BATCH_AT_RECORD_COUNT, (uint32_t)sieve->kept);
+    put_be32(header + RECORD_BATCH_AT_CRC, crc32c(0, header + RECORD_BATCH_AT_ATTRIBUTES,
+                                                  out->size - RECORD_BATCH_AT_ATTRIBUTES));
     return 0;
 }
 

@@ -89,7 +89,8 @@ static int search(const struct segment_resync *in, uint64_t from, uint64_t limit
         for (; i + RECORD_BATCH_HEADER_BYTES <= got; i++) {
             /* Most places are passed over by the byte that would be the magic. */
             struct record_batch batch;
-            if (chunk[i + 16] == 2 && segment_header(chunk + i, from + i, in->end, &batch) == 0 &&
+            if (chunk[i + RECORD_BATCH_AT_MAGIC] == RECORD_BATCH_MAGIC &&
+                segment_header(chunk + i, from + i, in->end, &batch) == 0 &&
                 may_be(in, &batch, least_offset) &&
                 stands(in, from + i, least_offset, &ret_cursor->offset)) {
                 ret_cursor->position = from + i;

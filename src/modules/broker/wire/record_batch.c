@@ -8,23 +8,6 @@
 
 #include <errno.h>
 
-/* Where the fields of the header stand. */
-enum {
-    AT_BASE_OFFSET = 0,
-    AT_LENGTH = 8,
-    AT_LEADER_EPOCH = 12,
-    AT_MAGIC = 16,
-    AT_CRC = 17,
-    AT_ATTRIBUTES = 21,
-    AT_LAST_OFFSET_DELTA = 23,
-    AT_BASE_TIMESTAMP = 27,
-    AT_MAX_TIMESTAMP = 35,
-    AT_PRODUCER_ID = 43,
-    AT_PRODUCER_EPOCH = 51,
-    AT_BASE_SEQUENCE = 53,
-    AT_RECORD_COUNT = 57,
-};
-
 /* Length, attributes, two deltas, two lengths and the header count: one byte each at least. */
 enum { RECORD_MIN_BYTES = 7, ATTRIBUTES_IN_USE = 0x7f };
 
@@ -33,26 +16,26 @@ int record_batch_parse(struct span data, struct record_batch *ret_batch) {
     struct record_batch batch;
     size_t room;
 
-    if (data.size < RECORD_BATCH_HEADER_BYTES || in[AT_MAGIC] != 2) {
+    if (data.size < RECORD_BATCH_HEADER_BYTES || in[RECORD_BATCH_AT_MAGIC] != RECORD_BATCH_MAGIC) {
         return err_origin(BROKER_E_CORRUPT);
     }
-    batch.base_offset = (int64_t)get_be64(in + AT_BASE_OFFSET);
-    batch.length = (int32_t)get_be32(in + AT_LENGTH);
+    batch.base_offset = (int64_t)get_be64(in + RECORD_BATCH_AT_BASE_OFFSET);
+    batch.length = (int32_t)get_be32(in + RECORD_BATCH_AT_LENGTH);
     if (batch.length < RECORD_BATCH_HEADER_BYTES - RECORD_BATCH_OVERHEAD_BYTES ||
         (size_t)batch.length > data.size - RECORD_BATCH_OVERHEAD_BYTES) {
         return err_origin(BROKER_E_CORRUPT);
     }
     batch.total_bytes = (size_t)batch.length + RECORD_BATCH_OVERHEAD_BYTES;
-    batch.leader_epoch = (int32_t)get_be32(in + AT_LEADER_EPOCH);
-    batch.crc = get_be32(in + AT_CRC);
-    batch.attributes = (int16_t)get_be16(in + AT_ATTRIBUTES);
-    batch.last_offset_delta = (int32_t)get_be32(in + AT_LAST_OFFSET_DELTA);
-    batch.base_timestamp_ms = (int64_t)get_be64(in + AT_BASE_TIMESTAMP);
-    batch.max_timestamp_ms = (int64_t)get_be64(in + AT_MAX_TIMESTAMP);
-    batch.producer_id = (int64_t)get_be64(in + AT_PRODUCER_ID);
-    batch.producer_epoch = (int16_t)get_be16(in + AT_PRODUCER_EPOCH);
-    batch.base_sequence = (int32_t)get_be32(in + AT_BASE_SEQUENCE);
-    batch.record_count = (int32_t)get_be32(in + AT_RECORD_COUNT);
+    batch.leader_epoch = (int32_t)get_be32(in + RECORD_BATCH_AT_LEADER_EPOCH);
+    batch.crc = get_be32(in + RECORD_BATCH_AT_CRC);
+    batch.attributes = (int16_t)get_be16(in + RECORD_BATCH_AT_ATTRIBUTES);
+    batch.last_offset_delta = (int32_t)get_be32(in + RECORD_BATCH_AT_LAST_OFFSET_DELTA);
+    batch.base_timestamp_ms = (int64_t)get_be64(in + RECORD_BATCH_AT_BASE_TIMESTAMP);
+    batch.max_timestamp_ms = (int64_t)get_be64(in + RECORD_BATCH_AT_MAX_TIMESTAMP);
+    batch.producer_id = (int64_t)get_be64(in + RECORD_BATCH_AT_PRODUCER_ID);
+    batch.producer_epoch = (int16_t)get_be16(in + RECORD_BATCH_AT_PRODUCER_EPOCH);
+    batch.base_sequence = (int32_t)get_be32(in + RECORD_BATCH_AT_BASE_SEQUENCE);
+    batch.record_count = (int32_t)get_be32(in + RECORD_BATCH_AT_RECORD_COUNT);
     room = batch.total_bytes - RECORD_BATCH_HEADER_BYTES;
     batch.records = span_of(in + RECORD_BATCH_HEADER_BYTES, room);
 
@@ -71,22 +54,24 @@ bool record_batch_check_crc(struct span batch) {
     const uint8_t *in = batch.data;
 
     return batch.size >= RECORD_BATCH_HEADER_BYTES &&
-           crc32c(0, in + AT_ATTRIBUTES, batch.size - AT_ATTRIBUTES) == get_be32(in + AT_CRC);
+           crc32c(0, in + RECORD_BATCH_AT_ATTRIBUTES, batch.size - RECORD_BATCH_AT_ATTRIBUTES) ==
+               get_be32(in + RECORD_BATCH_AT_CRC);
 }
 
 void record_batch_assign(uint8_t *batch, int64_t base_offset, int32_t leader_epoch) {
-    put_be64(batch + AT_BASE_OFFSET, (uint64_t)base_offset);
-    put_be32(batch + AT_LEADER_EPOCH, (uint32_t)leader_epoch);
+    put_be64(batch + RECORD_BATCH_AT_BASE_OFFSET, (uint64_t)base_offset);
+    put_be32(batch + RECORD_BATCH_AT_LEADER_EPOCH, (uint32_t)leader_epoch);
 }
 
 /* What else may stand in the attributes means nothing, and is not kept once they are written. */
 static void set_times(uint8_t *batch, size_t total_bytes, int type, int64_t max_timestamp_ms) {
-    int attributes = get_be16(batch + AT_ATTRIBUTES) & ATTRIBUTES_IN_USE;
+    int attributes = get_be16(batch + RECORD_BATCH_AT_ATTRIBUTES) & ATTRIBUTES_IN_USE;
 
     attributes = (attributes & ~RECORD_BATCH_LOG_APPEND_TIME) | type;
-    put_be16(batch + AT_ATTRIBUTES, (uint16_t)attributes);
-    put_be64(batch + AT_MAX_TIMESTAMP, (uint64_t)max_timestamp_ms);
-    put_be32(batch + AT_CRC, crc32c(0, batch + AT_ATTRIBUTES, total_bytes - AT_ATTRIBUTES));
+    put_be16(batch + RECORD_BATCH_AT_ATTRIBUTES, (uint16_t)attributes);
+    put_be64(batch + RECORD_BATCH_AT_MAX_TIMESTAMP, (uint64_t)max_timestamp_ms);
+    put_be32(batch + RECORD_BATCH_AT_CRC, crc32c(0, batch + RECORD_BATCH_AT_ATTRIBUTES,
+                                                 total_bytes - RECORD_BATCH_AT_ATTRIBUTES));
 }
 
 void record_batch_set_append_time(uint8_t *batch, size_t total_bytes, int64_t timestamp_ms) {
@@ -94,8 +79,8 @@ void record_batch_set_append_time(uint8_t *batch, size_t total_bytes, int64_t ti
 }
 
 bool record_batch_has_create_time(const uint8_t *batch, int64_t max_timestamp_ms) {
-    return !(get_be16(batch + AT_ATTRIBUTES) & RECORD_BATCH_LOG_APPEND_TIME) &&
-           (int64_t)get_be64(batch + AT_MAX_TIMESTAMP) == max_timestamp_ms;
+    return !(get_be16(batch + RECORD_BATCH_AT_ATTRIBUTES) & RECORD_BATCH_LOG_APPEND_TIME) &&
+           (int64_t)get_be64(batch + RECORD_BATCH_AT_MAX_TIMESTAMP) == max_timestamp_ms;
 }
 
 void record_batch_set_create_time(uint8_t *batch, size_t total_bytes, int64_t max_timestamp_ms) {
@@ -305,17 +290,18 @@ struct buf *record_batch_builder_finish(struct record_batch_builder *builder, in
     }
     if (buf) {
         out = buf->data;
-        put_be32(out + AT_LENGTH, (uint32_t)(buf->size - RECORD_BATCH_OVERHEAD_BYTES));
-        out[AT_MAGIC] = 2;
-        put_be16(out + AT_ATTRIBUTES, (uint16_t)attributes);
-        put_be32(out + AT_LAST_OFFSET_DELTA, (uint32_t)(builder->count - 1));
-        put_be64(out + AT_BASE_TIMESTAMP, (uint64_t)builder->base_timestamp_ms);
-        put_be64(out + AT_MAX_TIMESTAMP, (uint64_t)builder->max_timestamp_ms);
-        put_be64(out + AT_PRODUCER_ID, UINT64_MAX);
-        put_be16(out + AT_PRODUCER_EPOCH, UINT16_MAX);
-        put_be32(out + AT_BASE_SEQUENCE, UINT32_MAX);
-        put_be32(out + AT_RECORD_COUNT, (uint32_t)builder->count);
-        put_be32(out + AT_CRC, crc32c(0, out + AT_ATTRIBUTES, buf->size - AT_ATTRIBUTES));
+        put_be32(out + RECORD_BATCH_AT_LENGTH, (uint32_t)(buf->size - RECORD_BATCH_OVERHEAD_BYTES));
+        out[RECORD_BATCH_AT_MAGIC] = RECORD_BATCH_MAGIC;
+        put_be16(out + RECORD_BATCH_AT_ATTRIBUTES, (uint16_t)attributes);
+        put_be32(out + RECORD_BATCH_AT_LAST_OFFSET_DELTA, (uint32_t)(builder->count - 1));
+        put_be64(out + RECORD_BATCH_AT_BASE_TIMESTAMP, (uint64_t)builder->base_timestamp_ms);
+        put_be64(out + RECORD_BATCH_AT_MAX_TIMESTAMP, (uint64_t)builder->max_timestamp_ms);
+        put_be64(out + RECORD_BATCH_AT_PRODUCER_ID, UINT64_MAX);
+        put_be16(out + RECORD_BATCH_AT_PRODUCER_EPOCH, UINT16_MAX);
+        put_be32(out + RECORD_BATCH_AT_BASE_SEQUENCE, UINT32_MAX);
+        put_be32(out + RECORD_BATCH_AT_RECORD_COUNT, (uint32_t)builder->count);
+        put_be32(out + RECORD_BATCH_AT_CRC, crc32c(0, out + RECORD_BATCH_AT_ATTRIBUTES,
+                                                   buf->size - RECORD_BATCH_AT_ATTRIBUTES));
     }
     record_batch_builder_deinit(builder);
     record_batch_builder_init(builder);

@@ -2,10 +2,7 @@
  * Record batch v2 (magic 2), the handwritten exception of the wire layer: header fields in place,
  * checks on produce, an iterator over records, a builder for our own records.
  *
- * Source: Kafka protocol guide, "Record Batch"; KIP-98. Offsets of the 61-byte
- * header: baseOffset 0, batchLength 8, partitionLeaderEpoch 12, magic 16, crc 17, attributes 21,
- * lastOffsetDelta 23, baseTimestamp 27, maxTimestamp 35, producerId 43, producerEpoch 51,
- * baseSequence 53, recordCount 57, records 61.
+ * Source: Kafka protocol guide, "Record Batch"; KIP-98.
  */
 #pragma once
 
@@ -13,8 +10,26 @@
 #include <eventbox/base/error.h>
 #include <eventbox/base/text.h>
 
+/* Where the fields of the header stand, for those who read or change one in place. */
 enum {
+    RECORD_BATCH_AT_BASE_OFFSET = 0,
+    RECORD_BATCH_AT_LENGTH = 8,
+    RECORD_BATCH_AT_LEADER_EPOCH = 12,
+    RECORD_BATCH_AT_MAGIC = 16,
+    RECORD_BATCH_AT_CRC = 17,
+    RECORD_BATCH_AT_ATTRIBUTES = 21, /* the checksum covers what begins here */
+    RECORD_BATCH_AT_LAST_OFFSET_DELTA = 23,
+    RECORD_BATCH_AT_BASE_TIMESTAMP = 27,
+    RECORD_BATCH_AT_MAX_TIMESTAMP = 35,
+    RECORD_BATCH_AT_PRODUCER_ID = 43,
+    RECORD_BATCH_AT_PRODUCER_EPOCH = 51,
+    RECORD_BATCH_AT_BASE_SEQUENCE = 53,
+    RECORD_BATCH_AT_RECORD_COUNT = 57,
     RECORD_BATCH_HEADER_BYTES = 61,
+};
+
+enum {
+    RECORD_BATCH_MAGIC = 2,
     RECORD_BATCH_OVERHEAD_BYTES = 12, /* baseOffset and batchLength, not counted in batchLength */
     RECORD_BATCH_CODEC_MASK = 7,
     RECORD_BATCH_LOG_APPEND_TIME = 8,
