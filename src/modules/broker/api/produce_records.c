@@ -89,7 +89,7 @@ static void take_record(struct fields *in, const struct record_batch *batch,
     int32_t headers;
 
     skip(in, 1); /* attributes, of which no bit is in use */
-    ret->timestamp_ms = (int64_t)((uint64_t)batch->base_timestamp_ms + (uint64_t)take_i64(in));
+    ret->timestamp_ms = record_timestamp(batch->base_timestamp_ms, take_i64(in));
     ret->offset = take_i32(in);
     ret->fields.data = in->at;
     ret->key_bytes = skip_bytes(in);

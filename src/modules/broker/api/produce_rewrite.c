@@ -38,7 +38,7 @@ static int write_records(const struct record_batch *batch, struct span records, 
 
         *ret_base_ms = reader.index == 1 ? record.timestamp_ms : *ret_base_ms;
         prefix[0] = 0; /* attributes */
-        n += varint_put_i64(prefix + n, record.timestamp_ms - *ret_base_ms);
+        n += varint_put_i64(prefix + n, record_timestamp_delta(*ret_base_ms, record.timestamp_ms));
         n += varint_put_i64(prefix + n, reader.index - 1);
         room = (uint8_t *)text_reserve(out, VARINT_MAX_BYTES + n + record.fields.size);
         if (!room) {

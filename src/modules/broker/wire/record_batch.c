@@ -174,8 +174,7 @@ int record_iterator_next(struct record_iterator *it, struct record *ret_record) 
     after = (size_t)(in.at - data) + (size_t)size;
     in = (struct cursor){in.at + 1, (size_t)size - 1,
                          false}; /* the attributes have no bits in use */
-    record.timestamp_ms =
-        (int64_t)((uint64_t)it->batch.base_timestamp_ms + (uint64_t)take_i64(&in));
+    record.timestamp_ms = record_timestamp(it->batch.base_timestamp_ms, take_i64(&in));
     record.offset = (int64_t)((uint64_t)it->batch.base_offset + (uint64_t)take_i32(&in));
     record.key = take_bytes(&in);
     record.value = take_bytes(&in);
@@ -254,7 +253,7 @@ void record_batch_builder_add(struct record_batch_builder *builder, int64_t time
         builder->text.size += RECORD_BATCH_HEADER_BYTES;
         builder->base_timestamp_ms = builder->max_timestamp_ms = timestamp_ms;
     }
-    delta_ms = timestamp_ms - builder->base_timestamp_ms;
+    delta_ms = record_timestamp_delta(builder->base_timestamp_ms, timestamp_ms);
     size = 1 + varint_size_i64(delta_ms) + varint_size_i64(builder->count) + bytes_size(key) +
            bytes_size(value) + varint_size_i64((int64_t)header_count);
     for (size_t i = 0; i < header_count; i++) {

@@ -327,6 +327,25 @@ static void test_produce_rewrite__gives_records_their_usual_form(void **state) {
     buf_unref(buf);
 }
 
+static void test_produce_rewrite__keeps_timestamps_further_apart_than_a_number_holds(void **state) {
+    struct record_batch batch = batch_of(2);
+    struct record_iterator it;
+    struct record record;
+    struct buf *buf = NULL;
+    struct made made = {0};
+
+    PUT(&made, -1 - NOW_MS, 0, GOOD);
+    PUT(&made, INT64_MAX - NOW_MS, 1, GOOD);
+    assert_int_equal(rewrite(&batch, &made, &buf), 0);
+    assert_int_equal(record_iterator_init(&it, span_of(buf->data, buf->size)), 0);
+    assert_int_equal(record_iterator_next(&it, &record), 1);
+    assert_int_equal(record.timestamp_ms, -1);
+    assert_int_equal(record_iterator_next(&it, &record), 1);
+    assert_int_equal(record.timestamp_ms, INT64_MAX);
+    record_iterator_deinit(&it);
+    buf_unref(buf);
+}
+
 static void test_produce_rewrite__refuses_what_no_batch_of_kafkas_can_be(void **state) {
     struct record_batch batch = batch_of(1);
     struct buf *buf = NULL;
@@ -360,6 +379,7 @@ int main(void) {
         cmocka_unit_test(test_produce_records__know_who_claims_the_brokers_time),
         cmocka_unit_test(test_produce_records__keep_no_more_faults_than_there_is_room),
         cmocka_unit_test(test_produce_rewrite__gives_records_their_usual_form),
+        cmocka_unit_test(test_produce_rewrite__keeps_timestamps_further_apart_than_a_number_holds),
         cmocka_unit_test(test_produce_rewrite__refuses_what_no_batch_of_kafkas_can_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,6 +179,26 @@ static void test_record_iterator__gives_back_what_was_added(void **state) {
     record_iterator_deinit(&it);
 }
 
+static void
+test_record_batch_builder__keeps_timestamps_further_apart_than_a_number_holds(void **state) {
+    static const int64_t times_ms[] = {INT64_MIN, INT64_MAX, 0, INT64_MIN + 1, -1};
+    struct record_batch_builder builder;
+    struct record_iterator it;
+    struct record record;
+
+    record_batch_builder_init(&builder);
+    for (size_t i = 0; i < ARRAY_SIZE(times_ms); i++) {
+        record_batch_builder_add(&builder, times_ms[i], SPAN_NULL, SPAN_NULL, NULL, 0);
+    }
+    _cleanup_(buf_unrefp) struct buf *buf = record_batch_builder_finish(&builder, 0);
+    assert_int_equal(record_iterator_init(&it, span_of(buf->data, buf->size)), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(times_ms); i++) {
+        assert_int_equal(record_iterator_next(&it, &record), 1);
+        assert_int_equal(record.timestamp_ms, times_ms[i]);
+    }
+    record_iterator_deinit(&it);
+}
+
 static void test_record_iterator__survives_any_flipped_byte(void **state) {
     for (size_t at = 0; at < sizeof golden; at++) {
         for (unsigned value = 0; value < 256; value += 17) {
@@ -372,6 +392,8 @@ int main(void) {
         cmocka_unit_test(test_record_batch_set_append_time__keeps_the_crc_right),
         cmocka_unit_test(test_record_batch_set_create_time__takes_back_what_a_client_claims),
         cmocka_unit_test(test_record_iterator__gives_back_what_was_added),
+        cmocka_unit_test(
+            test_record_batch_builder__keeps_timestamps_further_apart_than_a_number_holds),
         cmocka_unit_test(test_record_iterator__survives_any_flipped_byte),
         cmocka_unit_test(test_codec_inflate__reads_each_codec),
         cmocka_unit_test(test_codec_inflate__stops_at_the_limit),
