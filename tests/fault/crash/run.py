@@ -34,6 +34,7 @@ from support.server import Eventbox, wait_for  # noqa: E402
 
 TOPIC, GROUP = "crash", "crash-group"
 MAIL_PAUSE_S = 0.02  # between two POST /notifications of a client
+PATIENCE_S = 180  # with work that should come to its end: against hanging, never a measure of speed
 QUIET_S = 10  # no mail comes to its end for so long: it never will
 
 
@@ -42,6 +43,13 @@ def run_client(stack, function, *arguments):
     with open(stack, "w") as file:
         faulthandler.register(signal.SIGUSR1, file, all_threads=True)
         function(*arguments)
+
+
+def threads_of(pid):
+    """What each thread of a process waits in: a line each."""
+    for thread in sorted(pathlib.Path(f"/proc/{pid}/task").iterdir()):
+        with contextlib.suppress(OSError):  # it ends meanwhile
+            yield f"  {(thread / 'comm').read_text().strip()}: {(thread / 'wchan').read_text()}"
 
 
 class Clients:
@@ -64,14 +72,14 @@ class Clients:
     def wait_acked(self, count):
         """Wait until count more operations were acknowledged; how many it were then."""
         before = self.acked.value
-        wait_for(lambda: self.acked.value - before >= count, 60, f"{count} acknowledged operations")
+        wait_for(lambda: self.acked.value - before >= count, PATIENCE_S, f"{count} acknowledged operations")
         return self.acked.value - before
 
     def end(self):
         """Stop them; the names of those that did not end as they should, and where those hang."""
         self.stop.set()
         for process in self.processes:
-            process.join(150)
+            process.join(PATIENCE_S)
             if process.is_alive():
                 self.tell_hanging(process)
                 process.kill()
@@ -85,9 +93,18 @@ class Clients:
         with contextlib.suppress(AssertionError):
             wait_for(lambda: stack.read_text().rstrip(), 10, "a stack")
         print(f"{process.name} does not end:\n{stack.read_text()}")
-        for thread in sorted(pathlib.Path(f"/proc/{process.pid}/task").iterdir()):
-            print(f"  {(thread / 'comm').read_text().strip()}: {(thread / 'wchan').read_text()}")
+        print(*threads_of(process.pid), sep="\n")
         print("its last notes:", *checker.read_history(self.folder / f"{process.name}.history")[-5:], sep="\n  ")
+
+    def tell_standstill(self, server):
+        """Print what the server and each client wait in: why no more work was acknowledged, or no start came."""
+        if server.process.poll() is None:
+            print("the server:", *threads_of(server.process.pid), sep="\n")
+        else:
+            print(f"the server ended with {server.process.returncode}")
+        for process in self.processes:
+            notes = (self.folder / f"{process.name}.history").read_text().splitlines()
+            print(f"{process.name} {'waits' if process.is_alive() else 'has ended'}:", *notes[-1:])
 
 
 def add_mixed_load(clients, server):
@@ -115,7 +132,7 @@ def kill_and_start(server, clients, kills, acked, disk=None):
         if disk:
             disk.come_back()
         restart = time.monotonic()
-        server.start()
+        server.start(PATIENCE_S)
         back_ms = (time.monotonic() - restart) * 1000
         print(f"kill {kill}: {operations} operations, back after {back_ms:.0f} ms", flush=True)
     clients.wait_acked(acked)
@@ -195,6 +212,9 @@ def run_on(place, folder, kills, acked, mail_ms, disk):
         add_mixed_load(clients, server)
         try:
             kill_and_start(server, clients, kills, acked, disk)
+        except Exception:
+            clients.tell_standstill(server)
+            raise
         finally:
             failed = clients.end()
         assert not failed, f"clients that failed or did not end: {failed}"
