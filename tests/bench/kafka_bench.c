@@ -9,9 +9,8 @@
  *   kafka_bench tail     HOST:PORT TOPIC COUNT SIZE          from the end, while a producer writes
  *   kafka_bench pipeline HOST:PORT TOPIC COUNT SIZE DEPTH [RECORDS PARTITIONS]   one batch a
  *                        request, DEPTH in flight, acks=all, partitions in turns
- *   kafka_bench latency  HOST:PORT TOPIC RATE SECONDS        produce to consume, no linger; p50,
- * p99 kafka_bench answer   HOST:PORT TOPIC SECONDS             the time of the first
- * acknowledgement
+ *   kafka_bench latency  HOST:PORT TOPIC RATE SECONDS        produce to consume, no linger
+ *   kafka_bench answer   HOST:PORT TOPIC SECONDS             the first acknowledgement's time
  *
  * Values are random bytes; with a codec they are words of a small vocabulary, which lz4 brings to a
  * third.
@@ -163,7 +162,19 @@ static int run_produce(const struct load *all, int producers) {
 
 /* ---- consume ---- */
 
-static rd_kafka_t *consumer_new(const char *bootstrap, const char *topic, int64_t offset) {
+static int64_t end_offset(rd_kafka_t *rk, const char *topic, int partition) {
+    int64_t low, high;
+    if (rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, 10000)) {
+        die("end offset", topic);
+    }
+    return high;
+}
+
+/*
+ * Reads from the start, or from where the end is now: by number, so that what is written from here
+ * on is read whenever the consumer's first request comes.
+ */
+static rd_kafka_t *consumer_new(const char *bootstrap, const char *topic, bool from_end) {
     char error[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     set(conf, "bootstrap.servers", bootstrap);
@@ -183,7 +194,8 @@ static rd_kafka_t *consumer_new(const char *bootstrap, const char *topic, int64_
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
     for (int i = 0; i < metadata->topics[0].partition_cnt; i++) {
-        rd_kafka_topic_partition_list_add(list, topic, i)->offset = offset;
+        rd_kafka_topic_partition_list_add(list, topic, i)->offset =
+            from_end ? end_offset(rk, topic, i) : 0;
     }
     rd_kafka_assign(rk, list);
     rd_kafka_topic_partition_list_destroy(list);
@@ -215,27 +227,16 @@ static _Noreturn void leave(int status) {
 }
 
 static int run_consume(const char *bootstrap, const char *topic, long count) {
-    rd_kafka_t *rk = consumer_new(bootstrap, topic, RD_KAFKA_OFFSET_BEGINNING);
+    rd_kafka_t *rk = consumer_new(bootstrap, topic, false);
     double begun = now_s();
     consume_count(rk, count);
     printf("consume %.0f records/s\n", (double)count / (now_s() - begun));
     leave(0);
 }
 
-/* Polls until the consumer knows where the end is: it takes records from there on. */
-static void settle(rd_kafka_t *consumer) {
-    for (int i = 0; i < 20; i++) {
-        rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 100);
-        if (message) {
-            rd_kafka_message_destroy(message);
-        }
-    }
-}
-
 static int run_tail(struct load *load) {
-    rd_kafka_t *rk = consumer_new(load->bootstrap, load->topic, RD_KAFKA_OFFSET_END);
+    rd_kafka_t *rk = consumer_new(load->bootstrap, load->topic, true);
     fill_random(pool, sizeof pool);
-    settle(rk);
     pthread_t producer;
     double begun = now_s();
     pthread_create(&producer, NULL, produce_load, load);
@@ -283,8 +284,7 @@ static void *produce_paced(void *arg) {
 static int run_latency(const char *bootstrap, const char *topic, long rate, long seconds) {
     struct paced paced = {bootstrap, topic, rate, rate * seconds};
     double *samples = calloc((size_t)paced.count, sizeof *samples);
-    rd_kafka_t *consumer = consumer_new(bootstrap, topic, RD_KAFKA_OFFSET_END);
-    settle(consumer);
+    rd_kafka_t *consumer = consumer_new(bootstrap, topic, true);
     pthread_t producer;
     pthread_create(&producer, NULL, produce_paced, &paced);
     double end = now_s() + (double)seconds * 3 + 10;
