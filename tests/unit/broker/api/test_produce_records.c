@@ -294,10 +294,12 @@ static int rewrite(struct record_batch *batch, const struct made *made, struct b
         [16] = 2, [22] = 0xf1, [26] = 1, [43] = 0xff, [60] = 2};
     struct produce_rules plain = rules;
     struct produce_report report = report_of(&rules, batch, made);
+    int r;
 
     plain.codec = RECORD_CODEC_NONE;
-    return produce_rewrite(&plain, batch, header, span_of(made->data, made->size), &report,
-                           ret_batch);
+    r = produce_rewrite(&plain, batch, header, span_of(made->data, made->size), &report, ret_batch);
+    produce_report_deinit(&report);
+    return r;
 }
 
 static void test_produce_rewrite__gives_records_their_usual_form(void **state) {
