@@ -8,7 +8,10 @@
  *   floor scatter DIR FILES COUNT       COUNT appends of 16 KiB to FILES files in turns; beyond 256
  *                                       files each is opened and closed for it
  *   floor sockets CONNECTIONS COUNT     64 bytes received and 64 sent back, one message in flight
- * on each connection: epoll, recv, send; CPU of the answering side
+ *                                       on each connection: epoll, recv, send; CPU of the answerer
+ *   floor relay DIR RATE COUNT          64 bytes from one thread over loopback to a second, which
+ *                                       syncs a frame for what it received and sends it on to a
+ *                                       third: p50 and p99 of the way; DIR "-": without the frame
  *
  * Prints figures of microseconds, or of CPU seconds a GiB for the second.
  */
@@ -16,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,26 +84,35 @@ static void *aligned_zeros(size_t bytes) {
     return zeros;
 }
 
-static void run_sync(const char *folder, unsigned pace_us, long count) {
-    char *frame = aligned_zeros(1 << 20);
+static int open_journal(const char *folder, char *zeros) {
     int fd = open_in(folder, "journal", O_RDWR | O_CREAT | O_DIRECT);
     for (off_t at = 0; at < FILE_BYTES; at += 1 << 20) {
-        if (pwrite(fd, frame, 1 << 20, at) != 1 << 20) {
+        if (pwrite(fd, zeros, 1 << 20, at) != 1 << 20) {
             die("write");
         }
     }
     fsync(fd);
+    return fd;
+}
+
+static void write_frame(int fd, char *frame, long number) {
+    struct iovec part = {frame, FRAME_BYTES};
+    if (pwritev2(fd, &part, 1, number * FRAME_BYTES % FILE_BYTES, RWF_DSYNC) != FRAME_BYTES) {
+        die("write");
+    }
+}
+
+static void run_sync(const char *folder, unsigned pace_us, long count) {
+    char *frame = aligned_zeros(1 << 20);
+    int fd = open_journal(folder, frame);
     double *took = calloc((size_t)count, sizeof *took);
     double cpu = cpu_s(RUSAGE_SELF);
     for (long i = 0; i < count; i++) {
         if (pace_us) {
             usleep(pace_us);
         }
-        struct iovec part = {frame, FRAME_BYTES};
         double begun = now_s();
-        if (pwritev2(fd, &part, 1, i * FRAME_BYTES % FILE_BYTES, RWF_DSYNC) != FRAME_BYTES) {
-            die("write");
-        }
+        write_frame(fd, frame, i);
         took[i] = (now_s() - begun) * 1e6;
     }
     cpu = cpu_s(RUSAGE_SELF) - cpu;
@@ -181,24 +194,42 @@ static void *answer(void *arg) {
     return NULL;
 }
 
-/* A listener of this process and @count connections to it over loopback TCP. */
-static void connect_all(int poll_here, int poll_there, long count) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, 128) ||
-        getsockname(listener, (struct sockaddr *)&address, &size)) {
+struct listener {
+    struct sockaddr_in address;
+    int fd;
+};
+
+static struct listener listen_on_loopback(void) {
+    struct listener listener = {
+        .address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}},
+        .fd = socket(AF_INET, SOCK_STREAM, 0),
+    };
+    struct sockaddr *address = (struct sockaddr *)&listener.address;
+    socklen_t size = sizeof listener.address;
+    if (bind(listener.fd, address, size) || listen(listener.fd, 128) ||
+        getsockname(listener.fd, address, &size)) {
         die("listen");
     }
+    return listener;
+}
+
+static void connect_one(const struct listener *listener, int *ret_here, int *ret_there) {
+    *ret_here = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(*ret_here, (const struct sockaddr *)&listener->address, sizeof listener->address)) {
+        die("connect");
+    }
+    *ret_there = accept(listener->fd, NULL, NULL);
+    if (*ret_there < 0) {
+        die("accept");
+    }
+}
+
+/* A listener of this process and @count connections to it over loopback TCP. */
+static void connect_all(int poll_here, int poll_there, long count) {
+    struct listener listener = listen_on_loopback();
     for (long i = 0; i < count; i++) {
-        int here = socket(AF_INET, SOCK_STREAM, 0);
-        if (connect(here, (struct sockaddr *)&address, size)) {
-            die("connect");
-        }
-        int there = accept(listener, NULL, NULL);
-        if (there < 0) {
-            die("accept");
-        }
+        int here, there;
+        connect_one(&listener, &here, &there);
         struct epoll_event at_here = {.events = EPOLLIN, .data.fd = here};
         struct epoll_event at_there = {.events = EPOLLIN, .data.fd = there};
         epoll_ctl(poll_here, EPOLL_CTL_ADD, here, &at_here);
@@ -233,6 +264,78 @@ static void run_sockets(long connections, long count) {
     printf("%.2f\n", answering.cpu_us);
 }
 
+/* ---- from one thread to another by way of a third ---- */
+
+struct relay {
+    int from_producer, to_producer, from_consumer, to_consumer; /* ends of two connections */
+    int journal;                                                /* -1: none */
+    long count;
+    double rate;
+};
+
+static void *relay_on(void *arg) {
+    const struct relay *relay = arg;
+    char messages[64 << 10];
+    char *frame = aligned_zeros(FRAME_BYTES);
+    ssize_t n;
+    for (long frames = 0; (n = recv(relay->from_producer, messages, sizeof messages, 0)) > 0;) {
+        if (relay->journal >= 0) {
+            write_frame(relay->journal, frame, frames++);
+        }
+        if (send(relay->to_consumer, messages, (size_t)n, MSG_NOSIGNAL) != n) {
+            die("send");
+        }
+    }
+    free(frame);
+    return NULL;
+}
+
+static void *send_paced(void *arg) {
+    const struct relay *relay = arg;
+    char message[MESSAGE_BYTES] = "x";
+    double begun = now_s();
+    for (long i = 0; i < relay->count; i++) {
+        double wait = begun + (double)i / relay->rate - now_s();
+        if (wait > 0) {
+            usleep((useconds_t)(wait * 1e6));
+        }
+        double at = now_s();
+        memcpy(message, &at, sizeof at);
+        if (send(relay->to_producer, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES) {
+            die("send");
+        }
+    }
+    return NULL;
+}
+
+static void run_relay(const char *folder, double rate, long count) {
+    bool synced = strcmp(folder, "-") != 0;
+    struct listener listener = listen_on_loopback();
+    struct relay relay = {.journal = -1, .count = count, .rate = rate};
+    connect_one(&listener, &relay.to_producer, &relay.from_producer);
+    connect_one(&listener, &relay.from_consumer, &relay.to_consumer);
+    if (synced) {
+        char *zeros = aligned_zeros(1 << 20);
+        relay.journal = open_journal(folder, zeros);
+        free(zeros);
+    }
+    double *took = calloc((size_t)count, sizeof *took);
+    pthread_t producer, between;
+    pthread_create(&between, NULL, relay_on, &relay);
+    pthread_create(&producer, NULL, send_paced, &relay);
+    for (long i = 0; i < count; i++) {
+        char message[MESSAGE_BYTES];
+        double at;
+        if (recv(relay.from_consumer, message, sizeof message, MSG_WAITALL) != MESSAGE_BYTES) {
+            die("receive");
+        }
+        memcpy(&at, message, sizeof at);
+        took[i] = (now_s() - at) * 1e6;
+    }
+    qsort(took, (size_t)count, sizeof *took, compare_double);
+    printf("%.1f %.1f\n", took[count / 2], took[count * 99 / 100]);
+}
+
 int main(int argc, char **argv) {
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
@@ -247,8 +350,10 @@ int main(int argc, char **argv) {
         run_scatter(argv[2], atol(argv[3]), atol(argv[4]));
     } else if (strcmp(what, "sockets") == 0 && argc == 4) {
         run_sockets(atol(argv[2]), atol(argv[3]));
+    } else if (strcmp(what, "relay") == 0 && argc == 5) {
+        run_relay(argv[2], atof(argv[3]), atol(argv[4]));
     } else {
-        fprintf(stderr, "usage: floor sync|fresh|again|scatter|sockets ... (see floor.c)\n");
+        fprintf(stderr, "usage: floor sync|fresh|again|scatter|sockets|relay ... (see floor.c)\n");
         return 2;
     }
     return 0;

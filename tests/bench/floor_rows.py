@@ -34,6 +34,12 @@ def sockets(connections):
     }
 
 
+def relay(rate, synced):
+    return lambda folder, scale: dict(
+        zip(("p50_us", "p99_us"), floor("relay", folder if synced else "-", rate, max(int(5 * rate * scale), 1000)))
+    )
+
+
 ROWS = {
     "a frame of 4 KiB written and synced, one after the other": sync(0),
     "the same, 1,000 a second": sync(1000),
@@ -41,6 +47,11 @@ ROWS = {
     "1 GiB over pages of the cache": pages("again"),
     **{f"16 KiB appended to {n:,} file{'s' if n > 1 else ''} in turns": scatter(n) for n in FILES},
     **{f"64 bytes received and sent, {n:,} connection{'s' if n > 1 else ''}": sockets(n) for n in (1, 100, 9000)},
+    **{
+        f"64 bytes by way of a thread{' that syncs' if synced else ''}, {rate:,} a second": relay(rate, synced)
+        for rate in (1000, 10000)
+        for synced in (False, True)
+    },
 }
 
 

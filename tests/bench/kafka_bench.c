@@ -182,6 +182,10 @@ static rd_kafka_t *consumer_new(const char *bootstrap, const char *topic, bool f
     set(conf, "enable.auto.commit", "false");
     set(conf, "fetch.wait.max.ms", "100");
     set(conf, "check.crcs", "false");
+    /* Else it stops asking whenever its own queue is full for a moment, and the row measures that.
+     */
+    set(conf, "queued.min.messages", "10000000");
+    set(conf, "queued.max.messages.kbytes", "1048576");
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof error);
     if (!rk) {
         die("consumer", error);
@@ -189,7 +193,7 @@ static rd_kafka_t *consumer_new(const char *bootstrap, const char *topic, bool f
     rd_kafka_poll_set_consumer(rk);
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
     const struct rd_kafka_metadata *metadata;
-    if (rd_kafka_metadata(rk, 0, rkt, &metadata, 10000)) {
+    if (rd_kafka_metadata(rk, 0, rkt, &metadata, 10000) || !metadata->topics[0].partition_cnt) {
         die("metadata", topic);
     }
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
