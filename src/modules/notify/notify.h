@@ -210,10 +210,13 @@ struct claim {
     size_t limit;
     struct uuid attempt_ids[CLAIM_MAX];
     int64_t now_ms;
-    struct list flights;          /* out */
-    size_t count;                 /* out */
-    int64_t next_due_ms;          /* out; 0: nothing waits */
-    const struct list *in_flight; /* for the build without durable claims only */
+    struct list flights; /* out */
+    size_t count;        /* out */
+    int64_t next_due_ms; /* out; 0: nothing waits */
+#ifdef MUTANT_CLAIM      /* the build without durable claims knows what is on its way from here */
+    int64_t in_flight[CLAIM_MAX];
+    size_t in_flight_count;
+#endif
 };
 /** claim_body() - T2: due deliveries to sending, fence raised, an attempt begun. Nothing left
  * before this is durable */

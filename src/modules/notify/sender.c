@@ -67,7 +67,12 @@ void sender_wake(struct sender *sender) {
     claim->provider = notify->mail->name;
     claim->limit = limit;
     claim->now_ms = clock_wall_ms(notify->context.clock);
-    claim->in_flight = &sender->flights;
+#ifdef MUTANT_CLAIM
+    list_for_each(link, &sender->flights) {
+        claim->in_flight[claim->in_flight_count++] =
+            list_entry(link, struct flight, link)->delivery_id;
+    }
+#endif
     claim->job.body = claim_body;
     claim->job.done = on_claimed;
     list_init(&claim->flights);
