@@ -374,7 +374,7 @@ static char *next_line(char *out, int size, void *userdata) {
     return out;
 }
 
-static int load(const char *path, struct text *out) {
+int conf_load(const char *path, struct text *out) {
     FILE *file = fopen(path, "re");
     if (!file) {
         return -errno;
@@ -387,16 +387,20 @@ static int load(const char *path, struct text *out) {
             break;
         }
         out->size += fread(room, 1, 4096, file);
-        r = ferror(file) ? -EIO : 0;
+        r = ferror(file) ? -errno : 0;
     }
     fclose(file);
+    if (out->size >= 3 && memcmp(out->data, "\xEF\xBB\xBF", 3) == 0) {
+        out->size -= 3;
+        memmove(out->data, out->data + 3, out->size);
+    }
     return r;
 }
 
 void conf_read_file(struct conf *conf, const char *path) {
     struct text content;
     text_init(&content);
-    int r = load(path, &content);
+    int r = conf_load(path, &content);
     if (r) {
         conf_mistake(conf, "%s: cannot be read (%s); give the path of a settings file", path,
                      strerror(-r));
@@ -409,9 +413,6 @@ void conf_read_file(struct conf *conf, const char *path) {
     const char *begin = content.data ? content.data : "";
     struct conf_reader reader = {.conf = conf, .path = path, .next = begin};
     reader.end = begin + content.size;
-    if (content.size >= 3 && memcmp(begin, "\xEF\xBB\xBF", 3) == 0) {
-        reader.next += 3;
-    }
     ini_parse_stream(next_line, &reader, on_setting, &reader);
     text_deinit(&content);
 }

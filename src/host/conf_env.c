@@ -132,8 +132,8 @@ static void set_from_env_file(struct conf *conf, const char *section, const char
     }
 }
 
-/* The value of `KEY=value` as python-dotenv reads it: quotes go, ` #` ends an unquoted one. In
- * place. */
+/* The value of `KEY=value` as python-dotenv reads it: quotes go, a # behind white space ends an
+ * unquoted one. In place. */
 static char *clean_env_value(char *text) {
     text += strspn(text, " \t");
     char *end;
@@ -141,11 +141,11 @@ static char *clean_env_value(char *text) {
         *end = '\0';
         return text + 1;
     }
-    char *comment = strstr(text, " #");
-    if (comment) {
-        *comment = '\0';
+    end = text;
+    while (*end && !(*end == '#' && end > text && isspace((unsigned char)end[-1]))) {
+        end++;
     }
-    end = text + strlen(text);
+    *end = '\0';
     while (end > text && isspace((unsigned char)end[-1])) {
         *--end = '\0';
     }
@@ -176,8 +176,23 @@ static void read_env_line(struct conf *conf, const char *section, const char *pa
     set_from_env_file(conf, section, origin, text, clean_env_value(equals + 1));
 }
 
+static void read_env_lines(struct conf *conf, const char *section, const char *path,
+                           struct text *content) {
+    char *next = content->data, *end = content->data + content->size;
+    for (int line = 1; next < end; line++) {
+        char *text = next, *stop = memchr(next, '\n', (size_t)(end - next));
+        stop = stop ? stop : end; /* where a text has its zero byte */
+        *stop = '\0';
+        next = stop + 1;
+        if (strlen(text) < (size_t)(stop - text)) {
+            conf_mistake(conf, "%s:%d: the line has a zero byte", path, line);
+        } else {
+            read_env_line(conf, section, path, line, text);
+        }
+    }
+}
+
 void conf_read_env_file(struct conf *conf, const char *section, const char *path) {
-    char text[1024];
     if (!conf_has_section(conf, section) || strcmp(section, CONF_HOST_SECTION) == 0) {
         conf_mistake(conf,
                      "option --env %s=%s: no module %s; write --env users=FILE or --env "
@@ -185,18 +200,18 @@ void conf_read_env_file(struct conf *conf, const char *section, const char *path
                      section, path, section);
         return;
     }
-    FILE *file = fopen(path, "re");
-    if (!file) {
+    struct text content;
+    text_init(&content);
+    int r = conf_load(path, &content);
+    if (r) {
         conf_mistake(conf,
                      "option --env %s=%s: the file cannot be read (%s); name another, or leave the "
                      "option out",
-                     section, path, strerror(errno));
-        return;
+                     section, path, strerror(-r));
+    } else {
+        read_env_lines(conf, section, path, &content);
     }
-    for (int line = 1; fgets(text, sizeof text, file); line++) {
-        read_env_line(conf, section, path, line, text);
-    }
-    fclose(file);
+    text_deinit(&content);
 }
 
 /* The setting `modules` names sections. Whether their requirements hold is told at the start. */

@@ -64,5 +64,8 @@ bool conf_is_host_group(const struct conf_group *group);
  */
 void conf_set(struct conf *conf, struct conf_value *value, const char *text, enum conf_level level,
               const char *origin);
+/** conf_load() - the bytes of a file, without a byte order mark; negative when it cannot be read,
+ * -EFBIG when it is too large for settings */
+int conf_load(const char *path, struct text *out);
 void conf_mistake(struct conf *conf, const char *format, ...) _printf_(2, 3);
 void conf_warn(struct conf *conf, const char *format, ...) _printf_(2, 3);

@@ -133,6 +133,31 @@ static void test_conf_read_env_file__mistakes_name_file_and_line(void **state) {
     unlink(file);
 }
 
+static void test_conf_read_env_file__takes_any_length_a_mark_and_comments(void **state) {
+    (void)state;
+    char file[PATH_SIZE], content[4096], place[PATH_SIZE + 64];
+    snprintf(content, sizeof content,
+             "\xEF\xBB\xBFPORT=8100\t# where\r\n# %02000d\nHOST=a#b # c\nPORT=x", 0);
+    make_file(file, content);
+    struct conf *conf = sample_conf();
+    conf_read_env_file(conf, "users", file);
+    assert_int_equal(sample_users_of(conf).port, 8100);
+    assert_string_equal(sample_users_of(conf).host, "a#b");
+    snprintf(place, sizeof place, "%s:4: users.port = x", file);
+    assert_contains(conf_mistakes(conf), place);
+    assert_string_equal(conf_warnings(conf), "");
+    conf_free(conf);
+    unlink(file);
+}
+
+static void test_conf_read_env_file__what_cannot_be_read_is_a_mistake(void **state) {
+    (void)state;
+    struct conf *conf = sample_conf();
+    conf_read_env_file(conf, "users", "/");
+    assert_contains(conf_mistakes(conf), "option --env users=/: the file cannot be read (Is a dir");
+    conf_free(conf);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conf_read_environment__bare_names_belong_to_the_first_section),
@@ -143,6 +168,8 @@ int main(void) {
         cmocka_unit_test(test_conf_read_env_file__means_its_own_service),
         cmocka_unit_test(test_conf_read_env_file__says_nothing_of_the_same_database),
         cmocka_unit_test(test_conf_read_env_file__mistakes_name_file_and_line),
+        cmocka_unit_test(test_conf_read_env_file__takes_any_length_a_mark_and_comments),
+        cmocka_unit_test(test_conf_read_env_file__what_cannot_be_read_is_a_mistake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
