@@ -169,18 +169,14 @@ static void write_parameters(struct text *out, const struct http_route *route) {
 static void write_example(struct text *out, const struct body_row *rows) {
     bool any = false;
     for (const struct body_row *row = rows; row->name; row++) {
-        any |= row->example_json && !(row->flags & BODY_SECRET);
+        any |= row->example_json != NULL;
     }
     if (!any) {
         return;
     }
     json_write_object(out, "example");
     for (const struct body_row *row = rows; row->name; row++) {
-        if (row->flags & BODY_SECRET) {
-            write_str(out, row->name, "string"); /* a form needs the member, not a value */
-        } else {
-            write_raw(out, row->name, row->example_json);
-        }
+        write_raw(out, row->name, row->example_json);
     }
     json_write_object_end(out);
 }

@@ -168,6 +168,20 @@ def test_openapi_and_docs__work_without_internet(eventbox):
             assert request(service, "GET", path).status == 200, path
 
 
+def test_openapi__each_example_of_a_body_is_accepted(eventbox):
+    answers = {}
+    for port in (eventbox.users, eventbox.notify):
+        for path, methods in request(port, "GET", "/openapi.json").json["paths"].items():
+            for method, operation in methods.items():
+                for media in operation.get("requestBody", {}).get("content", {}).values():
+                    body = media["example"]
+                    answer = request(port, method.upper(), path.format(user_id=1), body)
+                    answers[f"{method} {path}"] = answer.status
+    assert answers == {
+        "post /users/": 201, "post /users/login": 200, "put /users/{user_id}": 200, "post /notifications": 202,
+    }
+
+
 def test_metrics__are_prometheus_text(eventbox):
     eventbox.register("metric")
     text = eventbox.user_service("GET", "/metrics").raw.decode()

@@ -14,7 +14,7 @@ enum body_type { BODY_STRING, BODY_INT, BODY_BOOL, BODY_ENUM, BODY_EMAIL, BODY_O
 enum body_flags {
     BODY_REQUIRED = 1,
     BODY_NULLABLE = 2,
-    BODY_SECRET = 4, /* never echoed in an error, a log line or an example */
+    BODY_SECRET = 4, /* what a peer sent is never echoed, in no error and no log line */
     BODY_BYTES = 8,  /* min and max count bytes, not code points */
 };
 

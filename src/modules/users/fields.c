@@ -77,7 +77,8 @@ static const char *check_full_name(const struct body_row *row, const void *field
          .flags = (required) | BODY_SECRET | BODY_BYTES,                                           \
          .min = PASSWORD_BYTES_MIN,                                                                \
          .max = PASSWORD_BYTES_MAX,                                                                \
-         .doc = "8 to 256 bytes, and not similar to the username or the address."},                \
+         .doc = "8 to 256 bytes, and not similar to the username or the address.",                 \
+         .example_json = "\"SecurePass123\""},                                                     \
         {.name = "role",                                                                           \
          .type = BODY_ENUM,                                                                        \
          .offset = offsetof(struct user_fields, role),                                             \
@@ -128,7 +129,8 @@ const struct body_row login_rows[] = {
      .offset = offsetof(struct login_fields, password),
      .flags = BODY_REQUIRED | BODY_SECRET | BODY_BYTES,
      .max = PASSWORD_BYTES_MAX,
-     .doc = "The password."},
+     .doc = "The password.",
+     .example_json = "\"SecurePass123\""},
     {0},
 };
 
