@@ -161,18 +161,43 @@ static int check_meta(struct host *host, struct span content) {
     return r;
 }
 
+/* A folder gets its meta.json before anything else: where these are without it, it was lost. */
+static int note_data(void *userdata, const char *name, bool is_dir) {
+    static const char *const names[] = {"journal", "checkpoint.0", "checkpoint.1", "eventbox.db"};
+    bool *found = userdata;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        *found |= strcmp(name, names[i]) == 0;
+    }
+    return 0;
+}
+
+static int new_meta(struct host *host) {
+    struct uuid uuid;
+    bool has_data = false;
+    int r = disk_list(host->disk, ".", note_data, &has_data);
+    if (r) {
+        return refused(host, "cannot be listed", r);
+    }
+    if (has_data) {
+        return host_fail(host, -EINVAL,
+                         "%s/" META_NAME " is missing although there is data; restore it from a "
+                         "backup: it holds the cluster id that clients know",
+                         host->data_path);
+    }
+    do {
+        uuid_v4(host->random, &uuid);
+        uuid_format_base64(&uuid, host->cluster_id);
+    } while (host->cluster_id[0] == '-'); /* an option to every command line tool */
+    return write_meta(host);
+}
+
 static int open_meta(struct host *host) {
     char content[META_BYTES_MAX];
     size_t size = 0;
     struct disk_file *file = NULL;
     int r = disk_open(host->disk, META_NAME, DISK_READ, &file);
     if (r == DISK_E_NOT_FOUND) {
-        struct uuid uuid;
-        do {
-            uuid_v4(host->random, &uuid);
-            uuid_format_base64(&uuid, host->cluster_id);
-        } while (host->cluster_id[0] == '-'); /* an option to every command line tool */
-        return write_meta(host);
+        return new_meta(host);
     }
     r = r ? r : disk_pread(file, content, sizeof content, 0, &size);
     disk_close(file);

@@ -219,6 +219,8 @@ static void call_finish(struct http_client_call *call, CURLcode code) {
         answer.retry_after = field_span(call->retry_after);
         answer.message_id = field_span(call->message_id);
         answer.ratelimit_reset = field_span(call->ratelimit_reset);
+    } else if (call->rewind_refused) {
+        answer.error = "the connection was closed without an answer after the request was sent";
     } else {
         answer.error = call->error[0] ? call->error : curl.easy_strerror(code);
     }

@@ -118,12 +118,39 @@ static void test_folder_open__refuses_newer_and_damaged_meta(void **state) {
     }
 }
 
+static void test_folder_open__refuses_data_whose_meta_is_gone(void **state) {
+    struct fixture *fixture = *state;
+    static const char *const names[] = {"journal", "checkpoint.1", "eventbox.db"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char path[PATH_SIZE + 64];
+        int r;
+        struct host host = open_folder(fixture, &r);
+        assert_int_equal(r, 0);
+        folder_close(&host);
+        snprintf(path, sizeof path, "%s/meta.json", fixture->data);
+        assert_int_equal(unlink(path), 0);
+        host = open_folder(fixture, &r);
+        assert_int_equal(r, 0); /* what is there without data, the reserve, is no reason */
+        folder_close(&host);
+        assert_int_equal(unlink(path), 0);
+        snprintf(path, sizeof path, "%s/%s", fixture->data, names[i]);
+        fclose(fopen(path, "w"));
+        host = open_folder(fixture, &r);
+        assert_int_not_equal(r, 0);
+        assert_contains(host.failure, "meta.json is missing although there is data");
+        folder_close(&host);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_folder_open__makes_a_private_folder_and_keeps_its_id,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_folder_open__refuses_a_folder_in_use, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folder_open__refuses_what_lies_below_a_file, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_folder_open__refuses_data_whose_meta_is_gone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_folder_open__refuses_newer_and_damaged_meta, setup,
                                         teardown),

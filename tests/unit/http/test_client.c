@@ -335,6 +335,7 @@ static void check_reused(const struct step *steps, const char *body) {
     assert_int_equal(result.status, 202);
     post(&rig, body, 5000, &result);
     assert_int_equal(result.outcome, HTTP_CLIENT_UNKNOWN);
+    assert_true(result.error[0] && !strstr(result.error, "callback")); /* people read it */
     rig_stop(&rig);
     assert_int_equal(rig.script.requests,
                      2); /* a further connection without a request is no harm */
