@@ -112,3 +112,25 @@ def tails(side):
             octets = message.encode(version, {})
             side.ask("tail", api, version, {}, octets=octets + b"\0")
             side.ask("long tail", api, version, {}, octets=octets + b"\xff" * 40)
+
+
+@scenario
+def tags_of_bodies(side):
+    """Tags behind a good request: what the schema has for other versions, and sizes that are not those of a field."""
+    coordinate(side, "")
+    new_producer(side)
+    for api, message in APIS.items():
+        if message.key not in side.served or api in ("JoinGroup", "Produce", "UnregisterBroker", "Metadata"):
+            continue
+        for version in set(side.served[message.key]) & set(message.flexible):
+            octets = message.encode(version, {})[:-1]
+            for label, tags in (
+                ("tag 0", b"\1\0\2\2x"),
+                ("tag 0, shorter", b"\1\0\1\2x"),
+                ("tag 0, longer", b"\1\0\7\2x"),
+                ("tag 0 and an unknown one", b"\2\0\5\2x\x63\1y"),
+                ("tag 0, empty", b"\1\0\0"),
+                ("tag 1", b"\1\1\0"),
+                ("tag 1, long", b"\1\1\x0d" + b"\xff" * 12 + b"\0"),
+            ):
+                side.ask(label, api, version, {}, octets=octets + tags)

@@ -267,33 +267,50 @@ int codec_take_tag(struct codec_reader *in, uint32_t *ret_tag, struct span *ret_
     return r;
 }
 
+/* By the schema, whatever the version. */
+static const struct kafka_field *find_any_tag(const struct kafka_struct *type, uint32_t tag) {
+    for (unsigned i = 0; i < type->field_count; i++) {
+        if (type->fields[i].tag >= 0 && (uint32_t)type->fields[i].tag == tag) {
+            return &type->fields[i];
+        }
+    }
+    return NULL;
+}
+
+/* As Kafka reads them: a tag that the schema has for other versions is an error, and where a field
+ * ends it says itself, whatever the size in front of it. */
 static int decode_tags(const struct kafka_struct *type, struct codec_reader *in, uint8_t *body) {
     const uint8_t *section = in->at;
     bool unknown = false;
+    bool odd = false; /* some size is wrong: such a section is not kept */
     uint32_t count;
     int r = codec_take_varint(in, &count);
 
     /* A count beyond 2^31 is below 0 for Kafka: none. */
     for (int32_t i = 0; r == 0 && i < (int32_t)count; i++) {
         const struct kafka_field *field;
-        struct codec_reader inner = *in;
-        struct span value;
+        const uint8_t *at;
         uint32_t tag;
+        uint32_t size;
 
-        r = codec_take_tag(in, &tag, &value);
+        r = codec_take_varint(in, &tag);
+        r = r ? r : codec_take_varint(in, &size);
         if (r) {
             return r;
         }
-        field = codec_find_tag(type, in->version, tag);
-        if (field) {
-            inner.at = value.data;
-            inner.left = value.size;
-            r = decode_field(field, &inner, body);
-        } else { /* of a newer schema */
+        field = find_any_tag(type, tag);
+        if (!field) { /* of a newer schema */
             unknown = true;
+            r = take(in, size, &at);
+        } else if (!codec_is_tagged(field, in->version)) {
+            r = err_origin(BROKER_E_MALFORMED);
+        } else {
+            at = in->at;
+            r = decode_field(field, in, body);
+            odd = odd || (size_t)(in->at - at) != size;
         }
     }
-    if (r == 0 && unknown) {
+    if (r == 0 && unknown && !odd) {
         *codec_unknown_tags(type, body) = span_of(section, (size_t)(in->at - section));
     }
     return r;

@@ -380,10 +380,27 @@ static void test_kafka_encode__puts_unknown_tags_between_those_it_knows(void **s
     check_same_bytes(&kafka_fetch_request_partition_type, 18, text_span(&in), &body);
     assert_int_equal(body.high_watermark, 5);
 
-    /* The same struct at a version that knows no tag 1 keeps it as an unknown one. */
-    check_same_bytes(&kafka_fetch_request_partition_type, 17, text_span(&in), &body);
-    assert_int_equal(body.high_watermark, INT64_MAX);
+    /* The schema has tag 1 from version 18 on; before it, it is an error, as in Kafka. */
+    assert_int_equal(kafka_decode(&kafka_fetch_request_partition_type, 17, true, text_span(&in),
+                                  &arena, &body, NULL),
+                     BROKER_E_MALFORMED);
     text_deinit(&in);
+}
+
+/* A field says itself where it ends; and what follows a size that is wrong is not kept. */
+static void test_kafka_decode__does_not_mind_the_size_of_a_tag_that_it_knows(void **state) {
+    /* The end of a Fetch v12: tags 0, the cluster's id, and 99; the size of the first is 2. */
+    for (uint8_t size = 1; size < 4; size++) {
+        uint8_t in[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0,   0,  0, 0,
+                        0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 0, size, 2, 'x', 99, 1, 'y'};
+        struct fetch_request body;
+
+        assert_int_equal(kafka_decode(&kafka_fetch_request_type, 12, true, span_of(in, sizeof in),
+                                      &arena, &body, NULL),
+                         0);
+        assert_true(span_equal(body.cluster_id, SPAN_LITERAL("x")));
+        assert_int_equal(body.unknown_tags.size, size == 2 ? 8 : 0);
+    }
 }
 
 static void test_kafka_decode__reads_a_struct_that_may_be_null(void **state) {
@@ -473,6 +490,7 @@ int main(void) {
         TEST(test_kafka_decode__ends_at_the_arenas_limit),
         TEST(test_kafka_decode__lets_unknown_tagged_fields_survive),
         TEST(test_kafka_encode__puts_unknown_tags_between_those_it_knows),
+        TEST(test_kafka_decode__does_not_mind_the_size_of_a_tag_that_it_knows),
         TEST(test_kafka_decode__reads_a_struct_that_may_be_null),
         TEST(test_kafka_encode__leaves_tagged_fields_at_default_out),
         TEST(test_kafka_encode__marks_where_foreign_records_belong),
