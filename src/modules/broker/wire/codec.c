@@ -11,10 +11,12 @@
 
 enum {
     STEP_BYTES = 64 << 10,
-    ZSTD_WINDOW_LOG_MAX = 26,
-    /* The pieces in which Java's reader takes a gzip stream, and gives it out. */
+    ZSTD_WINDOW_LOG_MAX = 27, /* as in Java's reader: what level 22 writes */
+    /* The pieces in which Java's readers take a stream, and give it out. */
     GZIP_IN_BYTES = 8 << 10,
     GZIP_OUT_BYTES = 16 << 10,
+    ZSTD_OUT_BYTES = 16 << 10,
+    GZIP_FLAGS_KNOWN = 0x1f,
     LZ4_BLOCK_HEADER_BYTES = 4,
 };
 
@@ -29,6 +31,31 @@ static char *next_room(struct text *out, size_t limit_bytes, size_t *ret_size) {
 
 static int no_room(const struct text *out) {
     return err_origin(text_failed(out) ? -ENOMEM : TOPIC_E_TOO_LARGE);
+}
+
+/* A member's magic, method and flags. Java minds no flag that it does not know, zlib refuses them.
+ */
+static int begin_member(z_stream *stream, size_t *left) {
+    Bytef *data = stream->next_in;
+    size_t rest = stream->avail_in + *left;
+    uint8_t head[4];
+    uint8_t nothing;
+    int status;
+
+    if (rest < sizeof head) {
+        return Z_DATA_ERROR;
+    }
+    memcpy(head, data, sizeof head);
+    head[3] &= GZIP_FLAGS_KNOWN;
+    stream->next_in = head;
+    stream->avail_in = sizeof head;
+    stream->next_out = &nothing;
+    stream->avail_out = sizeof nothing;
+    status = inflate(stream, Z_NO_FLUSH);
+    stream->next_in = data + sizeof head;
+    stream->avail_in = 0; /* another piece begins */
+    *left = rest - sizeof head;
+    return status;
 }
 
 /* Members may follow one another, and what is none is not looked at, as Java does it. */
@@ -50,22 +77,20 @@ static bool fails_at_its_check(const z_stream *stream) {
 static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
     z_stream stream = {.next_in = (Bytef *)(uintptr_t)in.data};
     size_t left = in.size; /* behind what the stream was given */
-    int status = Z_OK;
+    int status;
     int r = 0;
 
-    if (inflateInit2(&stream, 15 + 32) != Z_OK) { /* 32: gzip or zlib header */
+    if (inflateInit2(&stream, 15 + 16) != Z_OK) { /* 16: with a gzip header, and no other */
         return err_origin(-ENOMEM);
     }
-    while (r == 0 && (status != Z_STREAM_END || gzip_goes_on(&stream, left))) {
+    status = begin_member(&stream, &left);
+    while (status == Z_OK) {
         size_t room;
         char *to = next_room(out, limit_bytes, &room);
 
         if (!to) {
             r = no_room(out);
             break;
-        }
-        if (status == Z_STREAM_END) {
-            inflateReset(&stream);
         }
         if (stream.avail_in == 0) {
             stream.avail_in = (uInt)MIN(left, (size_t)GZIP_IN_BYTES);
@@ -78,11 +103,15 @@ static int inflate_gzip(struct span in, size_t limit_bytes, struct text *out) {
         if (status == Z_OK || status == Z_STREAM_END || fails_at_its_check(&stream)) {
             out->size += room - stream.avail_out;
         }
-        if (status != Z_OK && status != Z_STREAM_END) {
-            r = err_origin(status == Z_MEM_ERROR ? -ENOMEM : BROKER_E_CORRUPT);
+        if (status == Z_STREAM_END && gzip_goes_on(&stream, left)) {
+            inflateReset(&stream);
+            status = begin_member(&stream, &left);
         }
     }
     inflateEnd(&stream);
+    if (r == 0 && status != Z_STREAM_END) {
+        r = err_origin(status == Z_MEM_ERROR ? -ENOMEM : BROKER_E_CORRUPT);
+    }
     return r;
 }
 
@@ -197,7 +226,7 @@ static int inflate_zstd(struct span in, size_t limit_bytes, struct text *out) {
     if (!context) {
         return err_origin(-ENOMEM);
     }
-    /* The peer chooses the window, which is memory. */
+    /* The peer chooses the window, which is memory; but only as much is touched as comes out. */
     ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
     while (r == 0 && (from.pos < from.size || hint != 0)) {
         size_t before = from.pos;
@@ -208,6 +237,7 @@ static int inflate_zstd(struct span in, size_t limit_bytes, struct text *out) {
             r = no_room(out);
             break;
         }
+        to.size = MIN(to.size, (size_t)ZSTD_OUT_BYTES);
         hint = ZSTD_decompressStream(context, &to, &from);
         if (ZSTD_isError(hint) || (from.pos == before && to.pos == 0)) {
             r = err_origin(BROKER_E_CORRUPT);

@@ -347,6 +347,50 @@ static void test_codec_inflate__ends_where_kafkas_readers_end(void **state) {
     }
 }
 
+/* Java skips a flag that it does not know, and reads no zlib stream. */
+static void test_codec_inflate__reads_the_head_of_gzip_as_java_does(void **state) {
+    static const uint8_t by_zlib[] = {0x78, 0x9c, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0x57,
+                                      0xc8, 0x40, 0x27, 0x01, 0x68, 0x03, 0x08, 0xb1};
+    static const struct {
+        uint8_t flags;
+        int code;
+    } rows[] = {{0xe0, 0}, {0x21, 0}, {0xe2, BROKER_E_CORRUPT} /* and its checksum is wrong */};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        _cleanup_(buf_unrefp) struct buf *out = NULL;
+        uint8_t bytes[2 * sizeof by_gzip];
+
+        memcpy(bytes, by_gzip, sizeof by_gzip);
+        memcpy(bytes + sizeof by_gzip, by_gzip, sizeof by_gzip);
+        bytes[3] = bytes[sizeof by_gzip + 3] = rows[i].flags;
+        assert_int_equal(codec_inflate(RECORD_CODEC_GZIP, span_of(bytes, sizeof bytes), 1000, &out),
+                         rows[i].code);
+        assert_int_equal(out ? out->size : 0, rows[i].code ? 0 : 2 * (sizeof plain - 1));
+    }
+    {
+        struct buf *out = NULL;
+
+        assert_int_equal(
+            codec_inflate(RECORD_CODEC_GZIP, span_of(by_zlib, sizeof by_zlib), 1000, &out),
+            BROKER_E_CORRUPT);
+        assert_null(out);
+    }
+}
+
+/* As wide a window as Java's reader takes, and no wider. */
+static void test_codec_inflate__takes_the_windows_of_zstd_that_java_takes(void **state) {
+    uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0,   17 << 3, 5 << 3 | 1,
+                       0,    0,    'h',  'e',  'l', 'l',     'o'};
+    _cleanup_(buf_unrefp) struct buf *out = NULL;
+    struct buf *none = NULL;
+
+    assert_int_equal(codec_inflate(RECORD_CODEC_ZSTD, span_of(frame, sizeof frame), 1000, &out), 0);
+    assert_int_equal(out->size, 5);
+    frame[5] = 18 << 3;
+    assert_int_equal(codec_inflate(RECORD_CODEC_ZSTD, span_of(frame, sizeof frame), 1000, &none),
+                     BROKER_E_CORRUPT);
+}
+
 /* Nor does Kafka look at what an LZ4 frame says of its content. */
 static void test_codec_inflate__does_not_mind_the_checksum_of_an_lz4_frame(void **state) {
     _cleanup_(buf_unrefp) struct buf *out = NULL;
@@ -400,6 +444,8 @@ int main(void) {
         cmocka_unit_test(test_codec_inflate__gives_an_empty_buf_for_nothing),
         cmocka_unit_test(test_codec_inflate__refuses_a_truncated_input),
         cmocka_unit_test(test_codec_inflate__ends_where_kafkas_readers_end),
+        cmocka_unit_test(test_codec_inflate__reads_the_head_of_gzip_as_java_does),
+        cmocka_unit_test(test_codec_inflate__takes_the_windows_of_zstd_that_java_takes),
         cmocka_unit_test(test_codec_inflate__does_not_mind_the_checksum_of_an_lz4_frame),
         cmocka_unit_test(test_codec_inflate_part__gives_what_comes_before_the_damage),
     };
