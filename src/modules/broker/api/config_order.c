@@ -4,6 +4,7 @@
  * order in which Kafka defines them.
  */
 #include "config_view.h"
+#include "java_text.h"
 
 #include <stdlib.h>
 
@@ -48,15 +49,11 @@ static const uint8_t defined[] = {
 _Static_assert(ARRAY_SIZE(defined) == TOPIC_CONFIG_COUNT, "each config has its place");
 
 uint32_t java_map_place(struct span name, int32_t count) {
-    const uint8_t *text = name.data;
+    uint32_t hash = java_text_hash(name);
     uint32_t places = PLACES_LEAST;
-    uint32_t hash = 0;
 
     while ((uint32_t)count > places / 4 * 3) {
         places *= 2;
-    }
-    for (size_t i = 0; i < name.size; i++) {
-        hash = hash * 31 + text[i];
     }
     return (hash ^ hash >> 16) & (places - 1);
 }

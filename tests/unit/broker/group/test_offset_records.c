@@ -1,6 +1,4 @@
-/* The records of __consumer_offsets against bytes that Kafka 4.3.1 wrote, and texts as Java counts
- * them. */
-#include "java_text.h"
+/* The records of __consumer_offsets against bytes that Kafka 4.3.1 wrote. */
 #include "offset_records.h"
 
 #include <setjmp.h>
@@ -269,28 +267,6 @@ static void test_key__a_name_that_is_too_long_fails(void **state) {
     text_deinit(&out);
 }
 
-/* ---- Java ---- */
-
-static void test_java_text__counts_utf16_units(void **state) {
-    assert_int_equal(java_text_length(SPAN_LITERAL("")), 0);
-    assert_int_equal(java_text_length(SPAN_LITERAL("abc")), 3);
-    assert_int_equal(java_text_length(SPAN_LITERAL("\xc3\xbc")), 1);
-    assert_int_equal(java_text_length(SPAN_LITERAL("\xe2\x82\xac")), 1);
-    assert_int_equal(java_text_length(SPAN_LITERAL("\xf0\x9f\x98\x80")), 2);
-    assert_int_equal(java_text_length(SPAN_LITERAL("\xff\x80")), 2);
-    assert_int_equal(java_text_length(SPAN_LITERAL("\xe2\x82")), 2); /* cut */
-}
-
-/* "polygenelubricants".hashCode() is Integer.MIN_VALUE. */
-static void test_java_text__places_as_kafka_does(void **state) {
-    assert_int_equal(java_text_place(SPAN_LITERAL("polygenelubricants"), 50), 0);
-    assert_int_equal(java_text_place(SPAN_LITERAL("a"), 50), 97 % 50);
-    assert_int_equal(java_text_place(SPAN_LITERAL("my-group"), 50), 12); /* hash -1906497762 */
-    assert_int_equal(java_text_place(SPAN_LITERAL("\xc3\xbc"), 50), 0xfc % 50);
-    assert_int_equal(java_text_place(SPAN_LITERAL("\xf0\x9f\x98\x80"), 50),
-                     (31 * 0xd83d + 0xde00) % 50);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commit__is_what_kafka_writes),
@@ -302,8 +278,6 @@ int main(void) {
         cmocka_unit_test(test_group__members_fit_the_record),
         cmocka_unit_test(test_key__of_kafka_0_8_is_read_too),
         cmocka_unit_test(test_key__a_name_that_is_too_long_fails),
-        cmocka_unit_test(test_java_text__counts_utf16_units),
-        cmocka_unit_test(test_java_text__places_as_kafka_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ size_t java_text_length(struct span text) {
     return units;
 }
 
-int32_t java_text_place(struct span text, int32_t count) {
+uint32_t java_text_hash(struct span text) {
     uint32_t hash = 0;
     size_t position = 0;
     while (position < text.size) {
@@ -37,6 +37,11 @@ int32_t java_text_place(struct span text, int32_t count) {
             hash = 31 * hash + point;
         }
     }
+    return hash;
+}
+
+int32_t java_text_place(struct span text, int32_t count) {
+    uint32_t hash = java_text_hash(text);
     /* Utils.abs() of Kafka: the one number without an absolute value becomes zero. */
     uint32_t absolute = hash >> 31 ? 0 - hash : hash;
     return absolute == 0x80000000u ? 0 : (int32_t)(absolute % (uint32_t)count);
