@@ -103,8 +103,6 @@ void broker_event(const struct broker *broker, enum kafka_server_event event,
                   const struct kafka_request *request, const char *format, ...) _printf_(4, 5);
 /** topic_name_prohibited() - not made by clients: eventbox's own and __cluster_metadata */
 bool topic_name_prohibited(struct span name);
-/** topic_name_reserved() - those and topic_name_internal(): not made by a mere use of the name */
-bool topic_name_reserved(struct span name);
 /** topic_name_internal() - Kafka's own names, marked so even where there is no such topic */
 bool topic_name_internal(struct span name);
 /** topic_name_collides() - a topic exists that differs in . and _ only, which metrics confuse */

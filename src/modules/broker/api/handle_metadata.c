@@ -14,6 +14,7 @@
 enum {
     VERSION_IDS = 10,          /* in the layout */
     VERSION_IDS_ANSWERED = 12, /* and as a question */
+    OWN_TOPIC_PARTITIONS = 50, /* of Kafka's own topics */
     CLUSTER_OPERATIONS = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12,
     TOPIC_OPERATIONS = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11,
 };
@@ -91,11 +92,35 @@ static void on_created(struct topic_log_request *created, int status) {
     finish_if_ready(lookup);
 }
 
+/* Kafka's own topics are made with the partitions and configs that it has for them. */
+static struct topic_spec spec_of(const struct broker *broker, struct span name) {
+    static const struct topic_config_entry transactions[] = {
+        {"cleanup.policy", "compact"},
+        {"compression.type", "uncompressed"},
+        {"min.insync.replicas", "1"},
+        {"segment.bytes", "104857600"},
+        {"unclean.leader.election.enable", "false"},
+        {0}};
+    static const struct topic_config_entry shares[] = {
+        {"cleanup.policy", "delete"},   {"compression.type", "producer"},
+        {"min.insync.replicas", "1"},   {"retention.ms", "-1"},
+        {"segment.bytes", "104857600"}, {0}};
+    struct topic_spec spec = {.name = name, .partition_count = broker->default_partitions};
+
+    if (topic_name_internal(name)) {
+        spec.internal = true;
+        spec.partition_count = OWN_TOPIC_PARTITIONS;
+        spec.configs =
+            span_equal(name, SPAN_LITERAL("__transaction_state")) ? transactions : shares;
+    }
+    return spec;
+}
+
 /* The name has to live until the topic is durable: the request's frame does. */
 static int16_t create(struct lookup *lookup, struct span name, int32_t row) {
     const struct broker *broker = lookup->request->userdata;
     struct creation *creation = arena_alloc(lookup->request->arena, sizeof *creation);
-    struct topic_spec spec = {.name = name, .partition_count = broker->default_partitions};
+    struct topic_spec spec = spec_of(broker, name);
     int r;
 
     if (!creation) {
@@ -117,7 +142,21 @@ static bool may_create(const struct kafka_request *request, struct span name) {
     const struct metadata_request *body = request->body;
 
     return broker->auto_create_topics && !topic_log_failed(broker->log) &&
-           !topic_name_reserved(name) && (request->version < 4 || body->allow_auto_topic_creation);
+           !topic_name_prohibited(name) &&
+           (request->version < 4 || body->allow_auto_topic_creation);
+}
+
+static bool is_offsets_topic(struct span name) {
+    return span_equal(name, SPAN_LITERAL("__consumer_offsets"));
+}
+
+/* The coordinator makes its topic itself. */
+static struct topic *make_offsets_topic(const struct broker *broker, struct span name) {
+    const struct kafka_server_config *config = broker->config;
+    bool made = config && config->prepare_coordinator &&
+                config->prepare_coordinator(config->group_userdata) == 0;
+
+    return made ? topic_log_find(broker->log, name) : NULL;
 }
 
 static bool add_named(struct lookup *lookup, struct span name) {
@@ -138,10 +177,13 @@ static bool add_named(struct lookup *lookup, struct span name) {
         return true;
     }
     topic = topic_log_find(broker->log, name);
+    if (!topic && is_offsets_topic(name) && may_create(lookup->request, name)) {
+        topic = make_offsets_topic(broker, name);
+    }
     if (topic) {
         return fill_topic(lookup, row, topic);
     }
-    if (!may_create(lookup->request, name)) {
+    if (is_offsets_topic(name) || !may_create(lookup->request, name)) {
         row->error_code = KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     } else if (topic_name_collides(broker->log, name)) {
         row->error_code = KAFKA_INVALID_TOPIC_EXCEPTION;

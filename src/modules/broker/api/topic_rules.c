@@ -1,7 +1,6 @@
 /* Rules about topics that several handlers share. */
 #include "api_private.h"
-
-#include <eventbox/base/utf8.h>
+#include "java_text.h"
 
 #include <stdlib.h>
 
@@ -13,10 +12,6 @@ bool topic_name_reserved_ours(struct span name) {
 
 bool topic_name_prohibited(struct span name) {
     return span_equal(name, SPAN_LITERAL("__cluster_metadata")) || topic_name_reserved_ours(name);
-}
-
-bool topic_name_reserved(struct span name) {
-    return topic_name_prohibited(name) || topic_name_internal(name);
 }
 
 bool topic_name_internal(struct span name) {
@@ -71,7 +66,7 @@ const char *topic_name_fault(struct arena *arena, struct span name) {
     if (name.size == 0) {
         return "Topic name is invalid: the empty string is not allowed";
     }
-    if (utf8_count(name.data, name.size) > 249) {
+    if (java_text_length(name) > 249) {
         fault = arena_printf(arena,
                              "Topic name is invalid: the length of '%.*s' is longer than the max "
                              "allowed length 249",
