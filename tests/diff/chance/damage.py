@@ -4,13 +4,16 @@ What comes out may be a good request of another meaning. One that would wait, ma
 what is unlike on purpose is not sent; our own reading of the schemas tells.
 """
 
+from .bodies import asks_for_many
+
 CUTS_ALONE = {"JoinGroup", "Produce"}  # what else might come of it waits, or is the matter of other scenarios
 # A name with a zero byte in it stands in the texts of our messages up to there alone, since those are texts of C.
 BYTES = (0, 1, 2, 9, 0x7F, 0x80, 0xFE, 0xFF)
 
 
-def damage(api, version, message, octets, rng):
-    """Other octets and what was done to them; None where they would not do."""
+def damage(api, version, message, octets, rng, drawn):
+    """Other octets and what was done to them; None where they would not do. Ids that each broker has drawn for itself
+    are left alone: what is another byte in one of them may be the same in the other."""
     kinds = ["cut", "cut", "tail"]
     if api not in CUTS_ALONE and not (api == "Metadata" and version < 4):
         kinds += ["byte", "byte", "byte", "left out", "put in"]
@@ -27,6 +30,8 @@ def damage(api, version, message, octets, rng):
         found = octets[:at] + octets[at + 1 :]
     else:
         found = octets[:at] + new + octets[at:]
+    if kind == "byte" and any(octets[:at + 16].find(id, max(at - 15, 0)) >= 0 for id in drawn):
+        return None
     return (found, f"{kind} at {at}") if is_harmless(message, version, found) else None
 
 
@@ -40,6 +45,8 @@ def read(message, version, octets):
 
 def is_harmless(message, version, octets):
     body = read(message, version, octets) or {}
+    if message.name == "CreatePartitionsRequest" and body and asks_for_many(body) and not body["ValidateOnly"]:
+        return False
     return all(is_harmless_value(name, value) for name, value in values_of(body))
 
 

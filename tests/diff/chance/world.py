@@ -69,6 +69,7 @@ class World:
         """This world without what is longer on one side, or of another number: its bytes are changed one by one."""
         other = copy.copy(self)
         other.folder, other.session, other.next_epoch = "/nowhere", 12345, 1
+        other.member = other.static = other.last_member = "nobody"  # ids are drawn: their bytes mean another each
         return other
 
     # -- one version after the other

@@ -24,7 +24,8 @@ def ask(side, world, api, version, number):
     body = Chance(world.shared() if damaged else world, message, version, rng).body()
     label, octets = f"by chance {number}", None
     if damaged:
-        damaged = damage(api, version, message, message.encode(version, body), rng)
+        drawn = [id.bytes for id in world.ids.values()]
+        damaged = damage(api, version, message, message.encode(version, body), rng, drawn)
         if not damaged:
             return
         octets, what = damaged

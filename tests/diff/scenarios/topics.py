@@ -144,6 +144,13 @@ def create_partitions(side):
         ask("empty assignment", name, 5, [[]])
         ask("missing", "missing", 5)
         ask("thousands", name, 20000, validate=True)
+        make_topic(side, f"other{version}")
+        for counts in ((20000, 3), (3, 20000), (9000, 9000), (10001, 2), (5, 10000), (9000, 2)):
+            rows = [{"Name": side.topic(f"grow{version}"), "Count": counts[0] + 3, "Assignments": None}]
+            rows += [{"Name": side.topic(f"other{version}"), "Count": counts[1] + 1, "Assignments": None}]
+            for label, topics in ((f"{counts}", rows), (f"{counts} backwards", rows[::-1])):
+                body = {"Topics": topics, "TimeoutMs": 10000, "ValidateOnly": True}
+                side.ask(f"thousands {label}", "CreatePartitions", version, body)
         ask("thousands assigned", name, 20000, [[side.node]], validate=True)
         ask("node twice and another", name, 5, [[side.node, side.node, -1]], validate=True)
         row = {"Name": side.topic(name), "Count": 9, "Assignments": None}

@@ -2,6 +2,7 @@
 #include "places.h"
 
 #include "changes.h"
+#include "config_view.h"
 #include "merge_rows.h"
 
 #include <errno.h>
@@ -44,9 +45,12 @@ static int16_t check_new_replicas(const struct kafka_request *request,
     return error;
 }
 
+/* @left: partitions that the request may make yet. Kafka's controller fills its list up to there
+ * with those of a topic that has more, and then has room for no other. */
 static int16_t check_partitions(const struct kafka_request *request,
                                 const struct create_partitions_request_topic *wanted,
-                                const struct topic *topic, const char **ret_message) {
+                                const struct topic *topic, int32_t *left,
+                                const char **ret_message) {
     int32_t now = topic->partition_count;
     int16_t error;
 
@@ -70,20 +74,22 @@ static int16_t check_partitions(const struct kafka_request *request,
         return KAFKA_INVALID_TOPIC_EXCEPTION;
     }
     error = check_new_replicas(request, wanted, wanted->count - now, ret_message);
-    if (!error && wanted->count - now > PARTITIONS_PER_REQUEST_MAX) {
-        error = KAFKA_UNKNOWN_SERVER_ERROR; /* so it is in Kafka when its controller is overtaxed */
+    if (!error && wanted->count - now > *left) {
+        *left = 0;
+        return KAFKA_UNKNOWN_SERVER_ERROR;
     }
+    *left -= error ? 0 : wanted->count - now;
     return error;
 }
 
 static void add_partitions(struct changes *changes,
-                           const struct create_partitions_request_topic *wanted,
+                           const struct create_partitions_request_topic *wanted, int32_t *left,
                            struct create_partitions_response_topic *row) {
     const struct create_partitions_request *body = changes->request->body;
     struct topic_log *log = changes->broker->log;
     struct topic *topic = topic_log_find(log, wanted->name);
     const char *message = NULL;
-    int16_t error = topic ? check_partitions(changes->request, wanted, topic, &message)
+    int16_t error = topic ? check_partitions(changes->request, wanted, topic, left, &message)
                           : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
     struct change *change;
     int r;
@@ -103,6 +109,33 @@ static void add_partitions(struct changes *changes,
     }
 }
 
+/* Topic by topic in the order of Kafka's hash map, which decides who gets what is left. */
+static void add_all(struct changes *changes, struct create_partitions_response *answer,
+                    const uint64_t *order, const uint8_t *repeats, int32_t count) {
+    const struct create_partitions_request *body = changes->request->body;
+    bool late = body->timeout_ms <= 0 && repeats_any_single(repeats, count);
+    int32_t left = PARTITIONS_PER_REQUEST_MAX;
+
+    for (int32_t i = 0; i < count; i++) {
+        const struct create_partitions_request_topic *wanted = &body->topics[(uint32_t)order[i]];
+        uint8_t repeat = repeats[(uint32_t)order[i]];
+        struct create_partitions_response_topic *row = &answer->results[answer->results_count];
+
+        if (repeat == REPEAT_LATER && !late) {
+            continue;
+        }
+        answer->results_count++;
+        row->name = wanted->name;
+        if (late) {
+            refuse_partitions(row, KAFKA_REQUEST_TIMED_OUT, NULL);
+        } else if (repeat == REPEAT_FIRST) {
+            refuse_partitions(row, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
+        } else {
+            add_partitions(changes, wanted, &left, row);
+        }
+    }
+}
+
 void handle_create_partitions(struct kafka_request *request) {
     const struct create_partitions_request *body = request->body;
     struct create_partitions_response *answer =
@@ -110,32 +143,18 @@ void handle_create_partitions(struct kafka_request *request) {
     struct changes *changes = answer ? changes_new(request, answer) : NULL;
     int32_t count = MAX(body->topics_count, 0);
     uint8_t *repeats = REPEATS(request->arena, body->topics, name, count);
-    bool late = repeats && body->timeout_ms <= 0 && repeats_any_single(repeats, count);
+    uint64_t *order = config_order(request->arena, false, count ? &body->topics->name : NULL,
+                                   sizeof *body->topics, count);
 
     if (changes) {
         answer->results = KAFKA_NEW(request->arena, create_partitions_response_topic, count);
     }
-    if (!changes || !repeats || !answer->results) {
+    if (!changes || !repeats || !order || !answer->results) {
         free(changes);
         out_of_memory(request);
         return;
     }
-    for (int32_t i = 0; i < count; i++) {
-        struct create_partitions_response_topic *row = &answer->results[answer->results_count];
-
-        if (repeats[i] == REPEAT_LATER && !late) {
-            continue;
-        }
-        answer->results_count++;
-        row->name = body->topics[i].name;
-        if (late) {
-            refuse_partitions(row, KAFKA_REQUEST_TIMED_OUT, NULL);
-        } else if (repeats[i] == REPEAT_FIRST) {
-            refuse_partitions(row, KAFKA_INVALID_REQUEST, "Duplicate topic name.");
-        } else {
-            add_partitions(changes, &body->topics[i], row);
-        }
-    }
+    add_all(changes, answer, order, repeats, count);
     changes_ready(changes, body->timeout_ms);
 }
 

@@ -116,6 +116,18 @@ static void test_metadata__creates_only_when_allowed(void **state) {
     assert_int_equal(h.created, 0);
 }
 
+static void test_metadata__makes_kafkas_own_topics_as_kafka_does(void **state) {
+    struct call call;
+    struct topic *topic;
+
+    assert_int_equal(metadata(&call, 12, "__transaction_state", true)->topics[0].error_code, 0);
+    call_end(&call);
+    topic = topic_log_find(h.log, SPAN_LITERAL("__transaction_state"));
+    assert_int_equal(topic->partition_count, 50);
+    assert_true(topic->internal);
+    assert_true(topic_config_compacts(h.log, topic));
+}
+
 static void test_metadata__of_all_and_of_none(void **state) {
     struct metadata_request none;
     struct call call;
@@ -299,6 +311,53 @@ static void test_create_topics__takes_defaults_and_only_validates(void **state) 
     assert_int_equal(create(5, "t", -1, -1, NULL, true).error_code, 0);
     assert_null(topic_log_find(h.log, SPAN_LITERAL("t")));
     assert_int_equal(create(5, "t", -1, -1, NULL, false).num_partitions, 4);
+}
+
+/* Topics "t" and "u" get what they ask for in the order of Java's hash map, up to 10,000 in all. */
+static void test_create_partitions__makes_so_many_in_one_request(void **state) {
+    enum { CREATE_PARTITIONS = 37 };
+    static const struct {
+        const char *first;
+        int32_t t, u;
+        int16_t error_t, error_u;
+    } rows[] = {
+        {"t", 5001, 5001, 0, 0},
+        {"t", 5001, 5002, 0, KAFKA_UNKNOWN_SERVER_ERROR},
+        {"u", 5001, 5002, 0, KAFKA_UNKNOWN_SERVER_ERROR},
+        {"u", 20000, 2, KAFKA_UNKNOWN_SERVER_ERROR, KAFKA_UNKNOWN_SERVER_ERROR},
+        {"t", 1, 10001, KAFKA_INVALID_PARTITIONS, 0},
+    };
+
+    harness_topic(&h, "t", 1);
+    harness_topic(&h, "u", 1);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        bool backwards = rows[i].first[0] == 'u';
+        struct create_partitions_request_topic topics[2];
+        struct create_partitions_request body;
+        const struct create_partitions_response *answer;
+        struct call call;
+
+        kafka_init(&kafka_create_partitions_request_type, &body, 1);
+        kafka_init(&kafka_create_partitions_request_topic_type, topics, 2);
+        topics[backwards].name = SPAN_LITERAL("t");
+        topics[backwards].count = rows[i].t;
+        topics[!backwards].name = SPAN_LITERAL("u");
+        topics[!backwards].count = rows[i].u;
+        topics[0].assignments_count = topics[1].assignments_count = -1;
+        body.topics = topics;
+        body.topics_count = 2;
+        body.timeout_ms = 5000;
+        body.validate_only = true;
+        call_start(&h, &call, CREATE_PARTITIONS, 3, &body);
+        answer = call_wait(&h, &call);
+        for (int32_t r = 0; r < 2; r++) {
+            bool is_t = span_equal(answer->results[r].name, SPAN_LITERAL("t"));
+
+            assert_int_equal(answer->results[r].error_code,
+                             is_t ? rows[i].error_t : rows[i].error_u);
+        }
+        call_end(&call);
+    }
 }
 
 static int16_t delete (int16_t version, const char *name, const struct uuid *id) {
@@ -664,6 +723,7 @@ int main(void) {
         TEST(test_metadata__creates_a_topic_in_every_version),
         TEST(test_metadata__waits_for_the_creation),
         TEST(test_metadata__creates_only_when_allowed),
+        TEST(test_metadata__makes_kafkas_own_topics_as_kafka_does),
         TEST(test_metadata__of_all_and_of_none),
         TEST(test_metadata__by_id),
         TEST(test_metadata__tells_a_topic_once),
@@ -673,6 +733,7 @@ int main(void) {
         TEST(test_create_topics__refuses),
         TEST(test_create_topics__takes_defaults_and_only_validates),
         TEST(test_delete_topics__by_name_and_by_id),
+        TEST(test_create_partitions__makes_so_many_in_one_request),
         TEST(test_delete_topics__keeps_our_own),
         TEST(test_list_offsets__knows_every_special_timestamp),
         TEST(test_list_offsets__refuses_twins_and_unknown_levels),
