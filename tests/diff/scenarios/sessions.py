@@ -158,6 +158,11 @@ def sessions_and_errors(side):
         s.ask("negative bytes", MaxBytes=-1)
         s.ask("negative bytes of one", [s.wanted("a", [(0, 0, {"PartitionMaxBytes": -1})])])
         s.ask("that is kept")
+        if version < BY_ID:
+            long = [{"Topic": "x" * size, "Partitions": [{"Partition": 0}]} for size in (250, 251, 1000)]
+            s.ask("names that are too long", long)
+            s.ask("which are told again")
+            s.ask("but for one", (), [{"Topic": "x" * 251, "Partitions": [0]}])
         s.close()
 
 

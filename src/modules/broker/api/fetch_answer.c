@@ -150,7 +150,7 @@ static bool fill_session(struct fetch *fetch, struct fetch_session *session) {
         if (!part->cached) {
             return false;
         }
-        fetch_session_know(part->cached->key.topic, name_of(part->topic));
+        fetch_session_know(sessions, session, part->cached->key.topic, name_of(part->topic));
         remember(fetch, part);
     }
     return true;

@@ -75,6 +75,11 @@ struct fetch_session *fetch_session_ref(struct fetch_session *session) {
     return session;
 }
 
+static void free_topic(struct fetch_session_topic *topic) {
+    free(topic->name);
+    free(topic);
+}
+
 void fetch_session_unref(struct fetch_session *session) {
     struct list *link;
 
@@ -85,7 +90,7 @@ void fetch_session_unref(struct fetch_session *session) {
         free(list_entry(link, struct fetch_session_part, link));
     }
     while ((link = list_pop_front(&session->topic_list))) {
-        free(list_entry(link, struct fetch_session_topic, link));
+        free_topic(list_entry(link, struct fetch_session_topic, link));
     }
     hashmap_deinit(&session->index);
     hashmap_deinit(&session->topics);
@@ -93,14 +98,17 @@ void fetch_session_unref(struct fetch_session *session) {
 }
 
 /* A session outside of the cache counts for nobody. */
-static void count(struct fetch_sessions *sessions, struct fetch_session *session, int parts,
-                  size_t size) {
-    size_t bytes = parts < 0 ? (size_t)0 - size - INDEX_BYTES : size + INDEX_BYTES;
-
+static void count_bytes(struct fetch_sessions *sessions, struct fetch_session *session,
+                        size_t bytes) {
     session->bytes += bytes;
     if (session->cached) {
         sessions->bytes += bytes;
     }
+}
+
+static void count(struct fetch_sessions *sessions, struct fetch_session *session, int parts,
+                  size_t size) {
+    count_bytes(sessions, session, parts < 0 ? (size_t)0 - size - INDEX_BYTES : size + INDEX_BYTES);
 }
 
 static struct span topic_key(const struct fetch_session *session,
@@ -111,10 +119,18 @@ static struct span topic_key(const struct fetch_session *session,
 
 static struct fetch_session_topic *find_topic(const struct fetch_session *session, struct span name,
                                               const struct uuid *id) {
-    struct span key = session->by_id ? span_of(id->bytes, sizeof id->bytes)
-                                     : span_of(name.data, MIN(name.size, TOPIC_NAME_KEPT));
+    struct span key = session->by_id ? span_of(id->bytes, sizeof id->bytes) : name;
 
     return hashmap_find(&session->topics, key);
+}
+
+static bool keep_name(struct fetch_session_topic *topic, struct span name) {
+    topic->name = name.size > 0 ? malloc(name.size) : NULL;
+    if (topic->name) {
+        memcpy(topic->name, name.data, name.size);
+        topic->name_size = name.size;
+    }
+    return topic->name_size == name.size;
 }
 
 static struct fetch_session_topic *add_topic(struct fetch_sessions *sessions,
@@ -127,16 +143,14 @@ static struct fetch_session_topic *add_topic(struct fetch_sessions *sessions,
     }
     if (session->by_id) {
         topic->id = *id;
-    } else {
-        topic->name_size = (uint16_t)MIN(name.size, TOPIC_NAME_KEPT);
-        memcpy(topic->name, name.data ? name.data : "", topic->name_size);
     }
-    if (hashmap_put(&session->topics, topic_key(session, topic), topic, NULL)) {
-        free(topic);
+    if ((!session->by_id && !keep_name(topic, name)) ||
+        hashmap_put(&session->topics, topic_key(session, topic), topic, NULL)) {
+        free_topic(topic);
         return NULL;
     }
     list_push_back(&session->topic_list, &topic->link);
-    count(sessions, session, 1, sizeof *topic);
+    count(sessions, session, 1, sizeof *topic + topic->name_size);
     return topic;
 }
 
@@ -144,8 +158,8 @@ static void remove_topic(struct fetch_sessions *sessions, struct fetch_session *
                          struct fetch_session_topic *topic) {
     hashmap_remove(&session->topics, topic_key(session, topic));
     list_remove(&topic->link);
-    free(topic);
-    count(sessions, session, -1, sizeof *topic);
+    count(sessions, session, -1, sizeof *topic + topic->name_size);
+    free_topic(topic);
 }
 
 static struct fetch_session_part *find_part(const struct fetch_session *session,
@@ -203,10 +217,10 @@ struct fetch_session_part *fetch_session_put(struct fetch_sessions *sessions,
     return part;
 }
 
-void fetch_session_know(struct fetch_session_topic *topic, struct span name) {
-    if (topic->name_size == 0 && name.size <= TOPIC_NAME_KEPT) {
-        topic->name_size = (uint16_t)name.size;
-        memcpy(topic->name, name.data ? name.data : "", name.size);
+void fetch_session_know(struct fetch_sessions *sessions, struct fetch_session *session,
+                        struct fetch_session_topic *topic, struct span name) {
+    if (topic->name_size == 0 && keep_name(topic, name)) {
+        count_bytes(sessions, session, topic->name_size);
     }
 }
 

@@ -16,17 +16,14 @@
 
 struct fetch_sessions;
 
-/* One more than a topic's name has: what is cut off at that names no topic. */
-enum { TOPIC_NAME_KEPT = 250 };
-
 /* A topic of a session, by name or by id as the session's requests name it. */
 struct fetch_session_topic {
     struct list link;    /* in fetch_session.topics */
     struct uuid id;      /* the key where the session goes by ids */
     uint32_t part_count; /* gone with the last */
     void *scratch;       /* of the request that is being handled */
-    uint16_t name_size;  /* 0: an id that no topic had so far */
-    char name[TOPIC_NAME_KEPT];
+    char *name;          /* of whatever length a client gives; counted in the session's bytes */
+    size_t name_size;    /* 0: an id that no topic had so far */
 };
 
 struct fetch_wanted {
@@ -97,8 +94,10 @@ struct fetch_session_part *fetch_session_put(struct fetch_sessions *sessions,
                                              struct fetch_session *session, struct span name,
                                              const struct uuid *id, int32_t partition,
                                              const struct fetch_wanted *wanted);
-/** fetch_session_know() - the name of a topic that the session knows by its id */
-void fetch_session_know(struct fetch_session_topic *topic, struct span name);
+/** fetch_session_know() - the name of a topic that the session knows by its id; kept where there is
+ * memory for it */
+void fetch_session_know(struct fetch_sessions *sessions, struct fetch_session *session,
+                        struct fetch_session_topic *topic, struct span name);
 /** fetch_session_forget() - harmless when the partition is not in it */
 void fetch_session_forget(struct fetch_sessions *sessions, struct fetch_session *session,
                           struct span name, const struct uuid *id, int32_t partition);

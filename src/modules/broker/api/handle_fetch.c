@@ -218,7 +218,8 @@ static int list_session(struct fetch *fetch) {
         struct fetch_topic *topic = add_topic(fetch, name, &known->id, name);
 
         if (topic->topic) {
-            fetch_session_know(known, span_text(topic->topic->name));
+            fetch_session_know(fetch->broker->sessions, session, known,
+                               span_text(topic->topic->name));
         }
         known->scratch = topic;
     }

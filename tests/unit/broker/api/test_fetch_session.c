@@ -135,6 +135,26 @@ static void test_fetch_session__forgets(void **state) {
     fetch_session_unref(session);
 }
 
+static void test_fetch_session__keeps_a_name_of_any_length(void **state) {
+    struct fetch_sessions *sessions = cache(10, MIB(1));
+    struct fetch_session *session = fetch_session_new(sessions, false);
+    size_t empty = session->bytes;
+    char name[1000];
+    const struct fetch_session_topic *topic;
+
+    memset(name, 'x', sizeof name);
+    topic = fetch_session_put(sessions, session, span_of(name, 999), NULL, 0, &wanted)->key.topic;
+    assert_non_null(fetch_session_put(sessions, session, span_of(name, 1000), NULL, 0, &wanted));
+    assert_int_equal(session->topics.count, 2);
+    assert_int_equal(topic->name_size, 999);
+    assert_memory_equal(topic->name, name, 999);
+    assert_true(session->bytes > empty + 1999);
+    fetch_session_forget(sessions, session, span_of(name, 999), NULL, 0);
+    fetch_session_forget(sessions, session, span_of(name, 1000), NULL, 0);
+    assert_int_equal(session->bytes, empty);
+    fetch_session_unref(session);
+}
+
 static void test_fetch_session__counts_its_epoch_around(void **state) {
     struct fetch_sessions *sessions = cache(10, MIB(1));
     struct fetch_session *session = fetch_session_find(sessions, keep(sessions, 1));
@@ -250,6 +270,7 @@ int main(void) {
         TEST(test_fetch_sessions__are_bounded_in_bytes),
         TEST(test_fetch_session__forgets),
         TEST(test_fetch_session__counts_its_epoch_around),
+        TEST(test_fetch_session__keeps_a_name_of_any_length),
         TEST(test_fetch__goes_on_without_a_session_where_there_is_no_place),
         TEST(test_fetch__is_told_when_another_has_gone_on_with_its_session),
         TEST(test_fetch__survives_the_end_of_its_session),
