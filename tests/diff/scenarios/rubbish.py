@@ -3,6 +3,7 @@ codec, to topics whose configs look at different things. And requests with sever
 
 import random
 import struct
+import zlib
 
 import snappy
 from kafka.codec import (
@@ -138,6 +139,13 @@ HEADERS = {
     "damaged, codec 7": {"crc": 5, "attributes": 7},
     "damaged, control": {"crc": 5, "attributes": 0x20},
 }
+
+
+def wide(size):
+    """A frame of zstd with a window of that size, in which the records are not compressed."""
+    return b"\x28\xb5\x2f\xfd\0" + bytes([size << 3]) + struct.pack("<I", len(GOOD) << 3 | 1)[:3] + GOOD
+
+
 # What stands in place of the compressed bytes of good records.
 SQUEEZED = {
     "not compressed": lambda octets: GOOD,
@@ -150,6 +158,10 @@ SQUEEZED = {
     "twice": lambda octets: octets + octets,
     "wrong head": lambda octets: b"\x11" + octets[1:],
     "wrong end": lambda octets: octets[:-6] + bytes(6),
+    "other flags": lambda octets: octets[:3] + b"\xe0" + octets[4:],
+    "of zlib": lambda octets: zlib.compress(GOOD),
+    "of zstd, 128 MiB": lambda octets: wide(17),
+    "of zstd, 256 MiB": lambda octets: wide(18),
 }
 
 
@@ -188,8 +200,7 @@ def each(side, topic, codec):
 
 
 def by_chance(codec, rng):
-    """Some records, squeezed, with some of their bytes changed, lost or doubled. Not in the head of gzip, which has
-    bits that only one side minds."""
+    """Some records, squeezed, with some of their bytes changed, lost or doubled."""
     count = rng.choice((1, 2, 5, 30))
     records = b"".join(
         record(
@@ -203,7 +214,7 @@ def by_chance(codec, rng):
     )
     octets = bytearray(CODECS[codec](records) if CODECS[codec] else records)
     for _ in range(rng.choice((1, 1, 2, 8))):
-        at = rng.randrange(10 if codec == "gzip" else 0, len(octets))
+        at = rng.randrange(len(octets))
         octets[at : at + rng.choice((0, 1, 1, 1))] = rng.choice((b"", rng.randbytes(1), bytes([octets[at] ^ 1])))
     return batch(count, records=bytes(octets), attributes=NUMBERS[codec], timestamp=NOW_MS)
 
@@ -309,6 +320,11 @@ def produce_lists(side):
         ask("a topic twice around another", ("a", [(0, good)]), ("b", [(0, good)]), ("a", [(1, two)]))
         ask("a partition twice", ("a", [(0, good), (0, two)]))
         ask("a partition twice, then damaged", ("a", [(0, good), (0, one(crc=5))]))
+        ask("a partition twice, then two batches", ("a", [(3, good), (3, good + good)]))
+        ask("a partition twice, two batches first", ("a", [(3, good + good), (3, two)]))
+        ask("a partition three times, one of them old", ("a", [(3, two), (3, message_set(1)), (3, good)]))
+        ask("a partition three times, two of them bad", ("a", [(3, two), (3, b""), (3, good + good)]))
+        ask("a partition twice, one good one, acks 2", ("a", [(3, two), (3, good + good)]), acks=2)
         ask("a topic without partitions", ("a", []))
         ask("a topic without partitions beside another", ("a", []), ("b", [(0, good)]))
         ask("magic 9 beside a good one", ("a", [(0, strange), (1, good)]))
@@ -343,6 +359,7 @@ def produce_lists(side):
             ask_in("two epochs", (2, in_one), (3, of_next_epoch))
             ask_in("no transaction", (2, good))
     keep_stored(side, "a", 2)
+    keep_stored(side, "a", 3)
 
 
 def wait_for_transactions(side, records):

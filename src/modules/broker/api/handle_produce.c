@@ -103,15 +103,19 @@ static void fill_row(const struct produce_append *item) {
                                         : item->part.log_append_time_ms;
 }
 
+static bool is_told(const struct produce_append *item) {
+    return item->refused || item->produce->gave_up;
+}
+
 static void on_durable(struct append *append, int status) {
     struct produce_append *item = container_of(append, struct produce_append, append);
     struct produce *produce = item->produce;
 
     item->pending = false;
-    if (status && !produce->gave_up && !item->refused) {
+    if (status && !is_told(item)) {
         refuse(produce, item->row, append_error(produce->request, status), item->part.partition,
                log_message(status));
-    } else if (!status && !produce->gave_up) {
+    } else if (!is_told(item)) {
         fill_row(item);
     }
     topic_unref(item->topic);
@@ -136,7 +140,7 @@ static void give_up(struct produce *produce) {
     list_remove(&produce->link);
     produce->gave_up = true;
     for (int32_t i = 0; i < produce->append_count; i++) {
-        if (produce->appends[i].pending) {
+        if (produce->appends[i].pending && !produce->appends[i].refused) {
             refuse(produce, produce->appends[i].row, KAFKA_REQUEST_TIMED_OUT, NULL,
                    "The batch was not durable in time; whether it will be is not known.");
         }
@@ -209,7 +213,7 @@ static void append(struct produce_append *item) {
 
 /* What is wrong with the batch was found before the log saw it. */
 static void reject(struct produce_append *item, int16_t error) {
-    if (!item->produce->gave_up) {
+    if (!is_told(item)) {
         refuse(item->produce, item->row, error, item->part.partition, NULL);
     }
     item->refused = true;
@@ -217,7 +221,7 @@ static void reject(struct produce_append *item, int16_t error) {
 }
 
 static void reject_records(struct produce_append *item, const struct produce_open *open) {
-    if (!item->produce->gave_up) {
+    if (!is_told(item)) {
         item->produce->failed = true;
         produce_row_refuse_records(item->produce->request, item->row, item->part.partition,
                                    &open->rules, &open->report, produce_open_skips(open));
@@ -331,19 +335,24 @@ static void append_entry(struct produce *produce, const struct produce_entry *en
     struct produce_append *item;
     int16_t error = entry->error;
 
+    if (entry->twin_error || error) {
+        refuse(produce, entry->row, entry->twin_error ? entry->twin_error : error, NULL, NULL);
+    }
     if (error) {
-        refuse(produce, entry->row, error, NULL, NULL);
         return;
     }
     error = produce_batch_check(broker, entry->topic, entry->batch, &batch);
-    if (error) {
+    if (error && !entry->twin_error) {
         refuse(produce, entry->row, error, entry->partition, NULL);
+    }
+    if (error) {
         return;
     }
     item = &produce->appends[produce->append_count++];
     item->produce = produce;
     item->broker = broker;
     item->row = entry->row;
+    item->refused = entry->twin_error != 0;
     item->part.partition = entry->partition;
     item->part.batch =
         (struct slice){produce->request->frame, entry->batch.data, entry->batch.size};

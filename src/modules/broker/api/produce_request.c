@@ -63,23 +63,6 @@ static int list_entries(struct kafka_request *request, struct produce_plan *plan
     return 0;
 }
 
-/* Of two entries for a partition the last counts. */
-static int drop_twins(struct kafka_request *request, struct produce_plan *plan) {
-    enum { AT_NUMBER = offsetof(struct produce_request_partition, index) };
-    const struct produce_request *body = request->body;
-    uint32_t *last;
-    int r = request->version >= VERSION_TOPIC_IDS
-                ? PLACES_LAST(request->arena, body->topic_data, body->topic_data_count, topic_id,
-                              partition_data, AT_NUMBER, &last)
-                : PLACES_LAST(request->arena, body->topic_data, body->topic_data_count, name,
-                              partition_data, AT_NUMBER, &last);
-
-    for (uint32_t i = 0; r == 0 && last && i < plan->count; i++) {
-        plan->entries[i].dropped = last[i] != i;
-    }
-    return r;
-}
-
 /* Topics that are named twice have one row in the answer. */
 static int join_topics(struct kafka_request *request, struct produce_plan *plan) {
     const struct produce_request *body = request->body;
@@ -141,6 +124,40 @@ static int16_t find_batches(struct kafka_request *request, struct produce_plan *
 }
 
 /*
+ * Of two entries for a partition the last counts. But what can be appended and what cannot are kept
+ * apart: of each the last one counts, the one is appended, and the other is what the answer tells.
+ */
+static void take_place(struct produce_entry *entry, struct produce_entry *last) {
+    entry->dropped = true;
+    if (last->twin_error || !last->error == !entry->error) {
+        return;
+    }
+    last->twin_error = last->error ? last->error : entry->error;
+    if (last->error) {
+        last->batch = entry->batch;
+        last->error = 0;
+    }
+}
+
+static int settle_twins(struct kafka_request *request, struct produce_plan *plan) {
+    enum { AT_NUMBER = offsetof(struct produce_request_partition, index) };
+    const struct produce_request *body = request->body;
+    uint32_t *last;
+    int r = request->version >= VERSION_TOPIC_IDS
+                ? PLACES_LAST(request->arena, body->topic_data, body->topic_data_count, topic_id,
+                              partition_data, AT_NUMBER, &last)
+                : PLACES_LAST(request->arena, body->topic_data, body->topic_data_count, name,
+                              partition_data, AT_NUMBER, &last);
+
+    for (uint32_t i = r == 0 && last ? plan->count : 0; i-- > 0;) {
+        if (last[i] != i) {
+            take_place(&plan->entries[i], &plan->entries[last[i]]);
+        }
+    }
+    return r;
+}
+
+/*
  * Then it asks the coordinator of the transactions about the batches of a transactional producer;
  * a request may have one such producer. No producer has a transaction here, so what it would say
  * is known; batches without a producer id are of no transaction, whatever they claim.
@@ -195,7 +212,6 @@ int produce_plan_make(struct kafka_request *request, struct produce_plan *ret_pl
     struct produce_plan plan = {0};
     int r = list_entries(request, &plan);
 
-    r = r ? r : drop_twins(request, &plan);
     r = r ? r : join_topics(request, &plan);
     if (r) {
         return err_trace(r);
@@ -204,6 +220,10 @@ int produce_plan_make(struct kafka_request *request, struct produce_plan *ret_pl
                                                   : check_heads(request, &plan, &plan.message);
     if (!plan.error) {
         plan.error = find_batches(request, &plan);
+    }
+    r = settle_twins(request, &plan);
+    if (r) {
+        return err_trace(r);
     }
     if (!plan.error) {
         plan.error = check_transactions(request, &plan, &plan.message);

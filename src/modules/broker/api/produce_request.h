@@ -10,8 +10,9 @@
 struct produce_entry {
     const struct produce_request_partition *data;
     uint32_t topic_data; /* index in the request */
-    bool dropped;        /* a later entry names the same partition, and that one counts */
+    bool dropped;        /* a later entry names the same partition, and has taken its place */
     int16_t error;       /* why it is not appended */
+    int16_t twin_error;  /* of another entry for the partition: told whatever becomes of this one */
     struct topic *topic;
     struct partition *partition; /* NULL: unknown */
     struct span batch;

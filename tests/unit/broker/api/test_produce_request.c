@@ -159,6 +159,46 @@ static void test_produce_request__counts_the_last_batch_across_topics(void **sta
     assert_int_equal(end_of("a", 0), 3);
 }
 
+/* The last good one is appended, the last bad one is told. */
+static void test_produce_request__tells_the_bad_one_of_a_partition_named_twice(void **state) {
+    _cleanup_(buf_unrefp) struct buf *one = batch_new(1, 1000);
+    _cleanup_(buf_unrefp) struct buf *three = batch_new(3, 1000);
+    _cleanup_(buf_unrefp) struct buf *old = batch_with(16, 1, 1); /* magic 1 */
+    _cleanup_(buf_unrefp) struct buf *damaged = batch_new(1, 1000);
+    const struct {
+        const struct buf *named[3];
+        int16_t error;
+        int64_t appended;
+    } rows[] = {
+        {{one, old, NULL}, KAFKA_INVALID_RECORD, 1},
+        {{old, one, NULL}, KAFKA_INVALID_RECORD, 1},
+        {{one, old, three}, KAFKA_INVALID_RECORD, 3},
+        {{three, old, old}, KAFKA_INVALID_RECORD, 3},
+        {{old, three, one}, KAFKA_INVALID_RECORD, 1},
+        {{one, damaged, NULL}, KAFKA_CORRUPT_MESSAGE, 0}, /* which is found out too late for that */
+        {{old, damaged, NULL}, KAFKA_INVALID_RECORD, 0},
+    };
+    const struct produce_response *answer;
+    struct asked asked;
+    int64_t end = 0;
+
+    damaged->data[damaged->size - 1] ^= 1;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        begin(&asked);
+        add_topic(&asked, "a");
+        for (size_t p = 0; p < 3 && rows[i].named[p]; p++) {
+            add(&asked, 0, rows[i].named[p]);
+        }
+        answer = ask(&asked, 9);
+        assert_int_equal(answer->responses[0].partition_responses_count, 1);
+        assert_int_equal(row_of(answer, 0, 0)->error_code, rows[i].error);
+        assert_int_equal(row_of(answer, 0, 0)->base_offset, -1);
+        call_end(&asked.call);
+        end += rows[i].appended;
+        assert_int_equal(end_of("a", 0), end);
+    }
+}
+
 /* ---- what refuses all of it ---- */
 
 static void test_produce_request__is_refused_whole_for_a_head_of_nothing_G37(void **state) {
@@ -241,6 +281,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_produce_request__has_one_row_for_a_topic_that_is_named_twice),
         TEST(test_produce_request__counts_the_last_batch_across_topics),
+        TEST(test_produce_request__tells_the_bad_one_of_a_partition_named_twice),
         TEST(test_produce_request__is_refused_whole_for_a_head_of_nothing_G37),
         TEST(test_produce_request__is_refused_whole_for_what_kafka_does_not_expect),
         TEST(test_produce_request__knows_no_transaction),
