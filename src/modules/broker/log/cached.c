@@ -5,6 +5,7 @@
 #include "cached.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -62,7 +63,9 @@ static int by_reading(int fd, uint64_t begin, uint64_t size) {
 }
 
 bool range_cached(int fd, uint64_t offset, size_t size) {
-    static int (*probe)(int fd, uint64_t begin, uint64_t size) = by_cachestat;
+    /* Atomic: the loop asks, and the scrub on a thread of its own. */
+    static int (*known)(int fd, uint64_t begin, uint64_t size) = by_cachestat;
+    int (*probe)(int fd, uint64_t begin, uint64_t size) = __atomic_load_n(&known, __ATOMIC_RELAXED);
     uint64_t begin = offset & ~(uint64_t)(PAGE_BYTES - 1);
     uint64_t end = (offset + size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
     int r = probe(fd, begin, end - begin);
@@ -74,5 +77,14 @@ bool range_cached(int fd, uint64_t offset, size_t size) {
         probe = by_reading;
         r = probe(fd, begin, end - begin);
     }
+    __atomic_store_n(&known, probe, __ATOMIC_RELAXED);
     return r == 1;
+}
+
+void file_reads_apart(int fd) {
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM); /* advice: where it is not taken, no harm */
+}
+
+void range_forget(int fd, uint64_t offset, size_t size) {
+    (void)posix_fadvise(fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
 }

@@ -186,17 +186,30 @@ static int find_waypoint(const struct segment_view *view, int64_t offset) {
     return low - 1;
 }
 
+/* Where the next range that is set aside begins: boundaries behind it come from headers alone. */
+static int64_t first_aside(const struct log_partition *partition, int64_t offset) {
+    int64_t first = INT64_MAX;
+    for (uint32_t i = 0; i < partition->damage_count; i++) {
+        if (partition->damage[i].from > offset) {
+            first = MIN(first, partition->damage[i].from);
+        }
+    }
+    return first;
+}
+
 /* A range between two known boundaries, if it is all in the page cache. */
 static bool read_cache(struct topic_log *log, struct partition_read *read,
                        struct segment_view *view, int at) {
     if (!view->conn || read->memory_only || at < 0 || view->waypoints[at].offset != read->offset) {
         return false;
     }
+    int64_t aside = first_aside(log_partition_of(read->partition), read->offset);
     uint64_t begin = view->waypoints[at].position, end = begin;
     for (int i = at + 1; i < (int)view->waypoint_count; i++) {
         uint64_t position = view->waypoints[i].position;
         bool first = end == begin && read->min_one_batch;
-        if (position - begin > read->max_bytes && !(first && view->waypoints[i].single)) {
+        if ((position - begin > read->max_bytes && !(first && view->waypoints[i].single)) ||
+            view->waypoints[i].offset > aside) {
             break;
         }
         end = position;
@@ -392,6 +405,14 @@ static int read_on(struct topic_log *log, struct partition_read *read, int64_t f
     return read_gate(log, read, view, segment, next_base, waypoint);
 }
 
+/* What the scrub has set aside on disk, memory may have yet. */
+static bool is_in_memory(const struct log_partition *partition, int64_t offset) {
+    uint32_t index = tail_find(partition, offset);
+    uint32_t readable =
+        partition->tail_written + partition->tail_flushing + partition->tail_durable;
+    return index < readable && tail_at(partition, index)->base_offset <= offset;
+}
+
 int partition_read(struct topic_log *log, struct partition_read *read) {
     struct log_partition *partition = log_partition_of(read->partition);
     const struct partition *public = &partition->public;
@@ -408,7 +429,8 @@ int partition_read(struct topic_log *log, struct partition_read *read) {
         return 0;
     }
     for (uint32_t i = 0; i < partition->damage_count; i++) {
-        if (read->offset >= partition->damage[i].from && read->offset < partition->damage[i].to) {
+        if (read->offset >= partition->damage[i].from && read->offset < partition->damage[i].to &&
+            !is_in_memory(partition, read->offset)) {
             return BROKER_E_CORRUPT;
         }
     }
