@@ -21,6 +21,7 @@ struct broker_settings {
     int64_t producer_expiry_ms;
     int64_t retention_check_ms;
     int64_t cleaner_ms, cleaner_memory_bytes, cleaner_bytes_per_second;
+    int64_t scrub_interval_ms, scrub_bytes_per_second;
     int64_t rebalance_delay_ms, session_min_ms, session_max_ms, members_max, groups_max;
     int64_t group_memory_bytes, offsets_retention_ms, offsets_check_ms;
 };

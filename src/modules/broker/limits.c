@@ -34,6 +34,8 @@ void broker_limit_log(const struct broker_settings *settings, const struct space
     limits->cleaner_ms = settings->cleaner_ms;
     limits->cleaner_memory_bytes = (uint64_t)settings->cleaner_memory_bytes;
     limits->cleaner_bytes_per_second = (uint64_t)settings->cleaner_bytes_per_second;
+    limits->scrub_interval_ms = settings->scrub_interval_ms;
+    limits->scrub_bytes_per_second = (uint64_t)settings->scrub_bytes_per_second;
     bound_by_disk(space, limits);
 }
 

@@ -53,6 +53,11 @@ enum broker_metric {
     BROKER_M_COMPACTION_TIME,
     BROKER_M_COMPACTION_KEYS,
     BROKER_M_COMPACTION_MEMORY,
+    BROKER_M_SCRUB_SEGMENTS,
+    BROKER_M_SCRUB_BYTES,
+    BROKER_M_SCRUB_DAMAGED,
+    BROKER_M_SCRUB_UNREADABLE,
+    BROKER_M_SCRUB_ENDED,
     BROKER_M_GROUPS,
     BROKER_M_COMMITS,
     BROKER_M_REBALANCES,
@@ -154,6 +159,17 @@ const struct metric_row broker_metric_rows[] = {
                                   "Keys of the last compaction"},
     [BROKER_M_COMPACTION_MEMORY] = {"eventbox_log_compaction_memory_bytes", METRIC_GAUGE, NULL,
                                     "Memory for keys in the last compaction, bytes"},
+    [BROKER_M_SCRUB_SEGMENTS] = {"eventbox_log_scrub_segments_total", METRIC_COUNTER, NULL,
+                                 "Closed segments that the scrub has read to their end"},
+    [BROKER_M_SCRUB_BYTES] = {"eventbox_log_scrub_bytes_total", METRIC_COUNTER, NULL,
+                              "Bytes that the scrub has read"},
+    [BROKER_M_SCRUB_DAMAGED] = {"eventbox_log_scrub_damaged_total", METRIC_COUNTER, NULL,
+                                "Ranges of offsets that the scrub found damaged"},
+    [BROKER_M_SCRUB_UNREADABLE] = {"eventbox_log_scrub_unreadable_total", METRIC_COUNTER, NULL,
+                                   "Segments that the scrub left, since the disk refused to read "
+                                   "on"},
+    [BROKER_M_SCRUB_ENDED] = {"eventbox_log_scrub_ended_timestamp_seconds", METRIC_GAUGE, NULL,
+                              "End of the last whole round of the scrub, Unix time; 0: none yet"},
     [BROKER_M_GROUPS] = {"eventbox_groups", METRIC_GAUGE, NULL, "Consumer groups"},
     [BROKER_M_COMMITS] = {"eventbox_group_commits_total", METRIC_COUNTER, NULL,
                           "Offsets committed"},
@@ -179,6 +195,14 @@ static void collect_compaction(struct metric *metrics, const struct topic_log_st
     metric_set(&metrics[BROKER_M_COMPACTION_TIME], (int64_t)stats->compaction_ns_total / NS_PER_MS);
     metric_set(&metrics[BROKER_M_COMPACTION_KEYS], (int64_t)stats->compaction_map_keys);
     metric_set(&metrics[BROKER_M_COMPACTION_MEMORY], (int64_t)stats->compaction_map_bytes);
+}
+
+static void collect_scrub(struct metric *metrics, const struct topic_log_stats *stats) {
+    metric_set(&metrics[BROKER_M_SCRUB_SEGMENTS], (int64_t)stats->scrub_segments);
+    metric_set(&metrics[BROKER_M_SCRUB_BYTES], (int64_t)stats->scrub_bytes);
+    metric_set(&metrics[BROKER_M_SCRUB_DAMAGED], (int64_t)stats->scrub_damaged);
+    metric_set(&metrics[BROKER_M_SCRUB_UNREADABLE], (int64_t)stats->scrub_unreadable);
+    metric_set(&metrics[BROKER_M_SCRUB_ENDED], stats->scrub_ended_s);
 }
 
 static void collect_log(struct broker_module *broker, struct metric *metrics) {
@@ -212,6 +236,7 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_READS_DISK], (int64_t)stats.reads_disk);
     metric_set(&metrics[BROKER_M_RECOVERY], stats.recovery_ms);
     collect_compaction(metrics, &stats);
+    collect_scrub(metrics, &stats);
 }
 
 void broker_collect(void *state) {

@@ -178,6 +178,24 @@ const struct conf_row broker_conf_rows[] = {
      .unit = "bytes",
      .doc = "What compaction reads and writes a second at most; 0: no limit (Kafka's "
             "log.cleaner.io.max.bytes.per.second)."},
+    {.name = "scrub_interval",
+     .type = CONF_DURATION,
+     .offset = ROW(scrub_interval_ms),
+     .default_text = "7d",
+     .max = INT64_C(31536000000),
+     .unit = "ms",
+     .doc = "Every closed segment is read and checked once in so long, in the background; damage "
+            "is told and set aside before anyone asks for it. 0: never."},
+    {.name = "scrub_rate",
+     .type = CONF_SIZE,
+     .offset = ROW(scrub_bytes_per_second),
+     .default_text = "4MiB",
+     .min = 4096,
+     .max = INT64_C(1) << 40,
+     .unit = "bytes",
+     .doc =
+         "What that reads a second at most. A log with more than fits the interval takes longer; "
+         "at 4MiB 2.4 TB are a week's."},
     {.name = "group_initial_rebalance_delay",
      .type = CONF_DURATION,
      .offset = ROW(rebalance_delay_ms),

@@ -6,7 +6,7 @@
  *   segment writer  segment files, next journal file       segment_writer.c
  *   log keeper      checkpoints, segment syncs             log_keeper.c, checkpoint*.c
  *   log cleaner     unlinks                                removal.c
- *   log readers     what must come from disk (two)         reader.c, lookup.c
+ *   log readers     what must come from disk (two)         reader.c, lookup.c, scrub.c
  *
  * Before recovery is done one job of the keeper owns everything (recovery.c).
  */
@@ -36,6 +36,7 @@ enum {
 };
 
 struct log_writer;
+struct scrub;
 struct swap_run;
 struct recovery;
 struct segment_writer;
@@ -363,6 +364,7 @@ struct topic_log {
         int32_t partition;
     } retention;
     uint64_t held_bytes; /* found by the pass so far */
+    struct scrub *scrub; /* NULL: off, or not yet */
 
     struct timer tick;
     int64_t sweep_due_ns, last_activity_ns, stopping_since_ns;

@@ -2,7 +2,8 @@
  * Life of the topic log: making it, starting its threads and recovery, the tick, failure, the stop.
  *
  * The tick runs once a second while something waits for time: batches for their segment, frames for
- * their checkpoint, a full disk for space. An idle log has no timer but that of retention.
+ * their checkpoint, a full disk for space. An idle log has no timer but those of retention and the
+ * scrub.
  *
  * Failure: topic_log_fail() is the one door. From there on nothing is
  * acknowledged and nothing new is written; readers go on with what is durable.
@@ -10,6 +11,7 @@
 #include "cleaner.h"
 #include "log_private.h"
 #include "producer_snapshot.h"
+#include "scrub.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -289,6 +291,7 @@ void topic_log_free(struct topic_log *log) {
         struct log_job *job = list_entry(link, struct log_job, link);
         job->destroy(job);
     }
+    scrub_free(log);
     append_deinit(log);
     producer_snapshots_deinit(log);
     registry_deinit(log);
@@ -344,6 +347,7 @@ void log_started(struct topic_log *log, int status) {
         journal_maintain(log);
         log_tick_soon(log);
         retention_start(log);
+        scrub_start(log);
     } else {
         log->failed = true;
     }
@@ -502,7 +506,8 @@ void log_stop_continue(struct topic_log *log) {
             producer_snapshots_stop(log);
         }
         if (log->stop_indexes == INDEXES_ON_THE_WAY || log->checkpoint.under_way ||
-            log->preparing || cleaner_busy(log) || producer_snapshots_wait(log)) {
+            log->preparing || cleaner_busy(log) || producer_snapshots_wait(log) ||
+            scrub_busy(log)) {
             return;
         }
         if (!log->clean) {
@@ -510,7 +515,7 @@ void log_stop_continue(struct topic_log *log) {
             return;
         }
     } else if (log->flush_job || log->checkpoint.submitted || log->preparing ||
-               log->stop_indexes == INDEXES_ON_THE_WAY || log->snapshots.busy) {
+               log->stop_indexes == INDEXES_ON_THE_WAY || log->snapshots.busy || scrub_busy(log)) {
         return; /* their done() must still find us */
     }
     stop_workers(log);
@@ -532,6 +537,7 @@ void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *u
     }
     log->state = LOG_STOPPING;
     retention_stop(log);
+    scrub_stop(log);
     log->stopping_since_ns = loop_now_ns(log->loop);
     log_tick_soon(log);
     append_admit_soon(log);

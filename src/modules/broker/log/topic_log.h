@@ -57,11 +57,13 @@ struct topic_log_limits {
     uint64_t cleaner_bytes_per_second;   /* read and written; 0: no limit */
     uint64_t registry_bytes;             /* the registry writes its state anew beyond */
     unsigned checkpoint_turn_partitions; /* encoded for a checkpoint in one turn of the loop */
+    int64_t scrub_interval_ms;           /* each closed segment is checked once in it; 0: never */
+    uint64_t scrub_bytes_per_second;
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
     ((struct topic_log_limits){MIB(1), MIB(256), MIB(1), (uint64_t)1 << 30, MIB(8), 20000,         \
                                1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000, 15000,     \
-                               MIB(4), 0, MIB(1), 256})
+                               MIB(4), 0, MIB(1), 256, 0, MIB(4)})
 
 struct topic_log_config {
     struct loop *loop;
@@ -367,5 +369,8 @@ struct topic_log_stats {
     uint64_t compactions, compactions_failed, compaction_bytes_before, compaction_bytes_after;
     uint64_t compaction_records_removed, compaction_ns_total;
     uint64_t compaction_map_keys, compaction_map_bytes; /* of the last run */
+    uint64_t scrub_segments, scrub_bytes;               /* that the scrub has read */
+    uint64_t scrub_damaged, scrub_unreadable; /* ranges found; segments that the disk refused */
+    int64_t scrub_ended_s;                    /* wall clock; 0: no whole round yet */
 };
 void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_stats);

@@ -1,0 +1,576 @@
+/* The scrub: what it finds that nobody has asked for, how slowly, and what stands in its way. */
+#include "log_fixture.h"
+#include "scrub.h"
+
+#include <errno.h>
+#include <eventbox/base/crc32c.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define WEEK_MS  INT64_C(604800000)
+#define START_MS INT64_C(1700000000000) /* of the fixture's clock */
+
+enum { BATCHES = 40, A_SEGMENT = 10, CLOSED = BATCHES / A_SEGMENT - 1 };
+
+static void forget_memory(struct fixture *f) {
+    uint64_t tail_bytes = f->log->limits.tail_bytes;
+    f->log->limits.tail_bytes = 0;
+    tail_evict(f->log);
+    f->log->limits.tail_bytes = tail_bytes;
+}
+
+/* Batches of one record, ten a segment, and nothing of them in memory. */
+static void begin_sized(struct fixture *f, uint64_t seed, size_t value_bytes, uint64_t rate) {
+    char segment_bytes[24];
+    snprintf(segment_bytes, sizeof segment_bytes, "%zu", A_SEGMENT * (value_bytes + 80));
+    const struct topic_config_entry configs[] = {
+        {"segment.bytes", segment_bytes}, {"retention.ms", "-1"}, {0}};
+    fixture_init(f, seed);
+    f->limits.scrub_interval_ms = WEEK_MS;
+    f->limits.scrub_bytes_per_second = rate;
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 1, configs);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        struct batch_spec spec = {.records = 1,
+                                  .value_bytes = value_bytes,
+                                  .tag = n,
+                                  .timestamp_ms = START_MS,
+                                  .producer_id = -1};
+        assert_int_equal(fixture_append(f, topic->partitions[0], &spec), n);
+    }
+    fixture_until(f, f->log->unwritten_count == 0 && !f->log->checkpoint.under_way &&
+                         f->log->durable_sequence == f->log->newest_sequence);
+    forget_memory(f);
+    struct log_partition *partition = log_partition_of(topic->partitions[0]);
+    assert_int_equal(partition->segment_count, CLOSED + 1);
+    assert_int_equal(partition->segments[1].base_offset, A_SEGMENT);
+}
+
+static void begin(struct fixture *f, uint64_t seed) {
+    begin_sized(f, seed, 200, MIB(4));
+}
+
+static struct log_partition *partition_of(struct fixture *f) {
+    return log_partition_of(fixture_partition(f, "t", 0));
+}
+
+static const struct topic_log_stats *stats(const struct fixture *f) {
+    return &f->log->stats;
+}
+
+static void end(struct fixture *f) {
+    fixture_stop(f);
+    fixture_deinit(f);
+}
+
+static void end_of_round(struct fixture *f) {
+    int64_t before_s = stats(f)->scrub_ended_s;
+    fixture_until(f, stats(f)->scrub_ended_s != before_s);
+}
+
+static void next_round(struct fixture *f) {
+    clock_manual_advance(&f->clock, WEEK_MS * NS_PER_MS);
+    end_of_round(f);
+}
+
+static ssize_t try_read(struct fixture *f, int64_t offset) {
+    uint8_t *data = NULL;
+    ssize_t size = fixture_read(f, &partition_of(f)->public, offset, 1, &data);
+    if (size > 0 && (int64_t)get_be64(data) != offset) {
+        size = 0;
+    }
+    if (size >= 0) {
+        free(data);
+    }
+    return size;
+}
+
+static void assert_reads_all_but(struct fixture *f, int64_t from, int64_t to) {
+    for (int64_t n = 0; n < BATCHES; n++) {
+        if (n >= from && n < to) {
+            assert_int_equal(try_read(f, n), -BROKER_E_CORRUPT);
+        } else {
+            assert_true(try_read(f, n) > 0);
+        }
+    }
+}
+
+static void segment_path(struct fixture *f, int64_t base_offset, char path[SEGMENT_NAME_SIZE]) {
+    struct segment_id id = {partition_of(f)->topic->public.number, 0, base_offset};
+    segment_name(&id, SEGMENT_LOG, path);
+}
+
+/* Where the @index-th batch of a segment begins. */
+static uint64_t find_batch(struct fixture *f, const char *path, unsigned index) {
+    struct disk_file *file;
+    uint64_t at = 0;
+    assert_int_equal(disk_open(f->disk, path, DISK_READ, &file), 0);
+    while (index-- > 0) {
+        uint8_t header[12];
+        size_t got;
+        assert_int_equal(disk_pread(file, header, sizeof header, at, &got), 0);
+        at += sizeof header + get_be32(header + 8);
+    }
+    disk_close(file);
+    return at;
+}
+
+/* ---- what it finds ---- */
+
+static void test_log_scrub__rot_that_nobody_read_is_set_aside_and_the_rest_stays(void **state) {
+    /* In records, checksum, length, magic; in base offset and epoch, which no checksum covers. */
+    static const unsigned places[] = {120, 18, 10, 11, 16, 7, 15};
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        struct fixture f;
+        char path[SEGMENT_NAME_SIZE];
+        begin(&f, 31 + i);
+        segment_path(&f, A_SEGMENT, path);
+        uint64_t at = find_batch(&f, path, 3);
+        assert_int_equal(disk_sim_corrupt(f.disk, path, at + places[i], 1, i), 0);
+        end_of_round(&f);
+        assert_int_equal(stats(&f)->reads_disk, 0);
+        assert_int_equal(stats(&f)->scrub_damaged, 1);
+        assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+        assert_non_null(strstr(f.last_event, "t-0: the scrub found offsets 13 to 13 damaged"));
+        assert_int_equal(partition_of(&f)->damage_count, 1);
+        assert_int_equal(partition_of(&f)->damage[0].from, 13);
+        assert_int_equal(partition_of(&f)->damage[0].to, 14);
+        assert_reads_all_but(&f, 13, 14);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__what_is_set_aside_is_so_after_a_restart_and_told_once(void **state) {
+    for (unsigned kill = 0; kill < 2; kill++) {
+        struct fixture f;
+        char path[SEGMENT_NAME_SIZE];
+        begin(&f, 41);
+        segment_path(&f, A_SEGMENT, path);
+        assert_int_equal(disk_sim_corrupt(f.disk, path, find_batch(&f, path, 3) + 100, 1, 1), 0);
+        end_of_round(&f);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+        next_round(&f);
+        assert_int_equal(stats(&f)->scrub_segments, 2 * CLOSED);
+        if (kill) {
+            assert_non_null(fixture_topic(&f, "other", 1, NULL)); /* and with it a checkpoint */
+            fixture_until(&f, f.log->durable_sequence == f.log->newest_sequence &&
+                                  !f.log->checkpoint.under_way);
+            fixture_crash(&f, true);
+        } else {
+            fixture_stop(&f);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(partition_of(&f)->damage_count, 1);
+        assert_int_equal(try_read(&f, 13), -BROKER_E_CORRUPT);
+        assert_int_equal(stats(&f)->reads_disk, 0); /* known without a look */
+        next_round(&f);
+        assert_int_equal(stats(&f)->scrub_damaged, 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__file_without_its_end_or_gone_costs_what_it_held(void **state) {
+    for (unsigned gone = 0; gone < 2; gone++) {
+        struct fixture f;
+        struct disk_file *file;
+        char path[SEGMENT_NAME_SIZE];
+        begin(&f, 51);
+        segment_path(&f, A_SEGMENT, path);
+        if (gone) {
+            assert_int_equal(disk_unlink(f.disk, path), 0);
+        } else {
+            uint64_t size = find_batch(&f, path, 7) + 30;
+            assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
+            assert_int_equal(disk_truncate(file, size), 0);
+            disk_close(file);
+        }
+        end_of_round(&f);
+        assert_int_equal(stats(&f)->scrub_damaged, 1);
+        assert_reads_all_but(&f, gone ? 10 : 17, 20);
+        end(&f);
+    }
+}
+
+/* Steps are smaller than these batches, and than what lies between two right ones. */
+static void test_log_scrub__large_batches_are_checked_and_passed_in_many_steps(void **state) {
+    enum { LARGE = 3 << 20 };
+    static const unsigned places[] = {10, 2 << 20};
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        struct fixture f;
+        char path[SEGMENT_NAME_SIZE];
+        const struct topic_config_entry configs[] = {{"segment.bytes", "10000000"}, {0}};
+        fixture_init(&f, 55);
+        f.limits.max_message_bytes = 2 * LARGE;
+        f.limits.tail_bytes = 8 * LARGE;
+        f.limits.scrub_interval_ms = WEEK_MS;
+        assert_int_equal(fixture_start(&f), 0);
+        struct topic *topic = fixture_topic(&f, "t", 1, configs);
+        for (int64_t n = 0; n < 4; n++) {
+            struct batch_spec spec = {.records = 1,
+                                      .value_bytes = LARGE,
+                                      .tag = (uint64_t)n,
+                                      .timestamp_ms = START_MS,
+                                      .producer_id = -1};
+            assert_int_equal(fixture_append(&f, topic->partitions[0], &spec), n);
+        }
+        fixture_until(&f, f.log->unwritten_count == 0);
+        segment_path(&f, 0, path);
+        uint64_t at = find_batch(&f, path, 1);
+        assert_int_equal(disk_sim_corrupt(f.disk, path, at + places[i], 1, 1), 0);
+        end_of_round(&f);
+        assert_int_equal(partition_of(&f)->damage_count, 1);
+        assert_int_equal(partition_of(&f)->damage[0].from, 1);
+        assert_int_equal(partition_of(&f)->damage[0].to, 2);
+        assert_int_equal(stats(&f)->scrub_segments, 1);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__range_that_is_right_again_can_be_read_again(void **state) {
+    struct fixture f;
+    struct disk_file *file;
+    char path[SEGMENT_NAME_SIZE];
+    uint8_t byte;
+    size_t got;
+    begin(&f, 61);
+    segment_path(&f, A_SEGMENT, path);
+    uint64_t at = find_batch(&f, path, 3) + 100;
+    assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pread(file, &byte, 1, at, &got), 0);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, at, 1, 1), 0);
+    end_of_round(&f);
+    next_round(&f);
+    assert_int_equal(try_read(&f, 13), -BROKER_E_CORRUPT);
+    assert_int_equal(disk_pwrite(file, &byte, 1, at), 0);
+    disk_close(file);
+    assert_int_equal(try_read(&f, 13), -BROKER_E_CORRUPT);
+    next_round(&f);
+    assert_int_equal(f.events[TOPIC_LOG_MENDED], 1);
+    assert_non_null(strstr(f.last_event, "t-0: offsets 13 to 13 were set aside and are right"));
+    assert_reads_all_but(&f, 0, 0);
+    end(&f);
+}
+
+static void test_log_scrub__what_memory_has_stays_readable_as_long(void **state) {
+    struct fixture f;
+    char path[SEGMENT_NAME_SIZE];
+    begin(&f, 62);
+    for (int64_t n = BATCHES; n <= BATCHES + A_SEGMENT; n++) {
+        struct batch_spec spec = {.records = 1,
+                                  .value_bytes = 200,
+                                  .tag = (uint64_t)n,
+                                  .timestamp_ms = START_MS,
+                                  .producer_id = -1};
+        assert_int_equal(fixture_append(&f, &partition_of(&f)->public, &spec), n);
+    }
+    fixture_until(&f, f.log->unwritten_count == 0);
+    segment_path(&f, BATCHES, path);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, find_batch(&f, path, 3) + 100, 1, 1), 0);
+    end_of_round(&f);
+    assert_int_equal(partition_of(&f)->damage_count, 1);
+    assert_true(try_read(&f, BATCHES + 3) > 0);
+    forget_memory(&f);
+    assert_int_equal(try_read(&f, BATCHES + 3), -BROKER_E_CORRUPT);
+    end(&f);
+}
+
+/* ---- rounds ---- */
+
+static void test_log_scrub__clean_log_comes_to_the_end_of_a_round_each_interval(void **state) {
+    struct fixture f;
+    begin(&f, 71);
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < CLOSED; i++) {
+        bytes += partition_of(&f)->segments[i].bytes;
+    }
+    fixture_run_ms(&f, SCRUB_FIRST_MS / 2);
+    assert_int_equal(stats(&f)->scrub_bytes, 0); /* a start has enough to do */
+    end_of_round(&f);
+    assert_true(llabs(stats(&f)->scrub_ended_s - clock_wall_ms(&f.clock.clock) / 1000) <= 1);
+    assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+    assert_int_equal(stats(&f)->scrub_bytes, bytes);
+    assert_int_equal(stats(&f)->scrub_damaged, 0);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+    clock_manual_advance(&f.clock, (WEEK_MS - SCRUB_FIRST_MS) * NS_PER_MS);
+    fixture_run_ms(&f, 10000);
+    assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+    clock_manual_advance(&f.clock, SCRUB_FIRST_MS * NS_PER_MS);
+    end_of_round(&f);
+    assert_int_equal(stats(&f)->scrub_segments, 2 * CLOSED);
+    end(&f);
+}
+
+static void test_log_scrub__never_reads_more_in_a_time_than_its_rate(void **state) {
+    enum { RATE = 100000, VALUE = 90000 }; /* segments of 900 KB: four steps each */
+    struct fixture f;
+    begin_sized(&f, 72, VALUE, RATE);
+    fixture_until(&f, stats(&f)->scrub_bytes > 0);
+    int64_t begin_ns = f.clock.mono_ns;
+    uint64_t begin_bytes = stats(&f)->scrub_bytes;
+    while (stats(&f)->scrub_ended_s == 0) {
+        fixture_step(&f);
+        uint64_t bytes = stats(&f)->scrub_bytes - begin_bytes;
+        assert_true((int64_t)bytes <= (f.clock.mono_ns - begin_ns) / NS_PER_MS * RATE / 1000);
+    }
+    uint64_t seconds = (uint64_t)((f.clock.mono_ns - begin_ns) / NS_PER_SEC);
+    assert_true(stats(&f)->scrub_bytes >= (uint64_t)CLOSED * A_SEGMENT * VALUE);
+    /* Nor is it much slower than it may be. */
+    assert_true(seconds <= stats(&f)->scrub_bytes / RATE + 10);
+    end(&f);
+}
+
+static void test_log_scrub__off_touches_no_file(void **state) {
+    struct fixture f;
+    begin(&f, 73);
+    fixture_stop(&f);
+    f.limits.scrub_interval_ms = 0;
+    assert_int_equal(fixture_start(&f), 0);
+    fixture_run_ms(&f, 60000);
+    uint64_t calls = disk_sim_calls(f.disk);
+    fixture_run_ms(&f, 2 * SCRUB_FIRST_MS);
+    clock_manual_advance(&f.clock, 2 * WEEK_MS * NS_PER_MS);
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(disk_sim_calls(f.disk), calls);
+    assert_int_equal(stats(&f)->scrub_bytes, 0);
+    end(&f);
+}
+
+static void test_log_scrub__round_goes_on_after_a_restart(void **state) {
+    for (unsigned kill = 0; kill < 2; kill++) {
+        struct fixture f;
+        begin_sized(&f, 74, 60000, 13000); /* 45 s a segment */
+        fixture_until(&f, stats(&f)->scrub_segments == 2);
+        if (kill) { /* what has ended since the last minute is read again */
+            fixture_run_ms(&f, 20000);
+            fixture_crash(&f, true);
+        } else {
+            fixture_stop(&f);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        end_of_round(&f);
+        assert_int_equal(stats(&f)->scrub_segments, kill ? CLOSED - 1 : CLOSED - 2);
+        int64_t ended_s = stats(&f)->scrub_ended_s;
+        /* And one that has ended is not begun anew before its time. */
+        fixture_stop(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        fixture_run_ms(&f, 3 * SCRUB_FIRST_MS);
+        assert_int_equal(stats(&f)->scrub_ended_s, ended_s);
+        assert_int_equal(stats(&f)->scrub_bytes, 0);
+        next_round(&f);
+        assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__unusable_place_stops_no_start(void **state) {
+    /* Magic, version, journal, place, checksum. */
+    static const unsigned places[] = {0, 4, 10, 33, 60};
+    for (size_t i = 0; i <= ARRAY_SIZE(places); i++) {
+        struct fixture f;
+        begin_sized(&f, 75, 60000, 13000);
+        fixture_until(&f, stats(&f)->scrub_segments == 2);
+        fixture_stop(&f);
+        if (i < ARRAY_SIZE(places)) {
+            assert_int_equal(disk_sim_corrupt(f.disk, "scrub", places[i], 1, 1), 0);
+        } else {
+            assert_int_equal(disk_unlink(f.disk, "scrub"), 0);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        end_of_round(&f);
+        assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__place_comes_back_as_it_was_written(void **state) {
+    struct disk *disk;
+    struct uuid journal = {{1, 2, 3}}, other = {{1, 2, 4}};
+    struct scrub_place found, place = {.topic = 7,
+                                       .partition = 3,
+                                       .base_offset = INT64_C(1) << 40,
+                                       .under_way = true,
+                                       .began_ms = START_MS,
+                                       .ended_ms = START_MS - 5};
+    assert_int_equal(disk_sim_new(1, &disk), 0);
+    scrub_place_read(disk, &journal, &found);
+    assert_int_equal(found.began_ms, 0);
+    assert_int_equal(scrub_place_write(disk, &journal, &place), 0);
+    scrub_place_read(disk, &journal, &found);
+    assert_memory_equal(&found, &place, sizeof place);
+    scrub_place_read(disk, &other, &found);
+    assert_int_equal(found.began_ms, 0);
+    /* A version from the future, whole. */
+    struct disk_file *file;
+    uint8_t bytes[64];
+    size_t got;
+    assert_int_equal(disk_open(disk, "scrub", DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pread(file, bytes, sizeof bytes, 0, &got), 0);
+    put_le16(bytes + 4, 2);
+    put_le32(bytes + 60, crc32c(0, bytes, 60));
+    assert_int_equal(disk_pwrite(file, bytes, sizeof bytes, 0), 0);
+    disk_close(file);
+    scrub_place_read(disk, &journal, &found);
+    assert_int_equal(found.began_ms, 0);
+    disk_free(disk);
+}
+
+/* ---- what stands in its way ---- */
+
+/* Runs until a segment is half read. */
+static void begin_half(struct fixture *f, uint64_t seed) {
+    begin_sized(f, seed, 60000, MIB(1));
+    fixture_until(f, stats(f)->scrub_bytes > 0);
+    for (uint64_t n = random_below(&f->random.random, 20); n > 0; n--) {
+        fixture_step(f);
+    }
+}
+
+static void test_log_scrub__segment_may_go_under_its_hand(void **state) {
+    for (uint64_t seed = 100; seed < 110; seed++) {
+        struct fixture f;
+        begin_half(&f, seed);
+        if (seed % 2) {
+            assert_int_equal(fixture_delete(&f, &partition_of(&f)->topic->public), 0);
+        } else {
+            assert_int_equal(fixture_delete_records(&f, &partition_of(&f)->public, 35), 0);
+        }
+        topic_log_set_room(f.log, TOPIC_LOG_ROOM_LOW); /* the files go at once */
+        fixture_until(&f, stats(&f)->scrub_ended_s > 0 && f.log->removal_count == 0);
+        assert_int_equal(stats(&f)->scrub_damaged, 0);
+        assert_int_equal(stats(&f)->scrub_unreadable, 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        next_round(&f);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__compaction_may_replace_what_it_reads(void **state) {
+    static const struct topic_config_entry configs[] = {
+        {"cleanup.policy", "compact"}, {"segment.bytes", "600"}, {0}};
+    for (uint64_t seed = 200; seed < 206; seed++) {
+        struct fixture f;
+        fixture_init(&f, seed);
+        f.limits.scrub_interval_ms = 1; /* always */
+        f.limits.scrub_bytes_per_second = MIB(1);
+        f.limits.checkpoint_ms = 200;
+        f.limits.cleaner_ms = 100;
+        f.limits.tail_bytes = 2000;
+        assert_int_equal(fixture_start(&f), 0);
+        struct topic *topic = fixture_topic(&f, "t", 1, configs);
+        for (int64_t n = 0; n < 300; n++) {
+            struct batch_spec spec = {.records = 1,
+                                      .value_bytes = 10 + (size_t)(n * n % 23),
+                                      .tag = (uint64_t)n,
+                                      .timestamp_ms = START_MS,
+                                      .producer_id = -1,
+                                      .keys = 5};
+            assert_int_equal(fixture_append(&f, topic->partitions[0], &spec), n);
+            if (n % 20 == 0) {
+                fixture_run_ms(&f, 300);
+            }
+        }
+        fixture_until(&f, stats(&f)->compactions > 3 && stats(&f)->scrub_segments > 20);
+        assert_int_equal(stats(&f)->scrub_damaged, 0);
+        assert_int_equal(stats(&f)->scrub_unreadable, 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__refused_read_is_told_and_the_round_goes_on(void **state) {
+    for (uint64_t call = 1; call <= 2; call++) { /* the open, the read */
+        struct fixture f;
+        begin(&f, 81);
+        fixture_run_ms(&f, SCRUB_FIRST_MS / 2);
+        disk_sim_fail_at(f.disk, disk_sim_calls(f.disk) + call, -EIO);
+        end_of_round(&f);
+        assert_int_equal(stats(&f)->scrub_unreadable, 1);
+        assert_int_equal(stats(&f)->scrub_segments, CLOSED - 1);
+        assert_int_equal(stats(&f)->scrub_damaged, 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+        assert_non_null(strstr(f.last_event, "t-0: the scrub cannot read the segment"));
+        assert_int_equal(partition_of(&f)->damage_count, 0);
+        assert_false(f.log->failed);
+        assert_reads_all_but(&f, 0, 0);
+        next_round(&f);
+        assert_int_equal(stats(&f)->scrub_segments, 2 * CLOSED - 1);
+        end(&f);
+    }
+}
+
+static void test_log_scrub__place_that_cannot_be_written_costs_the_place(void **state) {
+    struct fixture f;
+    begin_sized(&f, 82, 60000, 13000);
+    fixture_until(&f, stats(&f)->scrub_segments == 2);
+    disk_sim_limit(f.disk, 1);
+    fixture_run_ms(&f, 30000);
+    assert_false(f.log->failed);
+    assert_int_equal(f.events[TOPIC_LOG_MENDED], 0);
+    disk_sim_limit(f.disk, 0);
+    end_of_round(&f);
+    assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+    end(&f);
+}
+
+static void test_log_scrub__log_that_failed_is_left_alone(void **state) {
+    struct fixture f;
+    begin_half(&f, 83);
+    uint64_t bytes = stats(&f)->scrub_bytes;
+    topic_log_fail(f.log, "a test", -EIO);
+    fixture_run_ms(&f, SCRUB_FIRST_MS);
+    assert_true(stats(&f)->scrub_bytes <= bytes + SCRUB_BUFFER_BYTES); /* a step under way */
+    assert_int_equal(stats(&f)->scrub_ended_s, 0);
+    end(&f);
+}
+
+static void test_log_scrub__stop_and_kill_wait_for_no_more_than_a_step(void **state) {
+    for (uint64_t seed = 300; seed < 308; seed++) {
+        struct fixture f;
+        begin_sized(&f, seed, 60000, 2000); /* five minutes a segment */
+        fixture_until(&f, stats(&f)->scrub_bytes > 0);
+        fixture_until(&f, scrub_busy(f.log));
+        uint64_t bytes = stats(&f)->scrub_bytes;
+        int64_t from_ns = f.clock.mono_ns;
+        if (seed % 2) {
+            fixture_crash(&f, seed % 4 == 1);
+        } else {
+            topic_log_stop(f.log, NULL, NULL);
+            fixture_until(&f, f.log->state == LOG_STOPPED && f.log->workers_running == 0);
+            assert_true(stats(&f)->scrub_bytes <= bytes + SCRUB_BUFFER_BYTES);
+            assert_true(f.clock.mono_ns - from_ns < 5 * NS_PER_SEC);
+            fixture_crash(&f, false);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        assert_reads_all_but(&f, 0, 0);
+        end(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_scrub__rot_that_nobody_read_is_set_aside_and_the_rest_stays),
+        cmocka_unit_test(test_log_scrub__what_is_set_aside_is_so_after_a_restart_and_told_once),
+        cmocka_unit_test(test_log_scrub__file_without_its_end_or_gone_costs_what_it_held),
+        cmocka_unit_test(test_log_scrub__large_batches_are_checked_and_passed_in_many_steps),
+        cmocka_unit_test(test_log_scrub__range_that_is_right_again_can_be_read_again),
+        cmocka_unit_test(test_log_scrub__what_memory_has_stays_readable_as_long),
+        cmocka_unit_test(test_log_scrub__clean_log_comes_to_the_end_of_a_round_each_interval),
+        cmocka_unit_test(test_log_scrub__never_reads_more_in_a_time_than_its_rate),
+        cmocka_unit_test(test_log_scrub__off_touches_no_file),
+        cmocka_unit_test(test_log_scrub__round_goes_on_after_a_restart),
+        cmocka_unit_test(test_log_scrub__unusable_place_stops_no_start),
+        cmocka_unit_test(test_log_scrub__place_comes_back_as_it_was_written),
+        cmocka_unit_test(test_log_scrub__segment_may_go_under_its_hand),
+        cmocka_unit_test(test_log_scrub__compaction_may_replace_what_it_reads),
+        cmocka_unit_test(test_log_scrub__refused_read_is_told_and_the_round_goes_on),
+        cmocka_unit_test(test_log_scrub__place_that_cannot_be_written_costs_the_place),
+        cmocka_unit_test(test_log_scrub__log_that_failed_is_left_alone),
+        cmocka_unit_test(test_log_scrub__stop_and_kill_wait_for_no_more_than_a_step),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
