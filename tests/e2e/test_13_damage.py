@@ -1,7 +1,12 @@
 """Damage on disk: named once, everything else stays readable."""
 
+import re
+import struct
 import subprocess
+import time
 
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from support.server import wait_for
 
 
@@ -38,6 +43,67 @@ def test_damaged_segment__is_named_and_the_rest_is_readable(make_eventbox):
     assert [r.rsplit("-", 1)[0] for r in rest] == [f"record-{i}" for i in range(1, 20)]
     server.kcat("-P", "-t", "rot", "-p", "0", stdin="after\n")
     assert server.kcat("-C", "-t", "rot", "-p", "0", "-o", "20", "-e", "-q", "-f", "%s\n") == "after\n"
+
+
+def metric(server, name):
+    text = server.user_service("GET", "/metrics").raw.decode()
+    return float(re.search(rf"^{name} (\S+)$", text, re.M).group(1))
+
+
+def flip_batch(segment, offset):
+    """A byte in the records of the batch at this offset, while the server runs."""
+    data, at = segment.read_bytes(), 0
+    while struct.unpack_from(">q", data, at)[0] != offset:
+        at += 12 + struct.unpack_from(">i", data, at + 8)[0]
+    with segment.open("r+b") as file:
+        file.seek(at + 100)
+        file.write(bytes([data[at + 100] ^ 0xFF]))
+
+
+def read_from(server, offset):
+    """Offsets from this one on, and the error that ends them."""
+    consumer = Consumer({"bootstrap.servers": server.bootstrap, "group.id": "reader", "enable.partition.eof": True})
+    consumer.assign([TopicPartition("cold", 0, offset)])
+    offsets = []
+    while not (message := wait_for(lambda: consumer.poll(1), what="a record or an error")).error():
+        offsets.append(message.offset())
+    consumer.close()
+    return offsets, message.error().name()
+
+
+def test_scrub__rot_in_a_running_server_is_found_without_a_reader(make_eventbox):
+    server = make_eventbox(args=["--broker.scrub_interval=300ms"]).start()
+    topic = NewTopic("cold", 1, 1, config={"internal.segment.bytes": "4000"})
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    admin.create_topics([topic])["cold"].result(20)
+    producer = Producer({"bootstrap.servers": server.bootstrap, "batch.num.messages": 1})
+    for i in range(60):
+        producer.produce("cold", f"record-{i}-" + "x" * 300, partition=0)
+    assert producer.flush(20) == 0
+    assert server.stop() == 0  # no memory has them any more
+    server.start()
+    assert read_from(server, 0) == (list(range(60)), "_PARTITION_EOF")
+    began = int(time.time())
+    wait_for(lambda: metric(server, "eventbox_log_scrub_ended_timestamp_seconds") > began, what="a whole round")
+    assert metric(server, "eventbox_log_scrub_segments_total") > 0
+    assert metric(server, "eventbox_log_scrub_damaged_total") == 0
+    # One amid a segment, so that right ones lie on both sides.
+    segment = sorted(p for p in server.data.glob("topics/*-0/*.log") if b"record-" in p.read_bytes())[1]
+    bad = int(segment.stem) + 3
+    flip_batch(segment, bad)
+    wait_for(lambda: metric(server, "eventbox_log_scrub_damaged_total") == 1, what="the damage")
+    lines = wait_for(lambda: [x for x in server.log_lines() if x["action"] == "log_damaged"], what="the log line")
+    assert f"cold-0: the scrub found offsets {bad} to {bad} damaged" in str(lines[0]["details"])
+    assert read_from(server, 0)[0] == list(range(bad))
+    assert read_from(server, bad)[0] == []
+    assert read_from(server, bad + 1) == (list(range(bad + 1, 60)), "_PARTITION_EOF")
+    assert server.stop() == 0
+    server.start()
+    began = int(time.time())
+    wait_for(lambda: metric(server, "eventbox_log_scrub_ended_timestamp_seconds") > began, what="a whole round")
+    assert read_from(server, bad)[0] == []
+    assert sum(x["action"] == "log_damaged" for x in server.log_lines()) == 1  # told once
+    assert server.stop() == 0
 
 
 def test_database_removed__start_is_refused_in_one_line(make_eventbox):
