@@ -14,7 +14,7 @@ RUN scripts/build && strip -o /eventbox build/eventbox
 FROM debian:bookworm-slim
 RUN apt-get update -q && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        libuv1 libcjson1 libstdc++6 libssl3 libcurl4 ca-certificates && \
+        libcjson1 libssl3 libcurl4 ca-certificates && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --system --home-dir /var/lib/eventbox --shell /usr/sbin/nologin eventbox && \
     install -d -m 0700 -o eventbox -g eventbox /var/lib/eventbox

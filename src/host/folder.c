@@ -237,11 +237,11 @@ int folder_note_store(struct host *host) {
     if (!uuid_is_zero(&host->store_uuid)) {
         /* Ids of users and events would be given out again, and events of the old one read as
          * foreign. */
-        return host_fail(
-            host, -EINVAL,
-            "%s was made with another database: it was removed or replaced; restore it, "
-            "or start with a new data folder (--data)",
-            host->data_path);
+        const char *url = host->settings.database_url;
+        return host_fail(host, -EINVAL,
+                         "%s was made with another database than %s: that one was removed or "
+                         "replaced; restore it, or start with a new data folder (--data)",
+                         host->data_path, url[0] ? url : "the eventbox.db that is in it now");
     }
     host->store_uuid = *uuid;
     return write_meta(host);

@@ -31,6 +31,14 @@ def test_version_and_help():
     assert run("--help").returncode == 0
 
 
+def test_binary__needs_no_library_but_those_of_the_readme():
+    """What Debian has as an archive is linked statically; the C library with its parts needs no word."""
+    dynamic = subprocess.run(["readelf", "-d", binary()], capture_output=True, text=True, check=True).stdout
+    needed = set(re.findall(r"\(NEEDED\).*\[(\w+)", dynamic))
+    allowed = {"libcrypto", "libcjson", "libc", "libm", "libgcc_s", "ld"}
+    assert "libc" in needed and needed - allowed - {"libasan", "libubsan", "libtsan"} == set()
+
+
 def test_conf_print__is_what_conf_holds():
     root = os.path.join(os.path.dirname(__file__), "../../conf/eventbox.conf")
     assert run("conf", "print").stdout == open(root).read()

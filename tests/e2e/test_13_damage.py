@@ -121,6 +121,11 @@ def test_database_removed__start_is_refused_in_one_line(make_eventbox):
         path.unlink()
     for path, content in kept.items():
         path.write_bytes(content)
+    server.env["DATABASE_URL"] = f"sqlite:///{server.data}/other.db"
+    server.spawn()
+    assert server.process.wait(20) == 2
+    assert f"another database than sqlite:///{server.data}/other.db" in server.log()
+    del server.env["DATABASE_URL"]
     server.start()
     assert [u["username"] for u in server.user_service("GET", "/users/").json] == ["kept"]
 
