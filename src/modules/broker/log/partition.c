@@ -72,14 +72,19 @@ int64_t partition_keep(const struct log_partition *partition, int64_t offset) {
 }
 
 /* What is known of offsets below the log's start is of no use any more. */
-static void forget_below(struct log_partition *partition, int64_t offset) {
+static uint32_t keep_above(struct offset_range *ranges, uint32_t count, int64_t offset) {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < partition->damage_count; i++) {
-        if (partition->damage[i].to > offset) {
-            partition->damage[kept++] = partition->damage[i];
+    for (uint32_t i = 0; i < count; i++) {
+        if (ranges[i].to > offset) {
+            ranges[kept++] = ranges[i];
         }
     }
-    partition->damage_count = kept;
+    return kept;
+}
+
+static void forget_below(struct log_partition *partition, int64_t offset) {
+    partition->damage_count = keep_above(partition->damage, partition->damage_count, offset);
+    partition->rot_count = keep_above(partition->rot, partition->rot_count, offset);
     uint32_t epochs = 0;
     while (epochs + 1 < partition->epoch_count &&
            partition->epochs[epochs + 1].start_offset <= offset) {

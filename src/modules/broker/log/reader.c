@@ -186,15 +186,20 @@ static int find_waypoint(const struct segment_view *view, int64_t offset) {
     return low - 1;
 }
 
-/* Where the next range that is set aside begins: boundaries behind it come from headers alone. */
-static int64_t first_aside(const struct log_partition *partition, int64_t offset) {
+static int64_t first_behind(const struct offset_range *ranges, uint32_t count, int64_t offset) {
     int64_t first = INT64_MAX;
-    for (uint32_t i = 0; i < partition->damage_count; i++) {
-        if (partition->damage[i].from > offset) {
-            first = MIN(first, partition->damage[i].from);
+    for (uint32_t i = 0; i < count; i++) {
+        if (ranges[i].from > offset) {
+            first = MIN(first, ranges[i].from);
         }
     }
     return first;
+}
+
+/* Where the next range that is set aside begins: boundaries behind it come from headers alone. */
+static int64_t first_aside(const struct log_partition *partition, int64_t offset) {
+    return MIN(first_behind(partition->damage, partition->damage_count, offset),
+               first_behind(partition->rot, partition->rot_count, offset));
 }
 
 /* A range between two known boundaries, if it is all in the page cache. */
@@ -405,6 +410,15 @@ static int read_on(struct topic_log *log, struct partition_read *read, int64_t f
     return read_gate(log, read, view, segment, next_base, waypoint);
 }
 
+static bool is_aside(const struct offset_range *ranges, uint32_t count, int64_t offset) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (offset >= ranges[i].from && offset < ranges[i].to) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What the scrub has set aside on disk, memory may have yet. */
 static bool is_in_memory(const struct log_partition *partition, int64_t offset) {
     uint32_t index = tail_find(partition, offset);
@@ -428,11 +442,10 @@ int partition_read(struct topic_log *log, struct partition_read *read) {
     if (read->offset == public->high_watermark) {
         return 0;
     }
-    for (uint32_t i = 0; i < partition->damage_count; i++) {
-        if (read->offset >= partition->damage[i].from && read->offset < partition->damage[i].to &&
-            !is_in_memory(partition, read->offset)) {
-            return BROKER_E_CORRUPT;
-        }
+    if (is_aside(partition->damage, partition->damage_count, read->offset) ||
+        (is_aside(partition->rot, partition->rot_count, read->offset) &&
+         !is_in_memory(partition, read->offset))) {
+        return BROKER_E_CORRUPT;
     }
     return read_on(log, read, read->offset);
 }

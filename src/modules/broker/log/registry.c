@@ -93,6 +93,7 @@ void topic_free(struct log_topic *topic) {
         free(partition->segments);
         free(partition->epochs);
         free(partition->damage);
+        free(partition->rot);
         free(partition->snapshots);
     }
     list_remove(&topic->link);

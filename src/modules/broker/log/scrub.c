@@ -17,7 +17,7 @@ enum {
     RETRY_MS = 1000,
     RETRY_LATER_MS = 60000,
     TOLD_MAX = 16,    /* lines for one segment */
-    MARKS_MAX = 1000, /* of a partition: each costs every read, and every checkpoint */
+    MARKS_MAX = 1000, /* of a partition: each costs every read */
 };
 
 struct scrub {
@@ -148,17 +148,33 @@ static void save_when_due(struct scrub *scrub) {
 
 /* ---- what a step found ---- */
 
+/* All of it: two ranges that overlap are one that the disk has made larger. */
 static bool is_set_aside(const struct log_partition *partition, int64_t from, int64_t to) {
-    uint32_t i = 0;
-    while (from < to && i < partition->damage_count) {
-        if (partition->damage[i].from <= from && from < partition->damage[i].to) {
-            from = partition->damage[i].to;
+    uint32_t i = 0, count = partition->damage_count + partition->rot_count;
+    while (from < to && i < count) {
+        const struct offset_range *range = i < partition->damage_count
+                                               ? &partition->damage[i]
+                                               : &partition->rot[i - partition->damage_count];
+        if (range->from <= from && from < range->to) {
+            from = range->to;
             i = 0; /* they are in no order */
         } else {
             i++;
         }
     }
     return from >= to;
+}
+
+/* Without memory, or beyond the bound, there is no mark: a read finds it as well. */
+static void mark(struct log_partition *partition, int64_t from, int64_t to) {
+    struct offset_range *grown =
+        partition->rot_count < MARKS_MAX
+            ? realloc(partition->rot, (partition->rot_count + 1) * sizeof *grown)
+            : NULL;
+    if (grown) {
+        grown[partition->rot_count++] = (struct offset_range){from, to};
+        partition->rot = grown;
+    }
 }
 
 static void set_aside(struct scrub *scrub, struct offset_range range) {
@@ -178,10 +194,7 @@ static void set_aside(struct scrub *scrub, struct offset_range range) {
                          scrub->told == TOLD_MAX ? "; more damage in this segment is not told"
                                                  : "");
     }
-    if (partition->damage_count < MARKS_MAX) {
-        checkpoint_changes(log, partition);
-        (void)partition_damage_add(partition, from, range.to); /* a read finds it as well */
-    }
+    mark(partition, from, range.to);
     reader_forget(log, &scrub->id); /* it may know boundaries on the far side */
 }
 
@@ -190,13 +203,12 @@ static void take_back(struct scrub *scrub) {
     struct topic_log *log = scrub->log;
     struct log_partition *partition = scrub->partition;
     const struct scrub_walk *walk = &scrub->walk;
-    for (uint32_t i = partition->damage_count; i-- > 0;) {
-        struct offset_range range = partition->damage[i];
+    for (uint32_t i = partition->rot_count; i-- > 0;) {
+        struct offset_range range = partition->rot[i];
         if (range.from < walk->solid_from || range.to > walk->expected) {
             continue;
         }
-        checkpoint_changes(log, partition);
-        partition->damage[i] = partition->damage[--partition->damage_count];
+        partition->rot[i] = partition->rot[--partition->rot_count];
         topic_log_report(log, TOPIC_LOG_MENDED,
                          "%s-%" PRId32 ": offsets %" PRId64 " to %" PRId64
                          " were set aside and are right on disk now: they can be read again",

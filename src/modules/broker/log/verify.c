@@ -292,7 +292,7 @@ static void tell_known_damage(struct log_verify *verify, const struct log_partit
         struct log_finding finding =
             records_finding(partition, partition->damage[i].from, partition->damage[i].to - 1);
         if (partition->damage[i].to > partition->public.log_start_offset) {
-            tell(verify, &finding, "lost, and set aside");
+            tell(verify, &finding, "lost with a damaged frame of the journal, and set aside");
         }
     }
 }

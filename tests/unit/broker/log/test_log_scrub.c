@@ -15,6 +15,8 @@
 
 enum { BATCHES = 40, A_SEGMENT = 10, CLOSED = BATCHES / A_SEGMENT - 1 };
 
+static size_t value_size; /* of the test that runs */
+
 static void forget_memory(struct fixture *f) {
     uint64_t tail_bytes = f->log->limits.tail_bytes;
     f->log->limits.tail_bytes = 0;
@@ -25,6 +27,7 @@ static void forget_memory(struct fixture *f) {
 /* Batches of one record, ten a segment, and nothing of them in memory. */
 static void begin_sized(struct fixture *f, uint64_t seed, size_t value_bytes, uint64_t rate) {
     char segment_bytes[24];
+    value_size = value_bytes;
     snprintf(segment_bytes, sizeof segment_bytes, "%zu", A_SEGMENT * (value_bytes + 80));
     const struct topic_config_entry configs[] = {
         {"segment.bytes", segment_bytes}, {"retention.ms", "-1"}, {0}};
@@ -76,13 +79,22 @@ static void next_round(struct fixture *f) {
     end_of_round(f);
 }
 
+/* 0: other bytes than were appended at @offset, or another place. */
 static ssize_t try_read(struct fixture *f, int64_t offset) {
     uint8_t *data = NULL;
     ssize_t size = fixture_read(f, &partition_of(f)->public, offset, 1, &data);
-    if (size > 0 && (int64_t)get_be64(data) != offset) {
+    struct batch_spec spec = {.records = 1,
+                              .value_bytes = value_size,
+                              .tag = (uint64_t)offset,
+                              .timestamp_ms = START_MS,
+                              .producer_id = -1};
+    struct buf *expected = fixture_batch(&spec);
+    if (size > 0 && ((int64_t)get_be64(data) != offset || (size_t)size != expected->size ||
+                     memcmp(data + 16, expected->data + 16, expected->size - 16) != 0)) {
         size = 0;
     }
-    if (size >= 0) {
+    buf_unref(expected);
+    if (data) {
         free(data);
     }
     return size;
@@ -136,15 +148,15 @@ static void test_log_scrub__rot_that_nobody_read_is_set_aside_and_the_rest_stays
         assert_int_equal(stats(&f)->scrub_segments, CLOSED);
         assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
         assert_non_null(strstr(f.last_event, "t-0: the scrub found offsets 13 to 13 damaged"));
-        assert_int_equal(partition_of(&f)->damage_count, 1);
-        assert_int_equal(partition_of(&f)->damage[0].from, 13);
-        assert_int_equal(partition_of(&f)->damage[0].to, 14);
+        assert_int_equal(partition_of(&f)->rot_count, 1);
+        assert_int_equal(partition_of(&f)->rot[0].from, 13);
+        assert_int_equal(partition_of(&f)->rot[0].to, 14);
         assert_reads_all_but(&f, 13, 14);
         end(&f);
     }
 }
 
-static void test_log_scrub__what_is_set_aside_is_so_after_a_restart_and_told_once(void **state) {
+static void test_log_scrub__rot_is_told_once_in_a_run_and_found_again_by_the_next(void **state) {
     for (unsigned kill = 0; kill < 2; kill++) {
         struct fixture f;
         char path[SEGMENT_NAME_SIZE];
@@ -152,26 +164,46 @@ static void test_log_scrub__what_is_set_aside_is_so_after_a_restart_and_told_onc
         segment_path(&f, A_SEGMENT, path);
         assert_int_equal(disk_sim_corrupt(f.disk, path, find_batch(&f, path, 3) + 100, 1, 1), 0);
         end_of_round(&f);
-        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
         next_round(&f);
         assert_int_equal(stats(&f)->scrub_segments, 2 * CLOSED);
+        assert_int_equal(stats(&f)->scrub_damaged, 1);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+        assert_int_equal(try_read(&f, 13), -BROKER_E_CORRUPT);
+        assert_int_equal(stats(&f)->reads_disk, 0); /* known without a look */
         if (kill) {
-            assert_non_null(fixture_topic(&f, "other", 1, NULL)); /* and with it a checkpoint */
-            fixture_until(&f, f.log->durable_sequence == f.log->newest_sequence &&
-                                  !f.log->checkpoint.under_way);
             fixture_crash(&f, true);
         } else {
             fixture_stop(&f);
         }
         assert_int_equal(fixture_start(&f), 0);
-        assert_int_equal(partition_of(&f)->damage_count, 1);
-        assert_int_equal(try_read(&f, 13), -BROKER_E_CORRUPT);
-        assert_int_equal(stats(&f)->reads_disk, 0); /* known without a look */
+        assert_reads_all_but(&f, 13, 14);
         next_round(&f);
-        assert_int_equal(stats(&f)->scrub_damaged, 0);
-        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+        assert_int_equal(stats(&f)->scrub_damaged, 1);
+        assert_reads_all_but(&f, 13, 14);
         end(&f);
     }
+}
+
+/* No checksum covers a base offset: this batch says that it is the next one. */
+static void test_log_scrub__no_batch_is_believed_for_the_sake_of_a_mark(void **state) {
+    struct fixture f;
+    struct disk_file *file;
+    char path[SEGMENT_NAME_SIZE];
+    uint8_t next = 14;
+    begin(&f, 42);
+    segment_path(&f, A_SEGMENT, path);
+    uint64_t at = find_batch(&f, path, 3);
+    assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pwrite(file, &next, 1, at + 7), 0);
+    disk_close(file);
+    for (unsigned round = 0; round < 3; round++) {
+        next_round(&f);
+        assert_int_equal(partition_of(&f)->rot_count, 1);
+        assert_int_equal(partition_of(&f)->rot[0].from, 13);
+        assert_int_equal(partition_of(&f)->rot[0].to, 14);
+        assert_reads_all_but(&f, 13, 14);
+    }
+    end(&f);
 }
 
 static void test_log_scrub__file_without_its_end_or_gone_costs_what_it_held(void **state) {
@@ -223,9 +255,9 @@ static void test_log_scrub__large_batches_are_checked_and_passed_in_many_steps(v
         uint64_t at = find_batch(&f, path, 1);
         assert_int_equal(disk_sim_corrupt(f.disk, path, at + places[i], 1, 1), 0);
         end_of_round(&f);
-        assert_int_equal(partition_of(&f)->damage_count, 1);
-        assert_int_equal(partition_of(&f)->damage[0].from, 1);
-        assert_int_equal(partition_of(&f)->damage[0].to, 2);
+        assert_int_equal(partition_of(&f)->rot_count, 1);
+        assert_int_equal(partition_of(&f)->rot[0].from, 1);
+        assert_int_equal(partition_of(&f)->rot[0].to, 2);
         assert_int_equal(stats(&f)->scrub_segments, 1);
         end(&f);
     }
@@ -272,7 +304,7 @@ static void test_log_scrub__what_memory_has_stays_readable_as_long(void **state)
     segment_path(&f, BATCHES, path);
     assert_int_equal(disk_sim_corrupt(f.disk, path, find_batch(&f, path, 3) + 100, 1, 1), 0);
     end_of_round(&f);
-    assert_int_equal(partition_of(&f)->damage_count, 1);
+    assert_int_equal(partition_of(&f)->rot_count, 1);
     assert_true(try_read(&f, BATCHES + 3) > 0);
     forget_memory(&f);
     assert_int_equal(try_read(&f, BATCHES + 3), -BROKER_E_CORRUPT);
@@ -494,7 +526,7 @@ static void test_log_scrub__refused_read_is_told_and_the_round_goes_on(void **st
         assert_int_equal(stats(&f)->scrub_damaged, 0);
         assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
         assert_non_null(strstr(f.last_event, "t-0: the scrub cannot read the segment"));
-        assert_int_equal(partition_of(&f)->damage_count, 0);
+        assert_int_equal(partition_of(&f)->rot_count, 0);
         assert_false(f.log->failed);
         assert_reads_all_but(&f, 0, 0);
         next_round(&f);
@@ -554,7 +586,8 @@ static void test_log_scrub__stop_and_kill_wait_for_no_more_than_a_step(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_scrub__rot_that_nobody_read_is_set_aside_and_the_rest_stays),
-        cmocka_unit_test(test_log_scrub__what_is_set_aside_is_so_after_a_restart_and_told_once),
+        cmocka_unit_test(test_log_scrub__rot_is_told_once_in_a_run_and_found_again_by_the_next),
+        cmocka_unit_test(test_log_scrub__no_batch_is_believed_for_the_sake_of_a_mark),
         cmocka_unit_test(test_log_scrub__file_without_its_end_or_gone_costs_what_it_held),
         cmocka_unit_test(test_log_scrub__large_batches_are_checked_and_passed_in_many_steps),
         cmocka_unit_test(test_log_scrub__range_that_is_right_again_can_be_read_again),
