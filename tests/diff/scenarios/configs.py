@@ -98,6 +98,9 @@ def incremental_alter_configs(side):
         ask("missing", TOPIC, side.topic("missing"), [("retention.ms", 0, "1")])
         ask("no changes", TOPIC, name, [])
         ask("empty name", TOPIC, "", [("retention.ms", 0, "1")])
+        for kind in (TOPIC, 16, 32):
+            for change in (("segment.bytes", 3, "1"), ("no.such.key", 2, "1"), ("", 3, ""), ("no.such.key", 0, "1")):
+                ask(f"kind {kind} without name {change}", kind, "", [change], True)
         ask("broker read-only", BROKER, str(side.node), [("log.dirs", 0, "/x")])
         ask("other broker", BROKER, "77", [("log.retention.ms", 0, "1000")])
         for level in ("", str(side.node)):

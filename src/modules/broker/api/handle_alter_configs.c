@@ -212,13 +212,13 @@ static int16_t alter_topic(struct alteration *alteration) {
     struct topic_config config = {0};
     int16_t error;
 
-    if (alteration->name.size == 0) {
-        return alteration_say(alteration, KAFKA_INVALID_REQUEST,
-                              "Default topic resources are not allowed.", SPAN_NULL, "");
-    }
     error = check_list_operations(alteration);
     if (error) {
         return error;
+    }
+    if (alteration->name.size == 0) {
+        return alteration_say(alteration, KAFKA_INVALID_REQUEST,
+                              "Default topic resources are not allowed.", SPAN_NULL, "");
     }
     alteration->message = topic_name_fault(alteration_arena(alteration), alteration->name);
     if (alteration->message) {
@@ -355,13 +355,10 @@ static int16_t alter_stored(struct alteration *alteration) {
         config_store_find(broker->configs, alteration->type, alteration->name);
     struct config_set set = {0};
     struct change *change;
-    int16_t error = check_resource_name(alteration);
+    int16_t error = alteration->type == RESOURCE_BROKER ? 0 : check_list_operations(alteration);
     int r;
 
-    if (!error && alteration->type != RESOURCE_BROKER) {
-        error = check_list_operations(alteration);
-    }
-
+    error = error ? error : check_resource_name(alteration);
     if (!error && !alteration->replace && config_set_copy(&set, now)) {
         error = KAFKA_UNKNOWN_SERVER_ERROR;
     }
