@@ -182,6 +182,7 @@ static bool lz4_is_done(size_t code) {
 
 static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
     const char *data = in.data;
+    size_t head = in.size > 0 ? LZ4F_headerSize(in.data, in.size) : 0;
     LZ4F_dctx *context;
     size_t at = 0;
     size_t hint = 1;
@@ -197,14 +198,15 @@ static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
         size_t wanted = hint > LZ4_BLOCK_HEADER_BYTES ? hint - LZ4_BLOCK_HEADER_BYTES : hint;
         size_t taken = MIN(in.size - at, wanted);
         char *to = next_room(out, limit_bytes, &room);
+        bool of_block = at >= head && hint > LZ4_BLOCK_HEADER_BYTES;
 
         if (!to) {
             r = no_room(out);
             break;
         }
         hint = LZ4F_decompress(context, to, &room, data + at, &taken, NULL);
-        if (LZ4F_isError(hint) && lz4_is_done(hint)) {
-            break;
+        if (LZ4F_isError(hint) ? lz4_is_done(hint) : of_block && taken == wanted && room == 0) {
+            break; /* a block of nothing is the end for Java's reader, too */
         }
         if (LZ4F_isError(hint) || (taken == 0 && room == 0)) {
             r = err_origin(BROKER_E_CORRUPT);

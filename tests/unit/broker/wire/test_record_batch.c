@@ -391,6 +391,18 @@ static void test_codec_inflate__takes_the_windows_of_zstd_that_java_takes(void *
                      BROKER_E_CORRUPT);
 }
 
+/* So Java's reader takes it: nothing was read, nothing is left. */
+static void test_codec_inflate__ends_at_an_lz4_block_of_nothing(void **state) {
+    static const uint8_t empty[] = {1, 0, 0, 0, 0}; /* one byte, a token for no literal */
+    _cleanup_(buf_unrefp) struct buf *out = NULL;
+    uint8_t bytes[sizeof by_lz4 - 8 + sizeof empty];
+
+    memcpy(bytes, by_lz4, sizeof by_lz4 - 8); /* without its end and its check */
+    memcpy(bytes + sizeof by_lz4 - 8, empty, sizeof empty);
+    assert_int_equal(codec_inflate(RECORD_CODEC_LZ4, span_of(bytes, sizeof bytes), 1000, &out), 0);
+    assert_int_equal(out->size, sizeof plain - 1);
+}
+
 /* Nor does Kafka look at what an LZ4 frame says of its content. */
 static void test_codec_inflate__does_not_mind_the_checksum_of_an_lz4_frame(void **state) {
     _cleanup_(buf_unrefp) struct buf *out = NULL;
@@ -446,6 +458,7 @@ int main(void) {
         cmocka_unit_test(test_codec_inflate__ends_where_kafkas_readers_end),
         cmocka_unit_test(test_codec_inflate__reads_the_head_of_gzip_as_java_does),
         cmocka_unit_test(test_codec_inflate__takes_the_windows_of_zstd_that_java_takes),
+        cmocka_unit_test(test_codec_inflate__ends_at_an_lz4_block_of_nothing),
         cmocka_unit_test(test_codec_inflate__does_not_mind_the_checksum_of_an_lz4_frame),
         cmocka_unit_test(test_codec_inflate_part__gives_what_comes_before_the_damage),
     };
