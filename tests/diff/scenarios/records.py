@@ -162,6 +162,14 @@ def fetch(side):
                 replica = {"ReplicaId": 7} if version < 15 else {"ReplicaState": {"ReplicaId": 7, "ReplicaEpoch": -1}}
                 rows = [(0, 0, {"CurrentLeaderEpoch": epoch})]
                 ask(f"replica of {epoch} at {level}", rows, IsolationLevel=level, **replica)
+        if version >= 13:
+            nobody = {"TopicId": uuid.UUID(int=0), "Partitions": [{"Partition": 0}]}
+            other = {"TopicId": topic_id(side, "f"), "Partitions": [{"Partition": 9}]}
+            for node in (-1, 7):
+                replica = {"ReplicaId": node} if version < 15 else {"ReplicaState": {"ReplicaId": node}}
+                for label, rows in (("before", [nobody, other]), ("behind", [other, nobody])):
+                    body = {"MaxWaitMs": 0, "MinBytes": 0, "SessionEpoch": -1, "Topics": rows, **replica}
+                    side.ask(f"no id {label} partition 9, replica {node}", "Fetch", version, body)
         if version < 13:
             ask("missing", [(0, 0, {})], topic=side.topic("missing"))
         else:

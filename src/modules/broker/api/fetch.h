@@ -13,7 +13,8 @@ enum {
     FETCH_VERSION_LEADERS = 16,
     READ_UNCOMMITTED = 0,
     READ_COMMITTED = 1,
-    /* What was read; what an unknown id names; what is unknown of a known topic, or by name. */
+    /* What was read; what an unknown id names; what is unknown of a known topic, or by name. A
+     * replica is told of both at once. */
     FETCH_ROUNDS = 3,
 };
 

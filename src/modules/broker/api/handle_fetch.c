@@ -75,6 +75,8 @@ static void set_unknown(struct fetch_part *part, int16_t error) {
 
 static void set_part(struct fetch *fetch, struct fetch_part *part, struct fetch_topic *topic,
                      int32_t index, const struct fetch_wanted *wanted) {
+    bool replica = is_replica(fetch->request->body, fetch->request->version);
+
     part->fetch = fetch;
     part->topic = topic;
     part->index = index;
@@ -88,8 +90,8 @@ static void set_part(struct fetch *fetch, struct fetch_part *part, struct fetch_
     } else if (!part->partition) {
         fetch->readable--;
         set_unknown(part, topic->topic ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : topic->error);
-        part->round = part->error == KAFKA_UNKNOWN_TOPIC_ID ? 1 : 2;
-    } else if (is_replica(fetch->request->body, fetch->request->version)) {
+        part->round = replica || part->error == KAFKA_UNKNOWN_TOPIC_ID ? 1 : 2;
+    } else if (replica) {
         fetch_fail(part, replica_error(part->partition, wanted->current_leader_epoch));
         part->partition = NULL;
     }
@@ -296,7 +298,8 @@ static int find_parts(struct fetch *fetch) {
 /*
  * Kafka compares each partition that it cannot serve with the one before it to put those of a topic
  * into one row. One that was asked for by the id zero has neither name nor id to compare with, and
- * so another one behind it spoils the request.
+ * so another one behind it spoils the request. For a replica all that it cannot serve come in one
+ * round.
  */
 static bool id_is_missed(const struct fetch *fetch) {
     bool missing = false;
