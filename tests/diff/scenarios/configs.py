@@ -98,6 +98,12 @@ def incremental_alter_configs(side):
         ask("missing", TOPIC, side.topic("missing"), [("retention.ms", 0, "1")])
         ask("no changes", TOPIC, name, [])
         ask("empty name", TOPIC, "", [("retention.ms", 0, "1")])
+        for names in ("max.message.bytes cleanup.policy", "x cleanup.policy aa", "consumer.session.timeout.ms zz"):
+            for kind in (16, 32):
+                ask(f"kind {kind} {names}", kind, side.topic("g"), [(n, 0, "x") for n in names.split()], True)
+        for count in (12, 13, 14, 20):
+            ask(f"{count} names", 32, side.topic("g"), [(f"n{i * 7919}", 0, "x") for i in range(count)], True)
+        ask("interval and unknown", 16, side.topic("g"), [("interval.ms", 0, "x"), ("zz", 0, "x")], True)
         for kind in (TOPIC, 16, 32):
             for change in (("segment.bytes", 3, "1"), ("no.such.key", 2, "1"), ("", 3, ""), ("no.such.key", 0, "1")):
                 ask(f"kind {kind} without name {change}", kind, "", [change], True)

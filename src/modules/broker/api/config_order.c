@@ -79,13 +79,13 @@ static int compare(const void *a, const void *b) {
 
 /* Rank in the upper half, index in the lower: entries of one name stay in their order. */
 uint64_t *config_order(struct arena *arena, bool topic, const struct span *first, size_t stride,
-                       int32_t count) {
+                       int32_t count, int32_t others) {
     uint64_t *order = arena_alloc(arena, ((size_t)count + 1) * sizeof *order);
 
     for (int32_t i = 0; order && i < count; i++) {
         const struct span *name = (const void *)((const uint8_t *)first + (size_t)i * stride);
 
-        order[i] = (uint64_t)rank_of(topic, *name, count) << 32 | (uint32_t)i;
+        order[i] = (uint64_t)rank_of(topic, *name, count + others) << 32 | (uint32_t)i;
     }
     if (order && count > 1) {
         qsort(order, (size_t)count, sizeof *order, compare);

@@ -8,7 +8,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { TEXT_BYTES_MAX = INT16_MAX, SET_BYTES_MAX = 256 << 10 };
+enum {
+    TEXT_BYTES_MAX = INT16_MAX,
+    SET_BYTES_MAX = 256 << 10,
+    GROUP_DEFAULTS = 11, /* that Kafka adds to what is set for a group before it looks at it */
+};
 
 int16_t alteration_say(struct alteration *alteration, int16_t error, const char *what,
                        struct span name, const char *rest) {
@@ -140,7 +144,7 @@ static bool is_list(const struct alteration *alteration, struct span name) {
 static int16_t check_list_operations(struct alteration *alteration) {
     const uint64_t *order =
         config_order(alteration_arena(alteration), false, &alteration->operations->name,
-                     sizeof *alteration->operations, alteration->count);
+                     sizeof *alteration->operations, alteration->count, 0);
     struct span none;
     int16_t error = order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 
@@ -300,22 +304,32 @@ static const struct topic_config_def *find_def(struct alteration *alteration, st
     return def;
 }
 
-static int16_t alter_values(struct alteration *alteration, struct config_set *set) {
+/* All names are looked at before any value is. */
+static int16_t check_names(struct alteration *alteration) {
     int16_t error = 0;
 
     for (int32_t i = 0; !error && i < alteration->count; i++) {
         const struct config_operation *operation =
             &alteration->operations[(uint32_t)alteration->order[i]];
-        const struct topic_config_def *def = find_def(alteration, operation->name, &error);
+
+        if (operation->op != OP_DELETE) { /* as Kafka: what is not there is deleted already */
+            (void)find_def(alteration, operation->name, &error);
+        }
+    }
+    return error;
+}
+
+static int16_t alter_values(struct alteration *alteration, struct config_set *set) {
+    int16_t error = check_names(alteration);
+
+    for (int32_t i = 0; !error && i < alteration->count; i++) {
+        const struct config_operation *operation =
+            &alteration->operations[(uint32_t)alteration->order[i]];
+        const struct topic_config_def *def = resource_config_def(alteration->type, operation->name);
         struct span value;
 
-        if (error && operation->op == OP_DELETE) {
-            alteration->message = NULL; /* as Kafka: what is not there is deleted already */
-            error = 0;
+        if (!def) {
             continue;
-        }
-        if (error) {
-            break;
         }
         error = new_value(alteration, operation, def->type, config_set_get(set, operation->name),
                           def->default_text, &value);
@@ -415,7 +429,7 @@ static int16_t alter_logger(struct alteration *alteration) {
 static bool has_strange_op(const struct alteration *alteration) {
     const uint64_t *order =
         config_order(alteration_arena(alteration), false, &alteration->operations->name,
-                     sizeof *alteration->operations, alteration->count);
+                     sizeof *alteration->operations, alteration->count, 0);
 
     for (int32_t i = 0; order && i < alteration->count; i++) {
         const struct config_operation *operation = &alteration->operations[(uint32_t)order[i]];
@@ -464,7 +478,8 @@ static void alter(struct alteration *alteration, bool twice) {
     if (!error) {
         alteration->order = config_order(
             alteration_arena(alteration), alteration->type == RESOURCE_TOPIC,
-            &alteration->operations->name, sizeof *alteration->operations, alteration->count);
+            &alteration->operations->name, sizeof *alteration->operations, alteration->count,
+            alteration->type == RESOURCE_GROUP ? GROUP_DEFAULTS : 0);
         error = alteration->order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
     }
     if (!error) {

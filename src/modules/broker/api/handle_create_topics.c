@@ -179,7 +179,7 @@ static int16_t read_configs(const struct kafka_request *request,
     int32_t count = MAX(wanted->configs_count, 0);
     const uint64_t *order =
         config_order(request->arena, true, count ? &wanted->configs->name : NULL,
-                     sizeof *wanted->configs, count);
+                     sizeof *wanted->configs, count, 0);
     const char *nulls = NULL;
     int16_t error = order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 

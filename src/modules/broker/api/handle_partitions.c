@@ -144,7 +144,7 @@ void handle_create_partitions(struct kafka_request *request) {
     int32_t count = MAX(body->topics_count, 0);
     uint8_t *repeats = REPEATS(request->arena, body->topics, name, count);
     uint64_t *order = config_order(request->arena, false, count ? &body->topics->name : NULL,
-                                   sizeof *body->topics, count);
+                                   sizeof *body->topics, count, 0);
 
     if (changes) {
         answer->results = KAFKA_NEW(request->arena, create_partitions_response_topic, count);
