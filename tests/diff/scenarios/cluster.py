@@ -112,6 +112,11 @@ def quorum_and_features(side):
         row = {"Feature": "no.such.feature", "MaxVersionLevel": 1, "AllowDowngrade": False, "UpgradeType": 1}
         side.ask("unknown", "UpdateFeatures", version, {"FeatureUpdates": [row], "ValidateOnly": True})
         side.ask("none", "UpdateFeatures", version, {"FeatureUpdates": [], "ValidateOnly": True})
+        known, like = "metadata.version", "metadata.versi\ufffdn"  # in one place of Java's hash map
+        for names in ((known, like, known), (like, known), (like, known, like)):
+            rows = [{"Feature": n, "MaxVersionLevel": 99 - i, "UpgradeType": 1} for i, n in enumerate(names)]
+            body = {"FeatureUpdates": rows, "ValidateOnly": True}
+            side.ask(f"one place {names}", "UpdateFeatures", version, body)
         row = dict(row, UpgradeType=7)
         if version > 0:
             side.ask("wrong type", "UpdateFeatures", version, {"FeatureUpdates": [row], "ValidateOnly": True})

@@ -3,6 +3,9 @@
  * the one voter of the quorum; the log of the cluster's metadata is the registry of the topic log.
  */
 #include "config_view.h"
+#include "places.h"
+
+#include <errno.h>
 
 #define QUORUM_TOPIC   "__cluster_metadata"
 #define REGISTRY_TOPIC "__eventbox_registry"
@@ -168,14 +171,54 @@ static const char *feature_fault(const struct kafka_request *request,
     return NULL;
 }
 
-/* Of several updates of a feature the last one counts. */
-static bool is_last_update(const struct update_features_request *body, int32_t index) {
-    for (int32_t i = index + 1; i < body->feature_updates_count; i++) {
-        if (span_equal(body->feature_updates[i].feature, body->feature_updates[index].feature)) {
-            return false;
-        }
+/* The last update of each feature, which counts; NULL where none is named twice. */
+static int find_last_updates(const struct kafka_request *request, int32_t count,
+                             uint32_t **ret_last) {
+    const struct update_features_request *body = request->body;
+    struct place *places = arena_alloc(request->arena, MAX((size_t)count, 1u) * sizeof *places);
+
+    if (!places) {
+        return err_origin(-ENOMEM);
     }
-    return true;
+    for (int32_t i = 0; i < count; i++) {
+        places[i].topic = body->feature_updates[i].feature;
+    }
+    return places_last(request->arena, places, (uint32_t)count, ret_last);
+}
+
+/* Of several faults Kafka tells the first of a hash map; in one place of it, what came first. */
+struct first_fault {
+    const char *text; /* NULL: none */
+    uint32_t place, index;
+};
+
+static void note_fault(struct first_fault *first, const char *text, uint32_t place,
+                       uint32_t index) {
+    if (text &&
+        (!first->text || place < first->place || (place == first->place && index < first->index))) {
+        *first = (struct first_fault){text, place, index};
+    }
+}
+
+/* The rows of @answer, and what is wrong. @firsts: where a feature was named first, plus one. */
+static void update_features(const struct kafka_request *request, const uint32_t *last,
+                            uint32_t *firsts, int32_t count,
+                            struct update_features_response *answer, struct first_fault *ret) {
+    const struct update_features_request *body = request->body;
+
+    for (int32_t i = 0; i < count; i++) {
+        struct span feature = body->feature_updates[i].feature;
+        uint32_t final = last ? last[i] : (uint32_t)i;
+
+        firsts[final] = firsts[final] ? firsts[final] : (uint32_t)i + 1;
+        if (final != (uint32_t)i) {
+            continue;
+        }
+        note_fault(ret, feature_fault(request, &body->feature_updates[i]),
+                   java_map_place(feature, count), firsts[i]);
+        answer->results[answer->results_count].feature = feature;
+        answer->results[answer->results_count++].error_message = SPAN_LITERAL("NONE");
+    }
 }
 
 /* The levels are those that this binary serves: to ask for them is fine, to change them is not. */
@@ -184,40 +227,27 @@ void handle_update_features(struct kafka_request *request) {
     struct update_features_response *answer =
         KAFKA_NEW(request->arena, update_features_response, 1);
     int32_t count = MAX(body->feature_updates_count, 0);
-    const char *fault = NULL;
-    uint32_t fault_place = UINT32_MAX;
+    uint32_t *firsts = arena_alloc(request->arena, MAX((size_t)count, 1u) * sizeof *firsts);
+    struct first_fault fault = {0};
+    uint32_t *last;
 
     if (answer) {
         answer->results = KAFKA_NEW(request->arena, update_features_response_result, count);
     }
-    if (!answer || !answer->results) {
+    if (!answer || !answer->results || !firsts || find_last_updates(request, count, &last)) {
         out_of_memory(request);
         return;
     }
     answer->error_message = SPAN_NULL;
-    for (int32_t i = 0; i < count; i++) {
-        struct span feature = body->feature_updates[i].feature;
-        const char *found;
-
-        if (!is_last_update(body, i)) {
-            continue;
-        }
-        found = feature_fault(request, &body->feature_updates[i]);
-        if (found && java_map_place(feature, count) < fault_place) {
-            fault_place = java_map_place(feature, count);
-            fault = found; /* of several, as Kafka, the first of a hash map */
-        }
-        answer->results[answer->results_count].feature = feature;
-        answer->results[answer->results_count++].error_message = SPAN_LITERAL("NONE");
-    }
-    if (fault) {
+    update_features(request, last, firsts, count, answer, &fault);
+    if (fault.text) {
         answer->error_code = KAFKA_INVALID_UPDATE_VERSION;
         answer->results_count = 0;
         answer->error_message = span_text(
             arena_printf(request->arena,
                          "The update failed for all features since the following feature had an "
                          "error: %s",
-                         fault));
+                         fault.text));
     } else if (request->version >= VERSION_RESULTS) {
         answer->results_count = 0;
     }
