@@ -436,11 +436,19 @@ static void on_drained(struct op *op, int status) {
     loop_stop(host->loop);
 }
 
+/* The last line, behind what the console still had: nobody has to look for it. */
+static void say_failure(const struct host *host) {
+    if (host->exit_code == EXIT_START) {
+        fprintf(stderr, "eventbox: %s\n", host->failure);
+    }
+}
+
 /* What has not ended by now never will. Everything acknowledged is on disk: leaving is safe. */
 static void on_drain_deadline(struct timer *timer) {
     struct host *host = container_of(timer, struct host, drain_timer);
     fprintf(stderr, "eventbox: not drained within drain_ms at step %s; ending now\n",
             host->op.steps[host->op.step].name);
+    say_failure(host);
     _exit(host->exit_code ? host->exit_code : 1);
 }
 
@@ -461,7 +469,6 @@ static void on_start_finished(struct op *op, int status) {
     struct host *host = host_of(op);
     if (status) {
         host_fail(host, status, "cannot start: %s", err_text(status));
-        fprintf(stderr, "eventbox: %s\n", host->failure);
         host->exit_code = EXIT_START;
     }
     if (status || host->stop_wanted) {
@@ -483,6 +490,7 @@ static void on_signal(void *userdata, int signum) {
     if (host->phase == HOST_DRAINING || host->stop_wanted) {
         /* timeout(1) and others signal the process and its group: no second wish of anybody. */
         if (now_ns - host->stop_wanted_ns > SIGNAL_ECHO_MS * NS_PER_MS) {
+            say_failure(host);
             _exit(128 + signum); /* the second one: at once */
         }
         return;
@@ -593,11 +601,11 @@ int host_run(const struct host_config *config) {
     host->work = work_port_threads();
     prepare_process();
     if (prepare(host)) {
-        fprintf(stderr, "eventbox: %s\n", host->failure);
         host->exit_code = EXIT_START;
     } else {
         run(host);
     }
+    say_failure(host);
     int exit_code = host->exit_code;
     registry_free(host);
     if (host->loop) {

@@ -17,11 +17,11 @@ def run(*arguments, env=None, timeout=20):
 
 
 def refused(server, timeout=20):
-    """Start it, expect exit code 2 and exactly one line that says why; return the line."""
+    """Start it, expect exit code 2 and exactly one line that says why, the last; return the line."""
     server.spawn()
     assert server.process.wait(timeout) == 2, server.log()
     lines = [line for line in server.log().splitlines() if line.strip() and not line.startswith("{")]
-    assert len(lines) == 1, server.log()
+    assert len(lines) == 1 and server.log().splitlines()[-1] == lines[0], server.log()
     return lines[0]
 
 
