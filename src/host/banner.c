@@ -30,9 +30,12 @@ static void describe_service(const struct host_module *module, struct text *line
         (const char *const *)(const void *)((const char *)module->state +
                                             module->module->http.host_offset);
     /* Every loopback name is reached as localhost; an address of all interfaces as well. */
-    bool here = listener_is_loopback(*address) || strcmp(*address, "0.0.0.0") == 0;
-    text_printf(lines, "%s\thttp://%s:%d  (documentation: /docs)\n", module->module->http.service,
-                here ? "localhost" : *address, http_server_port(module->service.server));
+    bool here = listener_is_loopback(*address) || strcmp(*address, "0.0.0.0") == 0 ||
+                strcmp(*address, "::") == 0;
+    bool v6 = !here && strchr(*address, ':');
+    text_printf(lines, "%s\thttp://%s%s%s:%d  (documentation: /docs)\n",
+                module->module->http.service, v6 ? "[" : "", here ? "localhost" : *address,
+                v6 ? "]" : "", http_server_port(module->service.server));
 }
 
 /* The services that people talk to first, then what they stand on. */

@@ -229,8 +229,12 @@ static const char *http_host(const struct host_module *module) {
     return *(char *const *)(void *)((char *)module->state + module->module->http.host_offset);
 }
 
+static int64_t *http_port_field(const struct host_module *module) {
+    return (int64_t *)(void *)((char *)module->state + module->module->http.port_offset);
+}
+
 static int64_t http_port(const struct host_module *module) {
-    return *(int64_t *)(void *)((char *)module->state + module->module->http.port_offset);
+    return *http_port_field(module);
 }
 
 static int allocate_module(struct host_module *module) {
@@ -348,7 +352,11 @@ static int open_service(struct host_module *module) {
     log_limit_init(&module->service.rejects, host->loop, health_tell_rejects);
     int r = http_server_open(host->loop, host->random, &module->service.http, &listen, &limits,
                              &module->service.server);
-    return r ? report_listener(module, r) : 0;
+    if (r) {
+        return report_listener(module, r);
+    }
+    *http_port_field(module) = http_server_port(module->service.server); /* 0 took a free one */
+    return 0;
 }
 
 static void on_started(void *userdata, int status) {

@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 import pytest
-from support.server import binary, free_ports, wait_for
+from support.server import binary, free_ports, request, wait_for
 
 
 def run(*arguments, env=None, timeout=20):
@@ -246,6 +246,16 @@ def test_banner__fits_one_screen(make_eventbox):
         "mailbox",
     ):
         assert part in shown, part
+
+
+def test_banner__names_the_ports_that_the_kernel_chose(make_eventbox):
+    names = ("users.port", "notify.port", "broker.external_port", "broker.internal_port")
+    server = make_eventbox(args=["--banner", *(f"--{name}=0" for name in names)])
+    server.spawn()
+    found = wait_for(lambda: re.findall(r"localhost:(\d+)/(users/|notifications)", server.log()), what="the screen")
+    assert [path for _, path in found] == ["users/", "notifications"]
+    for port, path in found:
+        assert wait_for(lambda: request(int(port), "GET", f"/{path}").status == 200, what=path)  # noqa: B023
 
 
 def test_modules__all_of_them_turned_off_is_told_and_not_run(make_eventbox):

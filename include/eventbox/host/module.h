@@ -69,7 +69,8 @@ struct module_http {
     const struct http_route *routes;
     const struct http_schema *schemas;
     size_t host_offset,
-        port_offset; /* of the char * and the int64_t in the state; 0, 0: no service */
+        port_offset; /* of the char * and the int64_t in the state; 0, 0: no service. Once it
+                        listens the latter is the port in use, where the setting was 0 too. */
 };
 
 /*
