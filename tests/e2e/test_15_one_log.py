@@ -74,6 +74,21 @@ def test_one_log__nobody_in_the_process_is_ahead_of_the_durable_mark(eventbox):
         assert durable_mark(external) == durable_mark(internal) == USERS
 
 
+def test_one_log__position_in_the_process_is_told_again_after_a_start(eventbox):
+    """Its mirror comes after the position itself: a kill between the two left tools with an old one."""
+    for thread in register_all(eventbox, count=3):
+        thread.join()
+    with Peer(eventbox.bootstrap) as peer:
+        wait_for(lambda: in_process_position(peer) == 3, what="the position")
+        assert peer.ask("DeleteGroups", 0, GroupsNames=["notification-service"])["Results"][0]["ErrorCode"] == 0
+        assert in_process_position(peer) == 0
+    eventbox.process.kill()
+    eventbox.process.wait()
+    eventbox.start()
+    with Peer(eventbox.bootstrap) as peer:
+        wait_for(lambda: in_process_position(peer) == 3, what="the position again")
+
+
 def test_one_log__order_and_mark_outlive_a_kill(eventbox):
     threads = register_all(eventbox)
     wait_for(lambda: len(ids_in_process(eventbox)) > 3, what="the first notifications")

@@ -4,7 +4,9 @@
  *   position -> subscribe -> records -> decode -> T1 -> mirror the offset -> next
  *
  * The position lives in our own table, together with the topic's id, and moves in the transaction
- * that holds its effect; the mirror in the group of the log is for lag tools alone. Whatever fails
+ * that holds its effect; the mirror in the group of the log is for lag tools alone, and comes after
+ * it: a start mirrors what it finds, since the process may have died between the two. Whatever
+ * fails
  * - the log, the store, an unknown outcome - ends in the same place: wait a moment, read the
  * position again, go on from there.
  */
@@ -50,6 +52,19 @@ static void on_retry(struct timer *timer) {
     } else {
         position_start(consumer);
     }
+}
+
+/* While the log still loads its groups, and when it is short of memory, it takes none. */
+static void mirror(struct consumer *consumer) {
+    int status = topic_commit(consumer->notify->context.topics, NOTIFY_GROUP, consumer->topic, 0,
+                              consumer->next_offset);
+    if (status && !consumer->stopping) {
+        timer_start_ms(&consumer->mirror_again, RETRY_MS);
+    }
+}
+
+static void on_mirror_again(struct timer *timer) {
+    mirror(container_of(timer, struct consumer, mirror_again));
 }
 
 /* ---- what was written, for log and metrics ---- */
@@ -116,8 +131,7 @@ static void on_ingested(struct store_job *job, int status) {
         consumer->next_offset = ingest->next_offset;
         consumer->ingest = NULL;
         ingest_free(ingest);
-        (void)topic_commit(notify->context.topics, NOTIFY_GROUP, consumer->topic, 0,
-                           consumer->next_offset);
+        mirror(consumer);
         if (!consumer->stopping) {
             topic_subscription_next(consumer->subscription, consumer->next_offset);
             sender_wake(&notify->sender);
@@ -224,6 +238,9 @@ static void subscribe(struct consumer *consumer) {
         return;
     }
     consumer->failure = 0;
+    if (consumer->next_offset > 0) {
+        mirror(consumer);
+    }
 }
 
 static void on_position(struct store_job *job, int status) {
@@ -271,6 +288,7 @@ void consumer_init(struct consumer *consumer, struct notify *notify, const char 
                    bool cloud_events) {
     *consumer = (struct consumer){.notify = notify, .topic = topic, .cloud_events = cloud_events};
     timer_init(&consumer->retry, notify->context.loop, on_retry);
+    timer_init(&consumer->mirror_again, notify->context.loop, on_mirror_again);
 }
 
 void consumer_start(struct consumer *consumer) {
@@ -283,6 +301,7 @@ bool consumer_stop(struct consumer *consumer) {
     }
     consumer->stopping = true;
     timer_stop(&consumer->retry);
+    timer_stop(&consumer->mirror_again);
     topic_unsubscribe(consumer->subscription);
     consumer->subscription = NULL;
     if (consumer->ingest && !consumer->ingest->in_store) {

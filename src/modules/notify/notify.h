@@ -165,7 +165,7 @@ struct consumer {
     struct ingest *ingest; /* in the store, or waiting to be tried again */
     struct consumer_position position;
     bool position_waits;
-    struct timer retry;
+    struct timer retry, mirror_again;
     int failure; /* status of the last failure; 0: none since */
     bool stopping;
 };
