@@ -18,10 +18,10 @@
  * (segment_resync.h). The offsets between are set aside for this run of the log: reads of them get
  * BROKER_E_CORRUPT at once, what is around them stays readable, and no second line tells of them.
  * The mark itself is not written down. The bytes are what lasts, reads check them by themselves,
- * and the first round of a later run that passes them tells of them anew. Nor is it a range that a start found lost
- * (batch_order.h), which a batch may follow without a neighbour: of rot one may claim just that.
- * Where a later round finds a whole range right, since somebody has put the file in order, the mark
- * goes.
+ * and the first round of a later run that passes them tells of them anew. Nor is it a range that a
+ * start found lost (batch_order.h), which a batch may follow without a neighbour: of rot one may
+ * claim just that. Where a later round finds a whole range right, since somebody has put the file
+ * in order, the mark goes.
  *
  * What a disk refuses to read is told and counted; the round goes on with the next segment, and no
  * mark is left, since another try may succeed.
