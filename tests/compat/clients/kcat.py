@@ -117,7 +117,13 @@ class Kcat(Client):
             given = []
             for name, value in headers:
                 given += ["-H", name if value is None else f"{name}={value.decode()}"]
-            self._run(*options, "-p", str(partition), *given, "-K", "\t", "-Z", stdin=lines)
+            try:
+                self._run(*options, "-p", str(partition), *given, "-K", "\t", "-Z", stdin=lines)
+            except AssertionError as refused:
+                # So it says when the broker's refusal of the topic came before the record was given to it.
+                if "Local: Unknown topic" not in str(refused):
+                    raise
+                raise AssertionError(f"{refused}{self._run('-L', '-t', topic)}") from None
 
     def consume(self, topic, partition, start, count):
         at, options = {"earliest": "beginning"}.get(start, start), []
