@@ -1,6 +1,7 @@
 """Produce, Fetch and the questions about offsets."""
 
 import struct
+import time
 import uuid
 
 from ..scenario import NOW_MS, batch, make_topic, new_producer, produce_body, scenario, topic_id, versions
@@ -261,6 +262,13 @@ def list_offsets(side):
             side.ask(f"{name} {partition}", "OffsetForLeaderEpoch", version, body)
 
 
+def next_millisecond():
+    """Waits until the clock shows another one: what is appended now is later than all that was answered."""
+    before = time.time_ns() // 1_000_000
+    while time.time_ns() // 1_000_000 == before:
+        pass
+
+
 @scenario
 def append_time(side):
     """Topics whose records get the broker's time, and limits of the sender's."""
@@ -268,6 +276,7 @@ def append_time(side):
     make_topic(side, "old", 1, [("message.timestamp.before.max.ms", "1000")])
     make_topic(side, "soon", 1, [("message.timestamp.after.max.ms", "1000")])
     for version in (3, 8, 9, 11):
+        next_millisecond()
         side.ask("append time", "Produce", version, produce_body(side, "t", batch((b"a",))))
         side.ask("too old", "Produce", version, produce_body(side, "old", batch((b"a",), timestamp=1000)))
         side.ask("too new", "Produce", version, produce_body(side, "soon", batch((b"a",), timestamp=4000000000000)))
