@@ -1,5 +1,6 @@
 /* Reading the sources of a compaction, writing what comes out of it. */
 #include "compact_private.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>
@@ -113,6 +114,12 @@ int compact_reader_next(struct compact_reader *reader, struct span *ret_data,
         return damaged(reader);
     }
     size_t size = ret_batch->total_bytes;
+    if (size > reader->capacity && size > SEGMENT_BATCH_TRUSTED_BYTES) {
+        r = segment_batch_check(reader->file, reader->position, reader->end, ret_batch);
+    }
+    if (r) {
+        return r == BROKER_E_CORRUPT ? damaged(reader) : r;
+    }
     r = fill(reader, size);
     if (r) {
         return r;

@@ -8,6 +8,7 @@
  * only, since its segment is not written yet, goes along as a slice.
  */
 #include "reader.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -79,6 +80,9 @@ static int search_segment(struct lookup_job *job, struct disk_file *file) {
     while (!r && job->offset < 0 && position < job->end) {
         struct record_batch batch;
         r = segment_walk_header(&walk, position, &batch);
+        if (!r && may_hold(job, &batch) && batch.total_bytes > SEGMENT_BATCH_TRUSTED_BYTES) {
+            r = segment_batch_check(file, position, job->end, &batch);
+        }
         if (!r && may_hold(job, &batch)) {
             uint8_t *data = malloc(batch.total_bytes);
             size_t got = 0;

@@ -176,6 +176,12 @@ static int read_batches(struct read_job *job, struct segment_walk *walk,
         if (!job->min_one_batch) {
             return 0; /* no room even for one: an empty answer */
         }
+        if (first.total_bytes > SEGMENT_BATCH_TRUSTED_BYTES) {
+            r = segment_batch_check(walk->file, cursor->position, job->end, &first);
+        }
+        if (r) {
+            return r;
+        }
         want = first.total_bytes;
     }
     job->buf = buf_new(want);

@@ -1,10 +1,56 @@
 #include "segment_resync.h"
 
 #include <errno.h>
+#include <eventbox/base/crc32c.h>
 #include <eventbox/base/error.h>
 #include <stdlib.h>
 
-enum { CHUNK_BYTES = 256 << 10 };
+enum { CHUNK_BYTES = 256 << 10, PIECE_BYTES = 64 << 10 };
+
+/* The first piece of it, of which @got bytes are in @piece, and all others after one another. */
+static int check_pieces(struct disk_file *file, uint64_t position, uint8_t *piece, size_t got,
+                        struct record_batch *batch) {
+    size_t skip = RECORD_BATCH_AT_ATTRIBUTES, done = 0;
+    uint32_t crc = 0;
+    got = MIN(got, batch->total_bytes);
+    for (;;) {
+        crc = crc32c(crc, piece + skip, got - skip);
+        done += got;
+        skip = 0;
+        if (done == batch->total_bytes) {
+            return crc == batch->crc ? 0 : BROKER_E_CORRUPT;
+        }
+        size_t want = MIN((size_t)PIECE_BYTES, batch->total_bytes - done);
+        int r = disk_pread(file, piece, want, position + done, &got);
+        if (r || got < want) {
+            return r ? err_trace(r) : BROKER_E_CORRUPT;
+        }
+    }
+}
+
+int segment_batch_check(struct disk_file *file, uint64_t position, uint64_t end,
+                        struct record_batch *ret_batch) {
+    struct record_batch header;
+    size_t got = 0;
+    if (end < position || end - position < RECORD_BATCH_HEADER_BYTES) {
+        return BROKER_E_CORRUPT;
+    }
+    uint8_t *piece = malloc(PIECE_BYTES);
+    if (!piece) {
+        return err_origin(-ENOMEM);
+    }
+    int r = disk_pread(file, piece, MIN((uint64_t)PIECE_BYTES, end - position), position, &got);
+    if (!r && (got < RECORD_BATCH_HEADER_BYTES || segment_header(piece, position, end, &header) ||
+               record_batch_parse(span_of(piece, header.total_bytes), ret_batch))) {
+        r = BROKER_E_CORRUPT; /* of what it is given it looks at the header alone */
+    }
+    if (!r) {
+        ret_batch->records = SPAN_NULL;
+        r = check_pieces(file, position, piece, got, ret_batch);
+    }
+    free(piece);
+    return r;
+}
 
 uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t end,
                             struct record_batch *ret_batch) {
@@ -12,7 +58,9 @@ uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t 
     size_t got = 0;
     if (end < position || end - position < sizeof header ||
         disk_pread(file, header, sizeof header, position, &got) || got < sizeof header ||
-        segment_header(header, position, end, ret_batch)) {
+        segment_header(header, position, end, ret_batch) ||
+        (ret_batch->total_bytes > SEGMENT_BATCH_TRUSTED_BYTES &&
+         segment_batch_check(file, position, end, ret_batch))) {
         return NULL;
     }
     size_t bytes = ret_batch->total_bytes;
@@ -28,9 +76,7 @@ uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t 
 
 static bool is_right(const struct segment_resync *in, uint64_t position) {
     struct record_batch batch;
-    uint8_t *data = segment_batch_read(in->file, position, in->end, &batch);
-    free(data);
-    return data != NULL;
+    return segment_batch_check(in->file, position, in->end, &batch) == 0;
 }
 
 /* Whether what comes behind @batch goes on where it ends. Behind it may be more rot. */
@@ -64,9 +110,8 @@ static bool may_be(const struct segment_resync *in, const struct record_batch *b
 static bool stands(const struct segment_resync *in, uint64_t position, int64_t least_offset,
                    int64_t *ret_offset) {
     struct record_batch batch;
-    uint8_t *data = segment_batch_read(in->file, position, in->end, &batch);
-    bool holds = data && may_be(in, &batch, least_offset) && is_followed(in, &batch, position);
-    free(data);
+    bool holds = segment_batch_check(in->file, position, in->end, &batch) == 0 &&
+                 may_be(in, &batch, least_offset) && is_followed(in, &batch, position);
     if (holds) {
         *ret_offset = batch.base_offset;
     }

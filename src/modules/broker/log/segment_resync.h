@@ -25,6 +25,17 @@ struct segment_resync {
     const struct batch_order *order;
 };
 
+/* A batch that says it is larger is looked at piece by piece before there is memory for it: of its
+ * length rot may claim what it likes, up to the end of the segment. */
+enum { SEGMENT_BATCH_TRUSTED_BYTES = 2 << 20 };
+
+/**
+ * segment_batch_check() - whether the batch at @position is right by its checksum, in bounded memory
+ * @ret_batch: without its records
+ * Return: 0; BROKER_E_CORRUPT; negative.
+ */
+int segment_batch_check(struct disk_file *file, uint64_t position, uint64_t end,
+                        struct record_batch *ret_batch);
 /** segment_batch_read() - the batch at @position in new memory, right by its checksum; NULL when
  * there is none */
 uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t end,

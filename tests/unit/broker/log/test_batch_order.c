@@ -2,6 +2,7 @@
  * costs the batch that it hit, is told, and nothing else. */
 #include "inspect.h"
 #include "log_fixture.h"
+#include "scrub.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -214,6 +215,70 @@ static void test_batch_order__batches_in_a_value_are_not_taken_for_the_log_s(voi
     fixture_deinit(&f);
 }
 
+/* ---- what rot says of a length is not what memory is asked for ---- */
+
+static int (*pread_below)(struct disk_file *, void *, size_t, uint64_t, size_t *);
+static size_t largest_read;
+
+static int pread_noting_its_size(struct disk_file *file, void *data, size_t size, uint64_t offset,
+                                 size_t *ret_size) {
+    largest_read = MAX(largest_read, size);
+    return pread_below(file, data, size, offset, ret_size);
+}
+
+static void read_each(struct fixture *f, int64_t count, int64_t hit) {
+    for (int64_t n = 0; n < count; n++) {
+        uint8_t *data = NULL;
+        ssize_t size = fixture_read(f, fixture_partition(f, "t", 0), n, 1, &data);
+        assert_true(n == hit ? size == -BROKER_E_CORRUPT : size > 0);
+        free(data);
+    }
+}
+
+/* One bit makes a batch of 1 MB one of 17: readers, the scrub and a lookup by time meet it. */
+static void test_batch_order__a_wrong_length_costs_no_memory(void **state) {
+    enum { LARGE = 1000000, COUNT = 26, CLOSED = 24, HIT = 3, MOST = 2 << 20 };
+    const struct topic_config_entry configs[] = {{"segment.bytes", "24100000"}, {0}};
+    struct fixture f;
+    fixture_init(&f, 19);
+    f.limits.scrub_interval_ms = 60000;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", 1, configs);
+    size_t bytes = 0;
+    for (uint64_t n = 0; n < COUNT; n++) {
+        struct batch_spec spec = {.records = 1,
+                                  .value_bytes = LARGE,
+                                  .tag = n,
+                                  .timestamp_ms = 1700000000000 + (int64_t)n,
+                                  .producer_id = -1};
+        struct buf *buf = fixture_batch(&spec);
+        bytes = buf->size;
+        buf_unref(buf);
+        assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), n);
+    }
+    fixture_stop(&f);
+    flip(&f, HIT * bytes + 8, 0);
+    struct disk_ops ops = *f.disk->ops;
+    pread_below = ops.pread;
+    ops.pread = pread_noting_its_size;
+    assert_int_equal(fixture_start(&f), 0);
+    const struct log_partition *partition = log_partition_of(fixture_partition(&f, "t", 0));
+    assert_int_equal(partition->segments[0].bytes, CLOSED * bytes);
+    f.disk->ops = &ops;
+    largest_read = 0;
+    read_each(&f, COUNT, HIT);
+    assert_in_range(largest_read, bytes, MOST);
+    (void)fixture_lookup(&f, fixture_partition(&f, "t", 0), 1700000000000 + HIT);
+    assert_in_range(largest_read, bytes, MOST);
+    largest_read = 0;
+    fixture_until(&f, f.log->stats.scrub_ended_s > 0);
+    assert_int_equal(f.log->stats.scrub_damaged, 1);
+    assert_in_range(largest_read, 1, SCRUB_BUFFER_BYTES);
+    read_each(&f, COUNT, HIT);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch_order__a_wrong_base_offset_costs_one_batch),
@@ -221,6 +286,7 @@ int main(void) {
         cmocka_unit_test(test_batch_order__a_wrong_leader_epoch_costs_one_batch),
         cmocka_unit_test(test_batch_order__a_wrong_last_offset_delta_costs_one_batch),
         cmocka_unit_test(test_batch_order__batches_in_a_value_are_not_taken_for_the_log_s),
+        cmocka_unit_test(test_batch_order__a_wrong_length_costs_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
