@@ -20,7 +20,8 @@ struct lookup_job {
     struct swap_waiter wait;
     uint32_t swap_count; /* of the partition when the lookup began */
     struct segment_id id;
-    uint64_t end; /* 0: not in a file */
+    uint64_t end;      /* 0: not in a file */
+    int64_t next_base; /* where what follows these bytes begins */
     int64_t timestamp_ms;
     int64_t least_offset;   /* what lies below does not count */
     struct slice memory[2]; /* the first batches in memory that may have it; with references */
@@ -28,6 +29,7 @@ struct lookup_job {
     int status;
     int64_t offset, found_ms;
     int32_t leader_epoch;
+    bool index_wrong;
 };
 
 static void lookup_destroy(struct log_job *base) {
@@ -62,17 +64,20 @@ static int search_batch(struct lookup_job *job, struct span data) {
     return r;
 }
 
+static int64_t batch_end(const struct record_batch *batch) {
+    return batch->base_offset + batch->last_offset_delta + 1;
+}
+
 static bool may_hold(const struct lookup_job *job, const struct record_batch *batch) {
-    return batch->max_timestamp_ms >= job->timestamp_ms &&
-           batch->base_offset + batch->last_offset_delta >= job->least_offset;
+    return batch->max_timestamp_ms >= job->timestamp_ms && batch_end(batch) > job->least_offset;
 }
 
 static int search_segment(struct lookup_job *job, struct disk_file *file) {
     struct segment_target target = {.offset = -1, .timestamp_ms = job->timestamp_ms};
     struct segment_cursor cursor;
     struct segment_walk walk;
-    bool wrong;
-    int r = segment_seek(job->job.log->disk, file, &job->id, &target, job->end, &cursor, &wrong);
+    int r = segment_seek(job->job.log->disk, file, &job->id, &target, job->end, &cursor,
+                         &job->index_wrong);
     if (r || (r = segment_walk_init(&walk, file, job->end)) != 0) {
         return r;
     }
@@ -80,7 +85,8 @@ static int search_segment(struct lookup_job *job, struct disk_file *file) {
     while (!r && job->offset < 0 && position < job->end) {
         struct record_batch batch;
         r = segment_walk_header(&walk, position, &batch);
-        if (!r && may_hold(job, &batch) && batch.total_bytes > SEGMENT_BATCH_TRUSTED_BYTES) {
+        if (!r && batch_end(&batch) > job->least_offset) {
+            /* Also where it is passed over: rot that makes its timestamp smaller hides records. */
             r = segment_batch_check(file, position, job->end, &batch);
         }
         if (!r && may_hold(job, &batch)) {
@@ -170,6 +176,16 @@ static void begin_again(struct swap_waiter *waiter) {
 
 static void lookup_done(struct work *work);
 
+static int64_t next_base(const struct log_partition *partition, const struct log_segment *segment) {
+    uint32_t end = partition->tail_written + partition->tail_flushing + partition->tail_durable;
+    int64_t base = segment + 1 < partition->segments + partition->segment_count
+                       ? segment[1].base_offset
+                       : partition->public.high_watermark;
+    return partition->tail_written < end
+               ? MIN(base, tail_at(partition, partition->tail_written)->base_offset)
+               : base;
+}
+
 /* Looks in one segment. OP_WAIT, or why not; @job is used up then. */
 static int look_in(struct topic_log *log, struct lookup_job *job,
                    const struct log_segment *segment) {
@@ -180,6 +196,7 @@ static int look_in(struct topic_log *log, struct lookup_job *job,
     job->id = (struct segment_id){partition->topic->public.number, partition->public.index,
                                   segment->base_offset};
     job->end = segment->written_bytes;
+    job->next_base = next_base(partition, segment);
     take_memory(job, partition);
     job->swap_count = partition->swap_count;
     if (swap_window_open(log, partition)) {
@@ -234,6 +251,9 @@ static void lookup_done(struct work *work) {
             begin_again(&job->wait);
         }
         return;
+    }
+    if (job->index_wrong && !log->failed) {
+        segment_rebuild_soon(log, &job->id, job->end, job->next_base, false);
     }
     const struct log_segment *next = look_further(job);
     int status = job->status;

@@ -2,6 +2,7 @@
 #include "segment.h"
 
 #include "record_batch.h"
+#include "segment_resync.h"
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>
@@ -150,6 +151,9 @@ static int read_entry(const struct index_reader *reader, uint64_t n,
         if (r || got < TIME_ENTRY_BYTES) {
             return r ? r : BROKER_E_CORRUPT;
         }
+        if (get_le32(bytes + 8) != (uint32_t)(ret_cursor->offset - reader->base_offset)) {
+            return BROKER_E_CORRUPT; /* it stands for another batch */
+        }
         *ret_timestamp_ms = (int64_t)get_le64(bytes);
     }
     return 0;
@@ -157,7 +161,7 @@ static int read_entry(const struct index_reader *reader, uint64_t n,
 
 /* The last entry at or before the target; position 0 when there is none. */
 static int search(const struct index_reader *reader, const struct segment_target *target,
-                  uint64_t end, struct segment_cursor *ret_cursor) {
+                  uint64_t end, struct segment_cursor *ret_cursor, uint64_t *ret_entry) {
     uint64_t low = 0, high = reader->count;
     struct segment_cursor best = {0, reader->base_offset};
     while (low < high) {
@@ -172,6 +176,7 @@ static int search(const struct index_reader *reader, const struct segment_target
                                           : timestamp_ms < target->timestamp_ms;
         if (before && entry.position < end) {
             best = entry;
+            *ret_entry = middle;
             low = middle + 1;
         } else {
             high = middle;
@@ -191,6 +196,36 @@ static bool entry_holds(struct disk_file *log, const struct segment_cursor *curs
            batch.base_offset == cursor->offset;
 }
 
+/*
+ * Whether all before entry @n is older than the target, as it says: the entry before it and the
+ * batches between the two must not contradict it. A timestamp that rot has made smaller would hide
+ * records. Of batch and entry the one is believed that has a checksum, if it is right.
+ */
+static bool is_older(const struct index_reader *reader, uint64_t n, struct disk_file *log,
+                     const struct segment_target *target, uint64_t to) {
+    struct segment_cursor at = {0, reader->base_offset};
+    int64_t largest_ms = INT64_MIN;
+    if (n > 0 &&
+        (read_entry(reader, n - 1, &at, &largest_ms) || largest_ms >= target->timestamp_ms)) {
+        return false;
+    }
+    while (at.position < to) {
+        uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+        struct record_batch batch;
+        size_t got = 0;
+        if (disk_pread(log, bytes, sizeof bytes, at.position, &got) || got < sizeof bytes ||
+            segment_header(bytes, at.position, to, &batch)) {
+            return true;
+        }
+        if (batch.max_timestamp_ms >= target->timestamp_ms &&
+            segment_batch_check(log, at.position, to, &batch) == 0) {
+            return false;
+        }
+        at.position += batch.total_bytes;
+    }
+    return true;
+}
+
 enum { ENTRIES_TO_TRY = 8 };
 
 /* The nearest entry at or before the target that holds; those that do not are passed over. */
@@ -200,15 +235,21 @@ static int search_holding(const struct index_reader *reader, struct disk_file *l
     struct segment_target nearer = *target;
     struct segment_cursor cursor;
     for (unsigned tries = 0; tries < ENTRIES_TO_TRY; tries++) {
-        int r = search(reader, &nearer, end, &cursor);
+        uint64_t entry = 0;
+        int r = search(reader, &nearer, end, &cursor, &entry);
         if (r) {
             return r;
         }
-        if (cursor.position == 0 || entry_holds(log, &cursor, end)) {
+        if (cursor.position == 0 ||
+            (entry_holds(log, &cursor, end) &&
+             (target->offset >= 0 || is_older(reader, entry, log, target, cursor.position)))) {
             *ret_cursor = cursor;
             return 0;
         }
         *ret_wrong = true;
+        if (target->offset < 0) {
+            return 0; /* from byte 0: the offset of what does not hold tells nothing of times */
+        }
         nearer.offset = cursor.offset - 1;
     }
     return 0;

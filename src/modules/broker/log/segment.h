@@ -13,7 +13,8 @@
  * a gap. An index is a hint: entries are synced by nobody but the keeper, so what a crash leaves
  * may be short or zeros, and those of the last 256 KiB may still wait in memory
  * (active_index.h). The reader believes an entry only if entries rise and a batch of that
- * offset begins there; else it walks from an earlier entry, at last from byte 0.
+ * offset begins there; else it walks from an earlier entry, at last from byte 0. By time it
+ * believes one only if the entry before it and the batches between them say the same.
  *
  * Gap or rot in a .log: walking stops there with BROKER_E_CORRUPT; the next index entry behind it
  * is where reading goes on, so the loss is bounded by 4 KiB. Entries that still wait are written

@@ -7,49 +7,48 @@
 
 enum { CHUNK_BYTES = 256 << 10, PIECE_BYTES = 64 << 10 };
 
-/* The first piece of it, of which @got bytes are in @piece, and all others after one another. */
-static int check_pieces(struct disk_file *file, uint64_t position, uint8_t *piece, size_t got,
-                        struct record_batch *batch) {
-    size_t skip = RECORD_BATCH_AT_ATTRIBUTES, done = 0;
-    uint32_t crc = 0;
-    got = MIN(got, batch->total_bytes);
-    for (;;) {
-        crc = crc32c(crc, piece + skip, got - skip);
-        done += got;
-        skip = 0;
-        if (done == batch->total_bytes) {
-            return crc == batch->crc ? 0 : BROKER_E_CORRUPT;
+static int check_records(struct disk_file *file, uint64_t position,
+                         const struct record_batch *batch, uint32_t crc) {
+    uint64_t at = position + RECORD_BATCH_HEADER_BYTES, end = position + batch->total_bytes;
+    size_t piece_bytes = (size_t)MIN((uint64_t)PIECE_BYTES, end - at), got = 0;
+    uint8_t *piece = malloc(MAX(piece_bytes, (size_t)1));
+    int r = piece ? 0 : err_origin(-ENOMEM);
+    while (!r && at < end) {
+        size_t want = (size_t)MIN((uint64_t)piece_bytes, end - at);
+        r = disk_pread(file, piece, want, at, &got);
+        if (!r && got < want) {
+            r = BROKER_E_CORRUPT;
         }
-        size_t want = MIN((size_t)PIECE_BYTES, batch->total_bytes - done);
-        int r = disk_pread(file, piece, want, position + done, &got);
-        if (r || got < want) {
-            return r ? err_trace(r) : BROKER_E_CORRUPT;
+        if (!r) {
+            crc = crc32c(crc, piece, want);
+            at += want;
         }
     }
+    free(piece);
+    return r || crc == batch->crc ? r : BROKER_E_CORRUPT;
 }
 
 int segment_batch_check(struct disk_file *file, uint64_t position, uint64_t end,
                         struct record_batch *ret_batch) {
-    struct record_batch header;
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
     size_t got = 0;
-    if (end < position || end - position < RECORD_BATCH_HEADER_BYTES) {
+    if (end < position || end - position < sizeof header) {
         return BROKER_E_CORRUPT;
     }
-    uint8_t *piece = malloc(PIECE_BYTES);
-    if (!piece) {
-        return err_origin(-ENOMEM);
+    int r = disk_pread(file, header, sizeof header, position, &got);
+    if (r) {
+        return err_trace(r);
     }
-    int r = disk_pread(file, piece, MIN((uint64_t)PIECE_BYTES, end - position), position, &got);
-    if (!r && (got < RECORD_BATCH_HEADER_BYTES || segment_header(piece, position, end, &header) ||
-               record_batch_parse(span_of(piece, header.total_bytes), ret_batch))) {
-        r = BROKER_E_CORRUPT; /* of what it is given it looks at the header alone */
+    /* Of what it is given it looks at the header alone. */
+    if (got < sizeof header || segment_header(header, position, end, &batch) ||
+        record_batch_parse(span_of(header, batch.total_bytes), ret_batch)) {
+        return BROKER_E_CORRUPT;
     }
-    if (!r) {
-        ret_batch->records = SPAN_NULL;
-        r = check_pieces(file, position, piece, got, ret_batch);
-    }
-    free(piece);
-    return r;
+    ret_batch->records = SPAN_NULL;
+    return check_records(
+        file, position, ret_batch,
+        crc32c(0, header + RECORD_BATCH_AT_ATTRIBUTES, sizeof header - RECORD_BATCH_AT_ATTRIBUTES));
 }
 
 uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t end,

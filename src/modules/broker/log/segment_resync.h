@@ -30,7 +30,8 @@ struct segment_resync {
 enum { SEGMENT_BATCH_TRUSTED_BYTES = 2 << 20 };
 
 /**
- * segment_batch_check() - whether the batch at @position is right by its checksum, in bounded memory
+ * segment_batch_check() - whether the batch at @position is right by its checksum, in bounded
+ * memory
  * @ret_batch: without its records
  * Return: 0; BROKER_E_CORRUPT; negative.
  */
