@@ -518,6 +518,7 @@ static void test_topic_log_power__waits_for_space_at_every_call(void **state) {
 /* Every place of log/ that changes or reads files, as the disk sees it. */
 static const char *const all_sites[] = {
     "list journal",
+    "list topics",
     "list topics/N-N",
     "mkdir journal",
     "mkdir topics",
@@ -531,6 +532,7 @@ static const char *const all_sites[] = {
     "open topics/N-N/N.index.N.cleaned",
     "open topics/N-N/N.log",
     "open topics/N-N/N.log.N.cleaned",
+    "open topics/N-N/N.snapshot",
     "open topics/N-N/N.timeindex",
     "open topics/N-N/N.timeindex.N.cleaned",
     "pread checkpoint.N",
@@ -548,6 +550,7 @@ static const char *const all_sites[] = {
     "pwritev topics/N-N/N.index.N.cleaned",
     "pwritev topics/N-N/N.log",
     "pwritev topics/N-N/N.log.N.cleaned",
+    "pwritev topics/N-N/N.snapshot",
     "pwritev topics/N-N/N.timeindex",
     "pwritev topics/N-N/N.timeindex.N.cleaned",
     "rename journal/new journal/N",
@@ -558,6 +561,7 @@ static const char *const all_sites[] = {
     "size checkpoint.N",
     "size journal/N",
     "size topics/N-N/N.index",
+    "size topics/N-N/N.log",
     "size topics/N-N/N.timeindex",
     "sync checkpoint.N",
     "sync journal/N",
@@ -577,9 +581,12 @@ static const char *const all_sites[] = {
     "truncate topics/N-N/N.timeindex",
     "unlink journal/N",
     "unlink topics/N-N/N.index",
+    "unlink topics/N-N/N.index.N.cleaned",
     "unlink topics/N-N/N.log",
     "unlink topics/N-N/N.log.N.cleaned",
+    "unlink topics/N-N/N.snapshot",
     "unlink topics/N-N/N.timeindex",
+    "unlink topics/N-N/N.timeindex.N.cleaned",
 };
 
 static void test_topic_log_power__cuts_every_call_site(void **state) {
