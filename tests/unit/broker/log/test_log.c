@@ -117,6 +117,47 @@ static void test_log__clean_start_replays_nothing(void **state) {
     fixture_deinit(&f);
 }
 
+static int (*open_below)(struct disk *, const char *, unsigned, struct disk_file **);
+static unsigned opened;
+
+static int open_counting_segments(struct disk *disk, const char *path, unsigned flags,
+                                  struct disk_file **ret_file) {
+    opened += strncmp(path, "topics/", 7) == 0;
+    return open_below(disk, path, flags, ret_file);
+}
+
+/* Whatever the log's size: after a stop none, after a kill those that frames behind the checkpoint
+ * name. */
+static void test_log__start_opens_no_segment_that_the_journal_does_not_name(void **state) {
+    enum { PARTITIONS = 30 };
+    struct fixture f;
+    fixture_init(&f, 5);
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", PARTITIONS, NULL);
+    for (uint64_t i = 0; i < 3 * PARTITIONS; i++) {
+        struct batch_spec spec = spec_of(i);
+        fixture_append(&f, partition_get(topic, (int32_t)(i % PARTITIONS)), &spec);
+    }
+    fixture_stop(&f);
+    struct disk_ops ops = *f.disk->ops;
+    open_below = ops.open;
+    ops.open = open_counting_segments;
+    f.disk->ops = &ops;
+    opened = 0;
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(opened, 0);
+    topic = topic_log_find(f.log, SPAN_LITERAL("users"));
+    struct batch_spec spec = spec_of(3 * PARTITIONS);
+    fixture_append(&f, partition_get(topic, 7), &spec);
+    fixture_crash(&f, false);
+    f.disk->ops = &ops;
+    opened = 0;
+    assert_int_equal(fixture_start(&f), 0);
+    assert_in_range(opened, 1, 6); /* three files each of that partition and of the registry */
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log__duplicate_gets_first_offset_also_after_restart(void **state) {
     struct fixture f;
     fixture_init(&f, 4);
@@ -264,6 +305,7 @@ int main(void) {
         cmocka_unit_test(test_log__kill_keeps_everything),
         cmocka_unit_test(test_log__power_cut_keeps_everything),
         cmocka_unit_test(test_log__clean_start_replays_nothing),
+        cmocka_unit_test(test_log__start_opens_no_segment_that_the_journal_does_not_name),
         cmocka_unit_test(test_log__duplicate_gets_first_offset_also_after_restart),
         cmocka_unit_test(test_log__deleted_topic_stays_deleted_and_its_files_go),
         cmocka_unit_test(test_log__stop_during_start_ends_cleanly),
