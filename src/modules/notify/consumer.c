@@ -5,10 +5,10 @@
  *
  * The position lives in our own table, together with the topic's id, and moves in the transaction
  * that holds its effect; the mirror in the group of the log is for lag tools alone, and comes after
- * it: a start mirrors what it finds, since the process may have died between the two. Whatever
- * fails
- * - the log, the store, an unknown outcome - ends in the same place: wait a moment, read the
- * position again, go on from there.
+ * it: a start mirrors what it finds, since the process may have died between the two.
+ *
+ * Whatever fails - the log, the store, an unknown outcome - ends in the same place: wait a moment,
+ * read the position again, go on from there.
  */
 #include "notify.h"
 

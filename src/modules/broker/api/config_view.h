@@ -75,18 +75,9 @@ bool config_node(struct span name, int64_t *ret_node);
 
 /* ---- changes ---- */
 
-/** java_map_place() - where Java's hash map of @count names has @name */
-uint32_t java_map_place(struct span name, int32_t count);
-/**
- * config_order() - in which order Kafka looks at configs
- * @topic: of a topic, not of anything else
- * @first: the first name; the rest follow @stride bytes apart
- * @others: names that are in Kafka's map besides
- *
- * Return: the indexes, each in the lower half of an entry, in @arena; NULL without memory.
- */
-uint64_t *config_order(struct arena *arena, bool topic, const struct span *first, size_t stride,
-                       int32_t count, int32_t others);
+/** topic_config_order() - in which order Kafka looks at configs of a topic: as java_map_order() */
+uint64_t *topic_config_order(struct arena *arena, const struct span *first, size_t stride,
+                             int32_t count);
 
 /**
  * topic_config_take() - check @value for @name and set it in @config

@@ -4,6 +4,7 @@
  * checked as a whole and then made durable: a resource changes completely or not at all.
  */
 #include "alter_private.h"
+#include "java_map.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -143,8 +144,8 @@ static bool is_list(const struct alteration *alteration, struct span name) {
  * of a topic or group, even at their own name. */
 static int16_t check_list_operations(struct alteration *alteration) {
     const uint64_t *order =
-        config_order(alteration_arena(alteration), false, &alteration->operations->name,
-                     sizeof *alteration->operations, alteration->count, 0);
+        java_map_order(alteration_arena(alteration), &alteration->operations->name,
+                       sizeof *alteration->operations, alteration->count, 0);
     struct span none;
     int16_t error = order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 
@@ -428,8 +429,8 @@ static int16_t alter_logger(struct alteration *alteration) {
 /* Whether a strange operation is met, in Kafka's order, before a fault that ends the walk. */
 static bool has_strange_op(const struct alteration *alteration) {
     const uint64_t *order =
-        config_order(alteration_arena(alteration), false, &alteration->operations->name,
-                     sizeof *alteration->operations, alteration->count, 0);
+        java_map_order(alteration_arena(alteration), &alteration->operations->name,
+                       sizeof *alteration->operations, alteration->count, 0);
 
     for (int32_t i = 0; order && i < alteration->count; i++) {
         const struct config_operation *operation = &alteration->operations[(uint32_t)order[i]];
@@ -460,6 +461,17 @@ static bool is_resource_type(int8_t type) {
            type == RESOURCE_GROUP || type == RESOURCE_CLIENT_METRICS;
 }
 
+static const uint64_t *order_of(const struct alteration *alteration) {
+    const struct span *first = &alteration->operations->name;
+    size_t stride = sizeof *alteration->operations;
+    struct arena *arena = alteration_arena(alteration);
+
+    return alteration->type == RESOURCE_TOPIC
+               ? topic_config_order(arena, first, stride, alteration->count)
+               : java_map_order(arena, first, stride, alteration->count,
+                                alteration->type == RESOURCE_GROUP ? GROUP_DEFAULTS : 0);
+}
+
 static void alter(struct alteration *alteration, bool twice) {
     struct incremental_alter_configs_response_resource *row = alteration->row;
     int16_t error;
@@ -476,10 +488,7 @@ static void alter(struct alteration *alteration, bool twice) {
         error = check_op(alteration);
     }
     if (!error) {
-        alteration->order = config_order(
-            alteration_arena(alteration), alteration->type == RESOURCE_TOPIC,
-            &alteration->operations->name, sizeof *alteration->operations, alteration->count,
-            alteration->type == RESOURCE_GROUP ? GROUP_DEFAULTS : 0);
+        alteration->order = order_of(alteration);
         error = alteration->order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
     }
     if (!error) {

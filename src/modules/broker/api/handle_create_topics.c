@@ -177,9 +177,8 @@ static int16_t read_configs(const struct kafka_request *request,
                             const struct create_topics_request_topic *wanted,
                             struct topic_config *config, const char **ret_message) {
     int32_t count = MAX(wanted->configs_count, 0);
-    const uint64_t *order =
-        config_order(request->arena, true, count ? &wanted->configs->name : NULL,
-                     sizeof *wanted->configs, count, 0);
+    const uint64_t *order = topic_config_order(
+        request->arena, count ? &wanted->configs->name : NULL, sizeof *wanted->configs, count);
     const char *nulls = NULL;
     int16_t error = order ? 0 : KAFKA_UNKNOWN_SERVER_ERROR;
 

@@ -2,7 +2,7 @@
 #include "places.h"
 
 #include "changes.h"
-#include "config_view.h"
+#include "java_map.h"
 #include "merge_rows.h"
 
 #include <errno.h>
@@ -143,8 +143,8 @@ void handle_create_partitions(struct kafka_request *request) {
     struct changes *changes = answer ? changes_new(request, answer) : NULL;
     int32_t count = MAX(body->topics_count, 0);
     uint8_t *repeats = REPEATS(request->arena, body->topics, name, count);
-    uint64_t *order = config_order(request->arena, false, count ? &body->topics->name : NULL,
-                                   sizeof *body->topics, count, 0);
+    uint64_t *order = java_map_order(request->arena, count ? &body->topics->name : NULL,
+                                     sizeof *body->topics, count, 0);
 
     if (changes) {
         answer->results = KAFKA_NEW(request->arena, create_partitions_response_topic, count);

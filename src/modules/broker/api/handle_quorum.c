@@ -3,6 +3,7 @@
  * the one voter of the quorum; the log of the cluster's metadata is the registry of the topic log.
  */
 #include "config_view.h"
+#include "java_map.h"
 #include "places.h"
 
 #include <errno.h>

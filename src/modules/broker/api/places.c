@@ -89,34 +89,28 @@ int places_last(struct arena *arena, const struct place *places, uint32_t count,
                                  : compare_hashes(arena, places, count, ret_last);
 }
 
-static int32_t count_of(const struct places_layout *layout, const uint8_t *row) {
-    return *(const int32_t *)(const void *)(row + layout->count_offset);
-}
-
-static void add_row(const struct places_layout *layout, const uint8_t *row, struct place *places) {
-    const void *key = row + layout->key_offset;
-    struct span topic =
-        layout->key_is_uuid ? span_of(key, sizeof(struct uuid)) : *(const struct span *)key;
+static void add_row(const struct row_layout *layout, size_t partition_offset, const uint8_t *row,
+                    struct place *places) {
     const uint8_t *list;
 
     memcpy(&list, row + layout->list_offset, sizeof list);
-    for (int32_t i = 0; i < count_of(layout, row); i++) {
-        places[i].topic = topic;
-        memcpy(&places[i].partition,
-               list + (size_t)i * layout->element_bytes + layout->partition_offset,
+    for (int32_t i = 0; i < row_count(layout, row); i++) {
+        places[i].topic = row_key(layout, row);
+        memcpy(&places[i].partition, list + (size_t)i * layout->element_bytes + partition_offset,
                sizeof places[i].partition);
     }
 }
 
-int places_last_of_rows(struct arena *arena, const struct places_layout *layout, const void *rows,
-                        int32_t count, uint32_t **ret_last) {
+int places_last_of_rows(struct arena *arena, const struct row_layout *layout,
+                        size_t partition_offset, const void *rows, int32_t count,
+                        uint32_t **ret_last) {
     const uint8_t *row = rows;
     struct place *places;
     uint32_t total = 0;
 
     *ret_last = NULL;
     for (int32_t i = 0; i < count; i++) {
-        total += (uint32_t)MAX(count_of(layout, row + (size_t)i * layout->row_bytes), 0);
+        total += (uint32_t)MAX(row_count(layout, row + (size_t)i * layout->row_bytes), 0);
     }
     if (total < 2) {
         return 0;
@@ -127,8 +121,8 @@ int places_last_of_rows(struct arena *arena, const struct places_layout *layout,
     }
     total = 0;
     for (int32_t i = 0; i < count; i++, row += layout->row_bytes) {
-        add_row(layout, row, places + total);
-        total += (uint32_t)MAX(count_of(layout, row), 0);
+        add_row(layout, partition_offset, row, places + total);
+        total += (uint32_t)MAX(row_count(layout, row), 0);
     }
     return places_last(arena, places, total, ret_last);
 }

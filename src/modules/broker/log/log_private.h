@@ -412,6 +412,10 @@ int tail_recovered(struct topic_log *log, struct log_partition *partition, int64
 uint64_t tail_recovered_count(struct topic_log *log);
 int tail_push(struct log_partition *partition, struct tail_batch *batch);
 struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index);
+/** tail_readable() - so many batches in memory are durable: the first ones */
+static inline uint32_t tail_readable(const struct log_partition *partition) {
+    return partition->tail_written + partition->tail_flushing + partition->tail_durable;
+}
 /** tail_find() - index of the first batch in memory that ends behind @offset; tail_count when none
  */
 uint32_t tail_find(const struct log_partition *partition, int64_t offset);

@@ -150,7 +150,7 @@ static const struct log_segment *choose(const struct log_partition *partition, i
 /* What of the segment is in memory alone. The first batch may lie below the log's start with the
  * record that counts; then the one behind it answers. */
 static void take_memory(struct lookup_job *job, const struct log_partition *partition) {
-    uint32_t end = partition->tail_written + partition->tail_flushing + partition->tail_durable;
+    uint32_t end = tail_readable(partition);
     unsigned taken = 0;
     for (uint32_t i = partition->tail_written; i < end && taken < 2; i++) {
         const struct tail_batch *batch = tail_at(partition, i);
@@ -177,11 +177,10 @@ static void begin_again(struct swap_waiter *waiter) {
 static void lookup_done(struct work *work);
 
 static int64_t next_base(const struct log_partition *partition, const struct log_segment *segment) {
-    uint32_t end = partition->tail_written + partition->tail_flushing + partition->tail_durable;
     int64_t base = segment + 1 < partition->segments + partition->segment_count
                        ? segment[1].base_offset
                        : partition->public.high_watermark;
-    return partition->tail_written < end
+    return partition->tail_written < tail_readable(partition)
                ? MIN(base, tail_at(partition, partition->tail_written)->base_offset)
                : base;
 }

@@ -149,7 +149,7 @@ static uint32_t copy_run(struct partition_read *read, const struct log_partition
 
 static int read_memory(struct topic_log *log, struct partition_read *read, uint32_t index) {
     const struct log_partition *partition = log_partition_of(read->partition);
-    uint32_t end = partition->tail_written + partition->tail_flushing + partition->tail_durable;
+    uint32_t end = tail_readable(partition);
     log->stats.reads_memory++;
     while (index < end && read->chunk_count < READ_CHUNKS_MAX) {
         uint32_t copied = copy_run(read, partition, index, end);
@@ -374,8 +374,7 @@ static int read_on(struct topic_log *log, struct partition_read *read, int64_t f
         return 0; /* no batch at or behind the offset: a gap that a lost frame left at the end */
     }
     uint32_t index = tail_find(partition, read->offset);
-    uint32_t readable =
-        partition->tail_written + partition->tail_flushing + partition->tail_durable;
+    uint32_t readable = tail_readable(partition);
     if (index < readable && (index > 0 || tail_at(partition, 0)->base_offset <= from)) {
         return read_memory(log, read, index);
     }
@@ -422,9 +421,7 @@ static bool is_aside(const struct offset_range *ranges, uint32_t count, int64_t 
 /* What the scrub has set aside on disk, memory may have yet. */
 static bool is_in_memory(const struct log_partition *partition, int64_t offset) {
     uint32_t index = tail_find(partition, offset);
-    uint32_t readable =
-        partition->tail_written + partition->tail_flushing + partition->tail_durable;
-    return index < readable && tail_at(partition, index)->base_offset <= offset;
+    return index < tail_readable(partition) && tail_at(partition, index)->base_offset <= offset;
 }
 
 int partition_read(struct topic_log *log, struct partition_read *read) {

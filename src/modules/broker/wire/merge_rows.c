@@ -7,23 +7,17 @@
 #include <errno.h>
 #include <string.h>
 
-static struct span key_of(const struct merge_layout *layout, const uint8_t *row) {
-    const void *key = row + layout->key_offset;
-
-    return layout->key_is_uuid ? span_of(key, sizeof(struct uuid)) : *(const struct span *)key;
+static void add_count(const struct row_layout *layout, uint8_t *row, int32_t more) {
+    *(int32_t *)(void *)(row + layout->count_offset) += more;
 }
 
-static int32_t *count_of(const struct merge_layout *layout, uint8_t *row) {
-    return (int32_t *)(void *)(row + layout->count_offset);
-}
-
-static uint8_t **list_of(const struct merge_layout *layout, uint8_t *row) {
+static uint8_t **list_of(const struct row_layout *layout, uint8_t *row) {
     return (uint8_t **)(void *)(row + layout->list_offset);
 }
 
 /* Into firsts[i] the row that row i belongs to, into totals[] what the lists of each have. The keys
  * lie where the rows lie, so nothing may move before the map is done with. */
-static int find_firsts(const struct merge_layout *layout, uint8_t *rows, int32_t count,
+static int find_firsts(const struct row_layout *layout, uint8_t *rows, int32_t count,
                        uint32_t *firsts, size_t *totals) {
     struct hashmap seen;
     int r = 0;
@@ -31,25 +25,25 @@ static int find_firsts(const struct merge_layout *layout, uint8_t *rows, int32_t
     hashmap_init(&seen, random_u64(random_system()), random_u64(random_system()));
     for (int32_t i = 0; r == 0 && i < count; i++) {
         uint8_t *row = rows + (size_t)i * layout->row_bytes;
-        uint8_t *first = hashmap_find(&seen, key_of(layout, row));
+        uint8_t *first = hashmap_find(&seen, row_key(layout, row));
 
         if (!first) {
-            r = hashmap_put(&seen, key_of(layout, row), row, NULL);
+            r = hashmap_put(&seen, row_key(layout, row), row, NULL);
             first = row;
         }
         firsts[i] = (uint32_t)((size_t)(first - rows) / layout->row_bytes);
-        totals[firsts[i]] += (size_t)*count_of(layout, row);
+        totals[firsts[i]] += (size_t)row_count(layout, row);
     }
     hashmap_deinit(&seen);
     return r;
 }
 
 /* Room for all that a row gets, where that is more than it has. */
-static int make_room(struct arena *arena, const struct merge_layout *layout, uint8_t *rows,
+static int make_room(struct arena *arena, const struct row_layout *layout, uint8_t *rows,
                      int32_t count, const size_t *totals) {
     for (int32_t i = 0; i < count; i++) {
         uint8_t *row = rows + (size_t)i * layout->row_bytes;
-        size_t own = (size_t)*count_of(layout, row);
+        size_t own = (size_t)row_count(layout, row);
         uint8_t *list;
 
         if (totals[i] <= own) {
@@ -67,7 +61,7 @@ static int make_room(struct arena *arena, const struct merge_layout *layout, uin
     return 0;
 }
 
-int merge_rows(struct arena *arena, const struct merge_layout *layout, void *rows, int32_t *count) {
+int merge_rows(struct arena *arena, const struct row_layout *layout, void *rows, int32_t *count) {
     uint32_t *firsts;
     size_t *totals;
     int32_t kept = 0;
@@ -89,13 +83,13 @@ int merge_rows(struct arena *arena, const struct merge_layout *layout, void *row
     for (int32_t i = 0; i < *count; i++) {
         uint8_t *row = (uint8_t *)rows + (size_t)i * layout->row_bytes;
         uint8_t *first = (uint8_t *)rows + (size_t)firsts[i] * layout->row_bytes;
-        size_t more = (size_t)*count_of(layout, row);
+        size_t more = (size_t)row_count(layout, row);
 
         if (first != row && more > 0) {
             memcpy(*list_of(layout, first) +
-                       (size_t)*count_of(layout, first) * layout->element_bytes,
+                       (size_t)row_count(layout, first) * layout->element_bytes,
                    *list_of(layout, row), more * layout->element_bytes);
-            *count_of(layout, first) += (int32_t)more;
+            add_count(layout, first, (int32_t)more);
         }
     }
     for (int32_t i = 0; i < *count; i++) {

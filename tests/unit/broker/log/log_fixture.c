@@ -313,3 +313,24 @@ ssize_t fixture_read(struct fixture *f, struct partition *partition, int64_t off
     *ret_data = data;
     return (ssize_t)at;
 }
+
+uint8_t fixture_put_byte(struct fixture *f, enum segment_kind kind, uint64_t at, uint8_t byte) {
+    struct segment_id id = {1, 0, 0};
+    struct disk_file *file = NULL;
+    char path[SEGMENT_NAME_SIZE];
+    uint8_t before;
+    size_t got;
+    segment_name(&id, kind, path);
+    if (disk_open(f->disk, path, DISK_READ | DISK_WRITE, &file) ||
+        disk_pread(file, &before, 1, at, &got) || got != 1 || disk_pwrite(file, &byte, 1, at)) {
+        abort();
+    }
+    disk_close(file);
+    return before;
+}
+
+uint8_t fixture_flip(struct fixture *f, enum segment_kind kind, uint64_t at, unsigned bit) {
+    uint8_t byte = fixture_put_byte(f, kind, at, 0);
+    fixture_put_byte(f, kind, at, byte ^ (uint8_t)(1u << bit));
+    return byte;
+}

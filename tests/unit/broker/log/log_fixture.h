@@ -97,6 +97,10 @@ int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t t
 /** fixture_has_file() - of a segment */
 bool fixture_has_file(struct fixture *f, uint32_t topic, int32_t partition, int64_t base_offset,
                       enum segment_kind kind);
+/** fixture_put_byte() - another byte in a file of the first segment of topic 1; what was there */
+uint8_t fixture_put_byte(struct fixture *f, enum segment_kind kind, uint64_t at, uint8_t byte);
+/** fixture_flip() - another bit in it; the byte that was there */
+uint8_t fixture_flip(struct fixture *f, enum segment_kind kind, uint64_t at, unsigned bit);
 
 /** fixture_read() - whole batches at @offset into new memory; bytes, or the negated error */
 ssize_t fixture_read(struct fixture *f, struct partition *partition, int64_t offset, size_t max,

@@ -32,24 +32,6 @@ static void fill(struct fixture *f) {
     fixture_stop(f);
 }
 
-static const char *segment_path(void) {
-    static char path[SEGMENT_NAME_SIZE];
-    struct segment_id id = {1, 0, 0};
-    segment_name(&id, SEGMENT_LOG, path);
-    return path;
-}
-
-static void flip(struct fixture *f, uint64_t at, unsigned bit) {
-    struct disk_file *file = NULL;
-    uint8_t byte;
-    size_t got;
-    assert_int_equal(disk_open(f->disk, segment_path(), DISK_READ | DISK_WRITE, &file), 0);
-    assert_int_equal(disk_pread(file, &byte, 1, at, &got), 0);
-    byte ^= (uint8_t)(1u << bit);
-    assert_int_equal(disk_pwrite(file, &byte, 1, at), 0);
-    disk_close(file);
-}
-
 static size_t batch_bytes(void) {
     struct batch_spec spec = spec_of(0);
     struct buf *buf = fixture_batch(&spec);
@@ -130,13 +112,13 @@ static void hit_bits(uint64_t n, unsigned from, unsigned to, unsigned step) {
     fill(&f);
     for (unsigned at = from; at < to; at++) {
         for (unsigned bit = at % step; bit < 8; bit += step) {
-            flip(&f, n * batch_bytes() + at, bit);
+            fixture_flip(&f, SEGMENT_LOG, n * batch_bytes() + at, bit);
             check_verify(&f, n);
             f.events[TOPIC_LOG_DAMAGED] = 0;
             assert_int_equal(fixture_start(&f), 0);
             look(&f, n);
             fixture_stop(&f);
-            flip(&f, n * batch_bytes() + at, bit);
+            fixture_flip(&f, SEGMENT_LOG, n * batch_bytes() + at, bit);
         }
     }
     fixture_deinit(&f);
@@ -207,7 +189,7 @@ static void test_batch_order__batches_in_a_value_are_not_taken_for_the_log_s(voi
         assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), n * 2);
     }
     fixture_stop(&f);
-    flip(&f, batch_bytes() + 70, 3); /* in the first value */
+    fixture_flip(&f, SEGMENT_LOG, batch_bytes() + 70, 3); /* in the first value */
     check_verify(&f, 1);
     assert_int_equal(fixture_start(&f), 0);
     look(&f, 1);
@@ -257,7 +239,7 @@ static void test_batch_order__a_wrong_length_costs_no_memory(void **state) {
         assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), n);
     }
     fixture_stop(&f);
-    flip(&f, HIT * bytes + 8, 0);
+    fixture_flip(&f, SEGMENT_LOG, HIT * bytes + 8, 0);
     struct disk_ops ops = *f.disk->ops;
     pread_below = ops.pread;
     ops.pread = pread_noting_its_size;

@@ -26,28 +26,6 @@ static void fill(struct fixture *f) {
     fixture_stop(f);
 }
 
-/* Return: what was there. */
-static uint8_t put_byte(struct fixture *f, enum segment_kind kind, uint64_t at, uint8_t byte) {
-    struct segment_id id = {1, 0, 0};
-    struct disk_file *file = NULL;
-    char path[SEGMENT_NAME_SIZE];
-    uint8_t before;
-    size_t got;
-    segment_name(&id, kind, path);
-    assert_int_equal(disk_open(f->disk, path, DISK_READ | DISK_WRITE, &file), 0);
-    assert_int_equal(disk_pread(file, &before, 1, at, &got), 0);
-    assert_int_equal(disk_pwrite(file, &byte, 1, at), 0);
-    disk_close(file);
-    return before;
-}
-
-/* One bit is another while records are looked up. */
-static uint8_t flip(struct fixture *f, enum segment_kind kind, uint64_t at, unsigned bit) {
-    uint8_t byte = put_byte(f, kind, at, 0);
-    put_byte(f, kind, at, byte ^ (uint8_t)(1u << bit));
-    return byte;
-}
-
 static uint64_t size_of(struct fixture *f, enum segment_kind kind) {
     struct segment_id id = {1, 0, 0};
     struct disk_file *file = NULL;
@@ -81,9 +59,9 @@ static void test_log_lookup__a_wrong_index_passes_no_record_over(void **state) {
         uint64_t size = size_of(&f, kinds[i]);
         assert_true(size > INDEX_HEADER_BYTES + 8 * TIME_ENTRY_BYTES);
         for (uint64_t at = INDEX_HEADER_BYTES; at < size; at++) {
-            uint8_t byte = flip(&f, kinds[i], at, at * 5 % 8);
+            uint8_t byte = fixture_flip(&f, kinds[i], at, at * 5 % 8);
             look_up_each(&f, false);
-            put_byte(&f, kinds[i], at, byte);
+            fixture_put_byte(&f, kinds[i], at, byte);
         }
     }
     fixture_deinit(&f);
@@ -93,13 +71,13 @@ static void test_log_lookup__a_wrong_time_index_is_made_anew(void **state) {
     struct fixture f;
     fill(&f);
     uint64_t at = INDEX_HEADER_BYTES + 5 * TIME_ENTRY_BYTES + 7; /* below 0 */
-    uint8_t byte = flip(&f, SEGMENT_TIMEINDEX, at, 7);
+    uint8_t byte = fixture_flip(&f, SEGMENT_TIMEINDEX, at, 7);
     assert_int_equal(fixture_start(&f), 0);
     for (int64_t n = 0; n < BATCHES; n++) {
         (void)fixture_lookup(&f, fixture_partition(&f, "t", 0), FIRST_MS + n * STEP_MS);
     }
     fixture_run_ms(&f, 500);
-    assert_int_equal(put_byte(&f, SEGMENT_TIMEINDEX, at, byte), byte);
+    assert_int_equal(fixture_put_byte(&f, SEGMENT_TIMEINDEX, at, byte), byte);
     fixture_stop(&f);
     fixture_deinit(&f);
 }
@@ -111,9 +89,9 @@ static void test_log_lookup__a_wrong_header_passes_no_record_over(void **state) 
     uint64_t bytes = size_of(&f, SEGMENT_LOG) / BATCHES;
     for (unsigned at = RECORD_BATCH_AT_MAX_TIMESTAMP; at < RECORD_BATCH_AT_PRODUCER_ID; at++) {
         for (uint64_t n = 6; n < 40; n += 9) {
-            uint8_t byte = flip(&f, SEGMENT_LOG, n * bytes + at, at % 8);
+            uint8_t byte = fixture_flip(&f, SEGMENT_LOG, n * bytes + at, at % 8);
             look_up_each(&f, true);
-            put_byte(&f, SEGMENT_LOG, n * bytes + at, byte);
+            fixture_put_byte(&f, SEGMENT_LOG, n * bytes + at, byte);
         }
     }
     fixture_deinit(&f);
