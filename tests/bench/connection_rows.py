@@ -9,7 +9,7 @@ import sys
 import time
 
 from log_rows import Row
-from measure import ROOT, cpu_seconds
+from measure import ROOT, PeakMemory, cpu_seconds
 
 sys.path.append(str(ROOT / "tests/compat"))
 
@@ -54,7 +54,7 @@ KINDS = {
 
 
 def load(target, settings, request, count, connections, depth):
-    """{rate, cpu} of @count equal requests."""
+    """{rate, cpu, peak_MiB} of @count equal requests; memory with all connections open."""
     host, port = target.bootstrap.rsplit(":", 1)
     path = pathlib.Path(settings.folder) / "request"
     path.write_bytes(request)
@@ -63,10 +63,11 @@ def load(target, settings, request, count, connections, depth):
         if client.stdout.readline() != "open\n":
             return {}
         before = cpu_seconds(target.pid)
-        told, _ = client.communicate("go\n")
+        with PeakMemory(target.pid) as peak:
+            told, _ = client.communicate("go\n")
         cpu = cpu_seconds(target.pid) - before
     found = re.search(r"small (\d+)", told)
-    return {"rate": float(found.group(1)), "cpu": cpu * 1e6 / count} if found else {}
+    return {"rate": float(found.group(1)), "cpu": cpu * 1e6 / count, "peak_MiB": peak.mib} if found else {}
 
 
 def small(kind, connections):

@@ -6,7 +6,7 @@ usage: tests/bench/run [--kafka HOST:PORT] [--kafka-start COMMAND] [--rounds 3] 
 them. --kafka names a broker that runs already, on this machine; --kafka-start is the command that starts
 the same one again in the foreground, for the rows that kill it.
 
-Medians over the rounds. CPU is user and system time of the server process, from /proc, per million
+Medians over the rounds. CPU is user and system time of the server process per million
 records, requests or answers. Everything runs on loopback with the release binary; nothing is asserted.
 """
 
@@ -140,6 +140,7 @@ UNITS = {
     "p99_ms": "ms p99",
     "ms": "ms",
     "MiB": "MiB",
+    "peak_MiB": "MiB",
     "idle_MiB": "MiB idle",
     "load_MiB": "MiB under load",
     "after_MiB": "MiB 20 s later",
@@ -150,14 +151,14 @@ UNITS = {
 
 
 def show(results):
-    print(f"\n{'':52}{'':10}  medians (of so many)")
+    print(f"\n{'':60}{'':10}  medians (of so many)")
     for (row, target), figures in results.items():
         text = ", ".join(
             f"{statistics.median(v):,.{0 if statistics.median(v) >= 100 else 2}f} {UNITS[k]}"
             for k, v in figures.items()
         )
         rounds = max((len(v) for v in figures.values()), default=0)
-        print(f"{row:52}{target:10}  {text or 'not measured'} ({rounds})")
+        print(f"{row:60}{target:10}  {text or 'not measured'} ({rounds})")
 
 
 class Settings:
