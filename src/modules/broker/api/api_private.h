@@ -16,8 +16,9 @@
 enum {
     API_KEYS_MAX = 128,
     API_LISTENERS_MAX = 4,
-    REQUEST_POOL_MAX = 256, /* idle request objects kept */
-    API_VERSIONS_COUNT = 5, /* versions of ApiVersions itself, from 0 on */
+    REQUEST_POOL_MAX = 8192, /* idle request objects kept, of about 3 KiB, */
+    REQUEST_POOL_KEPT = 256, /* and so many even where they are not used (request_pool.c) */
+    API_VERSIONS_COUNT = 5,  /* versions of ApiVersions itself, from 0 on */
 };
 
 /* What handlers of this folder get as userdata. Tests make one without a server. */
@@ -172,8 +173,8 @@ struct api_request {
     bool answered;      /* respond was called; waits for its turn */
     bool silent;        /* without an answer */
     bool is_fetch;
-    size_t waiting_bytes; /* of @encoded, then */
-    bool respond_failed;
+    size_t waiting_bytes;         /* of @encoded, then */
+    struct buf *kept_frame;       /* for the next one; NULL: none */
     struct kafka_encoded encoded; /* while it waits for its turn */
 };
 
@@ -211,8 +212,10 @@ struct kafka_server {
     bool exemption_taken;
     size_t reserved_bytes;
 
-    struct list pool; /* struct api_request.order */
+    struct list pool; /* struct api_request.order, the one used last first */
     unsigned pool_count;
+    unsigned pool_idle; /* the least pool_count since the last look */
+    struct timer pool_timer;
     struct kafka_encoded encoded; /* for answers that leave at once */
 
     struct kafka_server_stats stats;
@@ -226,9 +229,15 @@ struct kafka_server {
     void *on_stopped_userdata;
 };
 
-/* ---- server.c ---- */
+/* ---- request_pool.c ---- */
+void request_pool_init(struct kafka_server *server);
+void request_pool_deinit(struct kafka_server *server); /* of what waits; none is in use any more */
 struct api_request *api_request_new(struct kafka_server *server);
+/** api_request_copy_frame() - its frame are the @size bytes at @data. Return: 0 or -ENOMEM */
+int api_request_copy_frame(struct api_request *request, const void *data, size_t size);
 void api_request_free(struct kafka_server *server, struct api_request *request);
+
+/* ---- server.c ---- */
 /** server_reserve() - take @bytes from the account; *exempt is set when that is beyond it */
 bool server_reserve(struct kafka_server *server, size_t bytes, bool *exempt);
 void server_release(struct kafka_server *server, size_t bytes, bool exempt);

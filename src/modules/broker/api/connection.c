@@ -8,8 +8,9 @@
  *
  * Receiving. A frame is a length of four bytes and that many bytes. Small frames are taken from the
  * loop's scratch buffer, several at a time, each copied into a buf of its own, which the request
- * keeps and whose record batches the log keeps without another copy. What is left of an incomplete
- * small frame waits in `held`. A larger frame is the business of large_frame.c.
+ * keeps and whose record batches the log keeps without another copy where they are not small. What
+ * is left of an incomplete small frame waits in `held`. A larger frame is the business of
+ * large_frame.c.
  *
  * Answering. Requests stand in `requests` in the order of arrival. An answer leaves when all before
  * it have left (clients match answers by order); one that is ready too early waits, encoded.
@@ -333,17 +334,12 @@ static void close_request(struct kafka_request *public, const char *reason) {
 
 /* ---- receiving ---- */
 
-/* @frame is taken over. */
-static void start_request(struct kafka_conn *c, struct buf *frame) {
-    struct api_request *request = api_request_new(c->server);
+/* @request has its frame. */
+static void start_request(struct kafka_conn *c, struct api_request *request) {
     const struct kafka_listener *listener = c->listener;
+    const struct buf *frame = request->public.frame;
     const char *reason = NULL;
 
-    if (!request) {
-        buf_unref(frame);
-        kafka_conn_close_soon(c);
-        return;
-    }
     c->server->stats.requests_total++;
     request->conn = c;
     request->frame_bytes = frame->size;
@@ -351,7 +347,6 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
     request->exempt = c->exempt;
     c->reserved = 0;
     c->exempt = false;
-    request->public.frame = frame;
     request->public.ops = &request_ops;
     request->public.internal = listener->internal;
     request->public.peer_host = c->peer_host;
@@ -371,6 +366,33 @@ static void start_request(struct kafka_conn *c, struct buf *frame) {
     } else {
         c->spoke = true;
     }
+}
+
+/* A small frame: its bytes are copied. */
+static void start_small(struct kafka_conn *c, const uint8_t *data, size_t size) {
+    struct api_request *request = api_request_new(c->server);
+
+    if (!request || api_request_copy_frame(request, data, size)) {
+        if (request) {
+            api_request_free(c->server, request);
+        }
+        kafka_conn_close_soon(c);
+        return;
+    }
+    start_request(c, request);
+}
+
+/* @frame is taken over. */
+static void start_large(struct kafka_conn *c, struct buf *frame) {
+    struct api_request *request = api_request_new(c->server);
+
+    if (!request) {
+        buf_unref(frame);
+        kafka_conn_close_soon(c);
+        return;
+    }
+    request->public.frame = frame;
+    start_request(c, request);
 }
 
 void kafka_conn_set_deadline(struct kafka_conn *c, bool on) {
@@ -452,7 +474,6 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
         uint32_t length = get_be32(data + at);
         size_t have = size - at - HEADER_BYTES;
         const char *stranger = c->spoke ? NULL : what_speaks(data + at, size - at);
-        struct buf *frame;
 
         if (stranger || length > c->server->limits.request_max_bytes || length == 0) {
             refuse_frame(c, stranger, length);
@@ -470,13 +491,8 @@ static void process(struct kafka_conn *c, const uint8_t *data, size_t size) {
         if (have < length) {
             break;
         }
-        frame = buf_copy(data + at + HEADER_BYTES, length);
-        if (!frame) {
-            kafka_conn_close_soon(c);
-            break;
-        }
+        start_small(c, data + at + HEADER_BYTES, length);
         at += HEADER_BYTES + (size_t)length;
-        start_request(c, frame);
     }
     if (!c->closing && !c->large) {
         hold(c, data + at, size - at);
@@ -532,7 +548,7 @@ static int on_bytes(struct conn *conn, size_t size) {
         frame = large_frame_received(c, size);
         if (frame) {
             c->busy = true;
-            start_request(c, frame);
+            start_large(c, frame);
             c->busy = false;
         }
     } else {

@@ -71,7 +71,7 @@ int kafka_server_new(const struct kafka_server_config *config, struct kafka_serv
     list_init(&server->connections);
     list_init(&server->starved);
     list_init(&server->receiving);
-    list_init(&server->pool);
+    request_pool_init(server);
     kafka_encoded_init(&server->encoded);
     timer_init(&server->drain_timer, config->loop, on_drain_deadline);
     timer_init(&server->trim_timer, config->loop, on_trim);
@@ -198,17 +198,10 @@ void kafka_server_stop(struct kafka_server *server, int64_t drain_ms, void (*don
 }
 
 void kafka_server_free(struct kafka_server *server) {
-    struct list *link;
-
     if (!server) {
         return;
     }
-    while ((link = list_pop_front(&server->pool))) {
-        struct api_request *request = list_entry(link, struct api_request, order);
-
-        arena_deinit(&request->arena);
-        free(request);
-    }
+    request_pool_deinit(server);
     for (unsigned i = 0; i < server->listener_count; i++) {
         if (server->listeners[i]->listener) {
             listener_close(server->listeners[i]->listener);
@@ -241,50 +234,6 @@ void kafka_server_stats(const struct kafka_server *server, struct kafka_server_s
 }
 
 /* ---- requests and their memory ---- */
-
-struct api_request *api_request_new(struct kafka_server *server) {
-    struct list *link = list_pop_front(&server->pool);
-    struct api_request *request;
-
-    if (link) {
-        server->pool_count--;
-        request = list_entry(link, struct api_request, order);
-    } else {
-        request = calloc(1, sizeof *request);
-        if (!request) {
-            return NULL;
-        }
-        arena_init(&request->arena, server->limits.arena_max_bytes);
-    }
-    request->public.arena = &request->arena;
-    server->stats.requests_in_flight++;
-    return request;
-}
-
-void api_request_free(struct kafka_server *server, struct api_request *request) {
-    struct arena arena;
-
-    if (request->public.on_free) {
-        request->public.on_free(&request->public);
-    }
-    kafka_encoded_deinit(&request->encoded);
-    buf_unref(request->public.frame);
-    if (request->reserved || request->exempt) {
-        server_release(server, request->reserved, request->exempt);
-    }
-    server->stats.requests_in_flight--;
-    if (server->pool_count < REQUEST_POOL_MAX) {
-        arena_reset(&request->arena);
-        arena = request->arena;
-        *request = (struct api_request){.arena = arena};
-        list_push_front(&server->pool, &request->order);
-        server->pool_count++;
-    } else {
-        arena_deinit(&request->arena);
-        free(request);
-    }
-    server_check_stopped(server);
-}
 
 bool server_reserve(struct kafka_server *server, size_t bytes, bool *exempt) {
     if (server->reserved_bytes + bytes > server->limits.memory_bytes && !*exempt) {

@@ -18,7 +18,10 @@ struct checked {
     struct record_batch batch;
     const struct producer_batch *original;
 };
-enum { PARTS_ON_STACK = 16 };
+enum {
+    PARTS_ON_STACK = 16,
+    FREE_UNITS_MAX = 4096, /* kept for appends to come, 56 bytes each, until the log is idle */
+};
 
 static uint64_t append_bytes(const struct append *append) {
     uint64_t bytes = 0;
@@ -80,32 +83,57 @@ static int check_part(struct topic_log *log, const struct append *append,
     return check_producer(partition, &ret->batch, ret);
 }
 
-void append_unit_free(struct append_unit *unit) {
-    free(unit);
+/* ---- units ---- */
+
+static struct append_unit *unit_new(struct topic_log *log) {
+    struct list *link = list_pop_front(&log->free_units);
+    struct append_unit *unit;
+    if (!link) {
+        return calloc(1, sizeof *unit);
+    }
+    log->free_unit_count--;
+    unit = list_entry(link, struct append_unit, link);
+    *unit = (struct append_unit){0};
+    return unit;
+}
+
+static void unit_free(struct topic_log *log, struct append_unit *unit) {
+    if (log->free_unit_count == FREE_UNITS_MAX) {
+        free(unit);
+        return;
+    }
+    list_push_front(&log->free_units, &unit->link);
+    log->free_unit_count++;
+}
+
+void append_trim(struct topic_log *log) {
+    struct list *link;
+    while ((link = list_pop_front(&log->free_units)) != NULL) {
+        free(list_entry(link, struct append_unit, link));
+    }
+    log->free_unit_count = 0;
 }
 
 static struct tail_batch *batch_new(struct topic_log *log, const struct append_part *part) {
-    struct tail_batch *batch = calloc(1, sizeof *batch);
+    struct tail_batch *batch = tail_batch_new(&log->blocks, &part->batch);
     if (!batch) {
         return NULL;
     }
     struct log_partition *partition = log_partition_of(part->partition);
-    batch->partition = partition;
-    batch->batch = part->batch;
     const struct topic *topic = &partition->topic->public;
+    batch->partition = partition;
     batch->roll_bytes = (uint64_t)topic_config_int(log, topic, TOPIC_SEGMENT_BYTES);
     batch->roll_ms = topic_config_roll_ms(log, topic);
     if (tail_push(partition, batch)) {
-        free(batch);
+        tail_batch_free(&log->blocks, batch);
         return NULL;
     }
-    buf_ref(batch->batch.buf);
     topic_ref(&partition->topic->public);
     return batch;
 }
 
 /* Undoes batch_new() for batches that are the last of their partitions. */
-static void take_back(struct append_unit *unit) {
+static void take_back(struct topic_log *log, struct append_unit *unit) {
     struct tail_batch *reversed = NULL;
     for (struct tail_batch *b = unit->first, *next; b; b = next) {
         next = b->next_in_unit;
@@ -115,17 +143,16 @@ static void take_back(struct append_unit *unit) {
     for (struct tail_batch *b = reversed, *next; b; b = next) {
         next = b->next_in_unit;
         b->partition->tail_count--;
-        buf_unref(b->batch.buf);
         topic_unref(&b->partition->topic->public);
-        free(b);
+        tail_batch_free(&log->blocks, b);
     }
-    free(unit);
+    unit_free(log, unit);
 }
 
 /* Memory first: after this nothing can fail. */
 static int make_unit(struct topic_log *log, struct append *append, const struct checked *checked,
                      struct append_unit **ret_unit) {
-    struct append_unit *unit = calloc(1, sizeof *unit);
+    struct append_unit *unit = unit_new(log);
     if (!unit) {
         return err_origin(-ENOMEM);
     }
@@ -136,7 +163,7 @@ static int make_unit(struct topic_log *log, struct append *append, const struct 
         }
         struct tail_batch *batch = batch_new(log, &append->parts[i]);
         if (!batch) {
-            take_back(unit);
+            take_back(log, unit);
             return err_origin(-ENOMEM);
         }
         if (unit->last) {
@@ -156,7 +183,7 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
                    struct tail_batch *batch) {
     struct log_partition *partition = batch->partition;
     struct partition *public = &partition->public;
-    uint8_t *bytes = (uint8_t *)(uintptr_t)part->batch.data;
+    uint8_t *bytes = (uint8_t *)(uintptr_t)batch->batch.data;
     part->base_offset = public->log_end_offset;
     part->duplicate = false;
     part->log_append_time_ms = -1;
@@ -164,7 +191,7 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
     int64_t now_ms = clock_wall_ms(log->config.clock);
     batch->appended_ms = now_ms;
     if (topic_config_append_time(log, &partition->topic->public)) {
-        record_batch_set_append_time(bytes, part->batch.size, now_ms);
+        record_batch_set_append_time(bytes, batch->batch.size, now_ms);
         part->log_append_time_ms = now_ms;
         batch->max_timestamp_ms = now_ms;
     }
@@ -402,7 +429,7 @@ static void submit_destroy(struct log_job *base) {
     struct writer_job *job = container_of(base, struct writer_job, job);
     struct list *link;
     while ((link = list_pop_front(&job->units)) != NULL) {
-        append_unit_free(list_entry(link, struct append_unit, link));
+        unit_free(job->job.log, list_entry(link, struct append_unit, link));
     }
     free(job);
 }
@@ -444,12 +471,12 @@ static int advance_units(struct topic_log *log, struct writer_job *job) {
     return 0;
 }
 
-static void finish_units(struct list *units, int status) {
+static void finish_units(struct topic_log *log, struct list *units, int status) {
     struct list *link;
     while ((link = list_pop_front(units)) != NULL) {
         struct append_unit *unit = list_entry(link, struct append_unit, link);
         struct append *append = unit->append;
-        append_unit_free(unit);
+        unit_free(log, unit);
         if (append) { /* else it was answered when it went to the log writer */
             append->done(append, status);
         }
@@ -497,7 +524,7 @@ static void on_submit_done(struct work *work) {
     /* What a registry record changes it changes now: until all of the frame have, the state is not
      * that of a frame. */
     log->mid_frame = true;
-    finish_units(&units, failed ? TOPIC_E_FAILED : 0);
+    finish_units(log, &units, failed ? TOPIC_E_FAILED : 0);
     log->mid_frame = !failed && !last;
     wake_advanced(log);
     if (!log->failed) {
@@ -628,11 +655,12 @@ void append_fail_waiting(struct topic_log *log, int status) {
         }
     }
     log->pending_cost = 0;
-    finish_units(&units, status);
+    finish_units(log, &units, status);
 }
 
 void append_init(struct topic_log *log) {
     list_init(&log->pending);
+    list_init(&log->free_units);
     list_init(&log->throttled);
     list_init(&log->advanced);
     log->flush_task.run = on_flush;
@@ -643,8 +671,9 @@ void append_init(struct topic_log *log) {
 void append_deinit(struct topic_log *log) {
     struct list *link;
     while ((link = list_pop_front(&log->pending)) != NULL) {
-        append_unit_free(list_entry(link, struct append_unit, link));
+        unit_free(log, list_entry(link, struct append_unit, link));
     }
+    append_trim(log);
     while ((link = list_pop_front(&log->throttled)) != NULL) {
         struct append *append = list_entry(link, struct append, link);
         for (unsigned i = 0; i < append->part_count; i++) {

@@ -17,6 +17,7 @@
 #include "journal.h"
 #include "producer_state.h"
 #include "segment.h"
+#include "tail_block.h"
 #include "topic_log.h"
 
 #include <eventbox/base/bytes.h>
@@ -73,7 +74,8 @@ struct tail_batch {
     int64_t base_offset;
     int32_t last_offset_delta;
     uint8_t state;
-    bool roll; /* in: begins a segment */
+    bool roll;     /* in: begins a segment */
+    bool in_block; /* tail_block.c's */
     int64_t max_timestamp_ms;
     int64_t appended_ms; /* by our clock */
     uint64_t roll_bytes; /* in: segment.bytes of the topic, and its segment.ms */
@@ -288,6 +290,8 @@ struct topic_log {
     /* appends */
     struct list pending; /* struct append_unit, not yet submitted */
     uint64_t pending_cost;
+    struct list free_units; /* struct append_unit */
+    uint32_t free_unit_count;
     struct list throttled; /* struct append.link: wait for memory or journal */
     uint64_t throttled_bytes;
     struct loop_task flush_task, admit_task;
@@ -301,6 +305,7 @@ struct topic_log {
     int64_t group_began_ns; /* when the frame that is completing was handed over */
 
     /* memory */
+    struct tail_blocks blocks;
     struct list tail;   /* struct tail_batch.age_link, written ones in the order of writing */
     uint64_t tail_cost; /* of all durable batches in memory */
     struct list dirty;
@@ -399,7 +404,7 @@ void append_deinit(struct topic_log *log);
 void append_flush_soon(struct topic_log *log);
 void append_admit_soon(struct topic_log *log);
 void append_fail_waiting(struct topic_log *log, int status);
-void append_unit_free(struct append_unit *unit);
+void append_trim(struct topic_log *log); /* gives back what is kept for appends to come */
 
 /* ---- tail.c ---- */
 /**

@@ -8,6 +8,7 @@
  * They only ever move to the left: the journal makes queued ones durable in order, one flush job at
  * a time takes durable ones of many partitions to their segments, and what is written leaves memory
  * when all batches together cost more than limits.tail_bytes, the one written first leaving first.
+ * tail_block.h tells where they live.
  * Readers take everything below the high watermark, which is all but the queued ones.
  */
 #include "producer_snapshot.h"
@@ -55,11 +56,11 @@ uint32_t tail_find(const struct log_partition *partition, int64_t offset) {
     return low;
 }
 
-static void batch_free(struct tail_batch *batch) {
+static void batch_free(struct topic_log *log, struct tail_batch *batch) {
+    struct topic *topic = &batch->partition->topic->public;
     list_remove(&batch->age_link);
-    buf_unref(batch->batch.buf);
-    topic_unref(&batch->partition->topic->public);
-    free(batch);
+    tail_batch_free(&log->blocks, batch);
+    topic_unref(topic);
 }
 
 /* Takes the oldest batch of @partition out of memory. */
@@ -74,7 +75,7 @@ static void pop_front(struct topic_log *log, struct log_partition *partition) {
     if (batch->state != BATCH_QUEUED) {
         log->tail_cost -= tail_batch_cost(batch);
     }
-    batch_free(batch);
+    batch_free(log, batch);
 }
 
 static void set_dirty(struct topic_log *log, struct log_partition *partition) {
@@ -120,18 +121,20 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
 int tail_recovered(struct topic_log *log, struct log_partition *partition, int64_t segment_base,
                    const struct segment_piece *piece, uint64_t sequence) {
     struct record_batch parsed;
-    struct tail_batch *batch = calloc(1, sizeof *batch);
-    struct buf *buf = buf_new(piece->batch.size);
-    int r = batch && buf ? record_batch_parse(piece->batch, &parsed) : -ENOMEM;
-    r = r ? r : tail_push(partition, batch);
+    const struct slice bytes = {NULL, piece->batch.data, piece->batch.size};
+    int r = record_batch_parse(piece->batch, &parsed);
     if (r) {
-        buf_unref(buf);
-        free(batch);
         return err_trace(r);
     }
-    memcpy(buf->data, piece->batch.data, piece->batch.size);
+    struct tail_batch *batch = tail_batch_new(&log->blocks, &bytes);
+    r = batch ? tail_push(partition, batch) : err_origin(-ENOMEM);
+    if (r) {
+        if (batch) {
+            tail_batch_free(&log->blocks, batch);
+        }
+        return err_trace(r);
+    }
     batch->partition = partition;
-    batch->batch = (struct slice){buf, buf->data, piece->batch.size};
     batch->base_offset = piece->base_offset;
     batch->last_offset_delta = parsed.last_offset_delta;
     batch->max_timestamp_ms = piece->max_timestamp_ms;
@@ -169,7 +172,8 @@ uint64_t tail_recovered_count(struct topic_log *log) {
 }
 
 void tail_evict(struct topic_log *log) {
-    while (log->tail_cost > log->limits.tail_bytes && !list_empty(&log->tail)) {
+    while (log->tail_cost + log->blocks.dead_cost > log->limits.tail_bytes &&
+           !list_empty(&log->tail)) {
         /* Written first of all written ones, so also the first that its partition has in memory. */
         struct tail_batch *oldest = list_entry(log->tail.next, struct tail_batch, age_link);
         oldest->partition->tail_written--;
@@ -215,8 +219,7 @@ void tail_free(struct log_partition *partition) {
     for (uint32_t i = 0; i < partition->tail_count; i++) {
         struct tail_batch *batch = tail_at(partition, i);
         list_remove(&batch->age_link);
-        buf_unref(batch->batch.buf);
-        free(batch);
+        tail_batch_free(&partition->topic->log->blocks, batch);
     }
     free(partition->tail);
     partition->tail = NULL;

@@ -52,7 +52,10 @@ static bool is_set(const struct topic_config *config, enum topic_config_key key)
 
 /* Where the value of @key stands, or would stand. */
 static unsigned position_of(const struct topic_config *config, enum topic_config_key key) {
-    return (unsigned)__builtin_popcountll(config->set & ((UINT64_C(1) << key) - 1));
+    uint64_t below = (UINT64_C(1) << key) - 1;
+    /* Of the defaults every key is set; counting is dear where no instruction does it. */
+    return (config->set & below) == below ? key
+                                          : (unsigned)__builtin_popcountll(config->set & below);
 }
 
 static unsigned count_of(const struct topic_config *config) {

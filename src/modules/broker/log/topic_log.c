@@ -181,6 +181,7 @@ static void trim_when_idle(struct topic_log *log) {
     log->limits.tail_bytes = MIN(tail_bytes, MIB(1));
     tail_evict(log);
     log->limits.tail_bytes = tail_bytes;
+    append_trim(log);
 }
 
 static void on_tick(struct timer *timer) {
@@ -303,6 +304,7 @@ void topic_log_free(struct topic_log *log) {
     for (uint32_t i = 0; i < log->unsynced_count; i++) {
         segment_file_unref(log->unsynced[i]);
     }
+    tail_blocks_deinit(&log->blocks);
     free(log->unsynced);
     for (unsigned i = 0; i < log->file_count; i++) {
         journal_close(log->files[i]);

@@ -226,7 +226,8 @@ enum append_class {
 struct append_part {
     struct partition *partition;
     struct slice batch;  /* one record batch v2; base offset and epoch are written into it by the
-                            log, so  the buf must be the append's own; the log takes a reference */
+                            log, or into a copy, so the buf must be the append's own; the log takes
+                            a reference where it does not copy */
     int64_t base_offset; /* out: assigned, or that of the original for an exact duplicate */
     int64_t log_append_time_ms; /* out: -1 with CreateTime */
     bool duplicate;             /* out: appended before; done() waits until that is durable */

@@ -316,15 +316,16 @@ static int decode_tags(const struct kafka_struct *type, struct codec_reader *in,
     return r;
 }
 
+/* @body is zeroed: what the bytes have no value for is set to its default. */
 static int decode_struct(const struct kafka_struct *type, struct codec_reader *in, uint8_t *body) {
     codec_init_tags(type, body);
     for (unsigned i = 0; i < type->field_count; i++) {
         const struct kafka_field *field = &type->fields[i];
         int r;
 
-        codec_init_field(field, body);
         if (!kafka_versions_has(field->versions, in->version) ||
             codec_is_tagged(field, in->version)) {
+            codec_init_field(field, body);
             continue;
         }
         r = decode_field(field, in, body);
