@@ -97,16 +97,12 @@ static void test_request_pool__a_large_frame_is_not_kept(void **state) {
     static const uint8_t bytes[5000] = {1};
     struct api_request *request = api_request_new(server);
 
-    assert_int_equal(api_request_copy_frame(request, "small", 5), 0);
-    api_request_free(server, request);
-    request = api_request_new(server);
     assert_int_equal(api_request_copy_frame(request, bytes, sizeof bytes), 0);
     assert_int_equal(request->public.frame->size, sizeof bytes);
     assert_memory_equal(request->public.frame->data, bytes, sizeof bytes);
     api_request_free(server, request);
     assert_ptr_equal(api_request_new(server), request);
-    assert_non_null(request->kept_frame); /* the small one of before */
-    assert_true(request->kept_frame->capacity < sizeof bytes);
+    assert_null(request->kept_frame);
     api_request_free(server, request);
 }
 
@@ -120,9 +116,9 @@ static void test_request_pool__what_is_not_used_goes_and_what_is_used_stays(void
     assert_int_equal(server->pool_count, 3000);
     for (int i = 0; i < 10; i++) { /* as many as before, every second */
         pass_seconds(1);
+        assert_int_equal(server->pool_count, 3000);
         use(3000);
     }
-    assert_int_equal(server->pool_count, 3000);
     for (int i = 0; i < 10; i++) {
         pass_seconds(1);
         use(1000);
