@@ -6,6 +6,10 @@
  * syncfs answers for it. What is known of the indexes stays, one segment a partition: opening a
  * file again is one system call, however many partitions take turns.
  *
+ * A folder or file may be made and then the write refused by a full disk: the next try finds it and
+ * does not know that its entry is not durable. So from then on every file that is opened counts as
+ * new, which costs a sync of its folders once.
+ *
  * Everything here can be done twice: data goes to its fixed position, and the indexes are cut back
  * to what lies before it when a segment is written to for the first time.
  */
@@ -25,6 +29,7 @@ struct segment_writer {
     struct hashmap files;                 /* by struct segment_id */
     struct hashmap indexes;               /* struct active_index by topic and partition */
     struct segment_file *newest, *oldest; /* by use */
+    bool unsure; /* something was made for a write that failed: who syncs its entry? */
 };
 
 int segment_writer_new(struct disk *disk, unsigned files_max, struct segment_writer **ret_writer) {
@@ -188,6 +193,10 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
     file->id = *id;
     file->refs = 1;
     int r = open_log(writer, file);
+    writer->unsure |= r != 0;
+    if (writer->unsure) {
+        file->new_file = file->new_folder = true;
+    }
     if (!r) {
         r = hashmap_put(&writer->files, span_of(&file->id, sizeof file->id), file, NULL);
     }
@@ -246,6 +255,7 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
         r = active_index_add(index, writer->disk, pieces, count);
     }
     if (r) {
+        writer->unsure = true;
         return err_trace(r);
     }
     *ret_file = segment_file_ref(file);

@@ -136,6 +136,38 @@ static void test_log_full__one_refusal_anywhere_only_delays(void **state) {
     assert_true(calls > 100);
 }
 
+/* A folder or file that was made before the refusal is durable with what comes to it later. */
+static void test_log_full__what_was_written_after_a_refusal_outlives_a_power_cut(void **state) {
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        uint64_t calls = 1;
+        for (uint64_t call = 1; call <= calls; call++) {
+            struct fixture f;
+            fixture_init(&f, seed * 1000 + call);
+            f.expect_failures = true; /* also one of a sync, which nothing mends */
+            assert_int_equal(fixture_start(&f), 0);
+            struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+            struct batch_spec spec = spec_of(0);
+            /* Else the registry's own folder, new as well, is synced with it. */
+            fixture_until(&f, f.log->unwritten_count == 0 && !f.log->checkpoint.under_way &&
+                                  f.log->newest_sequence == f.log->durable_sequence);
+            uint64_t begin = disk_sim_calls(f.disk);
+            disk_sim_fail_at(f.disk, begin + call, DISK_E_FULL);
+            assert_int_equal(fixture_append(&f, partition, &spec), 0);
+            fixture_until(&f, (f.log->unwritten_count == 0 && !f.log->checkpoint.under_way &&
+                               f.log->newest_sequence == f.log->durable_sequence) ||
+                                  f.log->failed);
+            calls = disk_sim_calls(f.disk) - begin;
+            disk_sim_fail_at(f.disk, 0, 0);
+            fixture_crash(&f, true);
+            assert_int_equal(fixture_start(&f), 0);
+            assert_readable(&f, "t", 0, 1);
+            fixture_stop(&f);
+            fixture_deinit(&f);
+        }
+        assert_true(calls > 5);
+    }
+}
+
 /* What the journal has and no segment has room for stays in memory, as before the crash. */
 static void test_log_full__start_after_a_crash_without_a_byte_free(void **state) {
     enum { BATCHES = 40 };
@@ -208,6 +240,7 @@ int main(void) {
         cmocka_unit_test(test_log_full__clients_are_refused_and_reserved_appends_go_on),
         cmocka_unit_test(test_log_full__appends_that_wait_are_refused),
         cmocka_unit_test(test_log_full__one_refusal_anywhere_only_delays),
+        cmocka_unit_test(test_log_full__what_was_written_after_a_refusal_outlives_a_power_cut),
         cmocka_unit_test(test_log_full__consumer_that_holds_a_low_disk_is_named),
         cmocka_unit_test(test_log_full__start_after_a_crash_without_a_byte_free),
     };
