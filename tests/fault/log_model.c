@@ -515,6 +515,8 @@ void model_act(struct model *model) {
         repeat_any(model);
     } else if (what < 74) {
         read_any(model);
+    } else if (what < 78) {
+        model_lookup(model);
     } else {
         for (uint64_t n = roll(model, 30); n > 0 && !disk_sim_is_cut(model->f->disk); n--) {
             fixture_step(model->f);
@@ -706,6 +708,10 @@ static const char *verify_topic(struct model *model, struct model_topic *topic, 
         }
         partition->count = found;
         model->verified += found;
+        bad = there ? lookup_check(model, topic, i, there) : NULL;
+        if (bad) {
+            return bad;
+        }
     }
     topic->partition_count = topic->sure_count = real->partition_count;
     return NULL;

@@ -18,6 +18,10 @@ struct model_batch {
     bool acked;
     uint32_t bytes;
     int64_t handed_ms; /* to the log */
+    /* The rot test's: what a read of it came to; that the damaged place may cost it, or is
+     * somewhere in its frame; that its segment has it whole (rot_cover.h). */
+    int fate;
+    bool may_cost, frame_hit, header_hit, has_copy;
 };
 
 struct model_partition {
@@ -93,6 +97,7 @@ struct model {
     uint64_t tombstones_gone;
     uint64_t compacted; /* superseded records found missing */
     uint64_t acked, appended, duplicates, verified, refused, lost_early;
+    uint64_t lookups; /* by time, held against what was appended */
 };
 
 void model_init(struct model *model, struct fixture *f, uint64_t seed);
@@ -115,5 +120,7 @@ void model_delete(struct model *model);
 /** model_delete_records() - up to any offset of a partition, in the middle of batches as well */
 void model_delete_records(struct model *model);
 void model_add_partitions(struct model *model);
+/** model_lookup() - by time, in any partition; ends the program where the answer is wrong */
+void model_lookup(struct model *model);
 /** model_append() - one unit of @parts batches on any partitions, values of @value_bytes */
 void model_append(struct model *model, unsigned parts, size_t value_bytes);

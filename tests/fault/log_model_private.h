@@ -26,3 +26,9 @@ const char *front_check(struct model *model, struct model_topic *topic, int32_t 
 size_t front_count(const struct model_partition *partition, int64_t start);
 bool front_in_flight(const struct model_topic *topic);
 void front_crashed(struct model_topic *topic);
+
+/* ---- log_model_lookup.c ---- */
+
+/** lookup_check() - looks for some times in a log at rest; NULL, or what is wrong */
+const char *lookup_check(struct model *model, struct model_topic *topic, int32_t at,
+                         struct partition *real);

@@ -23,7 +23,7 @@ struct met {
     char (*sites)[80];
     size_t site_count;
     uint64_t lives, cuts, kills, failures, full, acked, lost_early, duplicates, verified, damaged,
-        torn, compacted, starts, expired, widened, tombstones_gone, registry_begins;
+        torn, compacted, starts, expired, widened, tombstones_gone, registry_begins, lookups;
     /* checkpoint files that a crash left: with increments, with one that is torn, overwritten by
      * half; and crashes while a full one was on its way over increments, or was being encoded */
     uint64_t increments, torn_increments, halves, switches, encodings;
@@ -106,6 +106,7 @@ static void meet_model(const struct model *model) {
     met.starts += model->starts;
     met.expired += model->expired;
     met.widened += model->widened;
+    met.lookups += model->lookups;
     met.registry_begins +=
         model->f->log && topic_partition(model->f->log->registry, 0)->public.log_start_offset > 0;
     met.tombstones_gone += model->tombstones_gone;
@@ -605,7 +606,8 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     print_message(
         "%zu distinct images: %llu lives, %llu cuts, %llu kills, %llu failing and %llu full "
         "calls, %llu appends acknowledged, %llu batches with flush.ms lost, %llu duplicates, %llu "
-        "batches read back, %llu torn tails, %llu records superseded and gone, %llu tombstones "
+        "batches read back, %llu lookups by time, %llu torn tails, %llu records superseded and "
+        "gone, %llu tombstones "
         "gone, %llu starts moved by DeleteRecords and %llu by retention, %llu topics widened, %llu "
         "checkpoints with increments, %llu with a torn one, %llu torn over, %llu crashes during a "
         "switch to a full one and %llu while one was encoded, %zu call sites cut\n",
@@ -613,14 +615,15 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
         (unsigned long long)met.kills, (unsigned long long)met.failures,
         (unsigned long long)met.full, (unsigned long long)met.acked,
         (unsigned long long)met.lost_early, (unsigned long long)met.duplicates,
-        (unsigned long long)met.verified, (unsigned long long)met.torn,
-        (unsigned long long)met.compacted, (unsigned long long)met.tombstones_gone,
-        (unsigned long long)met.starts, (unsigned long long)met.expired,
-        (unsigned long long)met.widened, (unsigned long long)met.increments,
-        (unsigned long long)met.torn_increments, (unsigned long long)met.halves,
-        (unsigned long long)met.switches, (unsigned long long)met.encodings, met.site_count);
+        (unsigned long long)met.verified, (unsigned long long)met.lookups,
+        (unsigned long long)met.torn, (unsigned long long)met.compacted,
+        (unsigned long long)met.tombstones_gone, (unsigned long long)met.starts,
+        (unsigned long long)met.expired, (unsigned long long)met.widened,
+        (unsigned long long)met.increments, (unsigned long long)met.torn_increments,
+        (unsigned long long)met.halves, (unsigned long long)met.switches,
+        (unsigned long long)met.encodings, met.site_count);
     assert_true(!demand || missed == 0);
-    assert_true(met.image_count > 0);
+    assert_true(met.image_count > 0 && met.lookups > 0);
     if (met.image_count >= DEFAULT_IMAGES) {
         assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0 &&
                     met.registry_begins > 0);

@@ -220,11 +220,14 @@ static int walk(struct active_index *index, struct disk *disk, struct disk_file 
         size_t got = 0;
         if (disk_pread(log, bytes, sizeof bytes, at, &got) || got < sizeof bytes ||
             segment_header(bytes, at, position, &batch)) {
+            next.max_timestamp_ms = INT64_MAX; /* as in rebuild_entries() */
             break; /* rot: what is written next is behind a gap, and gets an entry at once */
         }
         if (expected < 0 || batch.base_offset == expected || goes_on(log, &batch, at, position)) {
             pass_batch(&next, &add, batch.base_offset, at, batch.total_bytes,
                        batch.max_timestamp_ms);
+        } else {
+            next.max_timestamp_ms = INT64_MAX;
         }
         at += batch.total_bytes;
         expected = batch.base_offset + batch.last_offset_delta + 1;
@@ -306,7 +309,10 @@ int active_index_learn(struct active_index *index, struct disk *disk, struct dis
 
 /* ---- rebuilding ---- */
 
-/* Passes every right batch of the .log; past rot as a reader does. */
+/*
+ * Passes every right batch of the .log; past rot as a reader does. Behind rot no entry says that
+ * all before it is older than some time: a lookup has to begin before the rot, and meets it.
+ */
 static int rebuild_entries(struct active_index *index, struct disk *disk,
                            const struct segment_resync *in) {
     struct additions add;
@@ -329,6 +335,7 @@ static int rebuild_entries(struct active_index *index, struct disk *disk,
                       !batch_order_gap(in->order, cursor.offset, batch.base_offset))) {
             r = segment_resync(in, have_before ? &before : NULL, &cursor, in->end);
             have_before = false;
+            next.max_timestamp_ms = INT64_MAX; /* what is lost may have had any */
             if (r == BROKER_E_CORRUPT) {
                 cursor.position = in->end;
                 r = 0;

@@ -73,9 +73,14 @@ static int reserve(struct recovery *recovery, uint64_t bytes) {
     return 0;
 }
 
+/* Of a file that was cut short the last bytes may be less than a block. */
+static uint64_t end_of(const struct journal_file *file) {
+    return file->size + (file->cut ? FRAME_ALIGN : 0);
+}
+
 int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes) {
     uint64_t bytes = frame_bytes(0, frame->header.body_bytes);
-    bytes = MIN(bytes, frame->file->size - frame->position);
+    bytes = MIN(bytes, end_of(frame->file) - frame->position);
     int r = reserve(recovery, bytes);
     size_t got = 0;
     if (!r) {
@@ -105,11 +110,14 @@ static int scan_file(struct recovery *recovery, struct journal_file *file) {
     uint64_t position = 0, chunk_at = 0;
     size_t chunk_bytes = 0;
     int r = 0;
-    while (!r && position + FRAME_ALIGN <= file->size) {
+    while (!r && position + FRAME_ALIGN <= end_of(file)) {
         if (position < chunk_at || position + FRAME_ALIGN > chunk_at + chunk_bytes) {
             chunk_at = position;
-            r = disk_pread(file->file, chunk, MIN((uint64_t)SCAN_BYTES, file->size - position),
+            r = disk_pread(file->file, chunk, MIN((uint64_t)SCAN_BYTES, end_of(file) - position),
                            position, &chunk_bytes);
+            while (chunk_bytes % FRAME_ALIGN) {
+                chunk[chunk_bytes++] = 0;
+            }
             if (r || chunk_bytes < FRAME_ALIGN) {
                 break;
             }

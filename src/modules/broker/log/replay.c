@@ -127,17 +127,87 @@ static uint8_t *read_segment_batch(struct recovery *recovery, const struct segme
     return data;
 }
 
-/* Batches that a lost frame had and the segment already has: from the log end up to @entry. */
+/* The batches before @until are gone: say which, and go on behind them. */
+static int note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
+    int64_t from = partition->public.log_end_offset;
+    if (!recovery->holes_expected) { /* else all that is lost is told at the end */
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
+                        " were in a damaged frame of the journal and are lost",
+                        partition->topic->public.name, partition->public.index, from, until - 1);
+    }
+    recovery->changed = true;
+    return partition_damage_add(partition, from, until);
+}
+
+/*
+ * Whether right batches follow each other from @at up to @until, or to the end of the file. What
+ * only looks like a batch, in the records of one that is lost, leads nowhere.
+ */
+static bool leads_on(struct disk_file *file, uint64_t size, struct segment_cursor at,
+                     const struct frame_entry *until) {
+    struct record_batch batch;
+    while (at.position < size && at.offset < until->base_offset &&
+           segment_batch_check(file, at.position, size, &batch) == 0 &&
+           batch.base_offset == at.offset) {
+        at.position += batch.total_bytes;
+        at.offset += batch.last_offset_delta + 1;
+    }
+    return at.position == size || at.offset == until->base_offset;
+}
+
+static int pass_lost_in(struct recovery *recovery, struct log_partition *partition, int64_t base,
+                        uint64_t position, const struct frame_entry *until, bool *ret_passed) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index, base};
+    struct batch_order order = batch_order_of(partition);
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    order.epochs_open = true;
+    segment_name(&id, SEGMENT_LOG, name);
+    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
+        return 0;
+    }
+    const struct segment_resync in = {file, size, base, -1, until->base_offset - 1, &order};
+    struct segment_cursor at = {position, MAX(partition->public.log_end_offset, base)};
+    if (position >= size || segment_resync(&in, NULL, &at, size) ||
+        !leads_on(file, size, at, until)) {
+        return 0;
+    }
+    int r = note_lost(recovery, partition, at.offset);
+    partition->writer_base = base;
+    partition->writer_position = at.position;
+    partition->public.log_end_offset = partition->public.high_watermark = at.offset;
+    *ret_passed = true;
+    return r;
+}
+
+/* A batch that no segment has, and behind it such that one has: goes on with those. */
+static int pass_lost(struct recovery *recovery, struct log_partition *partition,
+                     const struct frame_entry *until, bool *ret_passed) {
+    const int64_t bases[] = {partition->writer_base, partition->public.log_end_offset,
+                             until->segment_base};
+    int r = 0;
+    *ret_passed = false;
+    for (size_t i = 0; i < ARRAY_SIZE(bases) && !r && !*ret_passed; i++) {
+        if (bases[i] >= 0) {
+            r = pass_lost_in(recovery, partition, bases[i], i == 0 ? partition->writer_position : 0,
+                             until, ret_passed);
+        }
+    }
+    return r;
+}
+
+/* For what follows the last frame. */
+static const struct frame_entry no_end = {.base_offset = INT64_MAX, .segment_base = -1};
+
+/* Batches that a lost frame had and the segment already has: from the log end up to @until. */
 static int fill_from_segment(struct recovery *recovery, struct log_partition *partition,
                              const struct frame_entry *until) {
     struct segment_id id = {partition->topic->public.number, partition->public.index,
                             partition->writer_base};
     while (partition->public.log_end_offset < until->base_offset) {
         uint64_t position = partition->writer_position;
-        if (until->segment_base != partition->writer_base &&
-            partition->public.log_end_offset == until->segment_base) {
-            break;
-        }
         struct record_batch batch;
         uint8_t *data = id.base_offset < 0
                             ? NULL
@@ -149,13 +219,14 @@ static int fill_from_segment(struct recovery *recovery, struct log_partition *pa
             position = 0;
             data = read_segment_batch(recovery, &id, 0, id.base_offset, &batch);
         }
-        if (!data) {
-            break;
-        }
-        int r = recovery_take_over(partition, id.base_offset, position, &batch,
-                                   clock_wall_ms(recovery->log->config.clock));
+        bool passed = false;
+        int r = data ? recovery_take_over(partition, id.base_offset, position, &batch,
+                                          clock_wall_ms(recovery->log->config.clock))
+                     : pass_lost(recovery, partition, until, &passed);
+        bool again = data || passed;
+        id.base_offset = partition->writer_base;
         free(data);
-        if (r) {
+        if (r || !again) {
             return r;
         }
     }
@@ -246,19 +317,6 @@ static int stand_in(struct recovery *recovery, const struct frame_entry *entry,
         *ret_partition = topic_partition(topic, entry->partition);
     }
     return r;
-}
-
-/* The batches before @until are gone: say which, and go on behind them. */
-static int note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
-    int64_t from = partition->public.log_end_offset;
-    if (!recovery->holes_expected) { /* else all that is lost is told at the end */
-        recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                        "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
-                        " were in a damaged frame of the journal and are lost",
-                        partition->topic->public.name, partition->public.index, from, until - 1);
-    }
-    recovery->changed = true;
-    return partition_damage_add(partition, from, until);
 }
 
 /* ---- one frame ---- */
@@ -565,12 +623,14 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
                     "frame %" PRIu64 " of the journal is damaged; its batches are taken one by one",
                     frame->header.sequence);
     recovery->changed = true;
-    if (got < need) {
-        recovery->unknown_sequence = frame->header.sequence;
-        return 0;
-    }
     /* Entries may be damaged too: whatever is not found by them counts as unknown. */
     uint32_t count = frame->header.entry_count;
+    if (got < need) { /* cut off: what is left of it may be right */
+        uint64_t whole =
+            got > FRAME_HEADER_BYTES ? (got - FRAME_HEADER_BYTES) / FRAME_ENTRY_BYTES : 0;
+        count = (uint32_t)MIN((uint64_t)count, whole);
+        recovery->unknown_sequence = frame->header.sequence;
+    }
     for (uint32_t i = 0; i < count && !r; i++) {
         struct frame_entry entry;
         struct replayed item = {0};
@@ -583,6 +643,7 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
             continue;
         }
         if (batch_inside(frame, &entry) &&
+            FRAME_HEADER_BYTES + (uint64_t)entry.body_offset + entry.bytes <= got &&
             batch_holds(&item, body + entry.body_offset, entry.bytes)) {
             item.data = body + entry.body_offset;
             place_entry(partition, &item.entry);
@@ -625,6 +686,10 @@ static int raise_unproven(struct recovery *recovery) {
             struct log_partition *partition = topic_partition(topic, i);
             if (partition->proven_sequence > recovery->unknown_sequence) {
                 continue;
+            }
+            int filled = fill_from_segment(recovery, partition, &no_end);
+            if (filled) {
+                return filled;
             }
             int64_t next = ((partition->public.log_end_offset >> 32) + 1) << 32;
             int r = partition_epoch_raise(partition, next);

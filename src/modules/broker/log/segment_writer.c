@@ -244,8 +244,9 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
     if (!r) {
         r = index_get(writer, id, &index);
     }
-    /* A batch before the end: this is a replay over what was written already. */
-    if (!r && (!index->known || pieces[0].position < index->at.end)) {
+    /* Before the end: this is a replay over what was written already. Behind it: a start has found
+     * the batches between where they should be. */
+    if (!r && (!index->known || pieces[0].position != index->at.end)) {
         r = active_index_learn(index, writer->disk, file->log, pieces[0].position);
     }
     if (!r) {

@@ -262,7 +262,8 @@ static void on_lookup(struct partition_lookup *lookup, int status) {
     waiting->status = status;
 }
 
-int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t timestamp_ms) {
+int fixture_lookup_all(struct fixture *f, struct partition *partition, int64_t timestamp_ms,
+                       struct partition_lookup *ret_lookup) {
     struct waiting_lookup waiting = {
         .lookup = {.partition = partition, .timestamp_ms = timestamp_ms, .done = on_lookup}};
     int r = partition_lookup(f->log, &waiting.lookup);
@@ -270,7 +271,14 @@ int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t t
         fixture_until(f, waiting.done);
         r = waiting.status;
     }
-    return r ? -(r < 0 ? -r : r) : waiting.lookup.ret_offset;
+    *ret_lookup = waiting.lookup;
+    return r;
+}
+
+int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t timestamp_ms) {
+    struct partition_lookup lookup;
+    int r = fixture_lookup_all(f, partition, timestamp_ms, &lookup);
+    return r ? -(r < 0 ? -r : r) : lookup.ret_offset;
 }
 
 struct waiting_read {

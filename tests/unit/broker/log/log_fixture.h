@@ -92,6 +92,9 @@ int fixture_delete(struct fixture *f, struct topic *topic);
 int fixture_add_partitions(struct fixture *f, struct topic *topic, int32_t count);
 int fixture_delete_records(struct fixture *f, struct partition *partition, int64_t offset);
 struct partition *fixture_partition(struct fixture *f, const char *name, int32_t index);
+/** fixture_lookup_all() - partition_lookup() and wait; its status, and all that it tells */
+int fixture_lookup_all(struct fixture *f, struct partition *partition, int64_t timestamp_ms,
+                       struct partition_lookup *ret_lookup);
 /** fixture_lookup() - the offset of partition_lookup(), or the negated error; -1: none */
 int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t timestamp_ms);
 /** fixture_has_file() - of a segment */
