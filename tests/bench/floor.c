@@ -5,8 +5,9 @@
  *                                       journal's: p50 and p99 of the call, CPU of it
  *   floor fresh|again DIR MIB           MIB written through the page cache by 256 KiB, into pages
  *                                       that were not there before, or over the same ones
- *   floor scatter DIR FILES COUNT       COUNT appends of 16 KiB to FILES files in turns; beyond 256
- *                                       files each is opened and closed for it
+ *   floor scatter DIR FILES OPEN COUNT  COUNT appends of 16 KiB to FILES files in turns: the first
+ *                                       OPEN of them stay open, the others are opened and closed
+ *                                       each time
  *   floor sockets CONNECTIONS COUNT     64 bytes received and 64 sent back, one message in flight
  *                                       on each connection: epoll, recv, send; CPU of the answerer
  *   floor relay DIR RATE COUNT          64 bytes from one thread over loopback to a second, which
@@ -37,7 +38,6 @@ enum {
     FILE_BYTES = 16 << 20,
     CHUNK_BYTES = 256 << 10,
     APPEND_BYTES = 16 << 10,
-    OPEN_MAX_FILES = 256,
     MESSAGE_BYTES = 64,
     EVENTS_AT_ONCE = 512,
 };
@@ -143,7 +143,7 @@ static int open_numbered(const char *folder, long file) {
     return open_in(folder, name, O_RDWR | O_CREAT);
 }
 
-static void run_scatter(const char *folder, long files, long count) {
+static void run_scatter(const char *folder, long files, long open_files, long count) {
     char *chunk = aligned_zeros(APPEND_BYTES);
     int *fds = calloc((size_t)files, sizeof *fds);
     for (long i = 0; i < files; i++) { /* all are there, with a first block, before it counts */
@@ -151,18 +151,18 @@ static void run_scatter(const char *folder, long files, long count) {
         if (pwrite(fds[i], chunk, 512, 0) != 512) {
             die("write");
         }
-        if (files > OPEN_MAX_FILES) {
+        if (i >= open_files) {
             close(fds[i]);
         }
     }
     double cpu = cpu_s(RUSAGE_SELF);
     for (long i = 0; i < count; i++) {
         long file = i % files;
-        int fd = files > OPEN_MAX_FILES ? open_numbered(folder, file) : fds[file];
+        int fd = file < open_files ? fds[file] : open_numbered(folder, file);
         if (pwrite(fd, chunk, APPEND_BYTES, 512 + i / files * APPEND_BYTES) != APPEND_BYTES) {
             die("write");
         }
-        if (files > OPEN_MAX_FILES) {
+        if (file >= open_files) {
             close(fd);
         }
     }
@@ -346,8 +346,8 @@ int main(int argc, char **argv) {
         run_sync(argv[2], (unsigned)atoi(argv[3]), atol(argv[4]));
     } else if ((strcmp(what, "fresh") == 0 || strcmp(what, "again") == 0) && argc == 4) {
         run_cache(argv[2], atol(argv[3]), strcmp(what, "again") == 0);
-    } else if (strcmp(what, "scatter") == 0 && argc == 5) {
-        run_scatter(argv[2], atol(argv[3]), atol(argv[4]));
+    } else if (strcmp(what, "scatter") == 0 && argc == 6) {
+        run_scatter(argv[2], atol(argv[3]), atol(argv[4]), atol(argv[5]));
     } else if (strcmp(what, "sockets") == 0 && argc == 4) {
         run_sockets(atol(argv[2]), atol(argv[3]));
     } else if (strcmp(what, "relay") == 0 && argc == 5) {

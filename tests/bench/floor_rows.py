@@ -24,8 +24,10 @@ def pages(what):
     return lambda folder, scale: {"cpu_s_gib": floor(what, folder, int(2048 * scale))[0]}
 
 
-def scatter(files):
-    return lambda folder, scale: {"cpu_us": floor("scatter", folder, files, max(int(60_000 * scale), files))[0]}
+def scatter(files, open_files):
+    return lambda folder, scale: {
+        "cpu_us": floor("scatter", folder, files, open_files, max(int(60_000 * scale), files))[0]
+    }
 
 
 def sockets(connections):
@@ -45,7 +47,11 @@ ROWS = {
     "the same, 1,000 a second": sync(1000),
     "1 GiB into pages of the cache that were not there": pages("fresh"),
     "1 GiB over pages of the cache": pages("again"),
-    **{f"16 KiB appended to {n:,} file{'s' if n > 1 else ''} in turns": scatter(n) for n in FILES},
+    **{
+        f"16 KiB appended to {n:,} file{'s' if n > 1 else ''} in turns{what}": scatter(n, open_files)
+        for n in FILES
+        for what, open_files in ((", held open", n), (", each opened for it", 0))
+    },
     **{f"64 bytes received and sent, {n:,} connection{'s' if n > 1 else ''}": sockets(n) for n in (1, 100, 9000)},
     **{
         f"64 bytes by way of a thread{' that syncs' if synced else ''}, {rate:,} a second": relay(rate, synced)

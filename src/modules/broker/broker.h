@@ -50,6 +50,14 @@ extern const struct module broker_module;
 extern const struct conf_row broker_conf_rows[];
 
 /* limits.c: what the settings say to each part */
+/* Of the descriptors that a process may have: for segment files, and for connections. */
+struct broker_descriptors {
+    uint32_t files;
+    unsigned connections;
+};
+/** broker_descriptors() - how @limit descriptors are shared out; @limit: of the whole process */
+struct broker_descriptors broker_descriptors(const struct broker_settings *settings,
+                                             uint64_t limit);
 void broker_limit_log(const struct broker_settings *settings, const struct space *space,
                       struct topic_log_limits *limits);
 void broker_limit_groups(const struct broker_settings *settings, struct coordinator_config *config);

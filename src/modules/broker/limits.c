@@ -1,6 +1,13 @@
 /*
  * From settings to the limits of the parts: the log's, which the disk bounds, the groups', the
- * server's, which the descriptors bound. And the settings that Kafka has as well, under its names.
+ * server's. And the settings that Kafka has as well, under its names.
+ *
+ * Descriptors that the process may have (RLIMIT_NOFILE; the host raises it to the hard limit):
+ *
+ *   | store, HTTP, journal, ... | segment files        | Kafka connections                        |
+ *     1,024, or half of few       open_files_max, at     connections_max, at most what is left
+ *                                 most two fifths of
+ *                                 the rest
  */
 #include "broker.h"
 
@@ -21,6 +28,24 @@ static void bound_by_disk(const struct space *space, struct topic_log_limits *li
         MIN(limits->journal_max_bytes, MAX(space_total_bytes(space) / 8, (uint64_t)MIB(8)));
 }
 
+struct broker_descriptors broker_descriptors(const struct broker_settings *settings,
+                                             uint64_t limit) {
+    uint64_t rest = limit > 2 * DESCRIPTORS_RESERVED ? limit - DESCRIPTORS_RESERVED : limit / 2;
+    uint64_t files = MIN((uint64_t)settings->open_files_max, rest / 5 * 2);
+    return (struct broker_descriptors){
+        .files = (uint32_t)files,
+        .connections = (unsigned)MIN((uint64_t)settings->connections_max, rest - files),
+    };
+}
+
+static uint64_t descriptors_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return INT64_MAX;
+    }
+    return limit.rlim_cur;
+}
+
 void broker_limit_log(const struct broker_settings *settings, const struct space *space,
                       struct topic_log_limits *limits) {
     limits->journal_max_bytes = (uint64_t)settings->journal_max_bytes;
@@ -28,7 +53,7 @@ void broker_limit_log(const struct broker_settings *settings, const struct space
     limits->tail_bytes = (uint64_t)settings->memory_bytes / 3;
     limits->partitions_max = (uint32_t)settings->partitions_max;
     limits->max_message_bytes = (uint32_t)settings->message_max_bytes;
-    limits->open_files_max = (uint32_t)settings->open_files_max;
+    limits->open_files_max = broker_descriptors(settings, descriptors_limit()).files;
     limits->producer_expiry_ms = settings->producer_expiry_ms;
     limits->retention_check_ms = settings->retention_check_ms;
     limits->cleaner_ms = settings->cleaner_ms;
@@ -54,23 +79,12 @@ void broker_limit_groups(const struct broker_settings *settings,
     config->retention_check_ms = settings->offsets_check_ms;
 }
 
-/* Connections never take the descriptors that log, store and HTTP need. */
-static unsigned connections_most(const struct broker_settings *settings) {
-    struct rlimit limit;
-    uint64_t reserve = (uint64_t)settings->open_files_max + DESCRIPTORS_RESERVED;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return (unsigned)settings->connections_max;
-    }
-    uint64_t most = limit.rlim_cur > 2 * reserve ? limit.rlim_cur - reserve : limit.rlim_cur / 2;
-    return (unsigned)MIN((uint64_t)settings->connections_max, most);
-}
-
 void broker_limit_server(const struct broker_settings *settings, struct kafka_limits *limits) {
     limits->request_max_bytes = (size_t)settings->request_max_bytes;
     limits->memory_bytes = (size_t)settings->memory_bytes * 2 / 3;
     limits->idle_ms = settings->connections_idle_ms;
     limits->fetch_sessions = (unsigned)settings->fetch_sessions_max;
-    limits->connections_max = connections_most(settings);
+    limits->connections_max = broker_descriptors(settings, descriptors_limit()).connections;
 }
 
 /* Settings that Kafka has as well, for tools that ask for them under its names. */

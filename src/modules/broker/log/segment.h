@@ -74,6 +74,7 @@ struct segment_file {
     bool new_file, new_folder;
     /* The segment writer's. */
     struct segment_file *lru_next, *lru_prev;
+    uint64_t used; /* when, counted in uses */
 };
 struct segment_file *segment_file_ref(struct segment_file *file);
 void segment_file_unref(struct segment_file *file); /* accepts NULL; the last one closes */
@@ -89,6 +90,7 @@ struct segment_piece {
 };
 
 struct segment_writer;
+/** segment_writer_new() - @files_max: of the cache, at least 1 */
 int segment_writer_new(struct disk *disk, unsigned files_max, struct segment_writer **ret_writer);
 void segment_writer_free(struct segment_writer *writer); /* accepts NULL */
 /**

@@ -1,10 +1,14 @@
 /*
  * The segment writer: puts durable batches where the log writer has placed them.
  *
- * It owns the cache of segments open for writing, bounded, the one unused longest out first. A file
- * may leave the cache with unsynced bytes: whoever is to sync it holds a reference of its own, or a
- * syncfs answers for it. What is known of the indexes stays, one segment a partition: opening a
- * file again is one system call, however many partitions take turns.
+ * It owns the cache of segments open for writing, bounded. A file may leave the cache with unsynced
+ * bytes: whoever is to sync it holds a reference of its own, or a syncfs answers for it. What is
+ * known of the indexes stays, one segment a partition: opening a file again is one system call,
+ * however many partitions take turns.
+ *
+ * When the cache is full, a file that was not used for long goes. Where there is none, more files
+ * than fit take turns: then the one used last goes, which is the one needed last of all, and the
+ * others stay. To drop the one unused longest would drop each file just before its turn comes.
  *
  * A folder or file may be made and then the write refused by a full disk: the next try finds it and
  * does not know that its entry is not durable. So from then on every file that is opened counts as
@@ -21,11 +25,15 @@
 #include <eventbox/base/hashmap.h>
 #include <stdlib.h>
 
-enum { PIECES_MAX = SEGMENT_PIECES_MAX };
+enum {
+    PIECES_MAX = SEGMENT_PIECES_MAX,
+    IDLE_TURNS = 8, /* unused for long: while so many times the cache's size were used */
+};
 
 struct segment_writer {
     struct disk *disk;
     unsigned files_max;
+    uint64_t uses;                        /* of files, counted */
     struct hashmap files;                 /* by struct segment_id */
     struct hashmap indexes;               /* struct active_index by topic and partition */
     struct segment_file *newest, *oldest; /* by use */
@@ -65,6 +73,13 @@ static void cache_drop(struct segment_writer *writer, struct segment_file *file)
     segment_file_unref(file);
 }
 
+static void cache_forget(struct segment_writer *writer, const struct segment_id *id) {
+    struct segment_file *file = hashmap_find(&writer->files, span_of(id, sizeof *id));
+    if (file) {
+        cache_drop(writer, file);
+    }
+}
+
 /* ---- indexes ---- */
 
 enum { INDEX_KEY_BYTES = offsetof(struct segment_id, base_offset) }; /* topic and partition */
@@ -101,6 +116,7 @@ static int index_get(struct segment_writer *writer, const struct segment_id *id,
         if (r) {
             return err_trace(r);
         }
+        cache_forget(writer, &index->id);
         active_index_init(index, id);
     }
     if (!index) {
@@ -134,10 +150,7 @@ void segment_writer_free(struct segment_writer *writer) {
 
 void segment_writer_forget(struct segment_writer *writer, const struct segment_id *id) {
     if (id->partition >= 0) {
-        struct segment_file *file = hashmap_find(&writer->files, span_of(id, sizeof *id));
-        if (file) {
-            cache_drop(writer, file);
-        }
+        cache_forget(writer, id);
         struct active_index *index = index_find(writer, id);
         if (index) {
             forget_index(writer, index);
@@ -177,10 +190,22 @@ static int open_log(struct segment_writer *writer, struct segment_file *file) {
     return disk_open(disk, name, flags | DISK_CREATE, &file->log);
 }
 
+/* Room for one more. */
+static void cache_shrink(struct segment_writer *writer) {
+    if (writer->files.count < writer->files_max) {
+        return;
+    }
+    uint64_t unused = writer->uses - writer->oldest->used;
+    bool idle = unused > (uint64_t)IDLE_TURNS * writer->files_max;
+    cache_drop(writer, idle ? writer->oldest : writer->newest);
+}
+
 static int cache_get(struct segment_writer *writer, const struct segment_id *id,
                      struct segment_file **ret_file) {
     struct segment_file *file = hashmap_find(&writer->files, span_of(id, sizeof *id));
+    writer->uses++;
     if (file) {
+        file->used = writer->uses;
         lru_remove(writer, file);
         lru_push(writer, file);
         *ret_file = file;
@@ -192,6 +217,8 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
     }
     file->id = *id;
     file->refs = 1;
+    file->used = writer->uses;
+    cache_shrink(writer);
     int r = open_log(writer, file);
     writer->unsure |= r != 0;
     if (writer->unsure) {
@@ -205,9 +232,6 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
         return err_trace(r);
     }
     lru_push(writer, file);
-    if (writer->files.count > writer->files_max) {
-        cache_drop(writer, writer->oldest);
-    }
     *ret_file = file;
     return 0;
 }

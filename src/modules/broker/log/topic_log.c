@@ -262,7 +262,8 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     checkpoint_keeper_init(log);
     int r = log_writer_new(log, &log->writer);
     if (!r) {
-        r = segment_writer_new(log->disk, MAX(log->limits.open_files_max / 2, 1u), &log->segments);
+        uint32_t files = log->limits.open_files_max; /* a quarter is for reading */
+        r = segment_writer_new(log->disk, MAX(files - files / 4, 1u), &log->segments);
     }
     if (!r) {
         r = registry_defaults_init(log);

@@ -146,7 +146,7 @@ static void test_active_index__outlives_the_descriptor(void **state) {
         w.offset = 0;
         write_batches(&w, 2);
     }
-    w.id.partition = 0;
+    w.id.partition = 3; /* neither among the first nor the last: not open */
     uint64_t calls = disk_sim_calls(w.disk);
     write_batches(&w, 1);
     assert_int_equal(disk_sim_calls(w.disk) - calls, 2); /* open and write */
