@@ -130,6 +130,8 @@ def test_the_first_batch_comes_whatever_the_limits_G23(fetch):
         first, second = fetch([part(max_bytes=limit), part(1, max_bytes=limit)])
         assert (offsets(first)[0], offsets(second)) == ((0, 2), [])
     assert fetch(part(max_bytes=-1)).error_code == fetch(part(), max_bytes=-1).error_code == -1
+    rows = fetch([part(9), part(), part(1)], max_bytes=-1)  # of the request, it is counted down to 0 from the first
+    assert sorted(row.error_code for row in rows) == [-1, 0, 3]
 
 
 def test_it_waits_for_min_bytes_or_the_time_G22(fetch):

@@ -13,7 +13,8 @@ BYTES = (0, 1, 2, 9, 0x7F, 0x80, 0xFE, 0xFF)
 
 def damage(api, version, message, octets, rng, drawn):
     """Other octets and what was done to them; None where they would not do. Ids that each broker has drawn for itself
-    are left alone: what is another byte in one of them may be the same in the other."""
+    are left alone: what is another byte in one of them may be the same in the other, and one that is shifted gives
+bytes of its own to the next field."""
     kinds = ["cut", "cut", "tail"]
     if api not in CUTS_ALONE and not (api == "Metadata" and version < 4):
         kinds += ["byte", "byte", "byte", "left out", "put in"]
@@ -31,6 +32,8 @@ def damage(api, version, message, octets, rng, drawn):
     else:
         found = octets[:at] + new + octets[at:]
     if kind == "byte" and any(octets[:at + 16].find(id, max(at - 15, 0)) >= 0 for id in drawn):
+        return None
+    if kind in ("left out", "put in") and any(octets.find(id, max(at - 15, 0)) >= 0 for id in drawn):
         return None
     return (found, f"{kind} at {at}") if is_harmless(message, version, found) else None
 
@@ -70,7 +73,7 @@ def is_harmless_value(name, value):
     if name == "TimeoutMs":
         return value <= 0 or 5000 <= value
     if name in ("NumPartitions", "Count"):
-        return value <= 10 or value > 10000
+        return value <= 10 or 10000 < value <= 1 << 20  # of more, Kafka runs out of memory
     if name == "AllowAutoTopicCreation":
         return not value
     if name == "BrokerId":

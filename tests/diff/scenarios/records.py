@@ -152,6 +152,8 @@ def fetch(side):
         ask("little of all", [(0, 0, {})], MaxBytes=1)
         ask("zero", [(0, 0, {"PartitionMaxBytes": 0})], MaxBytes=0)
         ask("negative", [(0, 0, {})], MaxBytes=-1, MaxWaitMs=-1, MinBytes=-1)
+        for label, rows in (("there", [(1, 0, {}), (0, 1, {})]), ("nowhere", [(9, 0, {}), (0, 1, {}), (0, 2, {})])):
+            ask(f"negative behind one {label}", rows, MaxBytes=-1, MaxWaitMs=0)
         ask("both", [(0, 1, {}), (1, 0, {})])
         ask("partition 9", [(9, 0, {})])
         ask("twice", [(0, 0, {}), (0, 1, {})])

@@ -88,9 +88,20 @@ static int16_t gone_error(const struct fetch *fetch) {
     return fetch_by_id(fetch) ? KAFKA_UNKNOWN_TOPIC_ID : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
+/* Fewer bytes than none cannot be read. Kafka counts down what a request may have, to 0 at least,
+ * so that such a limit meets the first partition alone. */
+static bool limit_is_negative(const struct fetch_part *part) {
+    const struct fetch_request *body = part->fetch->request->body;
+    bool first = true;
+
+    for (const struct fetch_part *other = part->fetch->parts; first && other < part; other++) {
+        first = other->partition == NULL;
+    }
+    return part->wanted.max_bytes < 0 || (first && body->max_bytes < 0);
+}
+
 /* Everything about a part that needs no reading; marks it final when that is all. */
 static void check_part(struct fetch_part *part) {
-    const struct fetch_request *body = part->fetch->request->body;
     const struct partition *partition = part->partition;
     int64_t offset = part->wanted.offset;
     int16_t error;
@@ -109,8 +120,8 @@ static void check_part(struct fetch_part *part) {
         part->final = part->fetch->at_once = true;
     } else if (offset < partition->log_start_offset || offset > partition->log_end_offset) {
         fetch_fail(part, KAFKA_OFFSET_OUT_OF_RANGE); /* with the marks at -1 */
-    } else if ((part->wanted.max_bytes < 0 || body->max_bytes < 0) && offset < end_of(part)) {
-        fetch_fail(part, KAFKA_UNKNOWN_SERVER_ERROR); /* so few bytes cannot be read */
+    } else if (offset < end_of(part) && limit_is_negative(part)) {
+        fetch_fail(part, KAFKA_UNKNOWN_SERVER_ERROR);
     }
 }
 
