@@ -2,12 +2,16 @@
 the same from any Kafka broker, and what is right goes on behind it."""
 
 import pytest
-from test_every_client import numbered, plain, poll_until
+from support.kafka_wire import Peer
+from test_every_client import UNKNOWN_TOPIC, numbered, plain, poll_until
 
 INVALID_COUNT = "(?i)invalid.?partitions|would not be an increase|partitions was set|partitions is invalid|range"
 INVALID_TOPIC = "(?i)invalid.?topic|topic name.* (illegal|invalid)|code: 17|TopicNotValid|InvalidTopic"
 
+OUT_OF_THE_GROUP = "(?i)unknown.?member|illegal.?generation|commit.?failed|not part of an active group|aware of|not known"
 
+
+@pytest.mark.tells_bad_names
 @pytest.mark.parametrize("name", ["no/such", "a b", "x" * 250], ids=["slash", "blank", "long"])
 def test_wrong_input__a_name_that_no_topic_can_have(client, ready, name):
     with pytest.raises(Exception, match=INVALID_TOPIC):
@@ -34,7 +38,7 @@ def test_wrong_input__fewer_partitions_or_as_many(client, ready):
         with pytest.raises(Exception, match=INVALID_COUNT):
             client.grow_topic(ready, count)
     client.grow_topic(ready, 5)
-    poll_until([], lambda: client.metadata()["topics"][ready] == 5, "one more partition")
+    poll_until([], lambda: client.metadata()["topics"].get(ready) == 5, "one more partition")
 
 
 @pytest.mark.has_configs
@@ -55,9 +59,18 @@ def test_wrong_input__a_config_that_is_none(client, ready):
 @pytest.mark.resets_none
 def test_wrong_input__an_offset_that_is_not_there(client, ready):
     client.produce(ready, numbered(2))
-    with pytest.raises(Exception, match="(?i)offset.?out.?of.?range|out of range"):
+    with pytest.raises(Exception, match="(?i)offset.?out.?of.?range|out of range|outside the range"):
         client.consume(ready, 0, ("only", 1000), 1)
     assert plain(client.consume(ready, 0, ("only", 1), 1)) == plain(numbered(1, 1))
+
+
+@pytest.mark.knows_unknown
+def test_wrong_input__a_topic_that_is_not_there(client, topic):
+    with pytest.raises(Exception, match=UNKNOWN_TOPIC):
+        client.consume(topic, 0, ("only", 0), 1)
+    assert topic not in client.metadata()["topics"]
+    client.produce(topic, numbered(1))
+    assert plain(client.consume(topic, 0, ("only", 0), 1)) == plain(numbered(1))
 
 
 @pytest.mark.tells_fenced
@@ -68,12 +81,40 @@ def test_wrong_input__a_member_whose_name_another_took(member_client, ready):
     poll_until([one], lambda: one.assignment and len(one.records) == 2, "the records")
     two = other.join(group, ready, instance="same")
     poll_until([two], lambda: two.assignment and len(two.records) == 2, "what was not committed")
-    with pytest.raises(Exception, match="(?i)fenced"):
+    with pytest.raises(Exception, match="(?i)fenced|rejected this static"):
         for _ in range(200):
             one.poll()
-    with pytest.raises(Exception, match="(?i)fenced|fatal|not part of an active group"):
+    with pytest.raises(Exception, match="(?i)fenced|fatal|not part of an active group|no generation to commit in"):
         one.commit()
     two.commit()
     two.leave()
     if other is not member_client:
         other.close()
+
+
+@pytest.mark.groups
+@pytest.mark.commits
+@pytest.mark.tells_put_out
+def test_wrong_input__a_commit_of_a_member_that_was_put_out(member_client, bootstrap, ready):
+    """Somebody else makes it leave, and it commits before it has heard of that: once it is too slow for most clients,
+    which hear of it with a heartbeat and join again."""
+    group, first = "out-" + ready, 0
+    one = member_client.join(group, ready)
+    with pytest.raises(Exception, match=OUT_OF_THE_GROUP), Peer(bootstrap) as peer:
+        for first in range(0, 40, 2):
+            member_client.produce(ready, numbered(2, first))
+            poll_until([one], lambda: last_value(first) in {r.value for r in one.records}, "the records")
+            members = peer.ask("DescribeGroups", 5, Groups=[group])["Groups"][0]["Members"]
+            rows = [{"MemberId": member["MemberId"], "GroupInstanceId": None} for member in members]
+            assert peer.ask("LeaveGroup", 4, GroupId=group, Members=rows)["ErrorCode"] == 0
+            one.commit()
+            one.poll()  # some tell it here
+    with Peer(bootstrap) as peer:
+        places = [{"Name": ready, "PartitionIndexes": [0]}]
+        row = peer.ask("OffsetFetch", 5, GroupId=group, Topics=places)["Topics"][0]["Partitions"][0]
+        assert row["CommittedOffset"] <= first
+    one.leave()
+
+
+def last_value(first):
+    return numbered(2, first)[-1].value

@@ -45,14 +45,14 @@ BEHAVIOURS = {
     "wrong input: topics that cannot be": "test_wrong_input__topics_that_cannot_be",
     "wrong input: fewer partitions": "test_wrong_input__fewer_partitions_or_as_many",
     "wrong input: an offset that is not there": "test_wrong_input__an_offset_that_is_not_there",
+    "wrong input: a topic that is not there": "test_wrong_input__a_topic_that_is_not_there",
+    "wrong input: a commit of who was put out": "test_wrong_input__a_commit_of_a_member_that_was_put_out",
     "wrong input: a fenced member": "test_wrong_input__a_member_whose_name_another_took",
 }
 
 
 def able(client, test):
     """Whether conftest.py makes a case of this test for this client; the codecs of it, where it takes them."""
-    if test.__module__ == "test_every_wrong_input" and client in interop.CLIENTS.values():
-        return "not tried"  # scripts/interop leaves that file out
     marks = [mark.name for mark in getattr(test, "pytestmark", []) if hasattr(Client, mark.name)]
     if not all(getattr(client, mark) for mark in marks):
         return "client cannot"

@@ -8,7 +8,8 @@ A driver is made with the address of a broker and does what its client does, in 
     configs(topic)                         {name: value}, configure(topic, name, value); where it has_configs
     produce(topic, records, acks, codec, idempotent)
     consume(topic, partition, start, count)   start: "earliest", an offset, or ("time", milliseconds);
-                                           ("only", offset) must be there, else it fails; where it can (resets_none)
+                                           ("only", offset) must be there, else it fails; where it can (resets_none);
+                                           so must the topic (knows_unknown)
     join(group, topic)                     a Member, which is polled until what a test waits for is there
         instance="name"                    a static member; where the client has them (static_members)
         cooperative=True                   the cooperative-sticky assignor; where the client has it (cooperative)
@@ -59,6 +60,9 @@ class Client:
     idempotent = True  # else a plain producer does what is asked of one
     static_members = cooperative = commits_on_revoke = False
     grows_topics = resets_none = False
+    tells_put_out = True  # a commit of who is no member any more fails, rather than waits until it is one again
+    tells_bad_names = True  # the refusal of a topic's name, rather than that time is up
+    knows_unknown = False  # reading a topic that is not there fails at once, and does not make it
     tells_fenced = False  # a member hears that another took its name
 
     def __init__(self, bootstrap):

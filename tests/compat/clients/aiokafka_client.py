@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 from python_process import serve, written
@@ -79,6 +79,16 @@ async def delete(given):
     return await with_admin(ask)
 
 
+async def grow(given):
+    async def ask(admin):
+        answer = await admin.create_partitions({given["topic"]: NewPartitions(int(given["partitions"]))})
+        for topic, code, message in answer.topic_errors:
+            checked((code, message))
+        return {}
+
+    return await with_admin(ask)
+
+
 async def configs(given):
     async def ask(admin):
         (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, given["topic"])])
@@ -118,7 +128,13 @@ async def produce(given):
 
 async def consume(given):
     place, start, count = TopicPartition(given["topic"], int(given["partition"])), given["start"], int(given["count"])
-    consumer = AIOKafkaConsumer(bootstrap_servers=BOOTSTRAP, enable_auto_commit=False, fetch_max_wait_ms=100)
+    only = start.startswith("only:")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=BOOTSTRAP,
+        enable_auto_commit=False,
+        fetch_max_wait_ms=100,
+        auto_offset_reset="none" if only else "latest",
+    )
     await consumer.start()
     try:
         consumer.assign([place])
@@ -127,7 +143,7 @@ async def consume(given):
         elif start.startswith("time:"):
             consumer.seek(place, (await consumer.offsets_for_times({place: int(start[5:])}))[place].offset)
         else:
-            consumer.seek(place, int(start))
+            consumer.seek(place, int(start.removeprefix("only:")))
         records = [written(await asyncio.wait_for(consumer.getone(place), PATIENCE_S)) for _ in range(count)]
     finally:
         await consumer.stop()
@@ -179,7 +195,7 @@ async def leave(given):
     return {}
 
 
-VERBS = (metadata, create, delete, configs, configure, produce, consume, join, poll, commit, leave)
+VERBS = (metadata, create, grow, delete, configs, configure, produce, consume, join, poll, commit, leave)
 
 
 def run(verb):

@@ -144,17 +144,18 @@ class Confluent(Client):
         assert producer.flush(20) == 0 and not errors, errors
 
     def consume(self, topic, partition, start, count):
+        only = isinstance(start, tuple) and start[0] == "only"
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
                 "group.id": "alone",
                 "enable.auto.commit": False,
-                "auto.offset.reset": "error" if isinstance(start, tuple) and start[0] == "only" else "earliest",
+                "auto.offset.reset": "error" if only else "earliest",
                 "fetch.wait.max.ms": 100,
             }
         )
         place = TopicPartition(topic, partition, 0)
-        if isinstance(start, tuple) and start[0] == "only":
+        if only:
             place.offset = start[1]
         elif isinstance(start, tuple):
             place.offset = start[1]

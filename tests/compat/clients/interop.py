@@ -14,6 +14,7 @@ class Franz(Remote):
 
     library = "franz"
     static_members = cooperative = commits_on_revoke = True
+    grows_topics = resets_none = True
 
     def start_command(self):
         return [str(INTEROP / "goclient"), self.library, self.bootstrap]
@@ -22,6 +23,7 @@ class Franz(Remote):
 class Sarama(Franz):
     library = "sarama"
     cooperative = False
+    knows_unknown = tells_fenced = True
 
 
 class Segmentio(Franz):
@@ -35,13 +37,15 @@ class Rskafka(Remote):
     """rskafka: pure Rust, without groups and idempotent producers. It sends acks=all whatever is asked."""
 
     groups = has_configs = idempotent = False
+    resets_none = True
 
     def start_command(self):
         return [str(INTEROP / "rust/release/compat"), self.bootstrap]
 
 
 class Aiokafka(Remote):
-    static_members = commits_on_revoke = True
+    static_members = commits_on_revoke = grows_topics = resets_none = tells_fenced = True
+    tells_bad_names = False
 
     def start_command(self):
         return [str(INTEROP / "venv/bin/python"), str(HERE / "aiokafka_client.py"), self.bootstrap]
@@ -51,6 +55,8 @@ class OldKafkaPython(Remote):
     """kafka-python 2.0.2, which guesses the broker's age from the versions that it lists."""
 
     codecs = ("none", "gzip", "snappy", "lz4")
+    grows_topics = resets_none = True
+    tells_bad_names = False
 
     def start_command(self):
         return [str(INTEROP / "venv-old/bin/python"), str(HERE / "old_kafka_python_client.py"), self.bootstrap]
@@ -60,6 +66,7 @@ class OldConfluent(Remote):
     """librdkafka as Debian has it, 2.0.2, with all that kcat does not do."""
 
     static_members = cooperative = commits_on_revoke = True
+    grows_topics = resets_none = tells_fenced = True
 
     def start_command(self):
         return [str(INTEROP / "venv-old/bin/python"), str(HERE / "old_confluent_client.py"), self.bootstrap]
@@ -68,7 +75,8 @@ class OldConfluent(Remote):
 class Platformatic(Remote):
     """@platformatic/kafka, which needs the newest versions of most APIs."""
 
-    static_members = True
+    static_members = grows_topics = resets_none = True
+    tells_put_out = False  # it joins again and commits once more by itself
 
     def start_command(self):
         script = str(HERE / "platformatic_client.mjs")
@@ -79,6 +87,7 @@ class OldJava(Remote):
     """Apache's client of 2021."""
 
     static_members = cooperative = commits_on_revoke = True
+    grows_topics = resets_none = tells_fenced = True
 
     def start_command(self):
         return java_command("KafkaClient", "interop/java") + [self.bootstrap]

@@ -63,16 +63,21 @@ class KafkaPythonMember(Member):
                 self.records += [record_of(f) for f in found]
             self.assignment = {p.partition for p in self.consumer.assignment()}
             while not self.wanted.empty():
-                call, done = self.wanted.get()
-                call()
+                call, done, failed = self.wanted.get()
+                try:
+                    call()
+                except Exception as error:  # whoever asked is told
+                    failed.append(error)
                 done.set()
                 if call == self.consumer.close:
                     return
 
     def _ask(self, call):
-        done = threading.Event()
-        self.wanted.put((call, done))
+        done, failed = threading.Event(), []
+        self.wanted.put((call, done, failed))
         assert done.wait(20), f"{call.__name__} did not end"
+        if failed:
+            raise failed[0]
 
     def poll(self):
         assert self.thread.is_alive(), "its thread ended by itself"
@@ -88,6 +93,7 @@ class KafkaPythonMember(Member):
 class KafkaPython(Client):
     static_members = cooperative = True  # it refuses to commit while a callback runs
     grows_topics = resets_none = True
+    tells_put_out = False  # its poll of a second comes first, and joins again
 
     def metadata(self):
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)

@@ -81,7 +81,7 @@ def record_of(line):
 
 class Kcat(Client):
     creates_topics = has_configs = commits = False
-    static_members = cooperative = commits_on_revoke = resets_none = True
+    static_members = cooperative = commits_on_revoke = resets_none = knows_unknown = True
 
     def __init__(self, bootstrap):
         super().__init__(bootstrap)

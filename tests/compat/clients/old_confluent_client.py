@@ -27,8 +27,9 @@ def produce(given):
 
 def consume(given):
     start = given["start"]
-    if start.startswith("time:"):
-        start = ("time", int(start[5:]))
+    if ":" in start:
+        kind, _, number = start.partition(":")
+        start = (kind, int(number))
     elif start != "earliest":
         start = int(start)
     found = client.consume(given["topic"], int(given["partition"]), start, int(given["count"]))
@@ -57,6 +58,7 @@ serve(
     {
         "metadata": lambda _: client.metadata(),
         "create": lambda given: nothing(client.create_topic(given["topic"], int(given["partitions"]))),
+        "grow": lambda given: nothing(client.grow_topic(given["topic"], int(given["partitions"]))),
         "delete": lambda given: nothing(client.delete_topic(given["topic"])),
         "configs": lambda given: {"configs": client.configs(given["topic"])},
         "configure": lambda given: nothing(client.configure(given["topic"], given["name"], given["value"])),

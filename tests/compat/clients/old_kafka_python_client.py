@@ -8,7 +8,7 @@ import threading
 import time
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from kafka.errors import for_code
 from python_process import serve, written
 
@@ -32,6 +32,15 @@ def create(given):
     admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
     try:
         admin.create_topics([NewTopic(given["topic"], int(given["partitions"]), 1)])
+    finally:
+        admin.close()
+    return {}
+
+
+def grow(given):
+    admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+    try:
+        admin.create_partitions({given["topic"]: NewPartitions(int(given["partitions"]))})
     finally:
         admin.close()
     return {}
@@ -93,14 +102,19 @@ def produce(given):
 
 def consume(given):
     place, start, count = TopicPartition(given["topic"], int(given["partition"])), given["start"], int(given["count"])
-    consumer = KafkaConsumer(bootstrap_servers=BOOTSTRAP, enable_auto_commit=False, fetch_max_wait_ms=100)
+    consumer = KafkaConsumer(
+        bootstrap_servers=BOOTSTRAP,
+        enable_auto_commit=False,
+        fetch_max_wait_ms=100,
+        auto_offset_reset="none" if start.startswith("only:") else "latest",
+    )
     consumer.assign([place])
     if start == "earliest":
         consumer.seek_to_beginning(place)
     elif start.startswith("time:"):
         consumer.seek(place, consumer.offsets_for_times({place: int(start[5:])})[place].offset)
     else:
-        consumer.seek(place, int(start))
+        consumer.seek(place, int(start.removeprefix("only:")))
     records, end = [], time.monotonic() + PATIENCE_S
     while len(records) < count:
         assert time.monotonic() < end, f"{len(records)} records of {count}"
@@ -135,16 +149,21 @@ class MemberThread(threading.Thread):
                     self.found.put(written(record))
             self.owned = sorted(p.partition for p in self.consumer.assignment())
             while not self.wanted.empty():  # calls that only this thread may make
-                call, done = self.wanted.get()
-                call()
+                call, done, failed = self.wanted.get()
+                try:
+                    call()
+                except Exception as error:  # whoever asked is told
+                    failed.append(error)
                 done.set()
                 if call == self.consumer.close:
                     return
 
     def ask(self, call):
-        done = threading.Event()
-        self.wanted.put((call, done))
+        done, failed = threading.Event(), []
+        self.wanted.put((call, done, failed))
         assert done.wait(PATIENCE_S), f"{call.__name__} did not end"
+        if failed:
+            raise failed[0]
         return {}
 
 
@@ -172,5 +191,5 @@ def leave(given):
     return member.ask(member.consumer.close)
 
 
-VERBS = (metadata, create, delete, configs, configure, produce, consume, join, poll, commit, leave)
+VERBS = (metadata, create, grow, delete, configs, configure, produce, consume, join, poll, commit, leave)
 serve({verb.__name__: verb for verb in VERBS})

@@ -50,6 +50,11 @@ const verbs = {
     return {};
   }),
 
+  grow: ({ topic, partitions }) => withAdmin(async (admin) => {
+    await admin.createPartitions({ topics: [{ name: topic, count: Number(partitions) }] });
+    return {};
+  }),
+
   delete: ({ topic }) => withAdmin(async (admin) => {
     await admin.deleteTopics({ topics: [topic] });
     return {};
@@ -93,7 +98,8 @@ const verbs = {
 
   consume: async ({ topic, partition, start, count }) => {
     const consumer = consumerOf(`platformatic-alone-${process.pid}-${Date.now()}-${alone++}`);
-    let offset = start === "earliest" ? 0n : start;
+    const only = start.startsWith("only:");
+    let offset = start === "earliest" ? 0n : only ? start.slice(5) : start;
     if (start.startsWith("time:")) {
       const found = await withAdmin((admin) => admin.listOffsets({
         topics: [{ name: topic, partitions: [{ partitionIndex: Number(partition), timestamp: BigInt(start.slice(5)) }] }],
@@ -104,7 +110,8 @@ const verbs = {
     const offsets = from.get(topic).map((first, index) => ({
       topic, partition: index, offset: index === Number(partition) && start !== "earliest" ? BigInt(offset) : first,
     }));
-    const stream = await consumer.consume({ topics: [topic], mode: MessagesStreamModes.MANUAL, offsets, autocommit: false });
+    const stream = await consumer.consume({ topics: [topic], mode: MessagesStreamModes.MANUAL, offsets, autocommit: false,
+                                            fallbackMode: only ? "fail" : "latest" });
     const records = [];
     for await (const message of stream) {
       if (message.partition === Number(partition)) records.push(recordOf(message));

@@ -65,6 +65,16 @@ func (f *franz) admin(use func(context.Context, *kadm.Client) error) error {
 	return use(ctx, kadm.NewClient(client))
 }
 
+func (f *franz) Grow(topic string, partitions int32) error {
+	return f.admin(func(ctx context.Context, admin *kadm.Client) error {
+		done, err := admin.UpdatePartitions(ctx, int(partitions), topic)
+		if err != nil {
+			return err
+		}
+		return done[topic].Err
+	})
+}
+
 func (f *franz) Delete(topic string) error {
 	return f.admin(func(ctx context.Context, admin *kadm.Client) error {
 		_, err := admin.DeleteTopic(ctx, topic)
@@ -157,7 +167,11 @@ func (f *franz) Consume(topic string, partition int32, start Start, count int) (
 	} else if start.IsTime {
 		offset = kgo.NewOffset().AfterMilli(start.At)
 	}
-	client, err := f.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: offset}}))
+	settings := []kgo.Opt{kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: offset}})}
+	if start.Only {
+		settings = append(settings, kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+	}
+	client, err := f.client(settings...)
 	if err != nil {
 		return nil, err
 	}

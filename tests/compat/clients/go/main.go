@@ -36,10 +36,12 @@ type Record struct {
 	Headers   []Header
 }
 
-// Start is where reading begins: the earliest record, an offset, or a time in milliseconds.
+// Start is where reading begins: the earliest record, an offset, or a time in milliseconds. Only an offset that must be
+// there, in a topic that is there.
 type Start struct {
 	Earliest bool
 	IsTime   bool
+	Only     bool
 	At       int64
 }
 
@@ -58,6 +60,7 @@ type Options struct {
 type Client interface {
 	Metadata() (Metadata, error)
 	Create(topic string, partitions int32) error
+	Grow(topic string, partitions int32) error
 	Produce(topic string, records []Record, options Options) error
 	Consume(topic string, partition int32, start Start, count int) ([]Record, error)
 	Delete(topic string) error
@@ -200,14 +203,15 @@ func (c command) start() Start {
 	if text == "earliest" {
 		return Start{Earliest: true}
 	}
-	if at, found := strings.CutPrefix(text, "time:"); found {
-		ms, err := strconv.ParseInt(at, 10, 64)
-		if err != nil {
-			panic(err)
-		}
-		return Start{IsTime: true, At: ms}
+	kind, at, found := strings.Cut(text, ":")
+	if !found {
+		return Start{At: c.number("start")}
 	}
-	return Start{At: c.number("start")}
+	number, err := strconv.ParseInt(at, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return Start{IsTime: kind == "time", Only: kind == "only", At: number}
 }
 
 func written(records []Record) []map[string]any {
@@ -237,6 +241,8 @@ func obey(client Client, members map[string]Member, c command) (answer any, err 
 		return client.Metadata()
 	case "create":
 		return map[string]any{}, client.Create(c.values["topic"], int32(c.number("partitions")))
+	case "grow":
+		return map[string]any{}, client.Grow(c.values["topic"], int32(c.number("partitions")))
 	case "produce":
 		options := Options{c.values["acks"], c.values["codec"], c.values["idempotent"] == "true"}
 		return map[string]any{}, client.Produce(c.values["topic"], c.records, options)

@@ -59,6 +59,12 @@ func (s *shopify) admin(use func(sarama.ClusterAdmin) error) error {
 	return use(admin)
 }
 
+func (s *shopify) Grow(topic string, partitions int32) error {
+	return s.admin(func(admin sarama.ClusterAdmin) error {
+		return admin.CreatePartitions(topic, partitions, nil, false)
+	})
+}
+
 func (s *shopify) Delete(topic string) error {
 	return s.admin(func(admin sarama.ClusterAdmin) error { return admin.DeleteTopic(topic) })
 }
@@ -146,7 +152,9 @@ func fromSarama(m *sarama.ConsumerMessage) Record {
 }
 
 func (s *shopify) Consume(topic string, partition int32, start Start, count int) ([]Record, error) {
-	client, err := sarama.NewClient([]string{s.bootstrap}, s.config())
+	config := s.config()
+	config.Metadata.AllowAutoTopicCreation = !start.Only
+	client, err := sarama.NewClient([]string{s.bootstrap}, config)
 	if err != nil {
 		return nil, err
 	}

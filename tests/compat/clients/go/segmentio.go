@@ -49,6 +49,18 @@ func (s *segmentio) Create(topic string, partitions int32) error {
 	return answer.Errors[topic]
 }
 
+func (s *segmentio) Grow(topic string, partitions int32) error {
+	ctx, cancel := within()
+	defer cancel()
+	answer, err := s.client().CreatePartitions(ctx, &kafka.CreatePartitionsRequest{
+		Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: partitions}},
+	})
+	if err != nil {
+		return err
+	}
+	return answer.Errors[topic]
+}
+
 func (s *segmentio) Delete(topic string) error {
 	ctx, cancel := within()
 	defer cancel()
@@ -142,7 +154,7 @@ func (s *segmentio) Consume(topic string, partition int32, start Start, count in
 	defer cancel()
 	reader := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: []string{s.bootstrap}, Topic: topic, Partition: int(partition), MaxWait: 100 * time.Millisecond,
-		MaxBytes: 10 << 20,
+		MaxBytes: 10 << 20, OffsetOutOfRangeError: start.Only,
 	})
 	defer reader.Close()
 	var err error

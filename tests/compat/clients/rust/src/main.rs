@@ -98,15 +98,17 @@ async fn produce(client: &Client, command: Command) -> Answer {
 async fn consume(client: &Client, command: Command) -> Answer {
     let partition: i32 = command.values["partition"].parse()?;
     let count: usize = command.values["count"].parse()?;
-    let reader = client.partition_client(command.values["topic"].as_str(), partition, UnknownTopicHandling::Retry).await?;
     let start = command.values["start"].as_str();
+    let only = start.strip_prefix("only:"); // an offset that must be there, in a topic that is there
+    let unknown = if only.is_some() { UnknownTopicHandling::Error } else { UnknownTopicHandling::Retry };
+    let reader = client.partition_client(command.values["topic"].as_str(), partition, unknown).await?;
     let mut offset = match start.strip_prefix("time:") {
         Some(ms) => {
             let at: DateTime<Utc> = Utc.timestamp_millis_opt(ms.parse()?).single().ok_or("a bad time")?;
             reader.get_offset(OffsetAt::Timestamp(at)).await?
         }
         None if start == "earliest" => reader.get_offset(OffsetAt::Earliest).await?,
-        None => start.parse()?,
+        None => only.unwrap_or(start).parse()?,
     };
     let begun = Instant::now();
     let mut records = Vec::new();
