@@ -14,7 +14,7 @@ class Franz(Remote):
 
     library = "franz"
     static_members = cooperative = commits_on_revoke = True
-    grows_topics = resets_none = True
+    grows_topics = resets_none = tells_fenced = True
 
     def start_command(self):
         return [str(INTEROP / "goclient"), self.library, self.bootstrap]
@@ -23,14 +23,14 @@ class Franz(Remote):
 class Sarama(Franz):
     library = "sarama"
     cooperative = False
-    knows_unknown = tells_fenced = True
+    knows_unknown = True
 
 
 class Segmentio(Franz):
     """segmentio/kafka-go. It has no idempotent producer: what is asked of one is done by a plain one."""
 
     library = "segmentio"
-    static_members = cooperative = commits_on_revoke = idempotent = False
+    static_members = cooperative = commits_on_revoke = idempotent = tells_fenced = False
 
 
 class Rskafka(Remote):
@@ -44,7 +44,7 @@ class Rskafka(Remote):
 
 
 class Aiokafka(Remote):
-    static_members = commits_on_revoke = grows_topics = resets_none = tells_fenced = True
+    static_members = commits_on_revoke = grows_topics = resets_none = True
     tells_bad_names = False
 
     def start_command(self):

@@ -71,6 +71,10 @@ INSIDE = {
     "header without key": record(headers=varint(1) + varint(-1) + varint(1) + b"v") + record(offset=1),
     "header without value": record(headers=varint(1) + varint(1) + b"h" + varint(-1)) + record(offset=1),
     "header value of -7": record(headers=varint(1) + varint(1) + b"h" + varint(-7)) + record(offset=1),
+    **{
+        f"header key {key!r}": record(headers=varint(2) + (varint(len(key)) + key + varint(1) + b"v") * 2) + record(offset=1)
+        for key in (b"a\xffb", b"\xe2\x82", b"\xc0\xaf!", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf5" * 70, "é☃".encode())
+    },
     "tail in the record": record() + record(offset=1, tail=b"xx"),
     "tail in the first record": record(tail=b"xx") + record(offset=1),
     "longer": record(length=1) + record(offset=1),

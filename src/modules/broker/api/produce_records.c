@@ -1,5 +1,6 @@
 #include "produce_records.h"
 
+#include <eventbox/base/utf8.h>
 #include <eventbox/base/varint.h>
 
 #include <errno.h>
@@ -147,6 +148,49 @@ static uint8_t *copy_bytes(struct fields *in, uint8_t *out) {
     return out;
 }
 
+/* What the next bytes are, which are never null here; @in stays in front of them. */
+static struct span peek_bytes(const struct fields *in) {
+    struct fields ahead = *in;
+    int32_t size = take_i32(&ahead);
+
+    return span_of(ahead.at, (size_t)size);
+}
+
+/* Kafka takes the key of a header as text, and writes what it took. */
+static uint8_t *copy_text(struct fields *in, uint8_t *out) {
+    struct span key = peek_bytes(in);
+    char *clean = (char *)out + VARINT_MAX_BYTES;
+    size_t size;
+
+    if (utf8_valid(key.data, key.size)) {
+        return copy_bytes(in, out);
+    }
+    /* How long it becomes comes first, so it is written behind the longest length and moved. */
+    size = utf8_clean(key.data, key.size, clean);
+    out += varint_put_i64(out, (int64_t)size);
+    memmove(out, clean, size);
+    (void)skip_bytes(in);
+    return out + size;
+}
+
+size_t produce_fields_room(const struct produce_record *record) {
+    struct fields in = {record->fields.data, record->fields.size};
+    size_t room = record->fields.size;
+    int32_t headers;
+
+    (void)skip_bytes(&in);
+    (void)skip_bytes(&in);
+    headers = take_i32(&in);
+    for (int32_t i = 0; i < headers; i++) {
+        struct span key = peek_bytes(&in);
+
+        room += utf8_valid(key.data, key.size) ? 0 : VARINT_MAX_BYTES + 2 * key.size;
+        (void)skip_bytes(&in);
+        (void)skip_bytes(&in);
+    }
+    return room;
+}
+
 size_t produce_fields_write(const struct produce_record *record, uint8_t *out) {
     struct fields in = {record->fields.data, record->fields.size};
     uint8_t *at = out;
@@ -157,7 +201,7 @@ size_t produce_fields_write(const struct produce_record *record, uint8_t *out) {
     headers = take_i32(&in);
     at += varint_put_i64(at, headers);
     for (int32_t i = 0; i < headers; i++) {
-        at = copy_bytes(&in, at);
+        at = copy_text(&in, at);
         at = copy_bytes(&in, at);
     }
     return (size_t)(at - out);

@@ -77,10 +77,14 @@ struct produce_reader {
  */
 int produce_reader_next(struct produce_reader *reader, struct produce_record *ret_record);
 
+/** produce_fields_room() - bytes that produce_fields_write() may need at the most */
+size_t produce_fields_room(const struct produce_record *record);
+
 /**
  * produce_fields_write() - the fields of a record that was read, in their usual form
- * @out: room for fields.size bytes
- * Null is told by -1, and no varint is longer than it need be. Return: the bytes written.
+ * @out: as much room as produce_fields_room() says
+ * Null is told by -1, no varint is longer than it need be, and keys of headers are UTF-8, with
+ * U+FFFD for what was none. Return: the bytes written.
  */
 size_t produce_fields_write(const struct produce_record *record, uint8_t *out);
 

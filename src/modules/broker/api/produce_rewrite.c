@@ -40,7 +40,7 @@ static int write_records(const struct record_batch *batch, struct span records, 
         prefix[0] = 0; /* attributes */
         n += varint_put_i64(prefix + n, record_timestamp_delta(*ret_base_ms, record.timestamp_ms));
         n += varint_put_i64(prefix + n, reader.index - 1);
-        room = (uint8_t *)text_reserve(out, VARINT_MAX_BYTES + n + record.fields.size);
+        room = (uint8_t *)text_reserve(out, VARINT_MAX_BYTES + n + produce_fields_room(&record));
         if (!room) {
             return err_origin(-ENOMEM);
         }

@@ -283,9 +283,10 @@ func (m *saramaMember) Commit() error {
 	case m.commit <- done:
 		<-done
 		return nil
+	case <-m.ended:
 	case <-time.After(patience):
-		return errors.New("no generation to commit in")
 	}
+	return errors.New("no generation to commit in")
 }
 
 func (m *saramaMember) Leave() error {

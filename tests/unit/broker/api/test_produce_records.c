@@ -329,6 +329,28 @@ static void test_produce_rewrite__gives_records_their_usual_form(void **state) {
     buf_unref(buf);
 }
 
+static void test_produce_rewrite__makes_keys_of_headers_utf8_as_kafka_does(void **state) {
+    struct record_batch batch = batch_of(1);
+    struct buf *buf = NULL;
+    struct made made = {0};
+    struct made wanted = {0};
+
+    /* Three keys: two strange bytes and a letter, one that is good, one that ends in a letter. */
+    put_record(&made, 0, 0,
+               "\1\2v\6\6\xff\xfe"
+               "a\2x\4\xc3\xa9\1\4\xe2\x82\0",
+               18);
+    put_record(&wanted, 0, 0,
+               "\1\2v\6\x0e\xef\xbf\xbd\xef\xbf\xbd"
+               "a\2x\4\xc3\xa9\1\6\xef\xbf\xbd\0",
+               23);
+    assert_int_equal(rewrite(&batch, &made, &buf), 0);
+    assert_int_equal(buf->size, RECORD_BATCH_HEADER_BYTES + wanted.size);
+    assert_memory_equal(buf->data + RECORD_BATCH_HEADER_BYTES, wanted.data, wanted.size);
+    assert_true(record_batch_check_crc(span_of(buf->data, buf->size)));
+    buf_unref(buf);
+}
+
 static void test_produce_rewrite__keeps_timestamps_further_apart_than_a_number_holds(void **state) {
     struct record_batch batch = batch_of(2);
     struct record_iterator it;
@@ -381,6 +403,7 @@ int main(void) {
         cmocka_unit_test(test_produce_records__know_who_claims_the_brokers_time),
         cmocka_unit_test(test_produce_records__keep_no_more_faults_than_there_is_room),
         cmocka_unit_test(test_produce_rewrite__gives_records_their_usual_form),
+        cmocka_unit_test(test_produce_rewrite__makes_keys_of_headers_utf8_as_kafka_does),
         cmocka_unit_test(test_produce_rewrite__keeps_timestamps_further_apart_than_a_number_holds),
         cmocka_unit_test(test_produce_rewrite__refuses_what_no_batch_of_kafkas_can_be),
     };
