@@ -10,7 +10,7 @@ from test_every_client import UNKNOWN_TOPIC, numbered, plain, poll_until
 INVALID_COUNT = "(?i)invalid.?partitions|would not be an increase|partitions was set|partitions is invalid|range"
 INVALID_TOPIC = "(?i)invalid.?topic|topic name.* (illegal|invalid)|code: 17|TopicNotValid|InvalidTopic"
 
-OUT_OF_THE_GROUP = "(?i)unknown.?member|illegal.?generation|commit.?failed|not part of an active group|aware of|not known"
+OUT_OF_THE_GROUP = "(?i)unknown.?member|illegal.?generation|commit.?failed|not part of an active|aware of|not known"
 
 
 @pytest.mark.tells_bad_names
