@@ -1,5 +1,7 @@
 #include "codec.h"
 
+#include "codec_zstd.h"
+
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/text.h>
 
@@ -220,7 +222,8 @@ static int inflate_lz4(struct span in, size_t limit_bytes, struct text *out) {
 }
 
 static int inflate_zstd(struct span in, size_t limit_bytes, struct text *out) {
-    ZSTD_inBuffer from = {in.data, in.size, 0};
+    size_t good = codec_zstd_good_bytes(in);
+    ZSTD_inBuffer from = {in.data, good, 0};
     ZSTD_DCtx *context = ZSTD_createDCtx();
     size_t hint = in.size > 0; /* what is to come; nothing at all is no error */
     int r = 0;
