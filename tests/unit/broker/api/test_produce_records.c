@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <string.h>
@@ -119,6 +120,145 @@ static void test_produce_records__are_read_in_two_ways_as_kafka_does_G34(void **
             }
         }
     }
+}
+
+static uint64_t test_random(uint64_t *seed) {
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return *seed >> 33;
+}
+
+/* ---- the quick way and the way of all records ---- */
+
+/* A varint, one byte at a time. False: it does not end before @end, or in @bytes_max bytes. */
+static bool plain_varint(const uint8_t *data, size_t end, size_t *at, unsigned bytes_max,
+                         int64_t *ret_value) {
+    uint64_t raw = 0;
+    for (unsigned i = 0; i < bytes_max && *at < end; i++) {
+        uint8_t byte = data[(*at)++];
+        raw |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte < 0x80) {
+            raw = bytes_max == 5 ? (uint32_t)raw : raw;
+            *ret_value = (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool plain_skip(const uint8_t *data, size_t end, size_t *at, int64_t *ret_bytes) {
+    if (!plain_varint(data, end, at, 5, ret_bytes)) {
+        return false;
+    }
+    size_t bytes = *ret_bytes > 0 ? (size_t)*ret_bytes : 0;
+    if (bytes > end - *at) {
+        return false;
+    }
+    *at += bytes;
+    return true;
+}
+
+/* What there is to know of a record with at most one header; false: it is not a right one. */
+static bool plain_read(const uint8_t *data, size_t size, bool skips, struct produce_record *ret,
+                       size_t *ret_end) {
+    size_t at = 0, end = size, fields;
+    int64_t length, time, offset, key, value, headers, ignored;
+    if (!plain_varint(data, end, &at, 5, &length)) {
+        return false;
+    }
+    if (!skips && (length < 0 || (size_t)length > size - at)) {
+        return false;
+    }
+    end = skips ? size : at + (size_t)length;
+    if (at++ >= end || !plain_varint(data, end, &at, 10, &time) ||
+        !plain_varint(data, end, &at, 5, &offset)) {
+        return false;
+    }
+    fields = at;
+    if (!plain_skip(data, end, &at, &key) || !plain_skip(data, end, &at, &value) ||
+        !plain_varint(data, end, &at, 5, &headers) || headers < 0) {
+        return false;
+    }
+    for (int64_t i = 0; i < headers; i++) {
+        if (!plain_skip(data, end, &at, &ignored) || ignored < 0 ||
+            !plain_skip(data, end, &at, &ignored)) {
+            return false;
+        }
+    }
+    *ret = (struct produce_record){.timestamp_ms = (int64_t)((uint64_t)time + 1000),
+                                   .offset = offset,
+                                   .key_bytes = (int32_t)key,
+                                   .value_bytes = (int32_t)value,
+                                   .fields = span_of(data + fields, at - fields)};
+    *ret_end = at;
+    return skips || at == end;
+}
+
+static size_t put_some_varint(uint8_t *out, uint64_t *seed, int64_t value) {
+    size_t n = varint_put_i64(out, value);
+    if (test_random(seed) % 16 == 0) { /* longer than it need be */
+        out[n - 1] |= 0x80;
+        out[n++] = 0;
+    }
+    return n;
+}
+
+/* A record, now and then with wrong bytes. */
+static size_t put_some_record(uint8_t *out, uint64_t *seed) {
+    uint8_t body[700] = {0};
+    size_t at = 1, n;
+    at += put_some_varint(body + at, seed, (int64_t)(test_random(seed) % 300) - 10);
+    at += put_some_varint(body + at, seed, (int64_t)(test_random(seed) % 200) - 2);
+    for (unsigned i = 0; i < 2; i++) {
+        int64_t bytes =
+            (int64_t)(test_random(seed) % 4 ? test_random(seed) % 5 : test_random(seed) % 150) - 1;
+        at += put_some_varint(body + at, seed, bytes);
+        at += bytes > 0 ? (size_t)bytes : 0;
+    }
+    bool header = test_random(seed) % 8 == 0;
+    at += put_some_varint(body + at, seed, header);
+    if (header) {
+        at += put_some_varint(body + at, seed, 2) + 2;
+        at += put_some_varint(body + at, seed, -1);
+    }
+    if (test_random(seed) % 3 == 0) {
+        body[test_random(seed) % at] = (uint8_t)test_random(seed);
+    }
+    n = put_some_varint(out, seed, (int64_t)at + (test_random(seed) % 16 ? 0 : 1));
+    memcpy(out + n, body, at);
+    return n + at;
+}
+
+static void test_produce_records__are_read_alike_the_quick_way_and_the_plain_one(void **state) {
+    uint64_t seed = 7;
+    unsigned right = 0, wrong = 0;
+    for (unsigned i = 0; i < 60000; i++) {
+        uint8_t made[720];
+        size_t size = put_some_record(made, &seed), end = 0;
+        size -= test_random(&seed) % 16 ? 0 : test_random(&seed) % size;
+        uint8_t *data = malloc(size); /* of this size, so that a sanitizer sees its end */
+        memcpy(data, made, size);
+        struct record_batch batch = {.record_count = 1, .base_timestamp_ms = 1000};
+        struct produce_record record, plain;
+        bool skips = i % 2;
+        struct produce_reader reader = {
+            .batch = &batch, .records = span_of(data, size), .skips = skips};
+        bool holds = plain_read(data, size, skips, &plain, &end);
+        assert_int_equal(produce_reader_next(&reader, &record) == 1, holds);
+        right += holds;
+        wrong += !holds;
+        if (holds) {
+            assert_int_equal(reader.at, end);
+            assert_int_equal(record.timestamp_ms, plain.timestamp_ms);
+            assert_int_equal(record.offset, plain.offset);
+            assert_int_equal(record.key_bytes, plain.key_bytes);
+            assert_int_equal(record.value_bytes, plain.value_bytes);
+            assert_ptr_equal(record.fields.data, plain.fields.data);
+            assert_int_equal(record.fields.size, plain.fields.size);
+        }
+        free(data);
+    }
+    assert_in_range(right, 30000, 55000);
+    assert_in_range(wrong, 5000, 30000);
 }
 
 static void test_produce_records__are_as_many_as_the_header_says(void **state) {
@@ -395,6 +535,7 @@ static void test_produce_rewrite__refuses_what_no_batch_of_kafkas_can_be(void **
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_produce_records__are_read_in_two_ways_as_kafka_does_G34),
+        cmocka_unit_test(test_produce_records__are_read_alike_the_quick_way_and_the_plain_one),
         cmocka_unit_test(test_produce_records__are_as_many_as_the_header_says),
         cmocka_unit_test(test_produce_records__tell_whether_their_bytes_ran_out),
         cmocka_unit_test(test_produce_records__report_what_the_header_should_say),
