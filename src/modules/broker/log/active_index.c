@@ -9,17 +9,23 @@
 #include <eventbox/base/error.h>
 #include <stdlib.h>
 
-enum { TRIM_ENTRIES = 256, WALK_BYTES = 64 << 10, ENTRIES_AT_ONCE = 256 + INDEX_PENDING_MAX };
+enum {
+    TRIM_ENTRIES = 256,
+    WALK_BYTES = 64 << 10,
+    ENTRIES_AT_ONCE = 256 + INDEX_PENDING_MAX,
+    PENDING_FIRST = 8
+};
 
-void active_index_init(struct active_index *index, const struct segment_id *id) {
-    *index = (struct active_index){.id = *id,
-                                   .at = {.base_offset = id->base_offset, .max_timestamp_ms = -1}};
+void active_index_init(struct active_index *index, const struct segment_id *id, size_t *total) {
+    *index = (struct active_index){
+        .id = *id, .total = total, .at = {.base_offset = id->base_offset, .max_timestamp_ms = -1}};
 }
 
 void active_index_deinit(struct active_index *index) {
+    *index->total -= index->pending_capacity;
     free(index->pending);
     index->pending = NULL;
-    index->pending_count = 0;
+    index->pending_count = index->pending_capacity = 0;
 }
 
 static int open_file(const struct active_index *index, struct disk *disk, enum segment_kind kind,
@@ -34,12 +40,13 @@ static int open_file(const struct active_index *index, struct disk *disk, enum s
 /* Entries that one call adds; collected first, so that a full disk leaves nothing half known. */
 struct additions {
     struct index_entry entries[ENTRIES_AT_ONCE];
-    unsigned count;
-    bool at_once; /* an entry behind a gap: readers must find it */
+    unsigned count, most; /* @most may wait */
+    bool at_once;         /* an entry behind a gap: readers must find it */
 };
 
 static void begin_additions(const struct active_index *index, struct additions *add) {
     add->count = index->pending_count;
+    add->most = INDEX_PENDING_FEW;
     add->at_once = false;
     if (add->count > 0) {
         memcpy(add->entries, index->pending, add->count * sizeof add->entries[0]);
@@ -100,11 +107,18 @@ static int write_entries(struct active_index *index, struct disk *disk,
 }
 
 static bool keep_pending(struct active_index *index, const struct additions *add) {
-    if (add->count > 0 && !index->pending) {
-        index->pending = malloc(INDEX_PENDING_MAX * sizeof *index->pending);
-        if (!index->pending) {
+    if (add->count > index->pending_capacity) {
+        unsigned capacity = MAX(index->pending_capacity, (unsigned)PENDING_FIRST);
+        while (capacity < add->count) {
+            capacity *= 2;
+        }
+        void *grown = realloc(index->pending, capacity * sizeof *index->pending);
+        if (!grown) {
             return false; /* without memory to wait in they are written */
         }
+        *index->total += capacity - index->pending_capacity;
+        index->pending = grown;
+        index->pending_capacity = capacity;
     }
     if (add->count > index->pending_count) {
         memcpy(index->pending, add->entries, add->count * sizeof add->entries[0]);
@@ -117,7 +131,7 @@ static bool keep_pending(struct active_index *index, const struct additions *add
 static int commit_additions(struct active_index *index, struct disk *disk,
                             const struct segment_indexer *next, const struct additions *add) {
     uint64_t waits = add->count > 0 ? next->end - get_le32(add->entries[0].index + 4) : 0;
-    bool due = add->at_once || add->count > INDEX_PENDING_MAX || waits >= INDEX_PENDING_BYTES;
+    bool due = add->at_once || add->count > add->most || waits >= INDEX_PENDING_BYTES;
     if (due || !keep_pending(index, add)) {
         int r = write_entries(index, disk, add->entries, add->count);
         if (r) {
@@ -130,10 +144,11 @@ static int commit_additions(struct active_index *index, struct disk *disk,
 }
 
 int active_index_add(struct active_index *index, struct disk *disk,
-                     const struct segment_piece *pieces, unsigned count) {
+                     const struct segment_piece *pieces, unsigned count, unsigned most) {
     struct segment_indexer next = index->at;
     struct additions add;
     begin_additions(index, &add);
+    add.most = most;
     for (unsigned i = 0; i < count; i++) {
         pass_batch(&next, &add, pieces[i].base_offset, pieces[i].position, pieces[i].batch.size,
                    pieces[i].max_timestamp_ms);
@@ -283,7 +298,7 @@ int active_index_learn(struct active_index *index, struct disk *disk, struct dis
                        uint64_t position) {
     struct segment_id id = index->id;
     active_index_deinit(index);
-    active_index_init(index, &id);
+    active_index_init(index, &id, index->total);
     if (position == 0) {
         index->known = true; /* written from the start, over whatever is there */
         return 0;
@@ -368,7 +383,7 @@ int active_index_rebuild(struct active_index *index, struct disk *disk, struct d
                                       .most_offset = INT64_MAX,
                                       .order = order};
     active_index_deinit(index);
-    active_index_init(index, &id);
+    active_index_init(index, &id, index->total);
     int r = rebuild_entries(index, disk, &in); /* not known until all of it is there */
     index->known = r == 0;
     return r;

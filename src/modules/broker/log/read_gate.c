@@ -13,7 +13,7 @@
 
 enum {
     SMALL_BATCH_BYTES = 4096,
-    LONG_WALK_BYTES = 1 << 20,
+    LONG_WALK_BYTES = 2 * INDEX_PENDING_BYTES,
     RESYNC_BYTES = 4 << 20, /* how far a whole batch is looked for behind rot */
 };
 

@@ -34,11 +34,10 @@ enum {
     INDEX_ENTRY_BYTES = 8,
     TIME_ENTRY_BYTES = 12,
     INDEX_STEP_BYTES = 4096,
-    INDEX_PENDING_BYTES =
-        256 << 10,                /* at the end of a .log, whose entries may not be written yet */
-    SEGMENT_PIECES_MAX = 256,     /* batches in one write */
-    INDEX_MAGIC = 0x58494245,     /* "EBIX" */
-    TIMEINDEX_MAGIC = 0x58544245, /* "EBTX" */
+    INDEX_PENDING_BYTES = 1 << 20, /* at the end of a .log, whose entries may not be written yet */
+    SEGMENT_PIECES_MAX = 256,      /* batches in one write */
+    INDEX_MAGIC = 0x58494245,      /* "EBIX" */
+    TIMEINDEX_MAGIC = 0x58544245,  /* "EBTX" */
     INDEX_VERSION = 1,
 };
 

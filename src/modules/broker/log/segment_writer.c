@@ -27,6 +27,7 @@
 
 enum {
     PIECES_MAX = SEGMENT_PIECES_MAX,
+    PENDING_ENTRIES = 128 << 10, /* of the indexes of all partitions; beyond, few of each wait */
     IDLE_TURNS = 8, /* unused for long: while so many times the cache's size were used */
 };
 
@@ -35,6 +36,7 @@ struct segment_writer {
     unsigned files_max;
     uint64_t uses;                        /* of files, counted */
     struct hashmap files;                 /* by struct segment_id */
+    size_t pending;                       /* room that entries of all indexes have */
     struct hashmap indexes;               /* struct active_index by topic and partition */
     struct segment_file *newest, *oldest; /* by use */
     bool unsure; /* something was made for a write that failed: who syncs its entry? */
@@ -117,14 +119,14 @@ static int index_get(struct segment_writer *writer, const struct segment_id *id,
             return err_trace(r);
         }
         cache_forget(writer, &index->id);
-        active_index_init(index, id);
+        active_index_init(index, id, &writer->pending);
     }
     if (!index) {
         index = malloc(sizeof *index);
         if (!index) {
             return err_origin(-ENOMEM);
         }
-        active_index_init(index, id);
+        active_index_init(index, id, &writer->pending);
         int r = hashmap_put(&writer->indexes, span_of(&index->id, INDEX_KEY_BYTES), index, NULL);
         if (r) {
             free(index);
@@ -277,7 +279,9 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
         r = write_data(file, pieces, count);
     }
     if (!r) {
-        r = active_index_add(index, writer->disk, pieces, count);
+        bool room = writer->pending < PENDING_ENTRIES;
+        r = active_index_add(index, writer->disk, pieces, count,
+                             room ? INDEX_PENDING_MAX : INDEX_PENDING_FEW);
     }
     if (r) {
         writer->unsure = true;
@@ -321,7 +325,7 @@ int segment_writer_rebuild(struct segment_writer *writer, const struct segment_i
                                     grown ? INT64_MAX : next_base, order);
     }
     struct active_index sealed;
-    active_index_init(&sealed, id);
+    active_index_init(&sealed, id, &writer->pending);
     r = active_index_rebuild(&sealed, writer->disk, file->log, end, next_base, order);
     active_index_deinit(&sealed);
     return r;

@@ -119,7 +119,7 @@ void index_check_end(struct index_check *check, uint64_t end) {
     if (check->next < check->count) {
         wrong(check, "%" PRIu64 " entries point behind the last batch", check->count - check->next);
     }
-    if (check->count == 0 && end > 8 * INDEX_PENDING_BYTES && check->why[0] == '\0') {
+    if (check->count == 0 && end > 2 * INDEX_PENDING_BYTES && check->why[0] == '\0') {
         wrong(check, "there is none although the segment has %" PRIu64 " bytes", end);
     }
 }

@@ -93,16 +93,30 @@ static void test_active_index__entries_wait_until_there_are_many(void **state) {
     struct writing w;
     uint32_t last = 0;
     begin(&w);
-    write_batches(&w, 17); /* each is longer than the step: sixteen entries */
+    write_batches(&w, 65); /* each is longer than the step: 64 entries */
     assert_int_equal(entries(&w, 0, NULL), 0);
     write_batches(&w, 1);
-    assert_int_equal(entries(&w, 0, &last), 17);
-    assert_int_equal(last, 34);
+    assert_int_equal(entries(&w, 0, &last), 65);
+    assert_int_equal(last, 130);
     write_batches(&w, 3);
-    assert_int_equal(entries(&w, 0, NULL), 17);
+    assert_int_equal(entries(&w, 0, NULL), 65);
     assert_int_equal(segment_writer_flush_index(w.writer, &w.id), 0);
-    assert_int_equal(entries(&w, 0, &last), 20);
-    assert_int_equal(last, 40);
+    assert_int_equal(entries(&w, 0, &last), 68);
+    assert_int_equal(last, 136);
+    end(&w);
+}
+
+/* Where the entries of all partitions would take too much memory, sixteen of each wait. */
+static void test_active_index__entries_of_many_partitions_take_bounded_memory(void **state) {
+    struct writing w;
+    begin(&w);
+    for (int32_t partition = 0; partition < 2049; partition++) { /* 64 of 2,048 are the room */
+        w.id.partition = partition;
+        w.position = 0;
+        w.offset = 0;
+        write_batches(&w, 40);
+        assert_int_equal(entries(&w, 0, NULL), partition < 2047 ? 0 : 34);
+    }
     end(&w);
 }
 
@@ -125,14 +139,14 @@ static void test_active_index__a_kill_loses_none_for_good(void **state) {
     struct writing w;
     uint32_t last = 0;
     begin(&w);
-    write_batches(&w, 30);
+    write_batches(&w, 100);
     unsigned on_disk = entries(&w, 0, NULL);
-    assert_in_range(on_disk, 1, 28);
+    assert_in_range(on_disk, 1, 98);
     forget_all(&w);
     write_batches(&w, 1);
     assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
-    assert_int_equal(entries(&w, 0, &last), 30);
-    assert_int_equal(last, 60);
+    assert_int_equal(entries(&w, 0, &last), 100);
+    assert_int_equal(last, 200);
     end(&w);
 }
 
@@ -158,6 +172,7 @@ static void test_active_index__outlives_the_descriptor(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_active_index__entries_wait_until_there_are_many),
+        cmocka_unit_test(test_active_index__entries_of_many_partitions_take_bounded_memory),
         cmocka_unit_test(test_active_index__a_roll_and_a_gap_write_at_once),
         cmocka_unit_test(test_active_index__a_kill_loses_none_for_good),
         cmocka_unit_test(test_active_index__outlives_the_descriptor),
