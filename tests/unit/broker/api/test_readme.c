@@ -1,10 +1,10 @@
 /*
- * The tables of the READMEs are what is dispatched, and what topics can be configured with, and
- * what is counted. With
- * --write they are put there: scripts/tables does so.
+ * The tables of the READMEs are what is dispatched, what topics and the broker can be configured
+ * with, and what is counted. With --write they are put there: scripts/tables does so.
  */
 #include "api_private.h"
 #include "broker.h"
+#include "broker_config.h"
 #include "coordinator.h"
 
 #include <eventbox/base/text.h>
@@ -77,6 +77,106 @@ static void print_configs(struct text *out) {
     }
 }
 
+/* A config of the broker as the README tells it. */
+struct broker_row {
+    const char *name, *value, *changes, *what; /* what: NULL without effect */
+};
+
+enum { BROKER_ROWS_MAX = 400 };
+
+/* Those of the tables: what changes nothing and cannot be changed is not told. */
+static size_t tabled_rows(struct broker_row *rows) {
+    const struct broker_config_def *def;
+    size_t count = 0;
+
+    for (size_t i = 0; (def = broker_config_at(i)); i++) {
+        if (def->kept || !def->idle) {
+            rows[count++] =
+                (struct broker_row){def->name, def->default_text, def->kept ? "yes" : "no",
+                                    def->kept ? NULL : def->documentation};
+        }
+    }
+    return count;
+}
+
+/* Those that topics fall back to, and rates that are shown once they are set. */
+static size_t other_rows(struct broker_row *rows) {
+    static const char *const rates[] = {"leader.replication.throttled.rate",
+                                        "follower.replication.throttled.rate",
+                                        "replica.alter.log.dirs.io.max.bytes.per.second"};
+    struct topic_config_def def;
+    size_t count = 0;
+
+    for (int key = 0; key < TOPIC_CONFIG_COUNT; key++) {
+        const struct topic_config_def *topic = &topic_config_defs[key];
+
+        if (topic->broker_name) {
+            rows[count++] = (struct broker_row){topic->broker_name, topic->default_text, "yes",
+                                                topic->acts ? topic->name : NULL};
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+        assert_true(broker_config_kept(span_text(rates[i]), &def));
+        rows[count++] = (struct broker_row){rates[i], NULL, "yes", NULL};
+    }
+    return count;
+}
+
+static int compare_names(const void *a, const void *b) {
+    return strcmp(((const struct broker_row *)a)->name, ((const struct broker_row *)b)->name);
+}
+
+static void print_what(struct text *out, const struct broker_row *row) {
+    enum topic_config_key key =
+        row->what ? topic_config_find(span_text(row->what)) : TOPIC_CONFIG_COUNT;
+
+    if (key != TOPIC_CONFIG_COUNT) {
+        text_printf(out, "of topics without `%s`: %s", row->what, topic_config_defs[key].acts);
+    } else {
+        text_append_str(out, row->what ? row->what : "without effect");
+    }
+}
+
+/* That the column "changes" is true: what requests may set. */
+static void check_changes(const struct broker_row *row) {
+    struct topic_config_def def;
+
+    assert_int_equal(broker_config_kept(span_text(row->name), &def),
+                     strcmp(row->changes, "yes") == 0);
+}
+
+static void print_broker_rows(struct text *out, bool acting) {
+    struct broker_row rows[BROKER_ROWS_MAX];
+    size_t count = tabled_rows(rows);
+
+    count += other_rows(rows + count);
+    qsort(rows, count, sizeof rows[0], compare_names);
+    text_append_str(out, "| config of the broker | default | changes while it runs | what it does "
+                         "here |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && strcmp(rows[i].name, rows[i - 1].name) == 0) {
+            continue; /* two configs of topics fall back to it */
+        }
+        check_changes(&rows[i]);
+        if (acting && (!rows[i].what || strcmp(rows[i].changes, "yes") != 0)) {
+            continue;
+        }
+        text_printf(out, "| `%s` | %s | %s | ", rows[i].name,
+                    rows[i].value && rows[i].value[0] ? rows[i].value : "none", rows[i].changes);
+        print_what(out, &rows[i]);
+        text_append_str(out, " |\n");
+    }
+}
+
+static void print_broker_configs(struct text *out) {
+    print_broker_rows(out, false);
+}
+
+/* Those alone that can be changed, and act. */
+static void print_acting_configs(struct text *out) {
+    print_broker_rows(out, true);
+}
+
 static void print_metrics(struct text *out) {
     static const char *const kinds[] = {"counter", "gauge", "histogram, s", "histogram, bytes"};
 
@@ -94,6 +194,10 @@ static const struct {
 } sections[] = {
     {"<!-- apis: written by scripts/tables -->\n", "<!-- end of apis -->", print_apis},
     {"<!-- configs: written by scripts/tables -->\n", "<!-- end of configs -->", print_configs},
+    {"<!-- broker configs: written by scripts/tables -->\n", "<!-- end of broker configs -->",
+     print_broker_configs},
+    {"<!-- acting broker configs: written by scripts/tables -->\n",
+     "<!-- end of acting broker configs -->", print_acting_configs},
     {"<!-- metrics: written by scripts/tables -->\n", "<!-- end of metrics -->", print_metrics},
 };
 
