@@ -242,6 +242,22 @@ def test_describe_configs_tells_everything(bootstrap, place, node, version):
     assert len(describe(bootstrap, METRICS, "m", version=version).configs) == 3
 
 
+def test_topic_of_offsets__has_the_configs_that_kafka_sets(bootstrap):
+    """Its codec is nobody's default: it stays the producer's when the broker's compression.type is another."""
+    call(bootstrap, "FindCoordinator", 4, key_type=0, coordinator_keys=["configs-of-offsets"])
+    wait_for(lambda: describe(bootstrap, TOPIC, "__consumer_offsets").error_code == 0, what="the topic of offsets")
+    found = describe(bootstrap, TOPIC, "__consumer_offsets").configs
+    own = {c.name: c.value for c in found if c.config_source == 1}
+    assert own.pop("segment.bytes")
+    assert own == {"cleanup.policy": "compact", "compression.type": "producer"}
+
+
+def test_loggers__are_none(bootstrap, node):
+    """Kafka's are its classes; ours has one level, which is a setting."""
+    found = describe(bootstrap, LOGGER, str(node))
+    assert (found.error_code, found.configs) == (0, []) or len(found.configs) > 100
+
+
 def test_every_config_of_the_broker_is_told(bootstrap, node):
     """Apache Kafka 4.3.1 has 340; with secrets that nobody sees, and a default where there is one."""
     rows = {c.name: c for c in describe(bootstrap, BROKER, str(node)).configs}

@@ -46,6 +46,23 @@ def test_each_listener_tells_the_address_that_it_was_reached_by_G21(server, host
         assert told(f"{host}:{port}") == (host, port)
 
 
+def listed(bootstrap):
+    node = call(bootstrap, "Metadata", 1, topics=[]).brokers[0].node_id
+    row = {"resource_type": 4, "resource_name": str(node), "configuration_keys": ["listeners", "advertised.listeners"]}
+    return {c.name: c.value for c in call(bootstrap, "DescribeConfigs", 1, resources=[row]).results[0].configs}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_configs_of_the_broker_name_both_listeners(server, host):
+    """Whichever a tool came by."""
+    reached = f"[{host}]" if ":" in host else host
+    for port in (server.external, server.internal):
+        assert listed(f"{host}:{port}") == {
+            "listeners": f"external://localhost:{server.external},internal://localhost:{server.internal}",
+            "advertised.listeners": f"external://{reached}:{server.external},internal://{reached}:{server.internal}",
+        }
+
+
 def test_each_listener_has_an_advertised_address_of_its_own_G21(tmp_path):
     server = Eventbox(
         tmp_path / "data",
@@ -59,6 +76,9 @@ def test_each_listener_has_an_advertised_address_of_its_own_G21(tmp_path):
     try:
         assert told(f"127.0.0.1:{server.external}") == ("outside.example", 19092)
         assert told(f"127.0.0.1:{server.internal}") == ("inside.example", server.internal)
+        outside = "external://outside.example:19092,internal://inside.example:%d" % server.internal
+        for port in (server.external, server.internal):
+            assert listed(f"127.0.0.1:{port}")["advertised.listeners"] == outside
     finally:
         server.close()
 

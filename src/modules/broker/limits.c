@@ -98,7 +98,7 @@ void broker_show_settings(struct broker_module *broker) {
         {"connections.max.idle.ms", settings->connections_idle_ms},
         {"log.cleaner.backoff.ms", settings->cleaner_ms},
         {"log.retention.check.interval.ms", settings->retention_check_ms},
-        {"max.connections", settings->connections_max},
+        {"max.connections", broker_descriptors(settings, descriptors_limit()).connections},
         {"max.incremental.fetch.session.cache.slots", settings->fetch_sessions_max},
         {"offsets.retention.check.interval.ms", settings->offsets_check_ms},
         {"offsets.retention.minutes", settings->offsets_retention_ms / 60000},

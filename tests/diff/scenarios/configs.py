@@ -1,5 +1,6 @@
 """Configs of topics, brokers and everything else that has some."""
 
+from ..peer import wait_until
 from ..scenario import make_topic, scenario, versions
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
@@ -48,6 +49,28 @@ def broker_configs(side):
         for c in answer["Results"][0]["Configs"]
     ]
     side.answers["all of the broker's DescribeConfigs v4"] = {row.pop("Name"): row for row in rows}
+
+
+@scenario
+def loggers(side):
+    """All that a tool lists of them."""
+    row = {"ResourceType": LOGGER, "ResourceName": str(side.node), "ConfigurationKeys": None}
+    answer = side.quietly("DescribeConfigs", 4, {"Resources": [row]})["Results"][0]
+    side.answers["loggers DescribeConfigs v4"] = {c["Name"]: c["ConfigSource"] for c in answer["Configs"]}
+
+
+@scenario
+def offsets_topic(side):
+    """What Kafka sets for its own topic of groups. How large its segments are is a matter of the broker's settings."""
+    side.quietly("FindCoordinator", 4, {"KeyType": 0, "CoordinatorKeys": ["made-for-offsets"]})
+    wait_until(lambda: own_configs(side).get("cleanup.policy"), "the topic of offsets")
+    side.answers["offsets topic DescribeConfigs v4"] = own_configs(side)
+
+
+def own_configs(side):
+    row = {"ResourceType": TOPIC, "ResourceName": "__consumer_offsets", "ConfigurationKeys": None}
+    answer = side.quietly("DescribeConfigs", 4, {"Resources": [row]})["Results"][0]
+    return {c["Name"]: c["Value"] for c in answer["Configs"] if c["ConfigSource"] == 1}
 
 
 @scenario

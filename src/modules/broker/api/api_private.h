@@ -185,6 +185,7 @@ static inline struct api_request *api_request_of(struct kafka_request *request) 
 struct kafka_listener {
     struct kafka_server *server;
     struct listener *listener;
+    char *host;            /* that it is bound to */
     char *advertised_host; /* NULL: as reached */
     uint16_t advertised_port;
     bool internal;

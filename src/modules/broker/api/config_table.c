@@ -9,6 +9,49 @@
 
 /* ---- the broker: the rows are in broker_config_*.c ---- */
 
+/* Where clients are told to connect: to the listener that one came by, as Metadata tells; to
+ * another by the address that was reached, since all are bound to the same, unless it has one set.
+ */
+static void advertised_at(const struct kafka_request *request,
+                          const struct kafka_listener *listener, const char **ret_host,
+                          int *ret_port) {
+    if (listener->internal == request->internal) {
+        *ret_host = request->advertised_host;
+        *ret_port = request->advertised_port;
+        return;
+    }
+    *ret_host = listener->advertised_host ? listener->advertised_host : request->local_host;
+    *ret_port =
+        listener->advertised_port ? listener->advertised_port : listener_port(listener->listener);
+}
+
+/* All listeners by name, comma between them; NULL without any, or without memory. */
+static const char *listeners_text(const struct kafka_request *request, bool advertised) {
+    const struct broker *broker = request->userdata;
+    const struct kafka_server *server = broker->server;
+    const char *text = NULL;
+
+    for (unsigned i = 0; server && i < server->listener_count; i++) {
+        const struct kafka_listener *listener = server->listeners[i];
+        const char *host = listener->host;
+        int port;
+        bool v6;
+
+        if (!listener->listener) {
+            continue; /* closed, as the server is about to stop */
+        }
+        port = listener_port(listener->listener);
+        if (advertised) {
+            advertised_at(request, listener, &host, &port);
+        }
+        v6 = strchr(host, ':') != NULL;
+        text = arena_printf(request->arena, "%s%s%s://%s%s%s:%d", text ? text : "", text ? "," : "",
+                            listener->internal ? "internal" : "external", v6 ? "[" : "", host,
+                            v6 ? "]" : "", port);
+    }
+    return text;
+}
+
 /* What this broker does; else what the module has set; NULL: the default. */
 const char *broker_config_value(const struct kafka_request *request,
                                 const struct broker_config_def *def) {
@@ -38,9 +81,7 @@ const char *broker_config_value(const struct kafka_request *request,
         }
     }
     if (strcmp(name, "advertised.listeners") == 0 || strcmp(name, "listeners") == 0) {
-        return arena_printf(request->arena, "%s://%s:%d",
-                            request->internal ? "internal" : "external", request->advertised_host,
-                            request->advertised_port);
+        return listeners_text(request, name[0] == 'a');
     }
     if (strcmp(name, "broker.id") == 0 || strcmp(name, "node.id") == 0) {
         return arena_printf(request->arena, "%d", broker->node_id);

@@ -350,6 +350,7 @@ static void start_request(struct kafka_conn *c, struct api_request *request) {
     request->public.ops = &request_ops;
     request->public.internal = listener->internal;
     request->public.peer_host = c->peer_host;
+    request->public.local_host = c->local_host;
     request->public.advertised_host =
         listener->advertised_host ? listener->advertised_host : c->local_host;
     request->public.advertised_port =

@@ -109,7 +109,7 @@ static int describe_broker(const struct kafka_request *request, struct span name
                      : cluster_config_views(request, ret_views, ret_count);
 }
 
-/* Kafka's loggers are its classes; there are none here: the log's level is a setting. */
+/* Kafka's loggers are its classes; there are none here: the log has one level, a setting. */
 static int describe_loggers(const struct kafka_request *request, struct span name,
                             struct describe_configs_response_result *result) {
     const char *fault = name.size ? node_fault(request, name, "") : "Broker id must not be empty";

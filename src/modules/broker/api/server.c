@@ -131,6 +131,14 @@ static int on_accept(void *userdata, int fd) {
     return kafka_conn_accept(userdata, fd);
 }
 
+static void free_listener(struct kafka_listener *listener) {
+    if (listener) {
+        free(listener->host);
+        free(listener->advertised_host);
+        free(listener);
+    }
+}
+
 int kafka_server_listen(struct kafka_server *server, const struct kafka_listener_config *config) {
     struct listener_config where = {config->host, config->port, 1024};
     struct kafka_listener *listener;
@@ -140,7 +148,8 @@ int kafka_server_listen(struct kafka_server *server, const struct kafka_listener
         return err_origin(-EINVAL);
     }
     listener = calloc(1, sizeof *listener);
-    if (!listener) {
+    if (!listener || !(listener->host = strdup(config->host))) {
+        free_listener(listener);
         return err_origin(-ENOMEM);
     }
     listener->server = server;
@@ -149,14 +158,13 @@ int kafka_server_listen(struct kafka_server *server, const struct kafka_listener
     if (config->advertised_host && *config->advertised_host) {
         listener->advertised_host = strdup(config->advertised_host);
         if (!listener->advertised_host) {
-            free(listener);
+            free_listener(listener);
             return err_origin(-ENOMEM);
         }
     }
     r = listener_open(server->config.loop, &where, on_accept, listener, &listener->listener);
     if (r) {
-        free(listener->advertised_host);
-        free(listener);
+        free_listener(listener);
         return err_trace(r);
     }
     server->listeners[server->listener_count++] = listener;
@@ -206,8 +214,7 @@ void kafka_server_free(struct kafka_server *server) {
         if (server->listeners[i]->listener) {
             listener_close(server->listeners[i]->listener);
         }
-        free(server->listeners[i]->advertised_host);
-        free(server->listeners[i]);
+        free_listener(server->listeners[i]);
     }
     timer_stop(&server->trim_timer);
     produce_deinit(&server->broker);

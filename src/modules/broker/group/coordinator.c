@@ -26,7 +26,10 @@ int coordinator_prepare(struct coordinator *coordinator) {
     char bytes[24];
     snprintf(bytes, sizeof bytes, "%" PRId64, MIN(most, (int64_t)SEGMENT_BYTES));
     const struct topic_config_entry configs[] = {
-        {"cleanup.policy", "compact"}, {"segment.bytes", bytes}, {0}};
+        {"cleanup.policy", "compact"},
+        {"compression.type", "producer"}, /* even where the broker has another */
+        {"segment.bytes", bytes},
+        {0}};
     struct topic_spec spec = {
         .name = offsets_topic,
         .partition_count = coordinator->config.offsets_partitions,

@@ -23,8 +23,9 @@ struct kafka_request {
     const struct kafka_api *api;
     int16_t version;
     int32_t correlation_id;
-    struct span client_id; /* data NULL: null */
-    const char *peer_host; /* "127.0.0.1"; lives as long as the request */
+    struct span client_id;  /* data NULL: null */
+    const char *peer_host;  /* "127.0.0.1"; lives as long as the request */
+    const char *local_host; /* that the client reached */
     /* Where this client is told to connect: as reached, unless the listener's setting says
      * otherwise. */
     const char *advertised_host;

@@ -3,6 +3,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -32,10 +34,38 @@ static void test_limits__files_and_connections_never_come_to_more_than_the_limit
     }
 }
 
+static int64_t shown(const struct broker_module *broker, const char *name) {
+    for (const struct kafka_shown *row = broker->shown; row->name; row++) {
+        if (strcmp(row->name, name) == 0) {
+            return row->value;
+        }
+    }
+    fail_msg("%s is not shown", name);
+    return 0;
+}
+
+static void test_limits__tools_are_told_the_connections_that_descriptors_allow(void **state) {
+    static struct broker_module broker = {
+        .settings = {.open_files_max = 100, .connections_max = 2000}};
+    struct kafka_limits limits = KAFKA_LIMITS_DEFAULT;
+    struct rlimit before, few;
+
+    broker.context.data_path = "data";
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){1000, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    broker_show_settings(&broker);
+    broker_limit_server(&broker.settings, &limits);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(limits.connections_max, 400);
+    assert_int_equal(shown(&broker, "max.connections"), 400);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits__what_is_asked_for_where_the_limit_allows_it),
         cmocka_unit_test(test_limits__files_and_connections_never_come_to_more_than_the_limit),
+        cmocka_unit_test(test_limits__tools_are_told_the_connections_that_descriptors_allow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
