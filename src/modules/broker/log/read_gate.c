@@ -5,6 +5,7 @@
  * Rot on the way to the batch is stepped over (segment_resync.h); what a checksum does not cover is
  * held against what the log has given out (batch_order.h).
  */
+#include "cached.h"
 #include "reader.h"
 #include "segment_resync.h"
 
@@ -14,7 +15,10 @@
 enum {
     SMALL_BATCH_BYTES = 4096,
     LONG_WALK_BYTES = 2 * INDEX_PENDING_BYTES,
-    RESYNC_BYTES = 4 << 20, /* how far a whole batch is looked for behind rot */
+    LARGE_READ_BYTES = 256 << 10, /* whoever asks for so much is told of fewer boundaries, */
+    LARGE_STEP_BYTES = 64 << 10,  /* so far apart, */
+    FAR_AHEAD_BYTES = 12 << 20,   /* and of more of what is cached */
+    RESYNC_BYTES = 4 << 20,       /* how far a whole batch is looked for behind rot */
 };
 
 /* ---- walking ---- */
@@ -68,7 +72,8 @@ static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position
     if (n == WAYPOINTS_MAX) {
         return;
     }
-    if (n == 0 || force || position - job->waypoints[n - 1].position >= WAYPOINT_STEP_BYTES) {
+    uint64_t step = job->max_bytes >= LARGE_READ_BYTES ? LARGE_STEP_BYTES : WAYPOINT_STEP_BYTES;
+    if (n == 0 || force || position - job->waypoints[n - 1].position >= step) {
         job->waypoints[job->waypoint_count++] = (struct waypoint){offset, position, false};
     }
 }
@@ -164,6 +169,17 @@ static size_t check_batches(struct read_job *job, const uint8_t *data, size_t si
     return good;
 }
 
+/* How far boundaries are told from @position on. Headers that the disk would have to bring take
+ * long: beyond what is usual only those that are there already. */
+static uint64_t ahead_until(const struct read_job *job, struct disk_file *file, uint64_t position) {
+    uint64_t far = MIN(job->end, position + FAR_AHEAD_BYTES);
+    if (job->max_bytes >= LARGE_READ_BYTES && disk_fd(file) >= 0 && far > position &&
+        range_cached(disk_fd(file), position, far - position)) {
+        return far;
+    }
+    return MIN(job->end, position + LOOK_AHEAD_BYTES);
+}
+
 static int read_batches(struct read_job *job, struct segment_walk *walk,
                         const struct segment_cursor *cursor) {
     struct record_batch first;
@@ -200,8 +216,8 @@ static int read_batches(struct read_job *job, struct segment_walk *walk,
     }
     uint64_t position = cursor->position + job->bytes;
     add_waypoint(job, next, position, true);
-    uint64_t limit = MIN(job->end, position + LOOK_AHEAD_BYTES);
-    while (job->look_ahead && position < limit && disk_fd(walk->file) >= 0) {
+    uint64_t limit = job->look_ahead ? ahead_until(job, walk->file, position) : 0;
+    while (position < limit && disk_fd(walk->file) >= 0) {
         struct record_batch batch;
         if (segment_walk_header(walk, position, &batch) ||
             !batch_order_admits(&job->order, next, &batch)) {

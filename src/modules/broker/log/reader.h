@@ -7,6 +7,7 @@
 #include <eventbox/loop/op.h>
 
 enum {
+    VIEWS_MAX = 256, /* of 6 KiB each */
     WAYPOINTS_MAX = 256,
     WAYPOINT_STEP_BYTES = 16 << 10,
     LOOK_AHEAD_BYTES = 4 << 20,

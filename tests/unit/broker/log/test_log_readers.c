@@ -2,8 +2,12 @@
  */
 #include "log_fixture.h"
 
+#include "reader.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -116,10 +120,62 @@ static void test_log_readers__an_append_waits_for_no_reader(void **state) {
     fixture_deinit(&f);
 }
 
+/* ---- how far the gate looks ahead ---- */
+
+enum { AHEAD_BATCHES = 240, AHEAD_VALUE_BYTES = 60000 };
+
+/* A segment of 14 MiB on a real disk, in the page cache: it was just written. */
+static uint64_t write_segment(struct disk *disk, struct disk_file **ret_file) {
+    uint64_t position = 0;
+    assert_int_equal(disk_open(disk, "segment", DISK_READ | DISK_WRITE | DISK_CREATE, ret_file), 0);
+    for (int64_t n = 0; n < AHEAD_BATCHES; n++) {
+        struct batch_spec spec = {
+            .records = 1, .value_bytes = AHEAD_VALUE_BYTES, .producer_id = -1};
+        struct buf *batch = fixture_batch(&spec);
+        record_batch_assign(batch->data, n, 0);
+        assert_int_equal(disk_pwrite(*ret_file, batch->data, batch->size, position), 0);
+        position += batch->size;
+        buf_unref(batch);
+    }
+    return position;
+}
+
+/* Where the last boundary is that a read of @max_bytes at the front is told of. */
+static uint64_t ahead_of(struct disk_file *file, uint64_t end, uint32_t max_bytes) {
+    struct read_job job = {.file = file,
+                           .end = end,
+                           .next_base = INT64_MAX,
+                           .max_bytes = max_bytes,
+                           .min_one_batch = true,
+                           .look_ahead = true,
+                           .start_known = true};
+    read_run(&job.job.work);
+    assert_int_equal(job.status, 0);
+    assert_true(job.waypoint_count > 0 && job.waypoint_count <= WAYPOINTS_MAX);
+    buf_unref(job.buf);
+    return job.waypoints[job.waypoint_count - 1].position;
+}
+
+static void test_log_readers__large_reads_are_told_of_more_that_is_cached(void **state) {
+    char root[] = "/tmp/test_readers_XXXXXX", command[64];
+    struct disk *disk;
+    struct disk_file *file;
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(disk_system_new(root, &disk), 0);
+    uint64_t end = write_segment(disk, &file);
+    assert_in_range(ahead_of(file, end, MIB(1)), MIB(12), MIB(13) + 70000);
+    assert_in_range(ahead_of(file, end, 100000), MIB(4) - 70000, MIB(4) + 170000);
+    disk_close(file);
+    disk_free(disk);
+    snprintf(command, sizeof command, "rm -r %s", root);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_readers__one_far_behind_pushes_nothing_out_of_memory),
         cmocka_unit_test(test_log_readers__an_append_waits_for_no_reader),
+        cmocka_unit_test(test_log_readers__large_reads_are_told_of_more_that_is_cached),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
