@@ -159,86 +159,97 @@ static int16_t move(const struct kafka_request *request, const struct topic *top
                                                                  : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
-/* The row of @name, which may have stood under another folder already; new ones have room for @room
- * partitions. NULL without memory. */
-static struct alter_replica_log_dirs_response_topic *
-row_of(const struct kafka_request *request, struct alter_replica_log_dirs_response *answer,
-       struct span name, size_t room) {
-    struct alter_replica_log_dirs_response_topic *row = answer->results;
+/* The partitions that a request names, of all topics in all folders. */
+struct moves {
+    struct place *places;
+    uint32_t *last; /* of two folders for a partition the last one counts */
+    uint32_t count;
+    int32_t topics; /* lists of partitions that are not empty */
+};
 
-    for (int32_t i = 0; i < answer->results_count; i++, row++) {
-        if (span_equal(row->topic_name, name)) {
-            return row;
-        }
-    }
-    row->topic_name = name;
-    row->partitions = KAFKA_NEW(request->arena, alter_replica_log_dirs_response_partition, room);
-    answer->results_count += row->partitions != NULL;
-    return row->partitions ? row : NULL;
-}
+static bool list_moves(const struct kafka_request *request, struct moves *moves) {
+    const struct alter_replica_log_dirs_request *body = request->body;
+    uint32_t n = 0;
 
-/* Of two folders for a partition the last one counts. */
-static void put(struct alter_replica_log_dirs_response_topic *row, int32_t index, int16_t error) {
-    int32_t i = 0;
-
-    while (i < row->partitions_count && row->partitions[i].partition_index != index) {
-        i++;
-    }
-    row->partitions_count = MAX(row->partitions_count, i + 1);
-    row->partitions[i].partition_index = index;
-    row->partitions[i].error_code = error;
-}
-
-static bool move_topic(const struct kafka_request *request, struct span path,
-                       const struct alter_replica_log_dirs_request_topic *wanted, size_t room,
-                       struct alter_replica_log_dirs_response *answer) {
-    const struct broker *broker = request->userdata;
-    const struct topic *topic = topic_log_find(broker->log, wanted->name);
-    struct alter_replica_log_dirs_response_topic *row = NULL;
-
-    if (wanted->partitions_count > 0) {
-        row = row_of(request, answer, wanted->name, room);
-    }
-    for (int32_t p = 0; row && p < wanted->partitions_count; p++) {
-        put(row, wanted->partitions[p],
-            move(request, topic, wanted->name, wanted->partitions[p], path));
-    }
-    return row || wanted->partitions_count <= 0;
-}
-
-/* How many partitions the request names, of all topics in all folders; *ret_topics: topics. */
-static size_t count_moves(const struct alter_replica_log_dirs_request *body, size_t *ret_topics) {
-    size_t partitions = 0;
-
-    *ret_topics = 0;
+    *moves = (struct moves){0};
     for (int32_t d = 0; d < body->dirs_count; d++) {
         for (int32_t t = 0; t < body->dirs[d].topics_count; t++) {
-            partitions += (size_t)MAX(body->dirs[d].topics[t].partitions_count, 0);
-            ++*ret_topics;
+            moves->count += (uint32_t)MAX(body->dirs[d].topics[t].partitions_count, 0);
+            moves->topics += body->dirs[d].topics[t].partitions_count > 0;
         }
     }
-    return partitions;
+    moves->places = arena_alloc(request->arena, moves->count * sizeof *moves->places);
+    if (!moves->places) {
+        return false;
+    }
+    for (int32_t d = 0; d < body->dirs_count; d++) {
+        for (int32_t t = 0; t < body->dirs[d].topics_count; t++) {
+            const struct alter_replica_log_dirs_request_topic *topic = &body->dirs[d].topics[t];
+
+            for (int32_t p = 0; p < topic->partitions_count; p++) {
+                moves->places[n++] = (struct place){topic->name, topic->partitions[p]};
+            }
+        }
+    }
+    return places_last(request->arena, moves->places, moves->count, &moves->last) == 0;
 }
 
-void handle_alter_replica_log_dirs(struct kafka_request *request) {
+/* @first: the number of the topic's first partition among the moves */
+static bool move_topic(const struct kafka_request *request, struct span path,
+                       const struct alter_replica_log_dirs_request_topic *wanted,
+                       const struct moves *moves, uint32_t first,
+                       struct alter_replica_log_dirs_response_topic *row) {
+    const struct broker *broker = request->userdata;
+    const struct topic *topic = topic_log_find(broker->log, wanted->name);
+
+    row->topic_name = wanted->name;
+    row->partitions = KAFKA_NEW(request->arena, alter_replica_log_dirs_response_partition,
+                                (size_t)wanted->partitions_count);
+    for (int32_t p = 0; row->partitions && p < wanted->partitions_count; p++) {
+        struct alter_replica_log_dirs_response_partition *part;
+
+        if (moves->last && moves->last[first + (uint32_t)p] != first + (uint32_t)p) {
+            continue;
+        }
+        part = &row->partitions[row->partitions_count++];
+        part->partition_index = wanted->partitions[p];
+        part->error_code = move(request, topic, wanted->name, wanted->partitions[p], path);
+    }
+    return row->partitions != NULL;
+}
+
+static bool move_all(const struct kafka_request *request,
+                     struct alter_replica_log_dirs_response *answer) {
     const struct alter_replica_log_dirs_request *body = request->body;
-    struct alter_replica_log_dirs_response *answer =
-        KAFKA_NEW(request->arena, alter_replica_log_dirs_response, 1);
-    size_t topics;
-    size_t partitions = count_moves(body, &topics);
-    bool ok = answer != NULL;
+    struct moves moves;
+    uint32_t first = 0;
+    bool ok = list_moves(request, &moves);
 
     if (ok) {
-        answer->results = KAFKA_NEW(request->arena, alter_replica_log_dirs_response_topic, topics);
+        answer->results =
+            KAFKA_NEW(request->arena, alter_replica_log_dirs_response_topic, (size_t)moves.topics);
         ok = answer->results != NULL;
     }
     for (int32_t d = 0; ok && d < body->dirs_count; d++) {
         for (int32_t t = 0; ok && t < body->dirs[d].topics_count; t++) {
-            ok = move_topic(request, body->dirs[d].path, &body->dirs[d].topics[t], partitions,
-                            answer);
+            const struct alter_replica_log_dirs_request_topic *wanted = &body->dirs[d].topics[t];
+
+            if (wanted->partitions_count > 0) {
+                ok = move_topic(request, body->dirs[d].path, wanted, &moves, first,
+                                &answer->results[answer->results_count++]);
+                first += (uint32_t)wanted->partitions_count;
+            }
         }
     }
-    if (!ok) {
+    return ok && !MERGE_ROWS(request->arena, answer->results, &answer->results_count, topic_name,
+                             partitions);
+}
+
+void handle_alter_replica_log_dirs(struct kafka_request *request) {
+    struct alter_replica_log_dirs_response *answer =
+        KAFKA_NEW(request->arena, alter_replica_log_dirs_response, 1);
+
+    if (!answer || !move_all(request, answer)) {
         out_of_memory(request);
         return;
     }

@@ -289,6 +289,9 @@ static int encode_tags(const struct kafka_struct *type, struct writer *to, const
 }
 
 static int encode_struct(const struct kafka_struct *type, struct writer *to, const uint8_t *body) {
+    if (to->out->text.size > KAFKA_ENCODED_MAX_BYTES) {
+        return err_origin(TOPIC_E_TOO_LARGE);
+    }
     for (unsigned i = 0; i < type->field_count; i++) {
         const struct kafka_field *field = &type->fields[i];
         int r;

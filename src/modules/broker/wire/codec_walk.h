@@ -149,11 +149,15 @@ int kafka_clean_text(struct arena *arena, struct span *text) _must_check_;
  */
 int kafka_decode(const struct kafka_struct *type, int16_t version, bool flexible, struct span in,
                  struct arena *arena, void *body, size_t *ret_size);
+/* As large as a request may be. A few bytes can ask for a large thing thousands of times, and what
+ * is referred to as often, without a copy, becomes bytes only here. Foreign records do not count. */
+enum { KAFKA_ENCODED_MAX_BYTES = 100 << 20 };
+
 /**
  * kafka_encode() - append one struct to @out
  * Null in a version that does not allow it is written as empty; tagged fields only when not at
- * their default. Return: 0; TOPIC_E_TOO_LARGE for a string beyond 32,767 bytes or more than 2 GiB;
- * -ENOMEM.
+ * their default. Return: 0; TOPIC_E_TOO_LARGE for a string beyond 32,767 bytes, for more than
+ * KAFKA_ENCODED_MAX_BYTES, or more than 2 GiB with foreign records; -ENOMEM.
  */
 int kafka_encode(const struct kafka_struct *type, int16_t version, bool flexible, const void *body,
                  struct kafka_encoded *out);

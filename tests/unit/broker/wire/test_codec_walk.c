@@ -455,6 +455,31 @@ static void test_kafka_encode__marks_where_foreign_records_belong(void **state) 
     kafka_encoded_deinit(&out);
 }
 
+/* A group that is named a thousand times costs its bytes a thousand times when they are written. */
+static void test_kafka_encode__ends_where_an_answer_is_too_large(void **state) {
+    enum { GROUPS = 1000, LARGE_BYTES = 1 << 20 };
+    struct describe_groups_response *body = KAFKA_NEW(&arena, describe_groups_response, 1);
+    struct describe_groups_response_member *member =
+        KAFKA_NEW(&arena, describe_groups_response_member, 1);
+    struct kafka_encoded out;
+
+    member->member_metadata = span_of(arena_alloc(&arena, LARGE_BYTES), LARGE_BYTES);
+    body->groups = KAFKA_NEW(&arena, describe_groups_response_group, GROUPS);
+    body->groups_count = 90;
+    for (int i = 0; i < GROUPS; i++) {
+        body->groups[i].members = member;
+        body->groups[i].members_count = 1;
+    }
+    kafka_encoded_init(&out);
+    assert_int_equal(kafka_encode(&kafka_describe_groups_response_type, 5, true, body, &out), 0);
+    kafka_encoded_clear(&out);
+    body->groups_count = GROUPS;
+    assert_int_equal(kafka_encode(&kafka_describe_groups_response_type, 5, true, body, &out),
+                     TOPIC_E_TOO_LARGE);
+    assert_true(out.text.size <= KAFKA_ENCODED_MAX_BYTES + 2 * LARGE_BYTES);
+    kafka_encoded_deinit(&out);
+}
+
 static void test_kafka_encode__refuses_a_string_that_is_too_long(void **state) {
     struct heartbeat_request *body = KAFKA_NEW(&arena, heartbeat_request, 1);
     struct kafka_encoded out;
@@ -494,6 +519,7 @@ int main(void) {
         TEST(test_kafka_decode__reads_a_struct_that_may_be_null),
         TEST(test_kafka_encode__leaves_tagged_fields_at_default_out),
         TEST(test_kafka_encode__marks_where_foreign_records_belong),
+        TEST(test_kafka_encode__ends_where_an_answer_is_too_large),
         TEST(test_kafka_encode__refuses_a_string_that_is_too_long),
     };
 
