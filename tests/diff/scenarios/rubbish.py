@@ -195,7 +195,7 @@ def each(side, topic, codec):
         told = "unopened " if closed else ""
         wrong = batch(2, records=change(made(codec)[61:]), attributes=NUMBERS[codec], timestamp=NOW_MS)
         ask(side, f"{told}{codec} bytes, {name}", topic, wrong, 5 if closed else partition)
-    # By chance, --count times for each codec and topic that opens it. Of zstd a few only: of a thousand that are damaged
+    # By chance, --count times for each codec and topic that opens it. Of zstd a few only: of a thousand, damaged,
     # libzstd before 1.5.6, as in Debian 12, takes one whose sequences read beyond their bits.
     few = min(OPTIONS.count, DEFAULT_COUNT)
     for i in range(0 if closed else few if codec == "zstd" else OPTIONS.count):

@@ -1,5 +1,7 @@
 #include "produce_records.h"
 
+#include "java_text.h"
+
 #include <eventbox/base/utf8.h>
 #include <eventbox/base/varint.h>
 
@@ -235,7 +237,7 @@ static uint8_t *copy_text(struct fields *in, uint8_t *out) {
         return copy_bytes(in, out);
     }
     /* How long it becomes comes first, so it is written behind the longest length and moved. */
-    size = utf8_clean(key.data, key.size, clean);
+    size = java_text_clean(key.data, key.size, clean);
     out += varint_put_i64(out, (int64_t)size);
     memmove(out, clean, size);
     (void)skip_bytes(in);

@@ -3,6 +3,7 @@
  * and counts is held against the bytes that are there.
  */
 #include "codec_private.h"
+#include "java_text.h"
 
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/utf8.h>
@@ -67,7 +68,7 @@ int kafka_clean_text(struct arena *arena, struct span *text) {
     if (!clean) {
         return err_origin(-ENOMEM);
     }
-    *text = span_of(clean, utf8_clean(text->data, text->size, clean));
+    *text = span_of(clean, java_text_clean(text->data, text->size, clean));
     return 0;
 }
 

@@ -150,7 +150,8 @@ int kafka_clean_text(struct arena *arena, struct span *text) _must_check_;
 int kafka_decode(const struct kafka_struct *type, int16_t version, bool flexible, struct span in,
                  struct arena *arena, void *body, size_t *ret_size);
 /* As large as a request may be. A few bytes can ask for a large thing thousands of times, and what
- * is referred to as often, without a copy, becomes bytes only here. Foreign records do not count. */
+ * is referred to as often, without a copy, becomes bytes only here. Foreign records do not count.
+ */
 enum { KAFKA_ENCODED_MAX_BYTES = 100 << 20 };
 
 /**

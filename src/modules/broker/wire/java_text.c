@@ -1,6 +1,9 @@
 #include "java_text.h"
 
+#include <eventbox/base/utf8.h>
+
 #include <stdint.h>
+#include <string.h>
 
 /* The next code point; a byte that begins none is U+FFFD, as Java decodes it. */
 static uint32_t next_code_point(struct span text, size_t *position) {
@@ -15,6 +18,41 @@ static uint32_t next_code_point(struct span text, size_t *position) {
     }
     *position += wrong ? 1 : size;
     return wrong ? 0xfffd : point;
+}
+
+static bool continues(const uint8_t *in, size_t size, size_t at) {
+    return at < size && (in[at] & 0xc0) == 0x80;
+}
+
+/* How much of what is no UTF-8 at @in Java replaces by one U+FFFD. */
+static size_t mistake_bytes(const uint8_t *in, size_t size) {
+    bool three = in[0] >> 4 == 14;
+    bool four = in[0] >= 0xf0 && in[0] <= 0xf4;
+
+    if ((!three && !four) || !continues(in, size, 1) || (in[0] == 0xe0 && in[1] < 0xa0) ||
+        (in[0] == 0xf0 && in[1] < 0x90) || (in[0] == 0xf4 && in[1] > 0x8f)) {
+        return 1;
+    }
+    return continues(in, size, 2) ? 3 : 2; /* three of three are a surrogate */
+}
+
+size_t java_text_clean(const void *data, size_t size, char *out) {
+    const uint8_t *in = data;
+    size_t used = 0;
+
+    for (size_t i = 0; i < size;) {
+        size_t good = utf8_prefix(in + i, size - i);
+
+        memcpy(out + used, in + i, good);
+        used += good;
+        i += good;
+        if (i < size) {
+            memcpy(out + used, "\xef\xbf\xbd", 3);
+            used += 3;
+            i += mistake_bytes(in + i, size - i);
+        }
+    }
+    return used;
 }
 
 size_t java_text_length(struct span text) {
