@@ -1,7 +1,8 @@
 /*
  * The topic log under power cuts, kills, failing and full disks, simulated: every run is a function
  * of its seed. A run has several lives; each ends at a chosen disk call, and the next start, which
- * may be cut as well, must bring back what was promised (log_model.c).
+ * may be cut as well, must bring back what was promised (log_model.c). The scrub goes round all the
+ * time: it must find nothing, and where it is cut nothing is lost but its place.
  *
  * EVENTBOX_CRASH_IMAGES sets how many distinct durable images are to be met (default 300);
  * EVENTBOX_CRASH_SEED the first seed, to repeat one run with EVENTBOX_CRASH_VERBOSE=1.
@@ -23,7 +24,8 @@ struct met {
     char (*sites)[80];
     size_t site_count;
     uint64_t lives, cuts, kills, failures, full, acked, lost_early, duplicates, verified, damaged,
-        torn, compacted, starts, expired, widened, tombstones_gone, registry_begins, lookups;
+        torn, compacted, starts, expired, widened, tombstones_gone, registry_begins, lookups,
+        scrubbed, scrub_rounds, scrub_refused;
     /* checkpoint files that a crash left: with increments, with one that is torn, overwritten by
      * half; and crashes while a full one was on its way over increments, or was being encoded */
     uint64_t increments, torn_increments, halves, switches, encodings;
@@ -107,6 +109,7 @@ static void meet_model(const struct model *model) {
     met.expired += model->expired;
     met.widened += model->widened;
     met.lookups += model->lookups;
+    met.scrub_refused += model->f->scrub_refused;
     met.registry_begins +=
         model->f->log && topic_partition(model->f->log->registry, 0)->public.log_start_offset > 0;
     met.tombstones_gone += model->tombstones_gone;
@@ -141,6 +144,10 @@ static void crash(struct run *run, bool power_cut) {
         const struct checkpoint_slot *slot = &log->checkpoint.slots[log->next_slot];
         met.encodings += log->checkpoint.encoding;
         met.switches += log->checkpoint.submitted && log->checkpoint.full && slot->appendable;
+    }
+    if (run->f.log) {
+        met.scrubbed += run->f.log->stats.scrub_segments;
+        met.scrub_rounds += run->f.log->stats.scrub_ended_s > 0;
     }
     if (disk_sim_is_cut(run->f.disk)) {
         meet_site(disk_sim_last_call(run->f.disk));
@@ -240,6 +247,8 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->registry_bytes = 800 << dice(run, 5);
     limits->cleaner_memory_bytes = dice(run, 2) ? 72 : 4096; /* three keys, or all */
     limits->checkpoint_turn_partitions = dice(run, 2) ? 1 : 256;
+    limits->scrub_interval_ms = 1 << dice(run, 9);
+    limits->scrub_bytes_per_second = MIB(1) << dice(run, 6);
     disk_sim_refuse_direct(run->f.disk, dice(run, 4) == 0);
     model_init(&run->model, &run->f, seed);
     run->model.early_topics = true;
@@ -291,6 +300,8 @@ static void small_limits(struct topic_log_limits *limits) {
     limits->retention_check_ms = 300;
     limits->registry_bytes = 1500;
     limits->checkpoint_turn_partitions = 2;
+    limits->scrub_interval_ms = 1500; /* enough to be met, and few calls more */
+    limits->scrub_bytes_per_second = MIB(16);
 }
 
 static void begin_run(struct run *run, uint64_t seed) {
@@ -455,6 +466,7 @@ static void test_topic_log_power__checkpoints_cut_at_every_call(void **state) {
         for (uint64_t call = 1; !ended; call++) {
             struct run *run = calloc(1, sizeof *run);
             begin_run(run, seed);
+            run->f.limits.scrub_interval_ms = 0;
             run->f.seed += call; /* what a cut leaves is another toss each time */
             disk_sim_cut_at(run->f.disk, call);
             play_checkpoints(run);
@@ -529,6 +541,8 @@ static const char *const all_sites[] = {
     "open journal/clean",
     "open journal/cut-N",
     "open journal/new",
+    "open scrub",
+    "open scrub.new",
     "open topics/N-N/N.index",
     "open topics/N-N/N.index.N.cleaned",
     "open topics/N-N/N.log",
@@ -539,6 +553,7 @@ static const char *const all_sites[] = {
     "pread checkpoint.N",
     "pread journal/N",
     "pread journal/clean",
+    "pread scrub",
     "pread topics/N-N/N.index",
     "pread topics/N-N/N.log",
     "pread topics/N-N/N.timeindex",
@@ -547,6 +562,7 @@ static const char *const all_sites[] = {
     "pwritev journal/clean",
     "pwritev journal/cut-N",
     "pwritev journal/new",
+    "pwritev scrub.new",
     "pwritev topics/N-N/N.index",
     "pwritev topics/N-N/N.index.N.cleaned",
     "pwritev topics/N-N/N.log",
@@ -555,6 +571,7 @@ static const char *const all_sites[] = {
     "pwritev topics/N-N/N.timeindex",
     "pwritev topics/N-N/N.timeindex.N.cleaned",
     "rename journal/new journal/N",
+    "rename scrub.new scrub",
     "rename topics/N-N/N.index.N.cleaned topics/N-N/N.index",
     "rename topics/N-N/N.log.N.cleaned topics/N-N/N.log",
     "rename topics/N-N/N.timeindex.N.cleaned topics/N-N/N.timeindex",
@@ -569,6 +586,7 @@ static const char *const all_sites[] = {
     "sync journal/clean",
     "sync journal/cut-N",
     "sync journal/new",
+    "sync scrub.new",
     "sync topics/N-N/N.index.N.cleaned",
     "sync topics/N-N/N.log",
     "sync topics/N-N/N.log.N.cleaned",
@@ -623,7 +641,8 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
         (unsigned long long)met.halves, (unsigned long long)met.switches,
         (unsigned long long)met.encodings, met.site_count);
     assert_true(!demand || missed == 0);
-    assert_true(met.image_count > 0 && met.lookups > 0);
+    assert_true(met.image_count > 0 && met.lookups > 0 && met.scrubbed > 0);
+    assert_true(!demand || met.scrub_refused > 0);
     if (met.image_count >= DEFAULT_IMAGES) {
         assert_true(met.compacted > 0 && met.starts > 0 && met.expired > 0 && met.widened > 0 &&
                     met.registry_begins > 0);

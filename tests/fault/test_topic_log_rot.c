@@ -323,9 +323,24 @@ static void count_fate(struct left *left, enum fate fate) {
     left->torn += fate == TORN;
 }
 
-/* Whether the damaged place had to cost this batch. */
-static bool had_to_go(const struct model_batch *batch, const struct hit *hit) {
-    return batch->may_cost && !(hit->place == PLACE_JOURNAL && batch->has_copy);
+static bool is_lost(const struct model_batch *batch, const struct hit *hit) {
+    return batch->may_cost && (hit->place != PLACE_JOURNAL || !batch->has_copy);
+}
+
+/*
+ * Whether the damaged place had to cost this batch. Its copy in a segment helps, but not between
+ * two that are gone from both: there nothing tells that it is a batch of this partition, and not
+ * bytes in the records of another.
+ */
+static bool had_to_go(const struct model_partition *partition, size_t at, const struct hit *hit) {
+    bool before = false, behind = false;
+    for (size_t n = 0; n < partition->count; n++) {
+        bool lost = is_lost(&partition->batches[n], hit);
+        before |= n < at && lost;
+        behind |= n > at && lost;
+    }
+    const struct model_batch *batch = &partition->batches[at];
+    return is_lost(batch, hit) || (batch->may_cost && before && behind);
 }
 
 static void look_at(struct model *model, uint64_t seed, const struct hit *hit,
@@ -344,7 +359,7 @@ static void look_at(struct model *model, uint64_t seed, const struct hit *hit,
                      (unsigned long long)seed, kind_names[hit->kind], hit->path,
                      (unsigned long long)hit->offset, (long long)batch->offset, topic->name, at);
         }
-        if ((batch->fate == CORRUPT || batch->fate == GONE) && !had_to_go(batch, hit)) {
+        if ((batch->fate == CORRUPT || batch->fate == GONE) && !had_to_go(partition, n, hit)) {
             fail_msg("seed %llu: %s of %s at %llu: it costs offset %lld of %s-%d (%s), of frame "
                      "%llu%s%s%s",
                      (unsigned long long)seed, kind_names[hit->kind], hit->path,

@@ -10,7 +10,8 @@
  * rot.
  *
  * What this cannot tell: a base offset that rot moves to another place of a gap that compaction has
- * left around its batch.
+ * left around its batch; or to just behind a range that is set aside, where some batch has to
+ * begin.
  */
 #pragma once
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>
+#include <eventbox/base/crc32c.h>
 #include <stdlib.h>
 
 enum { WINDOW_BYTES = 1 << 20 };
@@ -142,6 +143,23 @@ static int bring(struct batch_walk *walk, uint64_t position, size_t bytes) {
     return r;
 }
 
+/* Whether a batch that says it is large is right, before there is memory for all of it. */
+static int check_pieces(struct batch_walk *walk, uint64_t position) {
+    uint64_t at = position + RECORD_BATCH_AT_ATTRIBUTES, end = position + walk->batch.total_bytes;
+    uint32_t expected = get_be32(walk->window + (position - walk->window_at) + RECORD_BATCH_AT_CRC);
+    uint32_t crc = 0;
+    while (at < end) {
+        size_t n = (size_t)MIN(end - at, (uint64_t)WINDOW_BYTES / 2);
+        int r = bring(walk, at, n);
+        if (r || at + n > walk->window_at + walk->window_bytes) {
+            return r;
+        }
+        crc = crc32c(crc, walk->window + (at - walk->window_at), n);
+        at += n;
+    }
+    return crc == expected;
+}
+
 /* 1 when the batch that belongs there begins at @position, whole and right. */
 static int batch_at(struct batch_walk *walk, uint64_t position) {
     if (walk->end - position < RECORD_BATCH_HEADER_BYTES) {
@@ -155,6 +173,9 @@ static int batch_at(struct batch_walk *walk, uint64_t position) {
         return r;
     }
     size_t bytes = walk->batch.total_bytes;
+    if (bytes > SEGMENT_BATCH_TRUSTED_BYTES && (r = check_pieces(walk, position)) <= 0) {
+        return r;
+    }
     r = bring(walk, position, bytes);
     if (r) {
         return r;

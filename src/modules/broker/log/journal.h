@@ -101,7 +101,10 @@ struct journal_file {
     uint64_t used;          /* end of the last durable frame of this round */
     uint64_t last_sequence; /* of the last durable frame in it; 0: none */
     struct disk_file *file;
-    bool buffered; /* O_DIRECT was refused: fdatasync after each write */
+    bool doomed; /* an unlink of it failed: perhaps it has no name any more. Never used again */
+    uint8_t unlink_failures;
+    int64_t unlink_due_ns; /* not before */
+    bool buffered;         /* O_DIRECT was refused: fdatasync after each write */
 };
 
 void journal_name(uint32_t id, char out[JOURNAL_NAME_SIZE]);

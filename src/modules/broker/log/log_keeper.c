@@ -23,12 +23,18 @@
 enum {
     TURN_BYTES = 64 << 10,      /* encoded in one turn of the loop, */
     TURN_MS = 1,                /* and the next part so much later */
+    UNLINK_TRIES = 8,           /* of a journal file */
     INCREMENTS_LEAST = 1 << 10, /* the increments of a small full one may come to this */
 };
+
+#define UNLINK_WAIT_MS INT64_C(1000)
 
 /* ---- journal files ---- */
 
 static bool is_free(const struct topic_log *log, const struct journal_file *file) {
+    if (file->doomed) {
+        return false;
+    }
 #ifdef MUTANT_RECYCLE
     if (file->state == JOURNAL_FULL && file->last_sequence <= log->newest_sequence) {
         return true;
@@ -87,13 +93,32 @@ static void prepare_destroy(struct log_job *base) {
 static void prepare_run(struct work *work) {
     struct prepare_job *job = container_of(work, struct prepare_job, job.work);
     job->status = 0;
-    for (unsigned i = 0; i < job->remove_count && job->status == 0; i++) {
+    unsigned left = 0;
+    for (unsigned i = 0; i < job->remove_count; i++) {
+        struct journal_file *file = job->remove[i];
         char name[JOURNAL_NAME_SIZE];
-        journal_name(job->remove[i]->id, name);
-        job->status = disk_unlink(job->job.log->disk, name);
+        journal_name(file->id, name);
+        int r = disk_unlink(job->job.log->disk, name);
+        if (r && r != DISK_E_NOT_FOUND) {
+            job->remove[left++] = file;
+        } else {
+            journal_close(file);
+            free(file);
+        }
     }
-    if (job->status == 0) {
-        job->status = journal_prepare(job->job.log->disk, job->file);
+    job->remove_count = left; /* some KiB more for a while: no reason to keep clients waiting */
+    job->status = journal_prepare(job->job.log->disk, job->file);
+}
+
+/* What could not be unlinked: later, each time after twice the wait, then by the next start. */
+static void keep_doomed(struct topic_log *log, struct prepare_job *job) {
+    while (job->remove_count > 0 && log->file_count < JOURNAL_FILES_MAX) {
+        struct journal_file *file = job->remove[--job->remove_count];
+        log->stats.removals_failed++;
+        file->doomed = true;
+        file->unlink_due_ns =
+            loop_now_ns(log->loop) + (UNLINK_WAIT_MS << file->unlink_failures++) * NS_PER_MS;
+        log->files[log->file_count++] = file;
     }
 }
 
@@ -126,6 +151,7 @@ static void prepare_done(struct work *work) {
     } else {
         topic_log_fail(log, "preparing a journal file", job->status);
     }
+    keep_doomed(log, job);
     bool refused = job->status == DISK_E_FULL;
     log_job_finish(&job->job);
     if (!log->failed && !refused) {
@@ -162,7 +188,9 @@ static void prepare_file(struct topic_log *log, uint64_t needed) {
         struct journal_file *other = log->files[i];
         bool in_the_way = total + size > max || log->file_count >= JOURNAL_FILES_MAX;
         bool useless = (in_the_way && other->size < needed) || !other->marked;
-        if (useless && other != log->current && is_free(log, other)) {
+        bool again = other->doomed && other->unlink_failures < UNLINK_TRIES &&
+                     loop_now_ns(log->loop) >= other->unlink_due_ns;
+        if (again || (useless && other != log->current && is_free(log, other))) {
             total -= other->size;
             job->remove[job->remove_count++] = other;
         } else {

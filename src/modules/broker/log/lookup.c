@@ -124,16 +124,27 @@ static void lookup_run(struct work *work) {
     job->status = r;
 }
 
-/*
- * The segment that may answer, behind the one that begins at @after: the first one with the
- * timestamp, or with the largest one.
- */
+/* Whether a segment comes after the one that had nothing: behind it, or of the largest ones with
+ * the next lower claim. Compaction may leave a segment without records, dated all the same. */
+static bool comes_after(const struct log_segment *segment, const struct lookup_job *last) {
+    if (!last) {
+        return true;
+    }
+    bool behind = segment->base_offset > last->id.base_offset;
+    return last->lookup->timestamp_ms >= 0
+               ? behind
+               : segment->max_timestamp_ms < last->timestamp_ms ||
+                     (segment->max_timestamp_ms == last->timestamp_ms && behind);
+}
+
+/* The segment that may answer, after the one that @last has looked in: the first one with the
+ * timestamp, or with the largest one. */
 static const struct log_segment *choose(const struct log_partition *partition, int64_t timestamp_ms,
-                                        int64_t after) {
+                                        const struct lookup_job *last) {
     const struct log_segment *chosen = NULL;
     for (uint32_t i = 0; i < partition->segment_count; i++) {
         const struct log_segment *segment = &partition->segments[i];
-        if (segment->base_offset <= after || segment->bytes == 0) {
+        if (segment->bytes == 0 || !comes_after(segment, last)) {
             continue;
         }
         if (timestamp_ms >= 0) {
@@ -235,7 +246,7 @@ static const struct log_segment *look_further(struct lookup_job *job) {
     if (job->status || partition->topic->public.deleted || job->offset >= 0) {
         return NULL;
     }
-    return choose(partition, job->lookup->timestamp_ms, job->id.base_offset);
+    return choose(partition, job->lookup->timestamp_ms, job);
 }
 
 static void lookup_done(struct work *work) {
@@ -278,7 +289,7 @@ int partition_lookup(struct topic_log *log, struct partition_lookup *lookup) {
     if (partition->topic->public.deleted) {
         return TOPIC_E_UNKNOWN;
     }
-    const struct log_segment *segment = choose(partition, lookup->timestamp_ms, -1);
+    const struct log_segment *segment = choose(partition, lookup->timestamp_ms, NULL);
     if (!segment) {
         return 0;
     }

@@ -148,20 +148,22 @@ static void settle(struct scrub_walk *walk, struct scrub_step *step) {
  */
 static int look_for_batch(struct scrub_walk *walk, const struct batch_order *order,
                           struct scrub_step *step) {
+    uint64_t checked = 0; /* of its length rot may claim what it likes: the pace knows it too */
     const struct segment_resync in = {.file = walk->file,
                                       .end = walk->end,
                                       .base_offset = walk->base_offset,
                                       .next_base = walk->next_base,
                                       .most_offset =
                                           walk->found ? walk->best.offset - 1 : INT64_MAX,
-                                      .order = order};
+                                      .order = order,
+                                      .checked_bytes = &checked};
     struct segment_cursor cursor = {walk->position, walk->expected};
     uint64_t limit = walk->position + 1 + RESYNC_BYTES;
     int r = segment_resync(&in, NULL, &cursor, RESYNC_BYTES);
     if (r < 0) {
         return err_trace(r);
     }
-    step->bytes = MIN(limit, walk->end) - walk->position;
+    step->bytes = MIN(limit, walk->end) - walk->position + checked;
     if (r == 0) {
         bool again = cursor.position == walk->lost_at && cursor.offset == walk->expected;
         if (again && ++walk->doubts > DOUBTS_MAX) {

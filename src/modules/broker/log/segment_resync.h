@@ -23,6 +23,7 @@ struct segment_resync {
     int64_t next_base;   /* where what follows these bytes begins; -1: not known */
     int64_t most_offset; /* batches that begin behind it are passed over */
     const struct batch_order *order;
+    uint64_t *checked_bytes; /* out: what was read to check batches is added; NULL: not wanted */
 };
 
 /* A batch that says it is larger is looked at piece by piece before there is memory for it: of its

@@ -258,6 +258,8 @@ static void test_log_scrub__large_batches_are_checked_and_passed_in_many_steps(v
         assert_int_equal(partition_of(&f)->rot_count, 1);
         assert_int_equal(partition_of(&f)->rot[0].from, 1);
         assert_int_equal(partition_of(&f)->rot[0].to, 2);
+        /* The pace knows what it read to check batches behind the damage. */
+        assert_true(stats(&f)->scrub_bytes > 3 * LARGE + 3 * LARGE);
         assert_int_equal(stats(&f)->scrub_segments, 1);
         end(&f);
     }
@@ -462,15 +464,31 @@ static void begin_half(struct fixture *f, uint64_t seed) {
     }
 }
 
+/* All of the closed segments: whoever believes a word of them has something to tell. */
+static void spoil(struct fixture *f) {
+    for (int64_t base = 0; base < CLOSED * A_SEGMENT; base += A_SEGMENT) {
+        struct segment_id id = {1, 0, base};
+        char path[SEGMENT_NAME_SIZE];
+        segment_name(&id, SEGMENT_LOG, path);
+        for (uint64_t at = 1000; at < A_SEGMENT * value_size; at += 50000) {
+            assert_int_equal(disk_sim_corrupt(f->disk, path, at, 8, at), 0);
+        }
+    }
+}
+
 static void test_log_scrub__segment_may_go_under_its_hand(void **state) {
-    for (uint64_t seed = 100; seed < 110; seed++) {
+    unsigned amid = 0;
+    for (uint64_t seed = 100; seed < 120; seed++) {
         struct fixture f;
         begin_half(&f, seed);
+        fixture_until(&f, scrub_busy(f.log));
         if (seed % 2) {
             assert_int_equal(fixture_delete(&f, &partition_of(&f)->topic->public), 0);
         } else {
             assert_int_equal(fixture_delete_records(&f, &partition_of(&f)->public, 35), 0);
         }
+        amid += scrub_busy(f.log);
+        spoil(&f);                                     /* what it still reads is no news */
         topic_log_set_room(f.log, TOPIC_LOG_ROOM_LOW); /* the files go at once */
         fixture_until(&f, stats(&f)->scrub_ended_s > 0 && f.log->removal_count == 0);
         assert_int_equal(stats(&f)->scrub_damaged, 0);
@@ -479,12 +497,35 @@ static void test_log_scrub__segment_may_go_under_its_hand(void **state) {
         next_round(&f);
         end(&f);
     }
+    assert_true(amid > 0);
+}
+
+/* Whatever step is under way when the segment is replaced: what it brings home is of the old file.
+ */
+static void test_log_scrub__step_that_ends_behind_a_swap_tells_nothing(void **state) {
+    uint64_t found = 0;
+    unsigned steps = 0;
+    for (; found == 0; steps++) {
+        struct fixture f;
+        begin_sized(&f, 150, 60000, MIB(1));
+        spoil(&f);
+        for (unsigned n = 0; n <= steps; n++) {
+            fixture_until(&f, !scrub_busy(f.log));
+            found = stats(&f)->scrub_damaged;
+            fixture_until(&f, scrub_busy(f.log));
+        }
+        partition_of(&f)->swap_count++;
+        fixture_until(&f, !scrub_busy(f.log));
+        assert_int_equal(stats(&f)->scrub_damaged, found);
+        end(&f);
+    }
+    assert_true(steps > 1);
 }
 
 static void test_log_scrub__compaction_may_replace_what_it_reads(void **state) {
     static const struct topic_config_entry configs[] = {
         {"cleanup.policy", "compact"}, {"segment.bytes", "600"}, {0}};
-    for (uint64_t seed = 200; seed < 206; seed++) {
+    for (uint64_t seed = 200; seed < 216; seed++) {
         struct fixture f;
         fixture_init(&f, seed);
         f.limits.scrub_interval_ms = 1; /* always */
@@ -535,17 +576,39 @@ static void test_log_scrub__refused_read_is_told_and_the_round_goes_on(void **st
     }
 }
 
+/* The offset of the next segment, as the file says. */
+static int64_t saved_place(struct fixture *f) {
+    struct scrub_place place;
+    scrub_place_read(f->disk, &f->log->journal_uuid, &place);
+    return place.base_offset;
+}
+
 static void test_log_scrub__place_that_cannot_be_written_costs_the_place(void **state) {
     struct fixture f;
-    begin_sized(&f, 82, 60000, 13000);
+    begin_sized(&f, 82, 60000, 3000); /* a step in more than a minute, three a segment */
+    fixture_until(&f, stats(&f)->scrub_segments == 1);
+    fixture_run_ms(&f, 5000);
+    int64_t first = saved_place(&f);
+    assert_true(first > 0);
+    disk_sim_limit(f.disk, 1); /* a full disk: later, without a word */
     fixture_until(&f, stats(&f)->scrub_segments == 2);
-    disk_sim_limit(f.disk, 1);
-    fixture_run_ms(&f, 30000);
+    fixture_run_ms(&f, 5000);
     assert_false(f.log->failed);
     assert_int_equal(f.events[TOPIC_LOG_MENDED], 0);
+    assert_int_equal(saved_place(&f), first);
     disk_sim_limit(f.disk, 0);
-    end_of_round(&f);
-    assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+    fixture_run_ms(&f, 130000);
+    assert_true(saved_place(&f) > first);
+    int64_t second = saved_place(&f);
+    fixture_until(&f, stats(&f)->scrub_segments == CLOSED); /* next it writes its place */
+    disk_sim_fail_at(f.disk, disk_sim_calls(f.disk) + 1, -EIO);
+    fixture_run_ms(&f, 1000);
+    assert_int_equal(f.events[TOPIC_LOG_MENDED], 1);
+    assert_non_null(strstr(f.last_event, "where the scrub is could not be written"));
+    assert_false(f.log->failed);
+    assert_int_equal(saved_place(&f), second);
+    clock_manual_advance(&f.clock, WEEK_MS * NS_PER_MS);
+    fixture_until(&f, stats(&f)->scrub_segments == 2 * CLOSED);
     end(&f);
 }
 
@@ -599,6 +662,7 @@ int main(void) {
         cmocka_unit_test(test_log_scrub__unusable_place_stops_no_start),
         cmocka_unit_test(test_log_scrub__place_comes_back_as_it_was_written),
         cmocka_unit_test(test_log_scrub__segment_may_go_under_its_hand),
+        cmocka_unit_test(test_log_scrub__step_that_ends_behind_a_swap_tells_nothing),
         cmocka_unit_test(test_log_scrub__compaction_may_replace_what_it_reads),
         cmocka_unit_test(test_log_scrub__refused_read_is_told_and_the_round_goes_on),
         cmocka_unit_test(test_log_scrub__place_that_cannot_be_written_costs_the_place),
