@@ -216,7 +216,7 @@ static void test_kafka_messages__match_the_golden_bytes(void **state) {
     }
     text_deinit(&bytes);
     fclose(file);
-    assert_true(count >= 30);
+    assert_true(count >= 137);
 }
 
 int main(int argc, char **argv) {
