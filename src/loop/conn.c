@@ -272,6 +272,18 @@ static void on_poll_error(struct conn *conn) {
     conn_fail(conn, err_origin(error ? -error : -ECONNRESET));
 }
 
+/*
+ * What the bytes of this turn were answered with at once leaves at once, while the connection is
+ * at hand: with thousands of them ready in a turn, all would have to be fetched from memory a
+ * second time at its end. Nothing more would come by then but answers that others make.
+ */
+static void answer_now(struct conn *conn) {
+    if (conn->state == CONN_OPEN && conn->out_first && list_linked(&conn->task.link)) {
+        list_remove(&conn->task.link);
+        on_turn_end(&conn->task); /* which may free it */
+    }
+}
+
 static void on_poll(uv_poll_t *uv, int status, int events) {
     struct conn *conn = container_of(uv, struct conn_poll, uv)->conn;
     if (!conn) {
@@ -313,6 +325,7 @@ static void on_poll(uv_poll_t *uv, int status, int events) {
     } else {
         conn_update_poll(conn);
     }
+    answer_now(conn);
 }
 
 void conn_pause_reading(struct conn *conn) {

@@ -6,10 +6,10 @@
  * answers a hundred pipelined requests ends with one chunk, one system call and no malloc. Free
  * pieces wait in a pool of the loop, not in the connection, so an idle connection owns none.
  *
- * The queue goes out at the end of the turn: all pieces up to the next file in one sendmsg(), a
- * file by sendfile(). A socket that takes less than offered is "blocked" until libuv says that it
- * is writable. No connection sends more than FLUSH_BUDGET a turn, so that one reader of large
- * files does not hold up the others.
+ * The queue goes out at the end of the turn, or when what came was read and answered (conn.c): all
+ * pieces up to the next file in one sendmsg(), a file by sendfile(). A socket that takes less than
+ * offered is "blocked" until libuv says that it is writable. No connection sends more than
+ * FLUSH_BUDGET a turn, so that one reader of large files does not hold up the others.
  */
 #include "conn_internal.h"
 
@@ -25,11 +25,13 @@
 
 enum {
     CHUNK_CAPACITY = 4096 - sizeof(struct conn_out) - 16, /* with malloc's own word below a page */
-    SMALL_CAPACITY = 1024 - sizeof(struct conn_out) - 16, /* of the first chunk of a queue */
+    SMALL_CAPACITY = 1024 - sizeof(struct conn_out) - 16, /* of the first chunk of a queue, */
+    TINY_CAPACITY = 256 - sizeof(struct conn_out) - 16,   /* and where that is enough */
     SMALL_SLICE = 512,                                    /* cheaper to copy than to send apart */
     POOL_NODES = 512,
     POOL_CHUNKS = 64,
-    POOL_SMALL = 1024, /* as many connections as libuv tells of in one turn */
+    POOL_SMALL = 1024,
+    POOL_TINY = 10240, /* answers to so many connections may leave in one turn */
     PARTS_MAX = 64,
     FLUSH_BUDGET = 1024 * 1024,
 };
@@ -57,7 +59,10 @@ static struct conn_out *chunk_new(struct loop *loop, size_t capacity, bool first
     struct conn_out *none = NULL;
     unsigned none_count = 0;
     struct conn_out *chunk;
-    if (first && capacity <= SMALL_CAPACITY) {
+    if (first && capacity <= TINY_CAPACITY) {
+        capacity = TINY_CAPACITY;
+        chunk = piece_from_pool(&pool->tiny, &pool->tiny_count, capacity);
+    } else if (first && capacity <= SMALL_CAPACITY) {
         capacity = SMALL_CAPACITY;
         chunk = piece_from_pool(&pool->small, &pool->small_count, capacity);
     } else if (capacity <= CHUNK_CAPACITY) {
@@ -102,6 +107,8 @@ static void piece_free(struct loop *loop, struct conn_out *piece) {
     case CONN_OUT_CHUNK:
         if (piece->capacity == CHUNK_CAPACITY) {
             pool_put(&pool->chunks, &pool->chunk_count, POOL_CHUNKS, piece);
+        } else if (piece->capacity == TINY_CAPACITY) {
+            pool_put(&pool->tiny, &pool->tiny_count, POOL_TINY, piece);
         } else if (piece->capacity == SMALL_CAPACITY) {
             pool_put(&pool->small, &pool->small_count, POOL_SMALL, piece);
         } else {
@@ -130,6 +137,7 @@ void conn_pool_deinit(struct conn_pool *pool) {
     free_list(pool->nodes);
     free_list(pool->chunks);
     free_list(pool->small);
+    free_list(pool->tiny);
     *pool = (struct conn_pool){0};
 }
 

@@ -22,9 +22,11 @@ struct conn_pool {
     struct conn_out *nodes;
     struct conn_out *chunks;
     struct conn_out *small;
+    struct conn_out *tiny;
     unsigned node_count;
     unsigned chunk_count;
     unsigned small_count;
+    unsigned tiny_count;
 };
 
 struct loop {

@@ -8,8 +8,10 @@
  *   floor scatter DIR FILES OPEN COUNT  COUNT appends of 16 KiB to FILES files in turns: the first
  *                                       OPEN of them stay open, the others are opened and closed
  *                                       each time
- *   floor sockets CONNECTIONS COUNT     64 bytes received and 64 sent back, one message in flight
- *                                       on each connection: epoll, recv, send; CPU of the answerer
+ *   floor sockets CONNECTIONS COUNT IN OUT
+ *                                       requests of IN bytes that another process sends, answered
+ *                                       with OUT bytes, one in flight on each connection: epoll,
+ *                                       recv and sendmsg alone; CPU of the answering process
  *   floor relay DIR RATE COUNT          64 bytes from one thread over loopback to a second, which
  *                                       syncs a frame for what it received and sends it on to a
  *                                       third: p50 and p99 of the way; DIR "-": without the frame
@@ -39,7 +41,8 @@ enum {
     CHUNK_BYTES = 256 << 10,
     APPEND_BYTES = 16 << 10,
     MESSAGE_BYTES = 64,
-    EVENTS_AT_ONCE = 512,
+    EVENTS_AT_ONCE = 1024, /* as libuv asks for */
+    BUFFER_BYTES = 64 << 10,
 };
 
 static _Noreturn void die(const char *what) {
@@ -170,30 +173,6 @@ static void run_scatter(const char *folder, long files, long open_files, long co
     printf("%.2f\n", cpu * 1e6 / (double)count);
 }
 
-struct answering {
-    int poll;
-    long count;
-    double cpu_us;
-};
-
-static void *answer(void *arg) {
-    struct answering *answering = arg;
-    struct epoll_event events[EVENTS_AT_ONCE];
-    char message[MESSAGE_BYTES];
-    for (long done = 0; done < answering->count;) {
-        int n = epoll_wait(answering->poll, events, EVENTS_AT_ONCE, -1);
-        for (int i = 0; i < n; i++) {
-            if (recv(events[i].data.fd, message, sizeof message, 0) != MESSAGE_BYTES ||
-                send(events[i].data.fd, message, sizeof message, MSG_NOSIGNAL) != MESSAGE_BYTES) {
-                die("answer");
-            }
-            done++;
-        }
-    }
-    answering->cpu_us = cpu_s(RUSAGE_THREAD) * 1e6 / (double)answering->count;
-    return NULL;
-}
-
 struct listener {
     struct sockaddr_in address;
     int fd;
@@ -206,7 +185,7 @@ static struct listener listen_on_loopback(void) {
     };
     struct sockaddr *address = (struct sockaddr *)&listener.address;
     socklen_t size = sizeof listener.address;
-    if (bind(listener.fd, address, size) || listen(listener.fd, 128) ||
+    if (bind(listener.fd, address, size) || listen(listener.fd, 4096) ||
         getsockname(listener.fd, address, &size)) {
         die("listen");
     }
@@ -224,44 +203,103 @@ static void connect_one(const struct listener *listener, int *ret_here, int *ret
     }
 }
 
-/* A listener of this process and @count connections to it over loopback TCP. */
-static void connect_all(int poll_here, int poll_there, long count) {
-    struct listener listener = listen_on_loopback();
-    for (long i = 0; i < count; i++) {
-        int here, there;
-        connect_one(&listener, &here, &there);
-        struct epoll_event at_here = {.events = EPOLLIN, .data.fd = here};
-        struct epoll_event at_there = {.events = EPOLLIN, .data.fd = there};
-        epoll_ctl(poll_here, EPOLL_CTL_ADD, here, &at_here);
-        epoll_ctl(poll_there, EPOLL_CTL_ADD, there, &at_there);
-        char message[MESSAGE_BYTES] = "x";
-        send(here, message, sizeof message, MSG_NOSIGNAL);
+/* ---- requests and answers, of bytes that mean nothing ---- */
+
+struct exchange {
+    long connections, count;
+    size_t in_bytes, out_bytes;
+    struct listener listener;
+    int go; /* a byte comes when every connection is there */
+};
+
+static void send_bytes(int fd, size_t size) {
+    static char bytes[BUFFER_BYTES];
+    struct iovec part = {bytes, size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (sendmsg(fd, &message, MSG_NOSIGNAL) != (ssize_t)size) {
+        die("send");
     }
 }
 
-static void run_sockets(long connections, long count) {
-    struct answering answering = {.poll = epoll_create1(0), .count = count};
+static void receive_bytes(int fd, size_t size) {
+    static char bytes[BUFFER_BYTES];
+    if (recv(fd, bytes, sizeof bytes, 0) != (ssize_t)size) {
+        die("receive");
+    }
+}
+
+static void watch(int poll, int fd) {
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* The process whose CPU does not count. */
+static _Noreturn void ask(const struct exchange *exchange) {
     struct epoll_event events[EVENTS_AT_ONCE];
-    char message[MESSAGE_BYTES] = "x";
+    int *fds = calloc((size_t)exchange->connections, sizeof *fds);
     int poll = epoll_create1(0);
-    pthread_t thread;
-    connect_all(poll, answering.poll, connections);
-    pthread_create(&thread, NULL, answer, &answering);
-    long sent = connections;
-    for (long done = 0; done < count;) {
+    long sent = 0;
+    char byte;
+    for (long i = 0; i < exchange->connections; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(fds[i], (const struct sockaddr *)&exchange->listener.address,
+                    sizeof exchange->listener.address)) {
+            die("connect");
+        }
+        watch(poll, fds[i]);
+    }
+    if (read(exchange->go, &byte, 1) != 1) {
+        die("go");
+    }
+    for (; sent < exchange->connections; sent++) {
+        send_bytes(fds[sent], exchange->in_bytes);
+    }
+    for (long done = 0; done < exchange->count;) {
         int n = epoll_wait(poll, events, EVENTS_AT_ONCE, -1);
         for (int i = 0; i < n; i++, done++) {
-            if (recv(events[i].data.fd, message, sizeof message, 0) != MESSAGE_BYTES) {
-                die("receive");
-            }
-            if (sent < count) {
+            receive_bytes(events[i].data.fd, exchange->out_bytes);
+            if (sent < exchange->count) {
                 sent++;
-                send(events[i].data.fd, message, sizeof message, MSG_NOSIGNAL);
+                send_bytes(events[i].data.fd, exchange->in_bytes);
             }
         }
     }
-    pthread_join(thread, NULL);
-    printf("%.2f\n", answering.cpu_us);
+    exit(0);
+}
+
+static void run_sockets(const struct exchange *given) {
+    struct exchange exchange = *given;
+    struct epoll_event events[EVENTS_AT_ONCE];
+    int poll = epoll_create1(0);
+    int go[2];
+    if (exchange.in_bytes > BUFFER_BYTES || exchange.out_bytes > BUFFER_BYTES || pipe(go)) {
+        die("sizes");
+    }
+    exchange.listener = listen_on_loopback();
+    exchange.go = go[0];
+    if (fork() == 0) {
+        close(go[1]);
+        ask(&exchange);
+    }
+    for (long i = 0; i < exchange.connections; i++) {
+        int fd = accept(exchange.listener.fd, NULL, NULL);
+        if (fd < 0) {
+            die("accept");
+        }
+        watch(poll, fd);
+    }
+    double cpu = cpu_s(RUSAGE_SELF);
+    if (write(go[1], "g", 1) != 1) {
+        die("go");
+    }
+    for (long done = 0; done < exchange.count;) {
+        int n = epoll_wait(poll, events, EVENTS_AT_ONCE, -1);
+        for (int i = 0; i < n; i++, done++) {
+            receive_bytes(events[i].data.fd, exchange.in_bytes);
+            send_bytes(events[i].data.fd, exchange.out_bytes);
+        }
+    }
+    printf("%.2f\n", (cpu_s(RUSAGE_SELF) - cpu) * 1e6 / (double)exchange.count);
 }
 
 /* ---- from one thread to another by way of a third ---- */
@@ -348,8 +386,11 @@ int main(int argc, char **argv) {
         run_cache(argv[2], atol(argv[3]), strcmp(what, "again") == 0);
     } else if (strcmp(what, "scatter") == 0 && argc == 6) {
         run_scatter(argv[2], atol(argv[3]), atol(argv[4]), atol(argv[5]));
-    } else if (strcmp(what, "sockets") == 0 && argc == 4) {
-        run_sockets(atol(argv[2]), atol(argv[3]));
+    } else if (strcmp(what, "sockets") == 0 && argc == 6) {
+        run_sockets(&(struct exchange){.connections = atol(argv[2]),
+                                       .count = atol(argv[3]),
+                                       .in_bytes = (size_t)atol(argv[4]),
+                                       .out_bytes = (size_t)atol(argv[5])});
     } else if (strcmp(what, "relay") == 0 && argc == 5) {
         run_relay(argv[2], atof(argv[3]), atol(argv[4]));
     } else {

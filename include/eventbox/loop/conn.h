@@ -5,7 +5,8 @@
  * Reading: when bytes are there, on_space() says where to put them (loop_scratch() for protocols
  * that consume at once, so that an idle connection has no buffer), on_bytes() tells how many came.
  *
- * Writing: conn_write*() queue; the queue goes out in one writev at the end of the loop turn. While
+ * Writing: conn_write*() queue; the queue goes out in one writev at the end of the loop turn, and
+ * what on_bytes() has queued when all that came in this turn was read. While
  * more than write_high_bytes are unsent the connection stops reading: a peer that does not read
  * gets nothing more done. on_drained() says that the queue is empty again.
  *

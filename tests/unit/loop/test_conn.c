@@ -566,6 +566,67 @@ static void test_conn_connect__closed_while_resolving(void **state) {
     assert_int_equal(probe.close_reason, 0);
 }
 
+/* ---- several connections ---- */
+
+enum { SEVERAL = 3 };
+
+struct several {
+    struct conn *conns[SEVERAL];
+    int peers[SEVERAL];
+    unsigned asked, answered_before, closed;
+};
+
+static int on_bytes_of_several(struct conn *conn, size_t size) {
+    struct several *self = conn_userdata(conn);
+    char byte;
+    for (unsigned i = 0; i < SEVERAL; i++) {
+        self->answered_before += recv(self->peers[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    }
+    self->asked++;
+    conn_write_copy(conn, "a", 1);
+    return 0;
+}
+
+static void *on_space_of_several(struct conn *conn, size_t *ret_size) {
+    static char bytes[SPACE];
+    (void)conn;
+    *ret_size = sizeof bytes;
+    return bytes;
+}
+
+static void on_close_of_several(struct conn *conn, int reason) {
+    struct several *self = conn_userdata(conn);
+    (void)reason;
+    self->closed++;
+}
+
+static void test_conn__an_answer_does_not_wait_for_what_others_ask(void **state) {
+    static const struct conn_events several_events = {.on_space = on_space_of_several,
+                                                      .on_bytes = on_bytes_of_several,
+                                                      .on_close = on_close_of_several};
+    struct conn_config config = {0};
+    struct several several = {0};
+    start(&config);
+    for (unsigned i = 0; i < SEVERAL; i++) {
+        int fds[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+                         0);
+        several.peers[i] = fds[1];
+        assert_int_equal(
+            conn_new(loop, fds[0], &config, &several_events, &several, &several.conns[i]), 0);
+        assert_int_equal(write(fds[1], "q", 1), 1);
+    }
+    loop_step(loop);
+    unsigned asked_at_once = several.asked;
+    for (unsigned i = 0; i < SEVERAL; i++) {
+        close(several.peers[i]);
+    }
+    settle();
+    assert_int_equal(several.closed, SEVERAL);
+    assert_int_equal(asked_at_once, SEVERAL); /* in one turn */
+    assert_int_equal(several.answered_before, 0 + 1 + 2);
+}
+
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -592,6 +653,7 @@ int main(void) {
         T(test_conn_connect__refused),
         T(test_conn_connect__closed_before_it_began),
         T(test_conn_connect__closed_while_resolving),
+        T(test_conn__an_answer_does_not_wait_for_what_others_ask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

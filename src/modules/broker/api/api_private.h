@@ -16,9 +16,9 @@
 enum {
     API_KEYS_MAX = 128,
     API_LISTENERS_MAX = 4,
-    REQUEST_POOL_MAX = 8192, /* idle request objects kept, of about 3 KiB, */
-    REQUEST_POOL_KEPT = 256, /* and so many even where they are not used (request_pool.c) */
-    API_VERSIONS_COUNT = 5,  /* versions of ApiVersions itself, from 0 on */
+    REQUEST_POOL_MAX = 12288, /* idle request objects kept, of about 3 KiB, */
+    REQUEST_POOL_KEPT = 256,  /* and so many even where they are not used (request_pool.c) */
+    API_VERSIONS_COUNT = 5,   /* versions of ApiVersions itself, from 0 on */
 };
 
 /* What handlers of this folder get as userdata. Tests make one without a server. */
