@@ -15,7 +15,7 @@ static void on_window_end(struct timer *timer) {
 
 void log_limit_init(struct log_limit *limit, struct loop *loop,
                     void (*tell)(struct log_limit *limit, uint64_t untold, int64_t seconds)) {
-    *limit = (struct log_limit){.tell = tell};
+    *limit = (struct log_limit){.tell = tell, .lines_max = LOG_LIMIT_LINES};
     timer_init(&limit->timer, loop, on_window_end);
 }
 
@@ -23,7 +23,7 @@ bool log_limit_take(struct log_limit *limit) {
     if (!timer_running(&limit->timer)) {
         timer_start_ms(&limit->timer, (int64_t)LOG_LIMIT_WINDOW_S * 1000);
     }
-    if (limit->lines == LOG_LIMIT_LINES) {
+    if (limit->lines == limit->lines_max) {
         limit->untold++;
         return false;
     }

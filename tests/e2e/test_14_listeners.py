@@ -157,8 +157,12 @@ def test_connections_beyond_the_limit_are_closed_and_counted(tmp_path):
                 pass
             except Exception as error:
                 assert type(error).__name__ == "Closed"
-        with socket.create_connection(("127.0.0.1", server.external), 20) as s:
-            assert s.recv(1) == b""
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", server.external), 20) as s:
+                assert s.recv(1) == b""
+        lines = [line for line in server.log_lines() if line["action"] == "connections_full"]
+        assert 0 < len(lines) < 5 and lines[0]["details"]["connections_max"] == 3
+        assert "broker.connections_max" in lines[0]["details"]["what"]
         held[0].socket.close()
         wait_for(lambda: answers(server.bootstrap), what="room for another")
         for raw in held:

@@ -93,3 +93,39 @@ def test_librdkafka__does_not_notice_a_kill_but_for_the_wait(make_eventbox):
     with contextlib.closing(consumer), Peer(server.bootstrap) as peer:
         found = peer.ask("OffsetFetch", 5, GroupId="g", Topics=None)["Topics"][0]["Partitions"]
         assert sum(p["CommittedOffset"] for p in found) == 2
+
+
+def commit(peer, group, topic, partitions):
+    rows = [{"PartitionIndex": i, "CommittedOffset": 1, "CommittedMetadata": "m" * 4000} for i in range(partitions)]
+    answer = peer.ask("OffsetCommit", 7, GroupId=group, Topics=[{"Name": topic, "Partitions": rows}])
+    return {row["ErrorCode"] for row in answer["Topics"][0]["Partitions"]}
+
+
+def listed(peer):
+    answer = wait_for(lambda: (a := peer.ask("ListGroups", 4))["ErrorCode"] == 0 and a, what="loaded groups")
+    return {group["GroupId"] for group in answer["Groups"]}
+
+
+def test_full_memory__is_told_in_one_line_and_leaves_no_group(make_eventbox):
+    server = make_eventbox(modules="broker", args=["--broker.group_memory=1MiB"]).start()
+    with Peer(server.bootstrap) as peer:
+        peer.ask("CreateTopics", 5, Topics=[{"Name": "t", "NumPartitions": 200, "ReplicationFactor": 1}])
+        wait_for(lambda: commit(peer, "greedy", "t", 200) == {0}, what="the first commit")
+        wait_for(lambda: commit(peer, "second", "t", 100) != {0}, what="full memory")
+        before = listed(peer)
+        for i in range(10):
+            assert commit(peer, f"late{i}", "t", 1) == {15}
+            joined = peer.ask("JoinGroup", 2, GroupId=f"late{i}", SessionTimeoutMs=10000, RebalanceTimeoutMs=30000,
+                              ProtocolType="consumer", Protocols=[{"Name": "range", "Metadata": b"m" * 50000}])
+            assert joined["ErrorCode"] == 15
+        assert commit(peer, "greedy", "t", 200) == {0}  # what is there may go on
+        assert listed(peer) == before and "greedy" in before
+    lines = [line["details"] for line in server.log_lines() if line["action"] == "group_memory_full"]
+    assert lines[0]["largest_group"] == "greedy" and "broker.group_memory" in lines[0]["what"]
+    assert lines[0]["group_memory_bytes"] == 1 << 20
+    assert all("refused" in line for line in lines[1:])
+    kill_and_start(server)
+    with Peer(server.bootstrap) as peer:
+        assert listed(peer) == before
+        assert peer.ask("DeleteGroups", 1, GroupsNames=["greedy"])["Results"][0]["ErrorCode"] == 0
+        assert commit(peer, "late", "t", 1) == {0}

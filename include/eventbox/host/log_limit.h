@@ -13,8 +13,8 @@
 enum { LOG_LIMIT_LINES = 10, LOG_LIMIT_WINDOW_S = 10 };
 
 struct log_limit {
-    struct timer timer; /* runs while a window is open */
-    unsigned lines;
+    struct timer timer;        /* runs while a window is open */
+    unsigned lines, lines_max; /* LOG_LIMIT_LINES, unless the owner sets fewer */
     uint64_t untold;
     /* The line that sums up; @untold is at least 1. */
     void (*tell)(struct log_limit *limit, uint64_t untold, int64_t seconds);

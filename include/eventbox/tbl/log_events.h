@@ -56,6 +56,8 @@ LOG_EVENT(LOG_BROKER_TOPIC_DELETED,LOG_LEVEL_INFO,  "topic_deleted",       "topi
 LOG_EVENT(LOG_BROKER_BAD_PEER,     LOG_LEVEL_WARN,  "bad_peer",            "connection closed: not a Kafka request")
 LOG_EVENT(LOG_BROKER_CLIENT_ENDED, LOG_LEVEL_WARN,  "client_ended",        "connection of a Kafka client closed")
 LOG_EVENT(LOG_BROKER_BAD_PEERS,    LOG_LEVEL_WARN,  "bad_peers",           "more connections of Kafka clients and others were closed than have a line of their own")
+LOG_EVENT(LOG_BROKER_CROWDED,      LOG_LEVEL_WARN,  "connections_full",    "connections closed: there are too many")
+LOG_EVENT(LOG_BROKER_GROUPS_FULL,  LOG_LEVEL_WARN,  "group_memory_full",   "consumer groups are refused: their memory is full")
 LOG_EVENT(LOG_BROKER_GROUP,        LOG_LEVEL_INFO,  "group_rebalanced",    "consumer group rebalanced")
 
 /* fluent */

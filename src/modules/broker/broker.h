@@ -22,7 +22,7 @@ struct broker_settings {
     int64_t retention_check_ms;
     int64_t cleaner_ms, cleaner_memory_bytes, cleaner_bytes_per_second;
     int64_t scrub_interval_ms, scrub_bytes_per_second;
-    int64_t rebalance_delay_ms, session_min_ms, session_max_ms, members_max, groups_max;
+    int64_t rebalance_delay_ms, session_min_ms, session_max_ms, members_max;
     int64_t group_memory_bytes, offsets_retention_ms, offsets_check_ms;
 };
 
@@ -30,7 +30,7 @@ struct broker_module {
     struct broker_settings settings;
     struct module_context context;
     struct space_watcher space_watcher;
-    struct log_limit bad_peers; /* of the lines about them */
+    struct log_limit bad_peers, crowds, full_groups; /* of the lines about them */
     struct topic_log *log;
     struct coordinator *coordinator;
     struct broker_topics *topics;
@@ -70,7 +70,10 @@ void broker_on_log_event(void *userdata, enum topic_log_event event, const char 
 void broker_on_server_event(void *userdata, enum kafka_server_event event, const char *peer,
                             const char *text);
 void broker_on_group(void *userdata, const struct group *group);
-void broker_tell_bad_peers(struct log_limit *limit, uint64_t untold, int64_t seconds);
+void broker_on_groups_full(void *userdata);
+/** broker_limit_lines() - how often the lines come that a peer can cause; before anything starts */
+void broker_limit_lines(struct broker_module *broker);
+void broker_stop_lines(struct broker_module *broker);
 void broker_health(void *state, struct module_health *ret_health);
 void broker_describe(void *state, struct text *out);
 

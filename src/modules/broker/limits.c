@@ -71,7 +71,6 @@ void broker_limit_groups(const struct broker_settings *settings,
         .session_max_ms = settings->session_max_ms,
         .initial_rebalance_delay_ms = settings->rebalance_delay_ms,
         .members_max = (unsigned)settings->members_max,
-        .groups_max = (unsigned)settings->groups_max,
         .member_bytes_max = GROUP_LIMITS_DEFAULT.member_bytes_max,
     };
     config->memory_bytes = (size_t)settings->group_memory_bytes;

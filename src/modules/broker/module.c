@@ -19,7 +19,7 @@ static int broker_init(void *state, const struct module_context *context,
                        const char **ret_message) {
     struct broker_module *broker = state;
     broker->context = *context;
-    log_limit_init(&broker->bad_peers, context->loop, broker_tell_bad_peers);
+    broker_limit_lines(broker);
     if (!context->insecure && !listener_is_loopback(broker->settings.host)) {
         snprintf(broker->message, sizeof broker->message,
                  "broker.host = %s is not a loopback address: listeners off loopback have neither "
@@ -53,6 +53,7 @@ static int start_parts(struct broker_module *broker) {
         .offsets_partitions = 50,
         .metadata_max = 4096,
         .on_group = broker_on_group,
+        .on_full = broker_on_groups_full,
         .userdata = broker,
     };
     broker_limit_groups(settings, &groups);
@@ -213,7 +214,7 @@ static void on_log_stopped(void *userdata) {
 
 static void on_server_stopped(void *userdata) {
     struct broker_module *broker = userdata;
-    log_limit_stop(&broker->bad_peers);
+    broker_stop_lines(broker);
     if (broker->log_started) {
         topic_log_stop(broker->log, on_log_stopped, broker);
     } else {

@@ -23,10 +23,67 @@ void broker_on_log_event(void *userdata, enum topic_log_event event, const char 
     }
 }
 
-void broker_tell_bad_peers(struct log_limit *limit, uint64_t untold, int64_t seconds) {
+/* ---- lines that a peer can cause, so many in a time ---- */
+
+static void tell_bad_peers(struct log_limit *limit, uint64_t untold, int64_t seconds) {
     struct broker_module *broker = container_of(limit, struct broker_module, bad_peers);
     log_emit(broker->context.log, LOG_BROKER_BAD_PEERS, NULL,
              LOG_INT("connections", (int64_t)untold), LOG_INT("seconds", seconds));
+}
+
+static void tell_crowd(struct log_limit *limit, uint64_t untold, int64_t seconds) {
+    struct broker_module *broker = container_of(limit, struct broker_module, crowds);
+    log_emit(broker->context.log, LOG_BROKER_CROWDED, NULL, LOG_TEXT("what", "more of them"),
+             LOG_INT("connections", (int64_t)untold), LOG_INT("seconds", seconds));
+}
+
+static void tell_full_groups(struct log_limit *limit, uint64_t untold, int64_t seconds) {
+    struct broker_module *broker = container_of(limit, struct broker_module, full_groups);
+    log_emit(broker->context.log, LOG_BROKER_GROUPS_FULL, NULL, LOG_TEXT("what", "more of it"),
+             LOG_INT("refused", (int64_t)untold), LOG_INT("seconds", seconds));
+}
+
+void broker_limit_lines(struct broker_module *broker) {
+    log_limit_init(&broker->bad_peers, broker->context.loop, tell_bad_peers);
+    log_limit_init(&broker->crowds, broker->context.loop, tell_crowd);
+    log_limit_init(&broker->full_groups, broker->context.loop, tell_full_groups);
+    broker->crowds.lines_max = broker->full_groups.lines_max = 1; /* they would all say the same */
+}
+
+void broker_stop_lines(struct broker_module *broker) {
+    log_limit_stop(&broker->bad_peers);
+    log_limit_stop(&broker->crowds);
+    log_limit_stop(&broker->full_groups);
+}
+
+static void report_crowd(struct broker_module *broker) {
+    struct kafka_server_stats stats;
+    char what[200];
+    kafka_server_stats(broker->server, &stats);
+    bool few_descriptors = stats.connections < broker->settings.connections_max;
+    snprintf(what, sizeof what, "%u are open, the most that %s", (unsigned)stats.connections,
+             few_descriptors ? "the descriptors of the process (ulimit -n) leave room for"
+                             : "broker.connections_max allows");
+    log_emit(broker->context.log, LOG_BROKER_CROWDED, NULL, LOG_TEXT("what", what),
+             LOG_INT("open", stats.connections),
+             LOG_INT("connections_max", broker->settings.connections_max));
+}
+
+void broker_on_groups_full(void *userdata) {
+    struct broker_module *broker = userdata;
+    struct coordinator_stats stats;
+    if (!log_limit_take(&broker->full_groups)) {
+        return;
+    }
+    const struct group *largest = coordinator_largest(broker->coordinator);
+    coordinator_stats(broker->coordinator, &stats);
+    log_emit(broker->context.log, LOG_BROKER_GROUPS_FULL, NULL,
+             LOG_TEXT("what", "members or offsets do not fit into broker.group_memory: clients are "
+                              "told to try again; delete groups, or raise it"),
+             LOG_INT("group_memory_bytes", (int64_t)stats.memory_max_bytes),
+             LOG_INT("used_bytes", (int64_t)stats.memory_bytes), LOG_INT("groups", stats.groups),
+             LOG_TEXT("largest_group", largest ? largest->id : ""),
+             LOG_INT("largest_group_bytes", largest ? (int64_t)largest->counted_bytes : 0));
 }
 
 void broker_on_server_event(void *userdata, enum kafka_server_event event, const char *peer,
@@ -38,6 +95,12 @@ void broker_on_server_event(void *userdata, enum kafka_server_event event, const
         [KAFKA_SERVER_TOPIC_DELETED] = LOG_BROKER_TOPIC_DELETED,
     };
     struct broker_module *broker = userdata;
+    if (event == KAFKA_SERVER_CROWDED) {
+        if (log_limit_take(&broker->crowds)) {
+            report_crowd(broker);
+        }
+        return;
+    }
     bool ended = event == KAFKA_SERVER_BAD_PEER || event == KAFKA_SERVER_CLIENT_ENDED;
     if (ended && !log_limit_take(&broker->bad_peers)) {
         return;

@@ -1,6 +1,7 @@
 """The classic group protocol, its offsets, and what tools ask about groups."""
 
 import concurrent.futures
+import socket
 
 from ..peer import Peer, wait_until
 from ..scenario import batch, coordinate, make_topic, produce_body, scenario, versions
@@ -29,6 +30,10 @@ def find_coordinator(side):
             for key in (side.topic("g"), ""):
                 body = {"Key": key, "KeyType": kind, "CoordinatorKeys": [key]}
                 side.ask(f"kind {kind} {bool(key)}", "FindCoordinator", version, body)
+        share = f"{side.topic('g')}:AAAAAAAAAAAAAAAAAAAAAQ:0"
+        if version:
+            body = {"Key": share, "KeyType": 2, "CoordinatorKeys": [share]}
+            side.ask("well-formed share key", "FindCoordinator", version, body)
         if version >= 4:
             keys = [side.topic("a"), side.topic("b")]
             side.ask("two", "FindCoordinator", version, {"KeyType": 0, "CoordinatorKeys": keys})
@@ -90,6 +95,53 @@ def one_member(side):
 def keep(side, label, answer):
     """An answer that came by another connection."""
     side.answers[label] = side.shared(answer)
+
+
+@scenario
+def join_sent_again(side):
+    """A join that is parked comes again by another connection: what becomes of the first."""
+    coordinate(side, side.topic("again"))
+    group = side.topic("again")
+    address = f"{side.peer.host}:{side.peer.port}"
+    answer = side.peer.call("JoinGroup", 5, join_body(group))
+    leader = answer["MemberId"]
+    assert side.peer.call("JoinGroup", 5, join_body(group, leader))["GenerationId"] == 1
+    first, second = Peer(address), Peer(address)
+    member = first.call("JoinGroup", 5, join_body(group))["MemberId"]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        parked = pool.submit(first.call, "JoinGroup", 5, join_body(group, member))
+        body = {"GroupId": group, "GenerationId": 1, "MemberId": leader}
+        wait_until(lambda: side.peer.call("Heartbeat", 3, body)["ErrorCode"] == 27, "a rebalance")
+        later = pool.submit(second.call, "JoinGroup", 5, join_body(group, member))
+        concurrent.futures.wait([parked], 2)  # long enough for the second to have come
+        assert side.peer.call("JoinGroup", 5, join_body(group, leader))["GenerationId"] == 2
+        assert later.result(60)["GenerationId"] == 2
+        told = parked.result()["ErrorCode"] if parked.done() else "no answer"
+        keep(side, "parked JoinGroup sent again", {"First": told})
+        first.socket.shutdown(socket.SHUT_RDWR)
+    second.close()
+
+
+@scenario
+def equal_votes(side):
+    """Two members, each with another favourite: what the group then speaks."""
+    coordinate(side, side.topic("votes"))
+    pairs = [("range", "roundrobin"), ("roundrobin", "sticky"), ("cooperative-sticky", "range"), ("x", "y"), ("b", "a")]
+    for number, names in enumerate(pairs):
+        for turn in (0, 1):
+            group = side.topic(f"votes{number}{turn}")
+            orders = [names, names[::-1]] if turn else [names[::-1], names]
+            answer = side.peer.call("JoinGroup", 3, join_body(group, protocols=orders[0]))
+            first = answer["MemberId"]
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                other = Peer(f"{side.peer.host}:{side.peer.port}")
+                waits = pool.submit(other.call, "JoinGroup", 3, join_body(group, protocols=orders[1]))
+                body = {"GroupId": group, "GenerationId": 1, "MemberId": first}
+                wait_until(lambda body=body: side.peer.call("Heartbeat", 3, body)["ErrorCode"] == 27, "a rebalance")
+                both = side.peer.call("JoinGroup", 3, join_body(group, first, protocols=orders[0]))
+                assert waits.result(60)["GenerationId"] == 2
+                other.close()
+            keep(side, f"{names} {turn}", {"ProtocolName": both["ProtocolName"]})
 
 
 @scenario

@@ -584,6 +584,9 @@ int kafka_conn_accept(struct kafka_listener *listener, int fd) {
 
     if (server->stopping || server->stats.connections >= server->limits.connections_max) {
         server->stats.connections_refused++;
+        if (!server->stopping && server->config.on_event) {
+            server->config.on_event(server->config.userdata, KAFKA_SERVER_CROWDED, NULL, NULL);
+        }
         return CONN_E_CLOSED;
     }
     c = calloc(1, sizeof *c);

@@ -35,6 +35,7 @@ struct kafka_limits {
 enum kafka_server_event {
     KAFKA_SERVER_BAD_PEER,      /* text says what was wrong, or what the peer seems to speak */
     KAFKA_SERVER_CLIENT_ENDED,  /* of a client that spoke Kafka before; text says why */
+    KAFKA_SERVER_CROWDED,       /* one more than connections_max came; no peer, no text */
     KAFKA_SERVER_TOPIC_CREATED, /* text names topic and partitions */
     KAFKA_SERVER_TOPIC_DELETED, /* text names the topic */
 };

@@ -69,17 +69,20 @@ struct offset_entry *offset_entry_find(struct group_entry *group, struct span to
 
 static void offset_entry_free(struct group_entry *group, struct offset_entry *entry) {
     if (entry) {
-        group_budget_give(&group->coordinator->budget, entry->counted_bytes);
+        group_give(group->group, entry->counted_bytes);
         free(entry);
     }
 }
 
-bool offset_entry_has_room(struct group_entry *group, size_t bytes) {
-    struct group_budget *budget = &group->coordinator->budget;
-    bool room = group_budget_take(budget, sizeof(struct offset_entry) + bytes);
-    if (room) {
-        group_budget_give(budget, sizeof(struct offset_entry) + bytes);
-    }
+/* With its place in the map, which is half empty, and what the allocator keeps for itself. */
+static size_t offset_entry_bytes(size_t topic_and_metadata_bytes) {
+    return sizeof(struct offset_entry) + topic_and_metadata_bytes + 96;
+}
+
+bool offset_entry_has_room(struct group_entry *group, size_t bytes, size_t *promised_bytes) {
+    size_t more_bytes = *promised_bytes + offset_entry_bytes(bytes);
+    bool room = group_budget_has_room(&group->coordinator->budget, more_bytes);
+    *promised_bytes = room ? more_bytes : *promised_bytes;
     return room;
 }
 
@@ -90,7 +93,7 @@ int offset_entry_put(struct group_entry *group, struct span topic, int32_t parti
     if (!entry) {
         return err_origin(-ENOMEM);
     }
-    entry->counted_bytes = bytes;
+    entry->counted_bytes = offset_entry_bytes(topic.size + committed->metadata.size);
     entry->topic_size = topic.size;
     entry->partition = partition;
     entry->key_size = offset_key(topic, partition, entry->key);
@@ -107,7 +110,7 @@ int offset_entry_put(struct group_entry *group, struct span topic, int32_t parti
         free(entry);
         return err_trace(r);
     }
-    group->coordinator->budget.used_bytes += bytes; /* durable: it counts whether it fits or not */
+    group_count(group->group, entry->counted_bytes); /* durable: whether it fits or not */
     return 0;
 }
 
@@ -125,8 +128,9 @@ static void on_persist(struct group *group, uint64_t ticket);
 static void on_state(struct group *group, enum group_state state);
 static const struct group_hooks group_hooks = {on_persist, on_state};
 
-static size_t group_entry_bytes(const struct group *group) {
-    return sizeof(struct group_entry) + sizeof *group + strlen(group->id);
+/* With its place among the groups, a small map of offsets, and what the allocator keeps. */
+static size_t group_entry_bytes(struct span id) {
+    return sizeof(struct group_entry) + sizeof(struct group) + id.size + 512;
 }
 
 static void group_entry_free(struct group_entry *entry) {
@@ -137,7 +141,7 @@ static void group_entry_free(struct group_entry *entry) {
     }
     hashmap_deinit(&entry->offsets);
     if (entry->group) {
-        group_budget_give(&entry->coordinator->budget, group_entry_bytes(entry->group));
+        group_give(entry->group, group_entry_bytes(span_text(entry->group->id)));
     }
     group_free(entry->group);
     free(entry);
@@ -160,7 +164,7 @@ static struct group_entry *group_entry_new(struct coordinator *coordinator, stru
         group_entry_free(entry);
         return NULL;
     }
-    coordinator->budget.used_bytes += group_entry_bytes(entry->group); /* bounded by their number */
+    group_count(entry->group, group_entry_bytes(id));
     if (hashmap_put(&coordinator->groups, span_text(entry->group->id), entry, NULL) != 0) {
         group_entry_free(entry);
         return NULL;
@@ -168,39 +172,26 @@ static struct group_entry *group_entry_new(struct coordinator *coordinator, stru
     return entry;
 }
 
-/* Room for one more: a group that never had a member or an offset is nowhere but in memory, so one
- * of those may go before a new one is refused. */
-static bool forget_unused_group(struct coordinator *coordinator) {
-    size_t position = 0;
-    struct group_entry *entry;
-    while ((entry = hashmap_next(&coordinator->groups, &position))) {
-        const struct group *group = entry->group;
-        if (group->state == GROUP_EMPTY && group->generation == 0 && group->pending_count == 0 &&
-            entry->offsets.count == 0 && entry->writes == 0) {
-            group_entry_remove(entry);
-            return true;
-        }
-    }
-    return false;
+bool group_entry_is_unused(const struct group_entry *entry) {
+    return group_is_unused(entry->group) && !entry->recorded && entry->offsets.count == 0;
 }
 
-enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id,
+enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id, size_t more_bytes,
                                  struct group_entry **ret_entry) {
     struct group_entry *entry = group_entry_find(coordinator, id);
-    if (entry) {
-        *ret_entry = entry;
-        return KAFKA_NONE;
-    }
-    if (!coordinator->load && coordinator->groups.count >= coordinator->config.limits.groups_max &&
-        !forget_unused_group(coordinator)) {
-        coordinator->budget.refused++;
+    if (!entry &&
+        !group_budget_has_room(&coordinator->budget, group_entry_bytes(id) + more_bytes)) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
-    if (!(entry = group_entry_new(coordinator, id))) {
+    if (!entry && !(entry = group_entry_new(coordinator, id))) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     *ret_entry = entry;
     return KAFKA_NONE;
+}
+
+void group_entry_record(struct group_entry *entry) {
+    on_persist(entry->group, 0);
 }
 
 void group_entry_remove(struct group_entry *entry) {
@@ -215,6 +206,7 @@ void group_entry_remove(struct group_entry *entry) {
 }
 
 static void on_generation_written(struct group_write *write, int status) {
+    write->entry->recorded = write->entry->recorded || status == 0;
     if (!write->entry->deleted) {
         group_persisted(write->entry->group, write->ticket, status);
     }
@@ -247,6 +239,28 @@ static void on_state(struct group *group, enum group_state state) {
     }
 }
 
+/* ---- memory that is full ---- */
+
+static void on_refused(struct group_budget *budget) {
+    struct coordinator *coordinator = container_of(budget, struct coordinator, budget);
+    expiry_hurry(coordinator);
+    if (coordinator->config.on_full) {
+        coordinator->config.on_full(coordinator->config.userdata);
+    }
+}
+
+const struct group *coordinator_largest(const struct coordinator *coordinator) {
+    const struct group *largest = NULL;
+    size_t position = 0;
+    struct group_entry *entry;
+    while ((entry = hashmap_next(&coordinator->groups, &position))) {
+        if (!largest || entry->group->counted_bytes > largest->counted_bytes) {
+            largest = entry->group;
+        }
+    }
+    return largest;
+}
+
 /* ---- the coordinator ---- */
 
 int coordinator_new(const struct coordinator_config *config, struct coordinator **ret_coordinator) {
@@ -256,6 +270,7 @@ int coordinator_new(const struct coordinator_config *config, struct coordinator 
     }
     coordinator->config = *config;
     coordinator->budget.max_bytes = config->memory_bytes;
+    coordinator->budget.on_refused = on_refused;
     hashmap_init(&coordinator->groups, random_u64(config->random), random_u64(config->random));
     *ret_coordinator = coordinator;
     return 0;
@@ -322,7 +337,7 @@ int coordinator_commit(struct coordinator *coordinator, struct span group, struc
                        int32_t partition, int64_t offset) {
     struct group_entry *entry;
     if (coordinator_check_member(coordinator, group) != KAFKA_NONE ||
-        group_entry_get(coordinator, group, &entry) != KAFKA_NONE) {
+        group_entry_get(coordinator, group, 0, &entry) != KAFKA_NONE) {
         return err_origin(TOPIC_E_FULL);
     }
     struct mirror *mirror = malloc(sizeof *mirror + topic.size);
@@ -356,11 +371,14 @@ int coordinator_commit(struct coordinator *coordinator, struct span group, struc
     return 0;
 }
 
-/* While groups load, the end of the load finds that the topic is gone. */
 void coordinator_drop_topic(struct coordinator *coordinator, struct span topic) {
     size_t position = 0;
     struct group_entry *entry;
-    while (!coordinator->load && (entry = hashmap_next(&coordinator->groups, &position))) {
+    if (coordinator->load) { /* its end finds that the topic is gone */
+        load_look_again(coordinator);
+        return;
+    }
+    while ((entry = hashmap_next(&coordinator->groups, &position))) {
         struct tombstones *tombstones = tombstones_new(entry);
         size_t at = 0;
         struct offset_entry *offset;
@@ -379,4 +397,5 @@ void coordinator_stats(const struct coordinator *coordinator, struct coordinator
     ret_stats->loading = coordinator->load != NULL;
     ret_stats->refused = coordinator->budget.refused;
     ret_stats->memory_bytes = coordinator->budget.used_bytes;
+    ret_stats->memory_max_bytes = coordinator->config.memory_bytes;
 }

@@ -22,18 +22,20 @@ struct coordinator_config {
     struct group_limits limits;
     int32_t offsets_partitions; /* of __consumer_offsets when it is made: 50, as in Kafka */
     size_t metadata_max;        /* UTF-16 units of one committed offset's metadata: 4096 */
-    size_t memory_bytes;        /* of members and offsets together */
+    size_t memory_bytes;        /* of groups, members and offsets together */
     int64_t retention_ms;       /* of offsets, after the group is Empty */
     int64_t retention_check_ms;
     /* A group has become Stable or Empty. Optional. */
     void (*on_group)(void *userdata, const struct group *group);
+    /* Something was refused for want of memory; must not change any group. Optional. */
+    void (*on_full)(void *userdata);
     void *userdata;
 };
 
 struct coordinator_stats {
     unsigned groups;
     uint64_t commits, rebalances, expired, refused;
-    size_t memory_bytes;
+    size_t memory_bytes, memory_max_bytes;
     bool loading;
 };
 
@@ -55,4 +57,7 @@ int coordinator_commit(struct coordinator *coordinator, struct span group, struc
                        int32_t partition, int64_t offset);
 /** coordinator_drop_topic() - a topic was deleted: forget its committed offsets, durably */
 void coordinator_drop_topic(struct coordinator *coordinator, struct span topic);
+/** coordinator_largest() - the group that takes the most memory, NULL when there is none. It looks
+ * at all of them: for a line that is seldom written */
+const struct group *coordinator_largest(const struct coordinator *coordinator);
 void coordinator_stats(const struct coordinator *coordinator, struct coordinator_stats *ret_stats);

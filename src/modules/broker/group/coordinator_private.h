@@ -27,6 +27,7 @@ struct group_entry {
     struct group *group;
     struct hashmap offsets; /* struct offset_entry */
     unsigned writes;        /* appends under way that name this group */
+    bool recorded;          /* a record of the group itself is durable, not only of its offsets */
     bool deleted;           /* not in the map any more; freed with the last write */
     bool expire_later;      /* the retention check met a write under way: look again at its end */
 };
@@ -38,6 +39,8 @@ struct expiry {
     struct timer timer;
     size_t position; /* of the walk under way over the groups */
     bool walking;
+    bool hurried;     /* it comes earlier than the setting says */
+    int64_t ended_ns; /* the last one, on the clock that never goes back */
 };
 
 struct coordinator {
@@ -52,15 +55,20 @@ struct coordinator {
 
 /** group_entry_find() - NULL when absent */
 struct group_entry *group_entry_find(struct coordinator *coordinator, struct span id);
-/** group_entry_get() - find or make. KAFKA_NONE, or what to answer */
-enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id,
+/** group_entry_get() - find or make; one is made only when @more_bytes fit into the memory beside
+ * it. KAFKA_NONE, or what to answer */
+enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id, size_t more_bytes,
                                  struct group_entry **ret_entry);
+/** group_entry_is_unused() - neither members nor offsets nor anything durable speak of it */
+bool group_entry_is_unused(const struct group_entry *entry);
+/** group_entry_record() - write that there is this group, which nobody has joined yet */
+void group_entry_record(struct group_entry *entry);
 /** group_entry_remove() - out of the map; freed when its last write has ended */
 void group_entry_remove(struct group_entry *entry);
 
 /** offset_entry_has_room() - may @bytes of topic and metadata be kept for an offset that is not
- * there yet? Counts a refusal */
-bool offset_entry_has_room(struct group_entry *group, size_t bytes);
+ * there yet, beside *@promised_bytes, to which it is added? Counts a refusal */
+bool offset_entry_has_room(struct group_entry *group, size_t bytes, size_t *promised_bytes);
 /** offset_entry_put() - keep what is durable; the budget was asked before it was written */
 int offset_entry_put(struct group_entry *group, struct span topic, int32_t partition,
                      const struct committed_offset *committed);
@@ -112,6 +120,8 @@ void tombstones_discard(struct tombstones *tombstones);
 
 /** expiry_start() - check from now on; all groups are loaded */
 void expiry_start(struct coordinator *coordinator);
+/** expiry_hurry() - memory is full: check soon, which forgets groups that hold nothing */
+void expiry_hurry(struct coordinator *coordinator);
 void expiry_stop(struct coordinator *coordinator);
 /** expiry_check_group() - write tombstones for what has outlived its retention */
 void expiry_check_group(struct group_entry *entry);
@@ -124,6 +134,8 @@ enum kafka_error coordinator_check_member(struct coordinator *coordinator, struc
 
 /** load_start() - read __consumer_offsets; calls load_finished() */
 void load_start(struct coordinator *coordinator);
+/** load_look_again() - a topic was deleted while groups load */
+void load_look_again(struct coordinator *coordinator);
 void load_abandon(struct coordinator *coordinator);
 
 extern const struct kafka_handler coordinator_handler_rows[];

@@ -12,12 +12,13 @@
  * A group that is Empty and has no offset left goes too. What goes is written as tombstones first.
  * A commit under way may renew an offset, so a group with one is looked at again when it has ended.
  *
- * The check walks the groups in slices, one for each turn of the loop.
+ * The check walks the groups in slices, one for each turn of the loop. When the memory of groups is
+ * full, it comes early: a group that holds nothing makes room for who is told to try again.
  */
 #include "consumer_protocol.h"
 #include "coordinator_private.h"
 
-enum { SLICE_OFFSETS = 2000 };
+enum { SLICE_OFFSETS = 2000, HURRY_MS = 5000 };
 
 struct rule {
     int64_t now_ms, retention_ms;
@@ -91,6 +92,7 @@ static void on_timer(struct timer *timer) {
     struct group_entry *entry = NULL;
     if (!expiry->walking) {
         expiry->walking = true;
+        expiry->hurried = false;
         expiry->position = 0;
     }
     while (seen < SLICE_OFFSETS &&
@@ -102,6 +104,7 @@ static void on_timer(struct timer *timer) {
         timer_start(timer, 0);
     } else {
         expiry->walking = false;
+        expiry->ended_ns = clock_mono_ns(loop_clock(coordinator->config.loop));
         timer_start_ms(timer, coordinator->config.retention_check_ms);
     }
 }
@@ -109,6 +112,21 @@ static void on_timer(struct timer *timer) {
 void expiry_start(struct coordinator *coordinator) {
     timer_init(&coordinator->expiry.timer, coordinator->config.loop, on_timer);
     timer_start_ms(&coordinator->expiry.timer, coordinator->config.retention_check_ms);
+    coordinator->expiry.ended_ns =
+        clock_mono_ns(loop_clock(coordinator->config.loop)) - HURRY_MS * NS_PER_MS;
+}
+
+/* Once in HURRY_MS at the most: whoever meets full memory may do so as often as they like. */
+void expiry_hurry(struct coordinator *coordinator) {
+    struct expiry *expiry = &coordinator->expiry;
+    if (!expiry->timer.loop || expiry->walking || expiry->hurried) {
+        return;
+    }
+    int64_t since_ms =
+        (clock_mono_ns(loop_clock(coordinator->config.loop)) - expiry->ended_ns) / NS_PER_MS;
+    int64_t wait_ms = MAX(HURRY_MS - since_ms, (int64_t)0);
+    expiry->hurried = true;
+    timer_start_ms(&expiry->timer, MIN(wait_ms, coordinator->config.retention_check_ms));
 }
 
 void expiry_stop(struct coordinator *coordinator) {

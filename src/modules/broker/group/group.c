@@ -17,17 +17,36 @@ char *group_text(struct span span) {
     return strndup(span.data ? span.data : "", span.size);
 }
 
-bool group_budget_take(struct group_budget *budget, size_t bytes) {
-    if (bytes > budget->max_bytes || budget->used_bytes > budget->max_bytes - bytes) {
-        budget->refused++;
-        return false;
+bool group_budget_has_room(struct group_budget *budget, size_t bytes) {
+    if (bytes <= budget->max_bytes && budget->used_bytes <= budget->max_bytes - bytes) {
+        return true;
     }
-    budget->used_bytes += bytes;
-    return true;
+    budget->refused++;
+    if (budget->on_refused) {
+        budget->on_refused(budget);
+    }
+    return false;
 }
 
-void group_budget_give(struct group_budget *budget, size_t bytes) {
-    budget->used_bytes -= bytes;
+void group_count(struct group *group, size_t bytes) {
+    group->budget->used_bytes += bytes;
+    group->counted_bytes += bytes;
+}
+
+bool group_take(struct group *group, size_t bytes) {
+    bool room = group_budget_has_room(group->budget, bytes);
+    group_count(group, room ? bytes : 0);
+    return room;
+}
+
+void group_give(struct group *group, size_t bytes) {
+    group->budget->used_bytes -= bytes;
+    group->counted_bytes -= bytes;
+}
+
+bool group_is_unused(const struct group *group) {
+    return group->state == GROUP_EMPTY && group->generation == 0 && !group->protocol_type &&
+           group->pending_count == 0;
 }
 
 static void map_init(struct group *group, struct hashmap *map) {

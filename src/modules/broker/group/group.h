@@ -39,20 +39,20 @@ enum group_state {
 struct group_limits {
     int64_t session_min_ms, session_max_ms;
     int64_t initial_rebalance_delay_ms;
-    unsigned members_max; /* of one group */
-    unsigned groups_max;
+    unsigned members_max;    /* of one group */
     size_t member_bytes_max; /* ids, protocols and their metadata of one member */
 };
-#define GROUP_LIMITS_DEFAULT ((struct group_limits){6000, 1800000, 0, 500, 1000, (size_t)1 << 20})
+#define GROUP_LIMITS_DEFAULT ((struct group_limits){6000, 1800000, 0, INT32_MAX, (size_t)1 << 20})
 
-/* Memory that members and offsets of all groups share; what does not fit is refused and counted. */
+/* Memory that all groups with their members and offsets share, whatever their number; what does not
+ * fit is refused and counted. */
 struct group_budget {
     size_t used_bytes, max_bytes;
     uint64_t refused;
+    void (*on_refused)(struct group_budget *budget); /* optional; must not change any group */
 };
-/** group_budget_take() - false, and counted, when it does not fit */
-bool group_budget_take(struct group_budget *budget, size_t bytes);
-void group_budget_give(struct group_budget *budget, size_t bytes);
+/** group_budget_has_room() - false, and counted as a refusal, when @bytes would not fit */
+bool group_budget_has_room(struct group_budget *budget, size_t bytes);
 
 /* Protocols that one member may name. */
 enum { GROUP_PROTOCOLS_MAX = 250 };
@@ -139,6 +139,7 @@ struct group {
     struct random *random;
     const struct group_limits *limits;
     struct group_budget *budget;
+    size_t counted_bytes; /* all that is taken from the budget for this group */
     const struct group_hooks *hooks;
     void *owner; /* the coordinator */
 
@@ -164,11 +165,20 @@ struct group {
 int group_new(struct loop *loop, struct random *random, const struct group_limits *limits,
               struct group_budget *budget, const struct group_hooks *hooks, void *owner,
               struct span id, struct group **ret_group);
+/** group_count() - @bytes more belong to the group, whether they fit or not */
+void group_count(struct group *group, size_t bytes);
+/** group_take() - the same, but false, and counted as a refusal, when they do not fit */
+bool group_take(struct group *group, size_t bytes);
+void group_give(struct group *group, size_t bytes);
+/** group_is_unused() - it never had a member, nor gave out a member id that may still join */
+bool group_is_unused(const struct group *group);
 /** group_free() - answers what is parked with COORDINATOR_NOT_AVAILABLE; accepts NULL */
 void group_free(struct group *group);
 
 /** group_join_check() - what a join is refused for before there need be a group */
 enum kafka_error group_join_check(const struct group_limits *limits, const struct group_join *join);
+/** group_join_bytes() - what a new member with that join takes from the budget at the most */
+size_t group_join_bytes(const struct group_join *join);
 /* The protocol's requests. Joins and syncs answer through @call, maybe before the return. */
 void group_handle_join(struct group *group, const struct group_join *join, struct group_call *call);
 void group_handle_sync(struct group *group, const struct group_sync *sync, struct group_call *call);

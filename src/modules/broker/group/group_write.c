@@ -46,8 +46,8 @@ static void group_write_end(struct group_write *write, int status) {
     }
     group_write_discard(write);
     entry->writes--;
-    if (entry->deleted) {
-        group_entry_remove(entry); /* freed with the last write */
+    if (entry->deleted || (status != 0 && entry->writes == 0 && group_entry_is_unused(entry))) {
+        group_entry_remove(entry); /* freed with the last write; or nothing of it came to be */
     } else if (entry->expire_later && entry->writes == 0) {
         entry->expire_later = false;
         expiry_check_group(entry);

@@ -12,8 +12,9 @@ struct commit {
     struct kafka_request *request;
     struct offset_commit_response *answer;
     int64_t commit_ms;
-    int64_t expire_ms; /* -1: the broker's retention */
-    bool unknown;      /* some topic or partition does not exist */
+    int64_t expire_ms;     /* -1: the broker's retention */
+    size_t promised_bytes; /* to offsets that are new */
+    bool unknown;          /* some topic or partition does not exist */
 };
 
 static struct committed_offset committed_of(const struct commit *commit, const struct topic *topic,
@@ -146,7 +147,7 @@ static enum kafka_error commit_check(const struct kafka_request *request,
         body->generation_id_or_member_epoch >= 0) {
         return request->version >= 9 ? KAFKA_GROUP_ID_NOT_FOUND : KAFKA_ILLEGAL_GENERATION;
     }
-    error = group_entry_get(coordinator, body->group_id, ret_entry);
+    error = group_entry_get(coordinator, body->group_id, 0, ret_entry);
     return error ? error
                  : group_check_commit((*ret_entry)->group, body->member_id, body->group_instance_id,
                                       body->generation_id_or_member_epoch);
@@ -154,13 +155,15 @@ static enum kafka_error commit_check(const struct kafka_request *request,
 
 /* ---- the write ---- */
 
-static enum kafka_error check_offset(struct group_entry *entry, struct span topic,
+static enum kafka_error check_offset(struct commit *commit, struct group_entry *entry,
+                                     struct span topic,
                                      const struct offset_commit_request_partition *asked) {
     if (java_text_length(asked->committed_metadata) > entry->coordinator->config.metadata_max) {
         return KAFKA_OFFSET_METADATA_TOO_LARGE;
     }
     if (!offset_entry_find(entry, topic, asked->partition_index) &&
-        !offset_entry_has_room(entry, topic.size + asked->committed_metadata.size)) {
+        !offset_entry_has_room(entry, topic.size + asked->committed_metadata.size,
+                               &commit->promised_bytes)) {
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     return KAFKA_NONE;
@@ -179,7 +182,8 @@ static int32_t add_records(struct commit *commit, struct group_write *write, int
     for (int32_t p = 0; p < row->partitions_count; p++) {
         const struct offset_commit_request_partition *wanted = &asked->partitions[p];
         if (row->partitions[p].error_code == KAFKA_NONE) {
-            row->partitions[p].error_code = (int16_t)check_offset(write->entry, row->name, wanted);
+            row->partitions[p].error_code =
+                (int16_t)check_offset(commit, write->entry, row->name, wanted);
         }
         if (row->partitions[p].error_code == KAFKA_NONE) {
             struct committed_offset committed = committed_of(commit, topic, wanted);
@@ -196,6 +200,7 @@ static int32_t add_records(struct commit *commit, struct group_write *write, int
 
 static void commit_write(struct commit *commit, struct group_entry *entry) {
     struct group_write *write = group_write_new(entry);
+    uint64_t refused = entry->coordinator->budget.refused;
     int32_t records = 0;
     if (!write) {
         refuse_rest(commit->answer, KAFKA_COORDINATOR_NOT_AVAILABLE);
@@ -211,6 +216,12 @@ static void commit_write(struct commit *commit, struct group_entry *entry) {
         return;
     }
     group_write_discard(write);
+    /* A group that had no room for what it was made for goes; where metadata was too large, it
+     * stays until the next check, as in Kafka. */
+    if (entry->coordinator->budget.refused > refused && entry->writes == 0 &&
+        group_entry_is_unused(entry)) {
+        group_entry_remove(entry);
+    }
     respond(commit);
 }
 
@@ -229,8 +240,9 @@ void handle_offset_commit(struct kafka_request *request) {
     int64_t now_ms = clock_wall_ms(loop_clock(coordinator->config.loop));
     bool expires = request->version <= 4 && body->retention_time_ms >= 0;
     *commit = (struct commit){
-        request, answer, now_ms,
-        expires ? now_ms + MIN(body->retention_time_ms, INT64_MAX - now_ms) : -1, false};
+        request, answer,
+        now_ms,  expires ? now_ms + MIN(body->retention_time_ms, INT64_MAX - now_ms) : -1,
+        0,       false};
     for (int32_t t = 0; t < count; t++) {
         int32_t found = fill_topic(commit, t);
         if (found < 0) {

@@ -136,7 +136,8 @@ static int join_of(struct kafka_request *request, struct group_join *ret_join) {
     return 0;
 }
 
-/* The group to join; one that nobody knows is made for newcomers only. */
+/* The group to join; one that nobody knows is made for newcomers only, and, as in Kafka, it is
+ * there from then on, whatever becomes of the join. */
 static enum kafka_error join_entry(struct coordinator *coordinator, struct span group_id,
                                    const struct group_join *join, struct group_entry **ret_entry) {
     enum kafka_error error = group_id.size == 0
@@ -147,7 +148,13 @@ static enum kafka_error join_entry(struct coordinator *coordinator, struct span 
         !group_entry_find(coordinator, group_id)) {
         error = KAFKA_UNKNOWN_MEMBER_ID;
     }
-    return error ? error : group_entry_get(coordinator, group_id, ret_entry);
+    bool is_new = error == KAFKA_NONE && !group_entry_find(coordinator, group_id);
+    error =
+        error ? error : group_entry_get(coordinator, group_id, group_join_bytes(join), ret_entry);
+    if (is_new && error == KAFKA_NONE) {
+        group_entry_record(*ret_entry);
+    }
+    return error;
 }
 
 void handle_join_group(struct kafka_request *request) {

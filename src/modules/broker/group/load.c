@@ -16,6 +16,7 @@ struct load {
     int32_t partition;
     int64_t offset;
     int64_t read_end; /* high watermark when the read under way began */
+    size_t position;  /* of the walk over the groups at the end */
     bool abandoned;   /* the coordinator is gone; free at the next chance */
     bool reading;
     struct partition_read read;
@@ -49,10 +50,11 @@ static void restore_members(struct group *group, const struct group_metadata_val
 static void restore_group(struct coordinator *coordinator, struct span id,
                           const struct group_metadata_value *record) {
     struct group_entry *entry;
-    if (group_entry_get(coordinator, id, &entry) != KAFKA_NONE) {
+    if (group_entry_get(coordinator, id, 0, &entry) != KAFKA_NONE) {
         return;
     }
     struct group *group = entry->group;
+    entry->recorded = true;
     while (!list_empty(&group->members)) { /* an older record of this group */
         group_forget_member(group, list_entry(group->members.next, struct group_member, link));
     }
@@ -85,6 +87,7 @@ static void forget_group(struct group_entry *entry) {
     free(group->protocol_type);
     group->protocol = group->protocol_type = NULL;
     group->state = GROUP_EMPTY;
+    entry->recorded = false;
 }
 
 static void apply_group(struct coordinator *coordinator, struct span id, struct span value) {
@@ -117,7 +120,7 @@ static void apply_record(struct coordinator *coordinator, const struct record *r
             offset_entry_remove(entry, key.topic, key.partition);
         }
     } else if (offset_record_get_commit(record->value, &committed) == 0 &&
-               group_entry_get(coordinator, key.group, &entry) == KAFKA_NONE) {
+               group_entry_get(coordinator, key.group, 0, &entry) == KAFKA_NONE) {
         (void)offset_entry_put(entry, key.topic, key.partition, &committed);
     }
 }
@@ -163,39 +166,45 @@ static void drop_offsets_of_gone_topics(struct group_entry *entry) {
     tombstones_submit(tombstones, NULL, NULL);
 }
 
-/* Known only by offsets that were removed since. */
-static bool is_left_over(const struct group_entry *entry) {
-    const struct group *group = entry->group;
-    return group->state == GROUP_EMPTY && group->generation == 0 && !group->protocol_type &&
-           entry->offsets.count == 0;
+/* Offsets at which are looked in one turn of the loop. */
+enum { SLICE_OFFSETS = 2000 };
+
+static void load_end(struct load *load, int status) {
+    struct coordinator *coordinator = load->coordinator;
+    if (!load->abandoned) {
+        coordinator->load = NULL;
+        coordinator->load_failed = status != 0;
+        coordinator->budget.max_bytes = coordinator->config.memory_bytes;
+        if (status == 0) {
+            expiry_start(coordinator);
+        }
+    }
+    timer_stop(&load->next);
+    topic_unref(load->topic);
+    free(load);
 }
 
-static void load_finish(struct coordinator *coordinator, int status) {
-    size_t position = 0;
-    struct group_entry *entry;
-    coordinator->load = NULL;
-    coordinator->load_failed = status != 0;
-    coordinator->budget.max_bytes = coordinator->config.memory_bytes;
-    while (status == 0 && (entry = hashmap_next(&coordinator->groups, &position))) {
-        if (is_left_over(entry)) {
+/* All is read: the members' sessions begin, and what is left over goes. A slice of the groups in
+ * each turn, while nobody else changes them. */
+static void load_settle(struct timer *timer) {
+    struct load *load = container_of(timer, struct load, next);
+    struct coordinator *coordinator = load->coordinator;
+    size_t seen = 0;
+    struct group_entry *entry = NULL;
+    while (seen < SLICE_OFFSETS && (entry = hashmap_next(&coordinator->groups, &load->position))) {
+        seen += entry->offsets.count + 1;
+        if (group_entry_is_unused(entry)) { /* known only by offsets that were removed since */
             group_entry_remove(entry);
         } else {
             group_restored(entry->group);
             drop_offsets_of_gone_topics(entry);
         }
     }
-    if (status == 0) {
-        expiry_start(coordinator);
+    if (entry) {
+        timer_start(timer, 0);
+    } else {
+        load_end(load, 0);
     }
-}
-
-static void load_end(struct load *load, int status) {
-    if (!load->abandoned) {
-        load_finish(load->coordinator, status);
-    }
-    timer_stop(&load->next);
-    topic_unref(load->topic);
-    free(load);
 }
 
 /* ---- reading ---- */
@@ -259,7 +268,8 @@ static void load_next(struct timer *timer) {
         }
         return;
     }
-    load_end(load, 0);
+    timer_init(&load->next, load->coordinator->config.loop, load_settle);
+    load_settle(&load->next);
 }
 
 void load_start(struct coordinator *coordinator) {
@@ -275,6 +285,10 @@ void load_start(struct coordinator *coordinator) {
     coordinator->load = load;
     coordinator->budget.max_bytes = SIZE_MAX; /* what is durable is not refused */
     load_next(&load->next);
+}
+
+void load_look_again(struct coordinator *coordinator) {
+    coordinator->load->position = 0;
 }
 
 void load_abandon(struct coordinator *coordinator) {

@@ -26,6 +26,14 @@ static char *member_id_new(struct group *group, struct span prefix) {
     return id;
 }
 
+/* Nobody is in most groups that are remembered, so an empty map keeps no memory. */
+static void map_remove(struct hashmap *map, struct span key) {
+    hashmap_remove(map, key);
+    if (map->count == 0) {
+        hashmap_deinit(map);
+    }
+}
+
 /* ---- member ids given out, not yet joined (KIP-394) ---- */
 
 struct pending_member {
@@ -40,9 +48,9 @@ static void pending_free(struct pending_member *pending) {
     struct group *group = pending->group;
     timer_stop(&pending->expiry);
     list_remove(&pending->link);
-    hashmap_remove(&group->pending_by_id, span_text(pending->member_id));
+    map_remove(&group->pending_by_id, span_text(pending->member_id));
     group->pending_count--;
-    group_budget_give(group->budget, pending->counted_bytes);
+    group_give(group, pending->counted_bytes);
     free(pending);
 }
 
@@ -71,10 +79,10 @@ static struct pending_member *pending_new(struct group *group, struct span clien
     char *id = member_id_new(group, client_id);
     size_t bytes = id ? sizeof(struct pending_member) + strlen(id) + 1 : 0;
     struct pending_member *pending = NULL;
-    if (id && group_budget_take(group->budget, bytes)) {
+    if (id && group_take(group, bytes)) {
         pending = calloc(1, bytes);
         if (!pending) {
-            group_budget_give(group->budget, bytes);
+            group_give(group, bytes);
         } else {
             strcpy(pending->member_id, id);
             pending->group = group;
@@ -90,7 +98,7 @@ void group_pending_add(struct group *group, const struct group_join *join,
     struct pending_member *pending = pending_new(group, join->client_id);
     if (pending &&
         hashmap_put(&group->pending_by_id, span_text(pending->member_id), pending, NULL) != 0) {
-        group_budget_give(group->budget, pending->counted_bytes);
+        group_give(group, pending->counted_bytes);
         free(pending);
         pending = NULL;
     }
@@ -140,7 +148,7 @@ static void support_drop(struct group *group, const struct group_protocol *proto
     for (size_t i = 0; i < count; i++) {
         struct protocol_support *support = hashmap_find(&group->protocols, protocols[i].name);
         if (--support->count == 0) {
-            hashmap_remove(&group->protocols, span_of(support->name, support->size));
+            map_remove(&group->protocols, span_of(support->name, support->size));
             free(support);
         }
     }
@@ -261,16 +269,23 @@ static size_t member_bytes(const struct group_member *member, const struct group
            strlen(member->client_host) + protocols_bytes(join);
 }
 
+/* A uuid more than the client says, and the host. */
+size_t group_join_bytes(const struct group_join *join) {
+    return sizeof(struct group_member) + UUID_TEXT_SIZE + 2 * join->client_id.size +
+           join->instance_id.size + join->member_id.size + join->client_host.size +
+           protocols_bytes(join);
+}
+
 bool group_member_update(struct group_member *member, const struct group_join *join) {
     size_t bytes = member_bytes(member, join);
-    if (!group_budget_take(member->group->budget, bytes)) {
+    if (!group_take(member->group, bytes)) {
         return false;
     }
     if (!protocols_set(member, join)) {
-        group_budget_give(member->group->budget, bytes);
+        group_give(member->group, bytes);
         return false;
     }
-    group_budget_give(member->group->budget, member->counted_bytes);
+    group_give(member->group, member->counted_bytes);
     member->counted_bytes = bytes;
     member->session_timeout_ms = join->session_timeout_ms;
     member->rebalance_timeout_ms = join->rebalance_timeout_ms;
@@ -376,16 +391,16 @@ void group_member_remove(struct group *group, struct group_member *member) {
     group_answer(&member->sync_call, member, KAFKA_UNKNOWN_MEMBER_ID);
     group_member_set_awaiting(member, false);
     group_member_set_owes_sync(member, false);
-    hashmap_remove(&group->members_by_id, span_text(member->member_id));
+    map_remove(&group->members_by_id, span_text(member->member_id));
     if (member->instance_id) {
-        hashmap_remove(&group->members_by_instance, span_text(member->instance_id));
+        map_remove(&group->members_by_instance, span_text(member->instance_id));
     }
     if (member->protocols) {
         support_drop(group, member->protocols, member->protocol_count);
     }
     list_remove(&member->link);
     group->member_count--;
-    group_budget_give(group->budget, member->counted_bytes);
+    group_give(group, member->counted_bytes);
     if (group->leader == member) {
         group->leader = list_empty(&group->members)
                             ? NULL

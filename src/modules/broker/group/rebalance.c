@@ -16,6 +16,7 @@
  * One timer serves both: there is a join barrier or people who owe their sync, never both.
  */
 #include "group_private.h"
+#include "java_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,25 +33,41 @@ static struct span member_vote(const struct group_member *member) {
     return SPAN_NULL;
 }
 
-/* Every candidate is known to the first member, so its list is where the votes are counted; the
- * order in it settles equal counts. */
+/*
+ * Of equally many votes Kafka takes the one that Java's hash map of the names gives first: that of
+ * the lowest place in a table of 16, or of as many as the names need at three quarters.
+ */
+static uint32_t java_map_place(struct span name, unsigned names) {
+    uint32_t size = 16, hash = java_text_hash(name);
+    while (names > size / 4 * 3) {
+        size *= 2;
+    }
+    return (hash ^ hash >> 16) & (size - 1);
+}
+
+/* Every candidate is known to the first member, so its list is where the votes are counted. */
 struct span group_vote(const struct group *group) {
-    unsigned votes[GROUP_PROTOCOLS_MAX] = {0};
+    unsigned votes[GROUP_PROTOCOLS_MAX] = {0}, names = 0;
     const struct group_member *first = list_entry(group->members.next, struct group_member, link);
+    const struct group_protocol *protocols = first->protocols;
     size_t winner = 0;
     list_for_each(link, &group->members) {
         struct span choice = member_vote(list_entry(link, struct group_member, link));
         for (size_t i = 0; i < first->protocol_count; i++) {
-            if (span_equal(first->protocols[i].name, choice)) {
-                votes[i]++;
+            if (span_equal(protocols[i].name, choice)) {
+                names += votes[i]++ == 0;
                 break;
             }
         }
     }
     for (size_t i = 1; i < first->protocol_count; i++) {
-        winner = votes[i] > votes[winner] ? i : winner;
+        if (votes[i] > votes[winner] ||
+            (votes[i] == votes[winner] && java_map_place(protocols[i].name, names) <
+                                              java_map_place(protocols[winner].name, names))) {
+            winner = i;
+        }
     }
-    return first->protocols[winner].name;
+    return protocols[winner].name;
 }
 
 /* ---- the join barrier ---- */

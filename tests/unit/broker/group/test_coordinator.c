@@ -315,19 +315,101 @@ static void test_memory__is_given_back(void **state) {
     tear_down(w);
 }
 
-static void test_groups__one_that_was_never_used_makes_room(void **state) {
-    struct world *w = malloc(sizeof *w);
-    world_init(w);
-    w->config.limits.groups_max = 2;
+static int16_t ask_to_join(struct world *w, const char *group) {
+    struct ask ask;
+    ask_init(&ask);
+    struct join_group_request *body = KAFKA_NEW(&ask.arena, join_group_request, 1);
+    struct join_group_request_protocol range = {SPAN_LITERAL("range"), SPAN_LITERAL("m")};
+    body->group_id = span_text(group);
+    body->session_timeout_ms = body->rebalance_timeout_ms = 10000;
+    body->member_id = span_of("", 0);
+    body->protocol_type = SPAN_LITERAL("consumer");
+    body->protocols = &range;
+    body->protocols_count = 1;
+    ask_send(w, &ask, 11, 5, body);
+    fixture_until(&w->f, ask.answer);
+    int16_t error = ((const struct join_group_response *)ask.answer)->error_code;
+    ask_end(&ask);
+    return error;
+}
+
+/* Kafka knows no number of groups that is too many. A console consumer leaves one each time. */
+static void test_groups__as_many_as_fit_into_the_memory(void **state) {
+    struct world *w = set_up();
+    char group[30];
+    for (int i = 0; i < 2500; i++) {
+        snprintf(group, sizeof group, "console-consumer-%d", i);
+        assert_int_equal(world_commit(w, group, "t", i), KAFKA_NONE);
+    }
+    world_crash(w);
     world_start(w);
-    world_topic(w, "t");
-    struct group_entry *unused;
-    assert_int_equal(group_entry_get(w->coordinator, SPAN_LITERAL("unused"), &unused), KAFKA_NONE);
+    for (int i = 0; i < 2500; i++) {
+        snprintf(group, sizeof group, "console-consumer-%d", i);
+        assert_int_equal(world_fetch(w, group, "t"), i);
+    }
+    tear_down(w);
+}
+
+static void test_groups__one_that_holds_nothing_makes_room(void **state) {
+    struct world *w = set_up();
+    char member[100] = "";
+    world_join(w, "left", NULL, SPAN_LITERAL("metadata"), member);
+    assert_int_equal(world_leave(w, "left", member), KAFKA_NONE);
     assert_int_equal(world_commit(w, "one", "t", 1), KAFKA_NONE);
+    w->coordinator->budget.max_bytes = w->coordinator->budget.used_bytes + 600;
+    assert_int_equal(world_commit(w, "two", "t", 2), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    world_pass(w, 1);
+    assert_null(world_group(w, "left"));
     assert_int_equal(world_commit(w, "two", "t", 2), KAFKA_NONE);
-    assert_null(world_group(w, "unused"));
+    assert_int_equal(world_commit(w, "three", "t", 3), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    world_pass(w, 10000);
     assert_int_equal(world_commit(w, "three", "t", 3), KAFKA_COORDINATOR_NOT_AVAILABLE);
     assert_int_equal(world_fetch(w, "one", "t"), 1);
+    assert_int_equal(world_fetch(w, "two", "t"), 2);
+    tear_down(w);
+}
+
+static void count_full(void *userdata) {
+    ++*(unsigned *)userdata;
+}
+
+static void test_refused__leaves_no_group(void **state) {
+    struct world *w = set_up();
+    unsigned told = 0;
+    w->coordinator->config.on_full = count_full;
+    w->coordinator->config.userdata = &told;
+    assert_int_equal(world_commit(w, "g", "t", 1), KAFKA_NONE);
+    size_t one_bytes = w->coordinator->budget.used_bytes;
+    w->coordinator->budget.max_bytes = 2 * one_bytes - 1; /* the group fits, its offset does not */
+    assert_int_equal(world_commit(w, "h", "t", 1), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    assert_null(world_group(w, "h"));
+    w->coordinator->budget.max_bytes = one_bytes + 1000; /* the group fits, its member does not */
+    assert_int_equal(ask_to_join(w, "i"), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    assert_null(world_group(w, "i"));
+    assert_int_equal(w->coordinator->budget.used_bytes, one_bytes);
+    assert_int_equal(told, 2);
+    assert_string_equal(coordinator_largest(w->coordinator)->id, "g");
+    world_crash(w);
+    world_start(w);
+    assert_null(world_group(w, "h"));
+    assert_null(world_group(w, "i"));
+    tear_down(w);
+}
+
+/* As in Kafka: whoever asked for a member id has made the group; it goes with the next check. */
+static void test_group__that_nobody_joined_is_there_after_a_power_cut(void **state) {
+    struct world *w = set_up();
+    assert_int_equal(ask_to_join(w, "g"), KAFKA_MEMBER_ID_REQUIRED);
+    world_quiet(w);
+    world_crash(w);
+    world_start(w);
+    assert_non_null(world_group(w, "g"));
+    assert_int_equal(world_group(w, "g")->state, GROUP_EMPTY);
+    world_pass(w, 600000);
+    assert_null(world_group(w, "g"));
+    world_crash(w);
+    world_start(w);
+    assert_null(world_group(w, "g"));
     tear_down(w);
 }
 
@@ -379,7 +461,10 @@ int main(void) {
         cmocka_unit_test(test_topic_deletion__g62_and_a_crash_before_the_tombstones),
         cmocka_unit_test(test_memory__new_offsets_are_refused_and_known_ones_go_on),
         cmocka_unit_test(test_memory__is_given_back),
-        cmocka_unit_test(test_groups__one_that_was_never_used_makes_room),
+        cmocka_unit_test(test_groups__as_many_as_fit_into_the_memory),
+        cmocka_unit_test(test_groups__one_that_holds_nothing_makes_room),
+        cmocka_unit_test(test_refused__leaves_no_group),
+        cmocka_unit_test(test_group__that_nobody_joined_is_there_after_a_power_cut),
         cmocka_unit_test(test_tombstones__more_than_one_batch_can_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
