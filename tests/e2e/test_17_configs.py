@@ -1,7 +1,7 @@
 """Configs of topics are changed while it runs, and act; configs of the broker, groups and telemetry outlive a kill.
 
-What acts on a single Produce is in tests/compat/test_topic_configs.py, delete.retention.ms and what compaction keeps in
-test_15_compaction.py, flush.ms in tests/unit/broker/log/test_log_flush_ms.c, where a power cut can be had.
+What acts on a single Produce is in tests/compat/test_topic_configs.py, what compaction keeps in test_15_compaction.py,
+and what flush.ms loses in a power cut in tests/unit/broker/log/test_log_flush_ms.c, where one can be had.
 """
 
 import pathlib
@@ -84,7 +84,7 @@ def read(server, topic=TOPIC):
     consumer = Consumer({"bootstrap.servers": server.bootstrap, "auto.offset.reset": "earliest", **settings})
     consumer.assign([TopicPartition(topic, 0, 0)])
     records = []
-    while (message := consumer.poll(20)) and not message.error():
+    while (message := consumer.poll(20)) is not None and not message.error():
         records.append((message.offset(), message.key().decode(), message.value()))
     assert message is not None, "nothing comes"
     consumer.close()
@@ -208,13 +208,69 @@ def test_min_cleanable_dirty_ratio__compaction_waits_for_its_share(server):
     wait_for(lambda: keys_twice(server, TOPIC) < 10, 90, "compaction")
 
 
+def test_delete_retention_ms__a_shorter_time_lets_tombstones_go_earlier(server):
+    configs = {
+        "internal_segment_bytes": "2000",
+        "cleanup_policy": "compact",
+        "min_cleanable_dirty_ratio": "0.01",
+        "delete_retention_ms": str(HOUR_MS),
+    }
+    for topic in (TOPIC, "control"):
+        create(server, topic, **configs)
+    tune(server, delete_retention_ms="0")
+
+    def tombstones(topic):
+        return [key for _, key, value in read(server, topic) if value is None]
+
+    for topic in (TOPIC, "control"):
+        produce(server, topic, [("gone", "x" * 500, None), ("gone", None, None)])
+        fill(server, topic, count=40)
+    wait_for(lambda: tombstones(TOPIC) == [], 90, "the tombstone to go")
+    wait_for(lambda: [key for _, key, _ in read(server, "control")].count("gone") == 1, 90, "the value to go")
+    assert tombstones("control") == ["gone"]  # it has outlived what it removes
+    tune(server, "control", delete_retention_ms="0")  # for those that come
+    produce(server, "control", [("later", None, None)])
+    fill(server, "control", count=40)
+    wait_for(lambda: "later" not in tombstones("control"), 90, "the later tombstone to go")
+
+
+# ---- the sync
+
+
+def leader_epoch(server, topic):
+    with Peer(server.bootstrap) as peer:
+        return peer.ask("Metadata", 7, Topics=[{"Name": topic}])["Topics"][0]["Partitions"][0]["LeaderEpoch"]
+
+
+def test_flush_ms__a_kill_raises_the_epoch_only_where_answers_leave_before_the_sync(server):
+    """Who reads is told by the new epoch that acknowledged records may be gone."""
+    for topic in (TOPIC, "control"):
+        create(server, topic)
+        fill(server, topic, count=3)
+
+    def epochs_after_a_kill():
+        server.kill()
+        server.start()
+        return leader_epoch(server, TOPIC), leader_epoch(server, "control")
+
+    assert epochs_after_a_kill() == (0, 0)
+    tune(server, flush_ms="1000")
+    fill(server, count=3)
+    assert epochs_after_a_kill() == (1, 0)
+    fill(server, count=3)
+    tune(server, flush_ms=None)
+    fill(server, count=3)
+    assert epochs_after_a_kill() == (1, 0)
+    assert len(read(server, "control")) == 3
+
+
 # ---- the table of the README
 
 ACTING = {
     "cleanup.policy": "test_cleanup_policy__compact_instead_of_delete",
     "compression.type": "test_compression_type",
-    "delete.retention.ms": "test_compaction__last_values_remain_at_their_offsets_and_tombstones_go__G61",
-    "flush.ms": "test_log_flush_ms__answers_before_the_sync_and_shows_after_it",
+    "delete.retention.ms": "test_delete_retention_ms__a_shorter_time_lets_tombstones_go_earlier",
+    "flush.ms": "test_flush_ms__a_kill_raises_the_epoch_only_where_answers_leave_before_the_sync",
     "internal.segment.bytes": "test_retention_bytes__a_smaller_size_lets_the_oldest_segments_go",
     "max.compaction.lag.ms": "test_log_compaction__max_compaction_lag_forces_it",
     "max.message.bytes": "test_max_message_bytes",
