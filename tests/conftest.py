@@ -22,6 +22,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "creates_topics: for clients that can create a topic by request")
     config.addinivalue_line("markers", "has_configs: for clients that can ask for configs and change them")
+    config.addinivalue_line("markers", "tells_config_faults: for clients that tell why a config was refused")
     config.addinivalue_line("markers", "groups: for clients that have consumer groups")
     config.addinivalue_line("markers", "commits: for clients that commit when they are told to")
     config.addinivalue_line("markers", "static_members: for clients whose members can be static")

@@ -84,6 +84,7 @@ def test_configs__changed_value_is_told_and_acts(client, ready):
 
 
 @pytest.mark.has_configs
+@pytest.mark.tells_config_faults
 def test_configs__wrong_input(client, ready):
     with pytest.raises(Exception, match="(?i)invalid.?(config|value)|configuration is invalid"):
         client.configure(ready, "max.message.bytes", "many")

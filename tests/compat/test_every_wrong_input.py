@@ -45,6 +45,7 @@ def test_wrong_input__fewer_partitions_or_as_many(client, ready):
 
 @pytest.mark.has_configs
 @pytest.mark.parametrize("name, value", [("cleanup.policy", "burn"), ("retention.ms", "-2"), ("preallocate", "yes")])
+@pytest.mark.tells_config_faults
 def test_wrong_input__values_that_a_config_cannot_have(client, ready, name, value):
     before = client.configs(ready)[name]
     with pytest.raises(Exception, match="(?i)invalid.?(config|value)|configuration is invalid"):
@@ -53,6 +54,7 @@ def test_wrong_input__values_that_a_config_cannot_have(client, ready, name, valu
 
 
 @pytest.mark.has_configs
+@pytest.mark.tells_config_faults
 def test_wrong_input__a_config_that_is_none(client, ready):
     with pytest.raises(Exception, match="(?i)invalid.?config|unknown topic|configuration is invalid|unrecognized"):
         client.configure(ready, "no.such.key", "1")

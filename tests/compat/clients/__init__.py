@@ -56,6 +56,7 @@ class Member:
 class Client:
     codecs = ("none", "gzip", "snappy", "lz4", "zstd")
     creates_topics = has_configs = True
+    tells_config_faults = True  # why a config is refused
     groups = commits = True  # commits when it is told to
     idempotent = True  # else a plain producer does what is asked of one
     static_members = cooperative = commits_on_revoke = False

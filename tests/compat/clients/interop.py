@@ -43,6 +43,17 @@ class Rskafka(Remote):
         return [str(INTEROP / "rust/release/compat"), self.bootstrap]
 
 
+class Rdkafka(Remote):
+    """The rdkafka crate with the newest librdkafka, built by it. The crate leaves out why a resource's configs were
+    refused, and takes no wrong number of partitions."""
+
+    static_members = cooperative = commits_on_revoke = tells_fenced = True
+    tells_config_faults = False
+
+    def start_command(self):
+        return [str(INTEROP / "rust/release/compat-rdkafka"), self.bootstrap]
+
+
 class Aiokafka(Remote):
     static_members = commits_on_revoke = grows_topics = resets_none = True
     tells_bad_names = False
@@ -98,6 +109,7 @@ CLIENTS = {
     "sarama": Sarama,
     "segmentio": Segmentio,
     "rskafka": Rskafka,
+    "rdkafka": Rdkafka,
     "aiokafka": Aiokafka,
     "old_kafka_python": OldKafkaPython,
     "old_confluent": OldConfluent,

@@ -1,70 +1,28 @@
 //! rskafka as a process: one command a line in, one line of JSON out (clients/remote.py tells the form).
 //! It has no groups and no idempotent producer, so these verbs are not here.
 
-use base64::{engine::general_purpose::STANDARD, Engine};
 use chrono::{DateTime, TimeZone, Utc};
+use line::{parse, quoted, told, Answer, Command, Given, PATIENCE};
 use rskafka::client::partition::{Compression, OffsetAt, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::{Record, RecordAndOffset};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::BufRead;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-type Answer = Result<String, Box<dyn Error>>;
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Command {
-    values: HashMap<String, String>,
-    records: Vec<(i32, Record)>,
-}
-
-fn unpack(text: &str) -> Option<Vec<u8>> {
-    (text != "-").then(|| STANDARD.decode(text).expect("base64"))
-}
-
-fn pack(octets: &Option<Vec<u8>>) -> String {
-    octets.as_ref().map_or("null".into(), |bytes| format!("\"{}\"", STANDARD.encode(bytes)))
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\t'], " "))
-}
-
-fn record_of(text: &str) -> (i32, Record) {
-    let parts: Vec<&str> = text.split(';').collect();
-    let mut headers = BTreeMap::new();
-    for header in parts[3].split(',').filter(|h| !h.is_empty()) {
-        let (name, value) = header.split_once(':').expect("a header");
-        headers.insert(name.to_owned(), unpack(value).unwrap_or_default());
-    }
-    let record = Record { key: unpack(parts[1]), value: unpack(parts[2]), headers, timestamp: Utc::now() };
-    (parts[0].parse().expect("a partition"), record)
-}
-
-fn parse(line: &str) -> (String, Command) {
-    let mut words = line.split('\t');
-    let verb = words.next().unwrap_or_default().to_owned();
-    let mut command = Command { values: HashMap::new(), records: Vec::new() };
-    for word in words {
-        let (name, value) = word.split_once('=').expect("NAME=VALUE");
-        if name == "record" {
-            command.records.push(record_of(value));
-        } else {
-            command.values.insert(name.to_owned(), value.to_owned());
-        }
-    }
-    (verb, command)
+fn record_of(given: Given) -> Record {
+    let headers = given.headers.into_iter().map(|(name, value)| (name, value.unwrap_or_default()));
+    Record { key: given.key, value: given.value, headers: headers.collect(), timestamp: Utc::now() }
 }
 
 fn written(partition: i32, found: &RecordAndOffset) -> String {
-    let headers: Vec<String> = found.record.headers.iter()
-        .map(|(name, value)| format!("[{},{}]", quoted(name), pack(&Some(value.clone()))))
-        .collect();
-    format!(
-        "{{\"partition\":{partition},\"offset\":{},\"timestamp\":{},\"key\":{},\"value\":{},\"headers\":[{}]}}",
-        found.offset, found.record.timestamp.timestamp_millis(), pack(&found.record.key),
-        pack(&found.record.value), headers.join(",")
+    let record = &found.record;
+    let headers: Vec<(&str, Option<&[u8]>)> =
+        record.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice()))).collect();
+    line::written(
+        (partition, found.offset, record.timestamp.timestamp_millis()),
+        record.key.as_deref(), record.value.as_deref(), &headers,
     )
 }
 
@@ -85,8 +43,8 @@ async fn produce(client: &Client, command: Command) -> Answer {
         _ => Compression::NoCompression,
     };
     let mut by_partition: BTreeMap<i32, Vec<Record>> = BTreeMap::new();
-    for (partition, record) in command.records {
-        by_partition.entry(partition.max(0)).or_default().push(record);
+    for given in command.records {
+        by_partition.entry(given.partition.max(0)).or_default().push(record_of(given));
     }
     for (partition, records) in by_partition {
         client.partition_client(command.values["topic"].as_str(), partition, UnknownTopicHandling::Retry).await?
@@ -126,8 +84,8 @@ async fn consume(client: &Client, command: Command) -> Answer {
 }
 
 async fn obey(client: &Client, bootstrap: &str, line: &str) -> Answer {
-    let (verb, command) = parse(line);
-    match verb.as_str() {
+    let command = parse(line);
+    match command.verb.as_str() {
         "metadata" => metadata(client, bootstrap).await,
         "create" => {
             let partitions = command.values["partitions"].parse()?;
@@ -140,7 +98,7 @@ async fn obey(client: &Client, bootstrap: &str, line: &str) -> Answer {
         }
         "produce" => produce(client, command).await,
         "consume" => consume(client, command).await,
-        _ => Err(format!("no verb {verb}").into()),
+        verb => Err(format!("no verb {verb}").into()),
     }
 }
 
@@ -150,12 +108,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = ClientBuilder::new(vec![bootstrap.clone()]).build().await?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
-        let answer = match tokio::time::timeout(PATIENCE, obey(&client, &bootstrap, &line)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => format!("{{\"error\":{}}}", quoted(&error.to_string())),
-            Err(_) => "{\"error\":\"no answer in time\"}".into(),
-        };
-        println!("{answer}");
+        let answer = tokio::time::timeout(PATIENCE, obey(&client, &bootstrap, &line)).await;
+        println!("{}", told(answer.unwrap_or_else(|_| Err("no answer in time".into()))));
     }
     Ok(())
 }
