@@ -32,7 +32,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "tells_fenced: for clients whose member hears that another took its name")
     config.addinivalue_line("markers", "tells_put_out: for clients that fail a commit of who is no member any more")
     config.addinivalue_line("markers", "knows_unknown: for clients that tell that a topic is not there")
-    config.addinivalue_line("markers", "tells_bad_names: for clients that tell the refusal of a name, not that time is up")
+    config.addinivalue_line("markers", "tells_bad_names: for clients that tell why a name is refused")
     config.addinivalue_line("markers", "commits_on_revoke: for clients that can commit when partitions are taken")
 
 
