@@ -130,7 +130,8 @@ void model_lookup(struct model *model) {
     bool known = status == 0 || status == TOPIC_E_FULL ||
                  (status == TOPIC_E_UNKNOWN && topic->state != MODEL_CREATED);
     if (bad || !(known || disk_sim_is_cut(model->f->disk) || model->f->expect_failures)) {
-        fprintf(stderr, "lookup: %s, status %d\n", bad ? bad : "fails", status);
+        fprintf(stderr, "seed %llu: lookup: %s, status %d\n",
+                (unsigned long long)model->f->first_seed, bad ? bad : "fails", status);
         abort();
     }
 }

@@ -23,6 +23,7 @@ struct lookup_job {
     uint64_t end;      /* 0: not in a file */
     int64_t next_base; /* where what follows these bytes begins */
     int64_t timestamp_ms;
+    int64_t ceiling_ms;     /* of the largest: no segment that was looked in claimed more */
     int64_t least_offset;   /* what lies below does not count */
     struct slice memory[2]; /* the first batches in memory that may have it; with references */
     /* out */
@@ -133,7 +134,8 @@ static bool comes_after(const struct log_segment *segment, const struct lookup_j
     bool behind = segment->base_offset > last->id.base_offset;
     return last->lookup->timestamp_ms >= 0
                ? behind
-               : segment->max_timestamp_ms < last->timestamp_ms ||
+               : segment->max_timestamp_ms > last->ceiling_ms ||
+                     segment->max_timestamp_ms < last->timestamp_ms ||
                      (segment->max_timestamp_ms == last->timestamp_ms && behind);
 }
 
@@ -203,6 +205,7 @@ static int look_in(struct topic_log *log, struct lookup_job *job,
     bool largest = job->lookup->timestamp_ms < 0;
     job->least_offset = largest ? 0 : partition->public.log_start_offset;
     job->timestamp_ms = largest ? segment->max_timestamp_ms : job->lookup->timestamp_ms;
+    job->ceiling_ms = MAX(job->ceiling_ms, segment->max_timestamp_ms);
     job->id = (struct segment_id){partition->topic->public.number, partition->public.index,
                                   segment->base_offset};
     job->end = segment->written_bytes;
@@ -228,6 +231,7 @@ static struct lookup_job *job_new(struct topic_log *log, struct partition_lookup
     job->lookup = lookup;
     job->topic = log_partition_of(lookup->partition)->topic;
     job->offset = -1;
+    job->ceiling_ms = INT64_MIN;
     topic_ref(&job->topic->public);
     log_job_init(log, &job->job, lookup_done, lookup_destroy);
     job->job.work.run = lookup_run;
@@ -272,6 +276,9 @@ static void lookup_done(struct work *work) {
     lookup->ret_timestamp_ms = job->offset >= 0 ? job->found_ms : -1;
     lookup->ret_leader_epoch = job->offset >= 0 ? job->leader_epoch : -1;
     struct lookup_job *again = next ? job_new(log, lookup) : NULL;
+    if (again) {
+        again->ceiling_ms = job->ceiling_ms;
+    }
     log_job_finish(&job->job);
     if (next) {
         status = again ? look_in(log, again, next) : err_origin(-ENOMEM);
