@@ -65,7 +65,6 @@ class Aiokafka(Remote):
 class OldKafkaPython(Remote):
     """kafka-python 2.0.2, which guesses the broker's age from the versions that it lists."""
 
-    codecs = ("none", "gzip", "snappy", "lz4")
     grows_topics = resets_none = True
     tells_bad_names = False
 
