@@ -7,7 +7,7 @@ from log_rows import Row
 from measure import cpu_seconds, rss_mib
 from support.kafka_wire import Peer
 
-MEMBERS = 500  # of one group: group.max.size of eventbox
+MEMBERS = 500  # of one group
 METADATA = b"\0\0\0\0\0\1\0\5topic\xff\xff\xff\xff"
 
 

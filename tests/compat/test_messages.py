@@ -24,7 +24,8 @@ STORED = sorted(name for name, message in MESSAGES.items() if message.key is Non
 APIS = sorted(name.removesuffix("Request") for name, message in MESSAGES.items() if message.is_request) + STORED
 ROUNDS = int(os.environ.get("EVENTBOX_MESSAGE_ROUNDS", "3"))
 SEED = os.environ.get("EVENTBOX_MESSAGE_SEED", "20261127")
-# What Apache's classes and kafka-python's no longer speak; the server only refuses it.
+# What Apache's classes and kafka-python's no longer speak; the server only refuses it. tests/golden/kafka has bytes
+# of kafka-python 2.0.2 for these versions.
 DROPPED = {"Produce": 3}
 
 
