@@ -1,7 +1,10 @@
 #include "log_model_private.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static char problem[300];
 
@@ -152,7 +155,8 @@ static void remember(struct model_unit *unit, unsigned i, bool acked) {
     while (at > 0 && partition->batches[at - 1].offset > offset) {
         at--;
     }
-    assert(at == 0 || partition->batches[at - 1].offset < offset); /* given out twice otherwise */
+    assert_true(at == 0 ||
+                partition->batches[at - 1].offset < offset); /* given out twice otherwise */
     if (partition->count == partition->capacity) {
         partition->capacity = partition->capacity ? partition->capacity * 2 : 16;
         partition->batches =
@@ -190,8 +194,8 @@ static void unit_finished(struct model_unit *unit, int status) {
             memset(&producer->topic, 0, sizeof producer->topic); /* its sequence has a hole now */
         }
         if (status == 0 && unit->at[i].duplicate_of >= 0) {
-            assert(unit->parts[i].duplicate);
-            assert(unit->parts[i].base_offset == unit->at[i].duplicate_of);
+            assert_true(unit->parts[i].duplicate);
+            assert_int_equal(unit->parts[i].base_offset, unit->at[i].duplicate_of);
             model->duplicates++;
         } else if (unit->parts[i].base_offset >= 0 && !unit->parts[i].duplicate) {
             remember(unit, i, status == 0);
@@ -219,7 +223,7 @@ static void use_producer(struct model *model, struct model_unit *unit, unsigned 
         if (topic_log_producer_id(model->f->log, &id)) {
             return;
         }
-        assert(id > model->largest_producer_id);
+        assert_true(id > model->largest_producer_id);
         model->largest_producer_id = id;
         *producer = (struct model_producer){
             .id = id, .topic = topic->id, .partition = unit->at[i].partition};

@@ -400,6 +400,37 @@ static void test_topic_log_power__cut_at_every_call(void **state) {
     }
 }
 
+static bool is_met(const char *site) {
+    for (size_t n = 0; n < met.site_count; n++) {
+        if (strcmp(met.sites[n], site) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a life does first, which random cuts hardly ever meet: it reads where the scrub was. */
+static void test_topic_log_power__first_calls_after_a_start_cut(void **state) {
+    for (uint64_t call = 1; call <= 12; call++) {
+        struct run *run = calloc(1, sizeof *run);
+        begin_run(run, 7);
+        play_script(run);
+        assert_true(run->f.log == NULL); /* it ended by a clean stop */
+        for (unsigned again = 0; again < 2; again++) {
+            assert_int_equal(fixture_start(&run->f), 0);
+            disk_sim_cut_at(run->f.disk, disk_sim_calls(run->f.disk) + call);
+            fixture_until(&run->f, disk_sim_is_cut(run->f.disk));
+            crash(run, true);
+        }
+        disk_sim_cut_at(run->f.disk, 0);
+        assert_int_equal(fixture_start(&run->f), 0);
+        check(run, model_verify(&run->model));
+        end_run(run);
+        free(run);
+    }
+    assert_true(is_met("pread scrub"));
+}
+
 static void test_topic_log_power__recovery_cut_at_every_call(void **state) {
     for (uint64_t seed = 1; seed <= 40; seed++) {
         struct run *run = calloc(1, sizeof *run);
@@ -612,11 +643,7 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     bool demand = number_of("EVENTBOX_CRASH_IMAGES", 0) >= 5000;
     unsigned missed = 0;
     for (size_t i = 0; i < ARRAY_SIZE(all_sites); i++) {
-        bool cut = false;
-        for (size_t n = 0; n < met.site_count; n++) {
-            cut |= strcmp(met.sites[n], all_sites[i]) == 0;
-        }
-        if (!cut) {
+        if (!is_met(all_sites[i])) {
             print_message("not cut: %s\n", all_sites[i]);
             missed++;
         }
@@ -658,6 +685,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_topic_log_power__keeps_every_promise),
         cmocka_unit_test(test_topic_log_power__cut_at_every_call),
+        cmocka_unit_test(test_topic_log_power__first_calls_after_a_start_cut),
         cmocka_unit_test(test_topic_log_power__recovery_cut_at_every_call),
         cmocka_unit_test(test_topic_log_power__checkpoints_cut_at_every_call),
         cmocka_unit_test(test_topic_log_power__survives_failure_of_every_call),
