@@ -32,7 +32,7 @@ struct conn_out {
     union {
         struct buf *buf;
         struct conn_file *file;
-        size_t capacity; /* chunk: of bytes[] */
+        enum conn_piece_size size_class; /* chunk: says how long bytes[] is */
     };
     uint8_t bytes[]; /* chunk */
 };

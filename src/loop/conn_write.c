@@ -24,65 +24,60 @@
 #include <unistd.h>
 
 enum {
-    CHUNK_CAPACITY = 4096 - sizeof(struct conn_out) - 16, /* with malloc's own word below a page */
-    SMALL_CAPACITY = 1024 - sizeof(struct conn_out) - 16, /* of the first chunk of a queue, */
-    TINY_CAPACITY = 256 - sizeof(struct conn_out) - 16,   /* and where that is enough */
-    SMALL_SLICE = 512,                                    /* cheaper to copy than to send apart */
-    POOL_NODES = 512,
-    POOL_CHUNKS = 64,
-    POOL_SMALL = 1024,
-    POOL_TINY = 10240, /* answers to so many connections may leave in one turn */
+    OVERHEAD = sizeof(struct conn_out) + 16, /* with malloc's own word: a page is not exceeded */
+    SMALL_SLICE = 512,                       /* cheaper to copy than to send apart */
     PARTS_MAX = 64,
     FLUSH_BUDGET = 1024 * 1024,
 };
 
+/* What a piece can hold beside itself, and how many free ones wait in the pool. */
+static const struct piece_size {
+    size_t capacity;
+    unsigned kept;
+} piece_sizes[CONN_PIECE_SIZES] = {
+    [CONN_PIECE_NODE] = {0, 512},
+    /* The first chunk of a queue: answers to so many connections may leave in one turn. */
+    [CONN_PIECE_TINY] = {256 - OVERHEAD, 10240},
+    [CONN_PIECE_SMALL] = {1024 - OVERHEAD, 1024},
+    [CONN_PIECE_PAGE] = {4096 - OVERHEAD, 64},
+};
+
 /* ---- pieces ---- */
 
-static struct conn_out *piece_from_pool(struct conn_out **list, unsigned *count, size_t capacity) {
-    struct conn_out *piece = *list;
+static struct conn_out *piece_new(struct loop *loop, enum conn_piece_size size, size_t capacity) {
+    struct conn_pool *pool = &loop->conn_pool;
+    struct conn_out *piece = size < CONN_PIECE_SIZES ? pool->free[size] : NULL;
     if (piece) {
-        *list = piece->next;
-        --*count;
+        pool->free[size] = piece->next;
+        pool->counts[size]--;
     } else {
         piece = malloc(sizeof *piece + capacity);
         if (!piece) {
             return NULL;
         }
     }
-    *piece = (struct conn_out){0};
+    *piece = (struct conn_out){.size_class = size};
     return piece;
 }
 
 /* @first: of its queue. Most answers end there, so many connections fill little memory at once. */
 static struct conn_out *chunk_new(struct loop *loop, size_t capacity, bool first) {
-    struct conn_pool *pool = &loop->conn_pool;
-    struct conn_out *none = NULL;
-    unsigned none_count = 0;
-    struct conn_out *chunk;
-    if (first && capacity <= TINY_CAPACITY) {
-        capacity = TINY_CAPACITY;
-        chunk = piece_from_pool(&pool->tiny, &pool->tiny_count, capacity);
-    } else if (first && capacity <= SMALL_CAPACITY) {
-        capacity = SMALL_CAPACITY;
-        chunk = piece_from_pool(&pool->small, &pool->small_count, capacity);
-    } else if (capacity <= CHUNK_CAPACITY) {
-        capacity = CHUNK_CAPACITY;
-        chunk = piece_from_pool(&pool->chunks, &pool->chunk_count, capacity);
-    } else {
-        chunk = piece_from_pool(&none, &none_count, capacity);
+    enum conn_piece_size size = first ? CONN_PIECE_TINY : CONN_PIECE_PAGE;
+    while (size < CONN_PIECE_SIZES && piece_sizes[size].capacity < capacity) {
+        size++;
     }
+    capacity = size < CONN_PIECE_SIZES ? piece_sizes[size].capacity : capacity;
+    struct conn_out *chunk = piece_new(loop, size, capacity);
     if (chunk) {
         chunk->kind = CONN_OUT_CHUNK;
         chunk->data = chunk->bytes;
-        chunk->capacity = capacity;
         chunk->room = (uint32_t)MIN(capacity, UINT32_MAX);
     }
     return chunk;
 }
 
 static struct conn_out *node_new(struct loop *loop, enum conn_out_kind kind, size_t size) {
-    struct conn_pool *pool = &loop->conn_pool;
-    struct conn_out *node = piece_from_pool(&pool->nodes, &pool->node_count, 0);
+    struct conn_out *node = piece_new(loop, CONN_PIECE_NODE, 0);
     if (node) {
         node->kind = kind;
         node->size = size;
@@ -90,31 +85,13 @@ static struct conn_out *node_new(struct loop *loop, enum conn_out_kind kind, siz
     return node;
 }
 
-static void pool_put(struct conn_out **list, unsigned *count, unsigned most,
-                     struct conn_out *piece) {
-    if (*count >= most) {
-        free(piece);
-        return;
-    }
-    piece->next = *list;
-    *list = piece;
-    ++*count;
-}
-
 static void piece_free(struct loop *loop, struct conn_out *piece) {
     struct conn_pool *pool = &loop->conn_pool;
+    enum conn_piece_size size = CONN_PIECE_NODE;
     switch (piece->kind) {
     case CONN_OUT_CHUNK:
-        if (piece->capacity == CHUNK_CAPACITY) {
-            pool_put(&pool->chunks, &pool->chunk_count, POOL_CHUNKS, piece);
-        } else if (piece->capacity == TINY_CAPACITY) {
-            pool_put(&pool->tiny, &pool->tiny_count, POOL_TINY, piece);
-        } else if (piece->capacity == SMALL_CAPACITY) {
-            pool_put(&pool->small, &pool->small_count, POOL_SMALL, piece);
-        } else {
-            free(piece);
-        }
-        return;
+        size = piece->size_class;
+        break;
     case CONN_OUT_SLICE:
         buf_unref(piece->buf);
         break;
@@ -122,22 +99,23 @@ static void piece_free(struct loop *loop, struct conn_out *piece) {
         conn_file_unref(piece->file);
         break;
     }
-    pool_put(&pool->nodes, &pool->node_count, POOL_NODES, piece);
-}
-
-static void free_list(struct conn_out *piece) {
-    while (piece) {
-        struct conn_out *next = piece->next;
+    if (size == CONN_PIECE_SIZES || pool->counts[size] >= piece_sizes[size].kept) {
         free(piece);
-        piece = next;
+        return;
     }
+    piece->next = pool->free[size];
+    pool->free[size] = piece;
+    pool->counts[size]++;
 }
 
 void conn_pool_deinit(struct conn_pool *pool) {
-    free_list(pool->nodes);
-    free_list(pool->chunks);
-    free_list(pool->small);
-    free_list(pool->tiny);
+    for (unsigned size = 0; size < CONN_PIECE_SIZES; size++) {
+        struct conn_out *piece;
+        while ((piece = pool->free[size])) {
+            pool->free[size] = piece->next;
+            free(piece);
+        }
+    }
     *pool = (struct conn_pool){0};
 }
 

@@ -17,16 +17,20 @@ struct timer_heap {
     uint64_t next_order;
 };
 
-/* Free pieces of write queues, kept so that a small answer costs no malloc. */
+/* Of a piece of a write queue. Nodes refer to bytes elsewhere, the others have some of their own.
+ */
+enum conn_piece_size {
+    CONN_PIECE_NODE,
+    CONN_PIECE_TINY,
+    CONN_PIECE_SMALL,
+    CONN_PIECE_PAGE,
+    CONN_PIECE_SIZES, /* and none of them */
+};
+
+/* Free pieces, kept so that a small answer costs no malloc. */
 struct conn_pool {
-    struct conn_out *nodes;
-    struct conn_out *chunks;
-    struct conn_out *small;
-    struct conn_out *tiny;
-    unsigned node_count;
-    unsigned chunk_count;
-    unsigned small_count;
-    unsigned tiny_count;
+    struct conn_out *free[CONN_PIECE_SIZES];
+    unsigned counts[CONN_PIECE_SIZES];
 };
 
 struct loop {

@@ -65,6 +65,7 @@ struct fetch {
     int32_t topic_count;
     struct fetch_part *parts;
     int32_t part_count;
+    const struct fetch_part *first; /* that is there; NULL: none */
     int32_t readable; /* parts of which reading tells more than that they are unknown */
     int32_t next;     /* part to read next */
     size_t bytes;     /* collected */

@@ -91,13 +91,10 @@ static int16_t gone_error(const struct fetch *fetch) {
 /* Fewer bytes than none cannot be read. Kafka counts down what a request may have, to 0 at least,
  * so that such a limit meets the first partition alone. */
 static bool limit_is_negative(const struct fetch_part *part) {
-    const struct fetch_request *body = part->fetch->request->body;
-    bool first = true;
+    const struct fetch *fetch = part->fetch;
+    const struct fetch_request *body = fetch->request->body;
 
-    for (const struct fetch_part *other = part->fetch->parts; first && other < part; other++) {
-        first = other->partition == NULL;
-    }
-    return part->wanted.max_bytes < 0 || (first && body->max_bytes < 0);
+    return part->wanted.max_bytes < 0 || (part == fetch->first && body->max_bytes < 0);
 }
 
 /* Everything about a part that needs no reading; marks it final when that is all. */

@@ -95,6 +95,9 @@ static void set_part(struct fetch *fetch, struct fetch_part *part, struct fetch_
         fetch_fail(part, replica_error(part->partition, wanted->current_leader_epoch));
         part->partition = NULL;
     }
+    if (part->partition && !fetch->first) {
+        fetch->first = part;
+    }
 }
 
 static struct fetch_wanted wanted_of(const struct fetch_request_partition *partition) {

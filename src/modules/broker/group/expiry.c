@@ -104,7 +104,7 @@ static void on_timer(struct timer *timer) {
         timer_start(timer, 0);
     } else {
         expiry->walking = false;
-        expiry->ended_ns = clock_mono_ns(loop_clock(coordinator->config.loop));
+        expiry->ended_ns = loop_now_ns(coordinator->config.loop);
         timer_start_ms(timer, coordinator->config.retention_check_ms);
     }
 }
@@ -112,8 +112,7 @@ static void on_timer(struct timer *timer) {
 void expiry_start(struct coordinator *coordinator) {
     timer_init(&coordinator->expiry.timer, coordinator->config.loop, on_timer);
     timer_start_ms(&coordinator->expiry.timer, coordinator->config.retention_check_ms);
-    coordinator->expiry.ended_ns =
-        clock_mono_ns(loop_clock(coordinator->config.loop)) - HURRY_MS * NS_PER_MS;
+    coordinator->expiry.ended_ns = loop_now_ns(coordinator->config.loop) - HURRY_MS * NS_PER_MS;
 }
 
 /* Once in HURRY_MS at the most: whoever meets full memory may do so as often as they like. */
@@ -122,8 +121,7 @@ void expiry_hurry(struct coordinator *coordinator) {
     if (!expiry->timer.loop || expiry->walking || expiry->hurried) {
         return;
     }
-    int64_t since_ms =
-        (clock_mono_ns(loop_clock(coordinator->config.loop)) - expiry->ended_ns) / NS_PER_MS;
+    int64_t since_ms = (loop_now_ns(coordinator->config.loop) - expiry->ended_ns) / NS_PER_MS;
     int64_t wait_ms = MAX(HURRY_MS - since_ms, (int64_t)0);
     expiry->hurried = true;
     timer_start_ms(&expiry->timer, MIN(wait_ms, coordinator->config.retention_check_ms));

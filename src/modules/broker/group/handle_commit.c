@@ -15,6 +15,7 @@ struct commit {
     int64_t expire_ms;     /* -1: the broker's retention */
     size_t promised_bytes; /* to offsets that are new */
     bool unknown;          /* some topic or partition does not exist */
+    bool full;             /* there was no room for some offset */
 };
 
 static struct committed_offset committed_of(const struct commit *commit, const struct topic *topic,
@@ -164,6 +165,7 @@ static enum kafka_error check_offset(struct commit *commit, struct group_entry *
     if (!offset_entry_find(entry, topic, asked->partition_index) &&
         !offset_entry_has_room(entry, topic.size + asked->committed_metadata.size,
                                &commit->promised_bytes)) {
+        commit->full = true;
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     return KAFKA_NONE;
@@ -200,7 +202,6 @@ static int32_t add_records(struct commit *commit, struct group_write *write, int
 
 static void commit_write(struct commit *commit, struct group_entry *entry) {
     struct group_write *write = group_write_new(entry);
-    uint64_t refused = entry->coordinator->budget.refused;
     int32_t records = 0;
     if (!write) {
         refuse_rest(commit->answer, KAFKA_COORDINATOR_NOT_AVAILABLE);
@@ -218,8 +219,7 @@ static void commit_write(struct commit *commit, struct group_entry *entry) {
     group_write_discard(write);
     /* A group that had no room for what it was made for goes; where metadata was too large, it
      * stays until the next check, as in Kafka. */
-    if (entry->coordinator->budget.refused > refused && entry->writes == 0 &&
-        group_entry_is_unused(entry)) {
+    if (commit->full && entry->writes == 0 && group_entry_is_unused(entry)) {
         group_entry_remove(entry);
     }
     respond(commit);
@@ -240,9 +240,11 @@ void handle_offset_commit(struct kafka_request *request) {
     int64_t now_ms = clock_wall_ms(loop_clock(coordinator->config.loop));
     bool expires = request->version <= 4 && body->retention_time_ms >= 0;
     *commit = (struct commit){
-        request, answer,
-        now_ms,  expires ? now_ms + MIN(body->retention_time_ms, INT64_MAX - now_ms) : -1,
-        0,       false};
+        .request = request,
+        .answer = answer,
+        .commit_ms = now_ms,
+        .expire_ms = expires ? now_ms + MIN(body->retention_time_ms, INT64_MAX - now_ms) : -1,
+    };
     for (int32_t t = 0; t < count; t++) {
         int32_t found = fill_topic(commit, t);
         if (found < 0) {

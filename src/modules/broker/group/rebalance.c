@@ -16,7 +16,7 @@
  * One timer serves both: there is a join barrier or people who owe their sync, never both.
  */
 #include "group_private.h"
-#include "java_text.h"
+#include "java_map.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,21 +33,11 @@ static struct span member_vote(const struct group_member *member) {
     return SPAN_NULL;
 }
 
-/*
- * Of equally many votes Kafka takes the one that Java's hash map of the names gives first: that of
- * the lowest place in a table of 16, or of as many as the names need at three quarters.
- */
-static uint32_t java_map_place(struct span name, unsigned names) {
-    uint32_t size = 16, hash = java_text_hash(name);
-    while (names > size / 4 * 3) {
-        size *= 2;
-    }
-    return (hash ^ hash >> 16) & (size - 1);
-}
-
-/* Every candidate is known to the first member, so its list is where the votes are counted. */
+/* Every candidate is known to the first member, so its list is where the votes are counted. Of
+ * equally many Kafka takes the one that a Java map of the names with a vote gives first. */
 struct span group_vote(const struct group *group) {
-    unsigned votes[GROUP_PROTOCOLS_MAX] = {0}, names = 0;
+    unsigned votes[GROUP_PROTOCOLS_MAX] = {0};
+    int32_t names = 0;
     const struct group_member *first = list_entry(group->members.next, struct group_member, link);
     const struct group_protocol *protocols = first->protocols;
     size_t winner = 0;

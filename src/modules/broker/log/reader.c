@@ -68,7 +68,7 @@ static struct segment_view *view_get(struct topic_log *log, const struct segment
         return NULL;
     }
     list_push_back(&log->views_lru, &view->lru_link);
-    if (++log->view_count > MIN(MAX(log->limits.open_files_max / 4, 1u), (uint32_t)VIEWS_MAX)) {
+    if (++log->view_count > segment_views_max(&log->limits)) {
         view_drop(log, list_entry(log->views_lru.next, struct segment_view, lru_link));
     }
     return view;

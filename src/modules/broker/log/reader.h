@@ -30,6 +30,10 @@ struct segment_view {
     unsigned waypoint_count;
     struct waypoint waypoints[WAYPOINTS_MAX];
 };
+/** segment_views_max() - so many are kept; a quarter of the descriptors, where these are few */
+static inline uint32_t segment_views_max(const struct topic_log_limits *limits) {
+    return MIN(MAX(limits->open_files_max / 4, 1u), (uint32_t)VIEWS_MAX);
+}
 void segment_view_unref(struct segment_view *view);
 void segment_view_adopt(struct segment_view *view, struct disk_file *file);
 

@@ -262,9 +262,8 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     checkpoint_keeper_init(log);
     int r = log_writer_new(log, &log->writer);
     if (!r) {
-        uint32_t files = log->limits.open_files_max; /* a quarter is for reading, if that is few */
-        uint32_t reading = MIN(files / 4, (uint32_t)VIEWS_MAX);
-        r = segment_writer_new(log->disk, MAX(files - reading, 1u), &log->segments);
+        uint32_t files = log->limits.open_files_max, reading = segment_views_max(&log->limits);
+        r = segment_writer_new(log->disk, files > reading ? files - reading : 1, &log->segments);
     }
     if (!r) {
         r = registry_defaults_init(log);

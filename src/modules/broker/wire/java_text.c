@@ -5,21 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The next code point; a byte that begins none is U+FFFD, as Java decodes it. */
-static uint32_t next_code_point(struct span text, size_t *position) {
-    const uint8_t *at = (const uint8_t *)text.data + *position;
-    size_t left = text.size - *position;
-    size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : 4;
-    uint32_t point = size == 1 ? at[0] : at[0] & (0xffu >> (size + 1));
-    bool wrong = (at[0] >= 0x80 && at[0] < 0xc0) || at[0] > 0xf7 || size > left;
-    for (size_t i = 1; !wrong && i < size; i++) {
-        wrong = (at[i] & 0xc0) != 0x80;
-        point = point << 6 | (at[i] & 0x3f);
-    }
-    *position += wrong ? 1 : size;
-    return wrong ? 0xfffd : point;
-}
-
 static bool continues(const uint8_t *in, size_t size, size_t at) {
     return at < size && (in[at] & 0xc0) == 0x80;
 }
@@ -34,6 +19,23 @@ static size_t mistake_bytes(const uint8_t *in, size_t size) {
         return 1;
     }
     return continues(in, size, 2) ? 3 : 2; /* three of three are a surrogate */
+}
+
+/* The next code point; U+FFFD for a mistake, of which Java sees as many. */
+static uint32_t next_code_point(struct span text, size_t *position) {
+    const uint8_t *at = (const uint8_t *)text.data + *position;
+    size_t left = text.size - *position;
+    size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : 4;
+    uint32_t point = size == 1 ? at[0] : at[0] & (0xffu >> (size + 1));
+    if (size > left || !utf8_valid(at, size)) {
+        *position += mistake_bytes(at, left);
+        return 0xfffd;
+    }
+    for (size_t i = 1; i < size; i++) {
+        point = point << 6 | (at[i] & 0x3f);
+    }
+    *position += size;
+    return point;
 }
 
 size_t java_text_clean(const void *data, size_t size, char *out) {
