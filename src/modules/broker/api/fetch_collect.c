@@ -239,7 +239,6 @@ static bool read_part(struct fetch *fetch) {
     read->done = on_read;
     read->chunk_count = 0;
     read->bytes = 0;
-    read->gate = NULL;
     read->max_bytes = MIN(read->max_bytes, memory_left(fetch->broker));
     if (read->max_bytes == 0 && !read->min_one_batch) {
         return true;

@@ -219,7 +219,6 @@ static int look_in(struct topic_log *log, struct lookup_job *job,
     if (log_job_submit(&job->job, log->reader_worker)) {
         return TOPIC_E_FULL;
     }
-    job->lookup->gate = job;
     return OP_WAIT;
 }
 
@@ -271,7 +270,6 @@ static void lookup_done(struct work *work) {
     }
     const struct log_segment *next = look_further(job);
     int status = job->status;
-    lookup->gate = NULL;
     lookup->ret_offset = job->offset;
     lookup->ret_timestamp_ms = job->offset >= 0 ? job->found_ms : -1;
     lookup->ret_leader_epoch = job->offset >= 0 ? job->leader_epoch : -1;
@@ -292,7 +290,6 @@ int partition_lookup(struct topic_log *log, struct partition_lookup *lookup) {
     const struct log_partition *partition = log_partition_of(lookup->partition);
     lookup->ret_offset = lookup->ret_timestamp_ms = -1;
     lookup->ret_leader_epoch = -1;
-    lookup->gate = NULL;
     if (partition->topic->public.deleted) {
         return TOPIC_E_UNKNOWN;
     }

@@ -277,7 +277,6 @@ static void on_read_done(struct work *work) {
     struct segment_view *view = job->view;
     int status = job->status;
     const struct log_partition *partition = log_partition_of(read->partition);
-    read->gate = NULL;
     if (job->swap_count != partition->swap_count) {
         if (swap_window_open(log, partition)) {
             swap_hold(log, &job->wait);
@@ -362,7 +361,6 @@ static int read_gate(struct topic_log *log, struct partition_read *read, struct 
     if (log_job_submit(&job->job, log->reader_worker)) {
         return TOPIC_E_FULL;
     }
-    read->gate = job;
     log->stats.reads_disk++;
     return OP_WAIT;
 }
@@ -429,7 +427,6 @@ int partition_read(struct topic_log *log, struct partition_read *read) {
     const struct partition *public = &partition->public;
     read->chunk_count = 0;
     read->bytes = 0;
-    read->gate = NULL;
     if (public->topic->deleted) {
         return TOPIC_E_UNKNOWN;
     }

@@ -26,25 +26,27 @@
 
 struct topic_log;
 
-/* What happened that an operator should know; module.c turns it into log events. */
+/* What happened that an operator should know; report.c of the broker turns it into log lines. */
 enum topic_log_event {
-    TOPIC_LOG_RECOVERED, /* text: "replayed 12 frames, 3.1 MiB, in 8 ms" */
-    TOPIC_LOG_TORN_TAIL, /* text names the cut file and bytes */
-    TOPIC_LOG_DAMAGED,   /* records are lost: text names topic, partition and offset range */
-    TOPIC_LOG_MENDED,    /* something derived was damaged and is made anew; no record is lost */
-    TOPIC_LOG_FAILED,    /* a write or sync failed: nothing is acknowledged until a restart */
-    TOPIC_LOG_DISK_LOW,
-    TOPIC_LOG_DISK_FULL,
-    TOPIC_LOG_DISK_AGAIN,
-    TOPIC_LOG_HELD, /* retention waits for a consumer, which text names */
+    TOPIC_LOG_RECOVERED,  /* text: "replayed 12 frames, 3.1 MiB, in 8 ms" */
+    TOPIC_LOG_TORN_TAIL,  /* text names the cut file and bytes */
+    TOPIC_LOG_DAMAGED,    /* records are lost: text names topic, partition and offset range */
+    TOPIC_LOG_MENDED,     /* something derived was damaged and is made anew; no record is lost */
+    TOPIC_LOG_FAILED,     /* a write or sync failed: nothing is acknowledged until a restart */
+    TOPIC_LOG_DISK_LOW,   /* room is short: text says what waits, fails or is refused for it */
+    TOPIC_LOG_DISK_FULL,  /* what is acknowledged waits for room: the host gives up its reserve */
+    TOPIC_LOG_DISK_AGAIN, /* it has been written */
+    TOPIC_LOG_HELD,       /* retention waits for a consumer, which text names */
 };
 
+/* Bounds and intervals, as they stay for the life of the log; limits.c of the broker makes them of
+ * its settings. */
 struct topic_log_limits {
     uint64_t journal_first_bytes; /* size of the first journal file */
     uint64_t journal_max_bytes;   /* of all journal files together */
     uint64_t group_max_bytes;     /* of one frame, unless one atomic unit is larger */
     uint64_t segment_bytes;       /* roll beyond; default of segment.bytes */
-    uint64_t tail_bytes;          /* batches kept in memory for readers, all partitions */
+    uint64_t tail_bytes; /* batches in memory, of all partitions; back pressure counts in it */
     uint32_t partitions_max;
     uint32_t max_message_bytes; /* of one batch; default of max.message.bytes */
     uint32_t open_files_max;
@@ -61,10 +63,29 @@ struct topic_log_limits {
     uint64_t scrub_bytes_per_second;
 };
 #define TOPIC_LOG_LIMITS_DEFAULT                                                                   \
-    ((struct topic_log_limits){MIB(1), MIB(256), MIB(1), (uint64_t)1 << 30, MIB(8), 20000,         \
-                               1048588, 512, 10000, MIB(64), INT64_C(86400000), 300000, 15000,     \
-                               MIB(4), 0, MIB(1), 256, 0, MIB(4)})
+    ((struct topic_log_limits){                                                                    \
+        .journal_first_bytes = MIB(1),                                                             \
+        .journal_max_bytes = MIB(256),                                                             \
+        .group_max_bytes = MIB(1),                                                                 \
+        .segment_bytes = (uint64_t)1 << 30,                                                        \
+        .tail_bytes = MIB(8),                                                                      \
+        .partitions_max = 20000,                                                                   \
+        .max_message_bytes = 1048588,                                                              \
+        .open_files_max = 512,                                                                     \
+        .checkpoint_ms = 10000,                                                                    \
+        .checkpoint_bytes = MIB(64),                                                               \
+        .producer_expiry_ms = INT64_C(86400000),                                                   \
+        .retention_check_ms = 300000,                                                              \
+        .cleaner_ms = 15000,                                                                       \
+        .cleaner_memory_bytes = MIB(4),                                                            \
+        .cleaner_bytes_per_second = 0,                                                             \
+        .registry_bytes = MIB(1),                                                                  \
+        .checkpoint_turn_partitions = 256,                                                         \
+        .scrub_interval_ms = 0,                                                                    \
+        .scrub_bytes_per_second = MIB(4),                                                          \
+    })
 
+/* All that is pointed to is borrowed for the life of the log. */
 struct topic_log_config {
     struct loop *loop;
     struct work_port *work;
@@ -72,20 +93,32 @@ struct topic_log_config {
     struct clock *clock;
     struct random *random;
     struct topic_log_limits limits;
+    /* On the loop; @text is borrowed for the call. NULL: nobody wants to know. */
     void (*on_event)(void *userdata, enum topic_log_event event, const char *text);
     void *userdata;
 };
 
+/** topic_log_new() - a log that has touched no file yet; @config is copied. Return: 0; negative */
 int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_log);
-/** topic_log_start() - recover and be ready; @done(status) on the loop. Runs off the loop */
+/**
+ * topic_log_start() - start the threads, recover off the loop, be ready
+ * @done: once, with 0; BROKER_E_NEWER: a later version has written there; BROKER_E_CORRUPT:
+ * on_event has said what stands in the way; any other code of the disk; negative. Before the return
+ * where a thread cannot be started. After a failure nothing is appended; stop and free it.
+ */
 void topic_log_start(struct topic_log *log, void (*done)(void *userdata, int status),
                      void *userdata);
-/** topic_log_stop() - finish queued appends, write segments, checkpoint; afterwards a start replays
- * nothing */
+/**
+ * topic_log_stop() - finish queued appends, write segments, checkpoint; afterwards a start replays
+ * nothing. On a full disk it gives up after 10 s, and a start replays what the journal has.
+ * @done: once, also when the log has failed; before the return where nothing was started.
+ */
 void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *userdata);
-void topic_log_free(struct topic_log *log); /* stopped, or never started, or simulation abandoned */
+/** topic_log_free() - one that is stopped or was never started; NULL. An abandoned simulation, too:
+ * then nobody who waits is called */
+void topic_log_free(struct topic_log *log);
 
-/** topic_log_cluster_id() - of the data folder (meta.json of the host); kept here for Metadata */
+/** topic_log_failed() - a write or sync has failed: nothing is acknowledged until a restart */
 bool topic_log_failed(const struct topic_log *log);
 
 /* Room on the disk, as the host watches it. */
@@ -116,15 +149,19 @@ struct topic {
     struct topic_config config;
 };
 
-struct topic *topic_log_find(struct topic_log *log, struct span name); /* NULL when absent */
+/** topic_log_find() - NULL when absent. Borrowed until the loop goes on; topic_ref() keeps it */
+struct topic *topic_log_find(struct topic_log *log, struct span name);
+/** topic_log_find_id() - the same by id (KIP-516) */
 struct topic *topic_log_find_id(struct topic_log *log, const struct uuid *id);
-/** topic_log_next() - iteration in no order; start with *position = 0 */
+/** topic_log_next() - iteration in no order; start with *position = 0, NULL is the end. Nothing may
+ * be made or deleted meanwhile */
 struct topic *topic_log_next(struct topic_log *log, size_t *position);
 struct topic *topic_ref(struct topic *topic);
-void topic_unref(struct topic *topic);
+void topic_unref(struct topic *topic); /* accepts NULL */
 /** topic_name_valid() - [A-Za-z0-9._-]{1,249}, not . or .. */
 bool topic_name_valid(struct span name);
 
+/* What a topic is to be; borrowed for the call that makes it. */
 struct topic_spec {
     struct span name;
     int32_t partition_count;
@@ -132,32 +169,44 @@ struct topic_spec {
     const struct topic_config_entry *configs; /* ends with a row of zeros; NULL: none */
 };
 
-/* A change of the registry under way; embedded in its owner. */
+/*
+ * A change of the registry under way; embedded in its owner, which keeps it until done(). That
+ * follows once where the call returned 0, never before the return: with 0 when the registry's
+ * record is durable, with TOPIC_E_FAILED when nobody knows whether it is.
+ */
 struct topic_log_request {
-    struct list link;
-    void (*done)(struct topic_log_request *request,
-                 int status); /* after the registry record is durable */
-    struct topic *topic;      /* out: created topic, valid during done() */
+    struct list link; /* for whoever implements this header */
+    void (*done)(struct topic_log_request *request, int status);
+    struct topic *topic; /* out: that it is about, valid during done() */
 };
 
 /**
  * topic_log_create() - make a topic. It is found, and takes appends, as soon as this returns 0 (its
- * registry record precedes them in the journal); done() tells when that is durable.
- * Return: 0; TOPIC_E_EXISTS, TOPIC_E_NAME, BROKER_E_PARTITIONS, BROKER_E_CONFIG, TOPIC_E_FULL,
- * TOPIC_E_FAILED.
+ * registry record precedes them in the journal); done() tells when that is durable. Ranges of
+ * configs are not looked at: topic_config_check() does, for who has to.
+ * Return: 0; TOPIC_E_EXISTS; TOPIC_E_NAME; BROKER_E_PARTITIONS: fewer than 1, or with the others
+ * beyond limits.partitions_max; BROKER_E_CONFIG: no such config, or not of its type; TOPIC_E_FULL;
+ * TOPIC_E_FAILED; negative.
  */
 int topic_log_create(struct topic_log *log, const struct topic_spec *spec,
                      struct topic_log_request *request);
-/** topic_log_delete() - the name is free at once; parked waiters wake; files go after the record is
- * durable */
+/**
+ * topic_log_delete() - the name is free at once; parked waiters wake; files go when
+ * two checkpoints cover the record
+ *
+ * Return: 0; TOPIC_E_UNKNOWN (deleted already); BROKER_E_POLICY (declared, or its name begins with
+ * __eventbox); TOPIC_E_FULL; TOPIC_E_FAILED; negative.
+ */
 int topic_log_delete(struct topic_log *log, struct topic *topic, struct topic_log_request *request);
 
-/** topic_log_defaults() - every topic config of the broker: what holds where a topic sets nothing
- */
+/** topic_log_defaults() - every topic config of the broker: what holds where a topic sets nothing.
+ * Borrowed */
 const struct topic_config *topic_log_defaults(const struct topic_log *log);
-/** topic_log_set_default() - what topics without a value of their own fall back to from now on */
+/** topic_log_set_default() - what topics without a value of their own fall back to from now on, in
+ * this run: api/config_store.c keeps it. Return: 0; BROKER_E_CONFIG: not of its type; -ENOMEM */
 int topic_log_set_default(struct topic_log *log, enum topic_config_key key, struct span value);
-/** topic_log_config_latest() - of @topic, with changes that are still on their way to the disk */
+/** topic_log_config_latest() - of @topic, with changes that are still on their way to the disk;
+ * borrowed until the loop goes on */
 const struct topic_config *topic_log_config_latest(const struct topic *topic);
 /**
  * topic_log_configure() - @topic sets what @config sets and nothing else, from the moment when that
@@ -171,13 +220,14 @@ int topic_log_configure(struct topic_log *log, struct topic *topic,
  * topic_log_add_partitions() - @topic has @count partitions from now on. They take appends as soon
  * as this returns 0, as with topic_log_create().
  * Return: 0; BROKER_E_PARTITIONS (not more than now, or beyond the limit), BROKER_E_POLICY
- * (internal or declared), TOPIC_E_UNKNOWN (deleted), TOPIC_E_FULL, TOPIC_E_FAILED.
+ * (as with topic_log_delete()), TOPIC_E_UNKNOWN (deleted), TOPIC_E_FULL, TOPIC_E_FAILED; negative.
  */
 int topic_log_add_partitions(struct topic_log *log, struct topic *topic, int32_t count,
                              struct topic_log_request *request);
 
 /* ---- partitions ---- */
 
+/* As long as its topic; the log's to change. */
 struct partition {
     struct topic *topic;
     int32_t index;
@@ -198,7 +248,7 @@ struct partition *partition_get(struct topic *topic, int32_t index);
 /**
  * topic_log_delete_records() - the log of @partition begins at @offset; -1: at its high watermark.
  * By the time of done() log_start_offset says so, durably; it is what it was where that is more.
- * Segments wholly below go later.
+ * Segments wholly below go later. Source: KIP-107.
  * Return: 0; TOPIC_E_OUT_OF_RANGE (beyond the high watermark), BROKER_E_POLICY (compacted and not
  * deleted from, or an in-process consumer needs what would go), TOPIC_E_UNKNOWN, TOPIC_E_FULL,
  * TOPIC_E_FAILED.
@@ -206,10 +256,10 @@ struct partition *partition_get(struct topic *topic, int32_t index);
 int topic_log_delete_records(struct topic_log *log, struct partition *partition, int64_t offset,
                              struct topic_log_request *request);
 
-/* Wakes when the high watermark has advanced, or the topic is gone, or the log failed. Stays linked
- * until removed. */
+/* Wakes when the high watermark has advanced, or the topic is gone, or the log failed. Embedded in
+ * its owner; stays linked until removed, which wake() may do with any. */
 struct partition_waiter {
-    struct list link;
+    struct list link; /* zeroed before its first use */
     void (*wake)(struct partition_waiter *waiter);
 };
 void partition_wait(struct partition *partition, struct partition_waiter *waiter);
@@ -236,28 +286,35 @@ struct append_part {
 /* One atomic unit: all parts become durable in one frame, or none. Embedded in its owner, which
  * keeps it until done(). */
 struct append {
-    struct list link;
+    struct list link; /* the log's until done() */
     enum append_class class;
     struct append_part *parts;
     unsigned part_count;
     /* 0; TOPIC_E_FAILED: outcome unknown; for a client append that had to wait for room also what
      * topic_log_append() would have returned: nothing was appended then. */
     void (*done)(struct append *append, int status);
-    uint64_t frame_sequence;
+    uint64_t frame_sequence; /* out, with done(0): the frame; not where flush.ms answers early */
 };
 
 /**
  * topic_log_append() - check (header, CRC, size, producer sequence), assign offsets, queue for the
- * journal A client append waits, unchecked and without offsets, while journal or memory is used up;
- * its parts are filled in by the time of done(). Return: 0, done() follows and never before the
- * return; otherwise nothing was appended and done() does not follow: BROKER_E_CORRUPT,
- * BROKER_E_SEQUENCE, BROKER_E_EPOCH, BROKER_E_INVALID_RECORD, TOPIC_E_TOO_LARGE, TOPIC_E_FULL,
- * TOPIC_E_FAILED, TOPIC_E_UNKNOWN (deleted).
+ * journal
+ *
+ * A client append waits, unchecked and without offsets, while journal or memory is used up; its
+ * parts are filled in by the time of done(). Until then @append and its parts stay; of topics and
+ * bufs the log takes references of its own.
+ *
+ * Return: 0, done() follows and never before the return; otherwise nothing was appended and done()
+ * does not follow: BROKER_E_CORRUPT, BROKER_E_SEQUENCE, BROKER_E_EPOCH, BROKER_E_INVALID_RECORD,
+ * TOPIC_E_TOO_LARGE, TOPIC_E_FULL, TOPIC_E_FAILED, TOPIC_E_UNKNOWN (deleted); negative.
  */
 int topic_log_append(struct topic_log *log, struct append *append);
 
-/** topic_log_producer_id() - a new producer id; ids are reserved in durable blocks and never given
- * out twice */
+/**
+ * topic_log_producer_id() - a new producer id; ids are reserved in durable blocks and never given
+ * out twice
+ * Return: 0; TOPIC_E_FULL: the next block is on its way, try again; TOPIC_E_FAILED.
+ */
 int topic_log_producer_id(struct topic_log *log, int64_t *ret_producer_id);
 
 /* ---- read ---- */
@@ -283,43 +340,48 @@ struct partition_read {
     struct read_chunk chunks[READ_CHUNKS_MAX];
     unsigned chunk_count;
     size_t bytes; /* whole batches; the first contains @offset */
-    void *gate;   /* the log's */
 };
 
 /**
- * partition_read() - whole batches from the one that contains @offset, up to the high watermark
+ * partition_read() - whole batches from the one that contains @offset, up to the high watermark;
+ * none at the high watermark, nor where the first is larger than @max_bytes without min_one_batch
+ *
  * Return: 0 and the result is there, done() is not called; OP_WAIT, done() follows on the loop (the
  * range must come from disk); TOPIC_E_OUT_OF_RANGE; BROKER_E_CORRUPT (damaged range);
- * TOPIC_E_UNKNOWN; negative.
+ * TOPIC_E_UNKNOWN; TOPIC_E_FULL (too many reads wait for the disk); negative. done() gets the same.
  */
 int partition_read(struct topic_log *log, struct partition_read *read);
-/** partition_read_release() - drop the references of the chunks that were not handed on */
+/** partition_read_release() - drop the references of the chunks; of one that was handed on the
+ * owner has cleared slice.buf and file */
 void partition_read_release(struct partition_read *read);
 
-/* First record with timestamp >= @timestamp_ms, as ListOffsets asks; also the record with the
- * largest timestamp. */
+/* First record with timestamp >= @timestamp_ms, as ListOffsets asks (KIP-79); also the record with
+ * the largest timestamp (KIP-734). Embedded in its owner, which keeps it until done(). */
 struct partition_lookup {
     struct partition *partition;
     int64_t timestamp_ms; /* -3: the record with the largest timestamp */
     void (*done)(struct partition_lookup *lookup, int status);
     int64_t ret_offset;       /* -1: none */
     int64_t ret_timestamp_ms; /* -1: none */
-    int32_t ret_leader_epoch;
-    void *gate;
+    int32_t ret_leader_epoch; /* -1: none */
 };
-/** partition_lookup() - 0 at once, or OP_WAIT and done() follows */
+/**
+ * partition_lookup() - Return: 0 and the answer is there, done() is not called; OP_WAIT, done()
+ * follows on the loop; TOPIC_E_UNKNOWN; TOPIC_E_FULL (too many reads wait for the disk); negative.
+ * done() gets the same, and BROKER_E_CORRUPT: what was looked for may be in damaged batches.
+ */
 int partition_lookup(struct topic_log *log, struct partition_lookup *lookup);
-/** partition_epoch_end() - end offset of the largest epoch <= @epoch (OffsetForLeaderEpoch); -1, -1
- * when none */
+/** partition_epoch_end() - end offset of the largest epoch <= @epoch (OffsetForLeaderEpoch,
+ * KIP-101, KIP-320); -1, -1 when none */
 void partition_epoch_end(struct topic_log *log, struct partition *partition, int32_t epoch,
                          int32_t *ret_epoch, int64_t *ret_end_offset);
-/** partition_guard() - in-process consumer @name still needs records from @offset on; INT64_MAX
- * removes the guard */
+/** partition_guard() - in-process consumer @name, which is copied, still needs records from @offset
+ * on; INT64_MAX removes the guard. Return: 0; -ENOMEM */
 int partition_guard(struct topic_log *log, struct partition *partition, const char *name,
                     int64_t offset);
 
 /** partition_guard_standing() - @name is a consumer of this run: until its first partition_guard()
- * it needs all there is, and its guard stays where it is when it takes it away */
+ * it needs all there is, and its guard stays where it is when it takes it away. Return: as above */
 int partition_guard_standing(struct topic_log *log, struct partition *partition, const char *name);
 
 /** topic_log_retain() - look for old segments now, not only when it is time */
@@ -352,6 +414,7 @@ struct topic_log_space {
  */
 int topic_log_space(struct topic_log *log, struct topic_log_space *space);
 
+/* What is counted, since the start of this run; what is now; and the last of a kind. */
 struct topic_log_stats {
     uint64_t frames, frame_bytes, appends, append_bytes, reads_memory, reads_cache, reads_disk;
     uint64_t refused_full, duplicates;
@@ -374,4 +437,5 @@ struct topic_log_stats {
     uint64_t scrub_damaged, scrub_unreadable; /* ranges found; segments that the disk refused */
     int64_t scrub_ended_s;                    /* wall clock; 0: no whole round yet */
 };
+/** topic_log_stats() - walks all topics: for /metrics, not for each request */
 void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_stats);
