@@ -144,7 +144,7 @@ static void settle(struct scrub_walk *walk, struct scrub_step *step) {
 /*
  * The first right batch may have come from elsewhere, as blocks do that a disk has written to the
  * wrong place; what is readable between must not be set aside for its sake. So one with a lower
- * offset is looked for some way behind it.
+ * offset is looked for some way behind it, which must not come from elsewhere itself.
  */
 static int look_for_batch(struct scrub_walk *walk, const struct batch_order *order,
                           struct scrub_step *step) {
@@ -156,6 +156,7 @@ static int look_for_batch(struct scrub_walk *walk, const struct batch_order *ord
                                       .most_offset =
                                           walk->found ? walk->best.offset - 1 : INT64_MAX,
                                       .order = order,
+                                      .firm = walk->found,
                                       .checked_bytes = &checked};
     struct segment_cursor cursor = {walk->position, walk->expected};
     uint64_t limit = walk->position + 1 + RESYNC_BYTES;

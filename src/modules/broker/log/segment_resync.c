@@ -5,7 +5,12 @@
 #include <eventbox/base/error.h>
 #include <stdlib.h>
 
-enum { CHUNK_BYTES = 256 << 10, PIECE_BYTES = 64 << 10 };
+enum {
+    CHUNK_BYTES = 256 << 10,
+    PIECE_BYTES = 64 << 10,
+    BLOCK_BYTES = 4096,          /* what a disk may write to the wrong place */
+    LOOK_BEHIND_BYTES = 4 << 20, /* a batch, for another that belongs before it */
+};
 
 static int check_records(struct disk_file *file, uint64_t position,
                          const struct record_batch *batch, uint32_t crc) {
@@ -113,6 +118,20 @@ static bool is_followed(const struct segment_resync *in, const struct record_bat
            (next_base > end && batch_order_gap(in->order, end, next_base));
 }
 
+/* Whether more than a block, or all that is left, follows from @cursor on without a mistake. */
+static bool is_firm(const struct segment_resync *in, const struct segment_cursor *cursor) {
+    struct segment_cursor at = *cursor;
+    struct record_batch batch;
+    while (at.position < in->end && at.position - cursor->position <= BLOCK_BYTES) {
+        if (!check(in, at.position, &batch) || !batch_order_admits(in->order, at.offset, &batch)) {
+            return false;
+        }
+        at.position += batch.total_bytes;
+        at.offset = batch.base_offset + batch.last_offset_delta + 1;
+    }
+    return true;
+}
+
 static bool may_be(const struct segment_resync *in, const struct record_batch *batch,
                    int64_t least_offset) {
     return batch->base_offset >= least_offset && batch->base_offset <= in->most_offset &&
@@ -128,6 +147,7 @@ static bool stands(const struct segment_resync *in, uint64_t position, int64_t l
                  is_followed(in, &batch, position);
     if (holds) {
         *ret_offset = batch.base_offset;
+        holds = !in->firm || is_firm(in, &(struct segment_cursor){position, batch.base_offset});
     }
     return holds;
 }
@@ -163,8 +183,8 @@ static int search(const struct segment_resync *in, uint64_t from, uint64_t limit
     return r;
 }
 
-int segment_resync(const struct segment_resync *in, const struct segment_cursor *before,
-                   struct segment_cursor *cursor, uint64_t limit) {
+static int next_standing(const struct segment_resync *in, const struct segment_cursor *before,
+                         struct segment_cursor *cursor, uint64_t limit, int64_t *ret_least) {
     uint8_t header[RECORD_BATCH_HEADER_BYTES];
     struct record_batch batch;
     struct segment_cursor next = *cursor;
@@ -175,6 +195,7 @@ int segment_resync(const struct segment_resync *in, const struct segment_cursor 
         next.offset = before->offset + 1; /* where it ends nobody knows */
     }
     int64_t least_offset = next.offset;
+    *ret_least = least_offset;
     limit = MIN(in->end, from + limit);
     if (stands(in, cursor->position, least_offset, &next.offset)) {
         *cursor = next;
@@ -193,4 +214,28 @@ int segment_resync(const struct segment_resync *in, const struct segment_cursor 
         *cursor = next;
     }
     return r;
+}
+
+int segment_resync(const struct segment_resync *in, const struct segment_cursor *before,
+                   struct segment_cursor *cursor, uint64_t limit) {
+    int64_t least_offset;
+    int r = next_standing(in, before, cursor, limit, &least_offset);
+    if (r || in->firm || in->most_offset != INT64_MAX || cursor->offset <= least_offset ||
+        is_firm(in, cursor)) {
+        return r;
+    }
+    struct segment_resync firm = *in;
+    struct segment_cursor lower;
+    uint64_t from = cursor->position + 1;
+    uint64_t to = MIN(in->end, from + MIN(limit, (uint64_t)LOOK_BEHIND_BYTES));
+    firm.firm = true;
+    firm.most_offset = cursor->offset - 1;
+    r = search(&firm, from, to, least_offset, &lower);
+    if (in->checked_bytes) {
+        *in->checked_bytes += to - from;
+    }
+    if (r == 0) {
+        *cursor = lower;
+    }
+    return r < 0 ? r : 0;
 }

@@ -9,6 +9,12 @@
  * A walk by headers trusts the last offset of each batch that it passes, which only the checksum of
  * that batch proves. So where a batch is not where it is expected, the one before it is looked at
  * first: perhaps it is that one which is damaged.
+ *
+ * A disk may also have written a block to the place of another. Its batches are right, and follow
+ * one another, but for the one that ends with the block; taken for what comes next they would cost
+ * all that lies between. So a walk through everything believes a batch at once only if more than a
+ * block follows it without a mistake; else one that is so, stands behind it and has a lower offset
+ * goes before it.
  */
 #pragma once
 
@@ -21,8 +27,10 @@ struct segment_resync {
     uint64_t end;        /* bytes of the .log that count */
     int64_t base_offset; /* of the segment */
     int64_t next_base;   /* where what follows these bytes begins; -1: not known */
-    int64_t most_offset; /* batches that begin behind it are passed over */
+    int64_t most_offset; /* batches that begin behind it are passed over; INT64_MAX: a walk through
+                            everything */
     const struct batch_order *order;
+    bool firm;               /* only one that more than a block follows without a mistake */
     uint64_t *checked_bytes; /* out: what was read to check batches is added; NULL: not wanted */
 };
 

@@ -1,0 +1,155 @@
+/* Two blocks of a segment that have changed places, as where a disk writes to the wrong one: the
+ * batches in them are right, and in the wrong order. What lies between must not go with them. */
+#include "log_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define START_MS INT64_C(1700000000000) /* of the fixture's clock */
+
+enum { BATCHES = 400, BLOCK = 4096, SEGMENT_BYTES = 64 << 10 };
+
+static const unsigned pairs[][2] = {{0, 3}, {2, 9}, {4, 5}, {1, 14}};
+static const char path[] = "topics/1-0/00000000000000000000.log";
+
+struct place {
+    uint64_t from, to; /* bytes of a batch in the segment */
+};
+
+static struct batch_spec spec_of(int64_t offset) {
+    return (struct batch_spec){.records = 1,
+                               .value_bytes = 150 + (size_t)(offset * offset % 90),
+                               .tag = (uint64_t)offset,
+                               .timestamp_ms = START_MS,
+                               .producer_id = -1};
+}
+
+static void begin(struct fixture *f, uint64_t seed, int64_t scrub_interval_ms) {
+    const struct topic_config_entry configs[] = {
+        {"segment.bytes", "65536"}, {"retention.ms", "-1"}, {0}};
+    fixture_init(f, seed);
+    f->limits.scrub_interval_ms = scrub_interval_ms;
+    f->limits.journal_first_bytes = 16 << 10; /* so that it has nothing of the first segment */
+    f->limits.journal_max_bytes = 128 << 10;
+    assert_int_equal(fixture_start(f), 0);
+    struct partition *partition = fixture_topic(f, "t", 1, configs)->partitions[0];
+    for (int64_t n = 0; n < BATCHES; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition, &spec), n);
+    }
+    fixture_stop(f);
+}
+
+/* Where the batches of the first segment are; how many. */
+static unsigned find_batches(struct fixture *f, struct place *places) {
+    struct disk_file *file;
+    uint64_t size, at = 0;
+    unsigned count = 0;
+    assert_int_equal(disk_open(f->disk, path, DISK_READ, &file), 0);
+    assert_int_equal(disk_size(file, &size), 0);
+    assert_true(size > SEGMENT_BYTES - BLOCK);
+    while (at < size) {
+        uint8_t header[12];
+        size_t got;
+        assert_int_equal(disk_pread(file, header, sizeof header, at, &got), 0);
+        assert_int_equal(get_be64(header), count);
+        places[count].from = at;
+        at += sizeof header + get_be32(header + 8);
+        places[count++].to = at;
+    }
+    disk_close(file);
+    return count;
+}
+
+static void exchange(struct fixture *f, const unsigned pair[2]) {
+    uint8_t first[BLOCK], second[BLOCK];
+    struct disk_file *file;
+    size_t got;
+    assert_int_equal(disk_open(f->disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pread(file, first, BLOCK, pair[0] * BLOCK, &got), 0);
+    assert_int_equal(disk_pread(file, second, BLOCK, pair[1] * BLOCK, &got), 0);
+    assert_int_equal(disk_pwrite(file, second, BLOCK, pair[0] * BLOCK), 0);
+    assert_int_equal(disk_pwrite(file, first, BLOCK, pair[1] * BLOCK), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+}
+
+static bool is_hit(const struct place *place, const unsigned pair[2]) {
+    for (unsigned n = 0; n < 2; n++) {
+        if (place->from < (pair[n] + 1) * BLOCK && place->to > pair[n] * BLOCK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All that is in neither block can be read, and nothing reads as something else. */
+static void look(struct fixture *f, const struct place *places, unsigned count,
+                 const unsigned pair[2]) {
+    struct partition *partition = fixture_partition(f, "t", 0);
+    for (int64_t n = 0; n < BATCHES; n++) {
+        uint8_t *data = NULL;
+        ssize_t size = fixture_read(f, partition, n, 1, &data);
+        if (size < 0) {
+            assert_int_equal(size, -BROKER_E_CORRUPT);
+            if (n >= count || !is_hit(&places[n], pair)) {
+                fail_msg("blocks %u and %u cost offset %lld", pair[0], pair[1], (long long)n);
+            }
+            continue;
+        }
+        struct batch_spec spec = spec_of(n);
+        struct buf *expected = fixture_batch(&spec);
+        assert_int_equal(get_be64(data), n);
+        assert_int_equal(size, expected->size);
+        assert_memory_equal(data + 16, expected->data + 16, expected->size - 16);
+        buf_unref(expected);
+        free(data);
+    }
+}
+
+static void test_log_exchanged__a_start_without_checkpoints_keeps_what_is_between(void **state) {
+    for (unsigned i = 0; i < ARRAY_SIZE(pairs); i++) {
+        struct fixture f;
+        struct place places[BATCHES];
+        begin(&f, 20 + i, 0);
+        unsigned count = find_batches(&f, places);
+        exchange(&f, pairs[i]);
+        assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1), 0);
+        (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
+        f.expect_failures = true;
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+        look(&f, places, count, pairs[i]);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_exchanged__the_scrub_sets_nothing_aside_that_is_between(void **state) {
+    for (unsigned i = 0; i < ARRAY_SIZE(pairs); i++) {
+        struct fixture f;
+        struct place places[BATCHES];
+        begin(&f, 30 + i, 60000);
+        unsigned count = find_batches(&f, places);
+        exchange(&f, pairs[i]);
+        f.expect_failures = true;
+        assert_int_equal(fixture_start(&f), 0);
+        look(&f, places, count, pairs[i]);
+        fixture_until(&f, f.log->stats.scrub_ended_s > 0);
+        assert_true(f.log->stats.scrub_damaged > 0);
+        look(&f, places, count, pairs[i]);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_exchanged__a_start_without_checkpoints_keeps_what_is_between),
+        cmocka_unit_test(test_log_exchanged__the_scrub_sets_nothing_aside_that_is_between),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
