@@ -28,6 +28,8 @@ enum broker_metric {
     BROKER_M_CHECKPOINTS_INCREMENT,
     BROKER_M_CHECKPOINT_BYTES,
     BROKER_M_HELD_BYTES,
+    BROKER_M_PRODUCERS,
+    BROKER_M_PRODUCERS_FORGOTTEN,
     BROKER_M_SNAPSHOTS,
     BROKER_M_SNAPSHOTS_DROPPED,
     BROKER_M_APPENDS,
@@ -106,6 +108,11 @@ const struct metric_row broker_metric_rows[] = {
                                    "Bytes of checkpoints written"},
     [BROKER_M_HELD_BYTES] = {"eventbox_log_held_bytes", METRIC_GAUGE, NULL,
                              "Beyond retention and kept for a consumer in process, bytes"},
+    [BROKER_M_PRODUCERS] = {"eventbox_log_producers", METRIC_GAUGE, NULL,
+                            "Idempotent producers remembered, in each partition that they write "
+                            "to"},
+    [BROKER_M_PRODUCERS_FORGOTTEN] = {"eventbox_log_producers_forgotten_total", METRIC_COUNTER,
+                                      NULL, "Of those, forgotten because there were too many"},
     [BROKER_M_SNAPSHOTS] = {"eventbox_log_producer_snapshots_total", METRIC_COUNTER, NULL,
                             "Snapshots of producers written"},
     [BROKER_M_SNAPSHOTS_DROPPED] = {"eventbox_log_producer_snapshots_dropped_total", METRIC_COUNTER,
@@ -217,6 +224,8 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_CHECKPOINTS_INCREMENT], (int64_t)stats.checkpoint_increments);
     metric_set(&metrics[BROKER_M_CHECKPOINT_BYTES], (int64_t)stats.checkpoint_bytes);
     metric_set(&metrics[BROKER_M_HELD_BYTES], (int64_t)stats.held_bytes);
+    metric_set(&metrics[BROKER_M_PRODUCERS], stats.producers);
+    metric_set(&metrics[BROKER_M_PRODUCERS_FORGOTTEN], (int64_t)stats.producers_forgotten);
     metric_set(&metrics[BROKER_M_SNAPSHOTS], (int64_t)stats.snapshots_written);
     metric_set(&metrics[BROKER_M_SNAPSHOTS_DROPPED], (int64_t)stats.snapshots_dropped);
     metric_set(&metrics[BROKER_M_SEGMENTS], stats.segments);

@@ -16,7 +16,7 @@
 /* What one part will be, found before anything is changed. */
 struct checked {
     struct record_batch batch;
-    const struct producer_batch *original;
+    int64_t original; /* base offset of the batch that it repeats; -1: none */
 };
 enum {
     PARTS_ON_STACK = 16,
@@ -40,20 +40,24 @@ static int check_producer(struct log_partition *partition, const struct record_b
         return BROKER_E_INVALID_RECORD;
     }
     int32_t last = producer_sequence_last(batch->base_sequence, batch->record_count);
+    const struct producer_batch *original;
     int r = producer_check(partition->producers, batch->producer_id, batch->producer_epoch,
-                           batch->base_sequence, last, &ret->original);
-    if (r || ret->original) {
+                           batch->base_sequence, last, &original);
+    if (original) {
+        ret->original = original->base_offset;
+    }
+    if (r || original) {
         return r;
     }
-    return producer_reserve(&partition->producers, batch->producer_id,
-                            partition->public.high_watermark);
+    return producer_reserve(&partition->producers, &partition->topic->log->producers,
+                            batch->producer_id, partition->public.high_watermark);
 }
 
 static int check_part(struct topic_log *log, const struct append *append,
                       const struct append_part *part, struct checked *ret) {
     struct log_partition *partition = log_partition_of(part->partition);
     const struct topic *topic = &partition->topic->public;
-    ret->original = NULL;
+    ret->original = -1;
     if (topic->deleted) {
         return TOPIC_E_UNKNOWN;
     }
@@ -158,7 +162,7 @@ static int make_unit(struct topic_log *log, struct append *append, const struct 
     }
     unit->append = append;
     for (unsigned i = 0; i < append->part_count; i++) {
-        if (checked[i].original) {
+        if (checked[i].original >= 0) {
             continue;
         }
         struct tail_batch *batch = batch_new(log, &append->parts[i]);
@@ -209,7 +213,7 @@ static void assign(struct topic_log *log, struct append_part *part, const struct
             .last_sequence = producer_sequence_last(from->base_sequence, from->record_count),
             .epoch = from->producer_epoch,
         };
-        (void)producer_push(&partition->producers, from->producer_id, &remember,
+        (void)producer_push(&partition->producers, &log->producers, from->producer_id, &remember,
                             public->high_watermark, now_ms);
     }
 }
@@ -220,7 +224,7 @@ static void tell_original(const struct topic_log *log, struct append_part *part,
                           const struct checked *checked) {
     const struct log_partition *partition = log_partition_of(part->partition);
 
-    part->base_offset = checked->original->base_offset;
+    part->base_offset = checked->original;
     part->duplicate = true;
     part->log_append_time_ms =
         topic_config_append_time(log, &partition->topic->public)
@@ -243,7 +247,7 @@ static int append_checked(struct topic_log *log, struct append *append, struct c
     struct tail_batch *batch = unit->first;
     for (unsigned i = 0; i < append->part_count; i++) {
         struct append_part *part = &append->parts[i];
-        if (checked[i].original) {
+        if (checked[i].original >= 0) {
             tell_original(log, part, &checked[i]);
             log->stats.duplicates++;
             continue;

@@ -212,7 +212,8 @@ static int decode_lists(struct log_partition *partition, unsigned version, struc
         partition->cleaned_to = (int64_t)fields_get(in, 8);
         partition->tombstones_due_ms = (int64_t)fields_get(in, 8);
     }
-    return producers_decode(in, partition->public.high_watermark, &partition->producers);
+    return producers_decode(in, partition->public.high_watermark, &partition->topic->log->producers,
+                            &partition->producers);
 }
 
 static int decode_partition(struct topic_log *log, unsigned version, struct fields *in) {

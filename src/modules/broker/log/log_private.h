@@ -283,6 +283,7 @@ struct topic_log {
     /* Ids below durable_end may be given out by this run; a record for reserved_end may be under
      * way. */
     int64_t producer_next, producer_durable_end, producer_reserved_end;
+    struct producer_limit producers;
     struct pending_removal *removals;
     uint32_t removal_count, removal_capacity;
     bool removing; /* a job of the cleaner is under way */

@@ -85,7 +85,8 @@ static bool decode_batch(struct fields *in, struct producer_batch *ret_batch) {
     return !in->failed && ret_batch->base_offset >= 0 && ret_batch->last_offset_delta >= 0;
 }
 
-int producers_decode(struct fields *in, int64_t end, struct producers **producers) {
+int producers_decode(struct fields *in, int64_t end, struct producer_limit *limit,
+                     struct producers **producers) {
     for (uint32_t n = (uint32_t)fields_get(in, 4); n > 0; n--) {
         int64_t id = (int64_t)fields_get(in, 8);
         int64_t last_ms = (int64_t)fields_get(in, 8);
@@ -98,7 +99,7 @@ int producers_decode(struct fields *in, int64_t end, struct producers **producer
             if (!decode_batch(in, &batch) || batch.base_offset >= end) {
                 return err_origin(BROKER_E_CORRUPT);
             }
-            int r = producer_push(producers, id, &batch, end, last_ms);
+            int r = producer_push(producers, limit, id, &batch, end, last_ms);
             if (r) {
                 return err_trace(r);
             }
@@ -125,7 +126,7 @@ static int decode(struct span file, const struct segment_id *at, struct producer
         return BROKER_E_CORRUPT;
     }
     struct fields in = fields_of(span_of(body, body_bytes));
-    int r = producers_decode(&in, at->base_offset, producers);
+    int r = producers_decode(&in, at->base_offset, NULL, producers);
     return r ? r : in.at != in.end ? BROKER_E_CORRUPT : 0;
 }
 

@@ -45,7 +45,8 @@ enum {
 int producers_encode(const struct producers *producers, int64_t end, struct text *out);
 /** producers_decode() - what producers_encode() has written. Return: 0; BROKER_E_CORRUPT; -ENOMEM
  */
-int producers_decode(struct fields *in, int64_t end, struct producers **producers);
+int producers_decode(struct fields *in, int64_t end, struct producer_limit *limit,
+                     struct producers **producers);
 /**
  * producer_snapshot_encode() - the whole file
  * @at: topic, partition, and as base offset the offset that the snapshot stands for

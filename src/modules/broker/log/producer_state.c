@@ -57,7 +57,76 @@ int64_t producer_last_ms(const struct producers *producers, int64_t id) {
     return producer ? producer->last_ms : -1;
 }
 
-static struct producer *make(struct producers **producers, int64_t id) {
+/* ---- the bound ---- */
+
+static void forget(struct producer *producer) {
+    struct producer_limit *limit = producer->owner->limit;
+    hashmap_remove(&producer->owner->map, span_of(&producer->id, sizeof producer->id));
+    if (limit) {
+        list_remove(&producer->link);
+        limit->count--;
+    }
+    free(producer->batches);
+    free(producer);
+}
+
+static void enlist(struct producer *producer) {
+    struct producer_limit *limit = producer->owner->limit;
+    if (!limit) {
+        return;
+    }
+    while (limit->count >= limit->max && !list_empty(&limit->order)) {
+        forget(list_entry(limit->order.next, struct producer, link));
+        limit->forgotten++;
+    }
+    list_push_back(&limit->order, &producer->link);
+    limit->count++;
+}
+
+void producer_limit_init(struct producer_limit *limit, uint32_t max) {
+    *limit = (struct producer_limit){.max = max};
+    list_init(&limit->order);
+}
+
+static int compare_last(const void *a, const void *b) {
+    int64_t left = (*(struct producer *const *)a)->last_ms;
+    int64_t right = (*(struct producer *const *)b)->last_ms;
+    return (left > right) - (left < right);
+}
+
+void producer_limit_sort(struct producer_limit *limit) {
+    struct producer **sorted = limit->count > 1 ? malloc(limit->count * sizeof(*sorted)) : NULL;
+    if (!sorted) {
+        return;
+    }
+    uint32_t count = 0;
+    list_for_each(link, &limit->order) {
+        sorted[count++] = list_entry(link, struct producer, link);
+    }
+    qsort(sorted, count, sizeof(*sorted), compare_last);
+    for (uint32_t i = 0; i < count; i++) {
+        list_remove(&sorted[i]->link);
+        list_push_back(&limit->order, &sorted[i]->link);
+    }
+    free(sorted);
+}
+
+void producers_adopt(struct producers *producers, struct producer_limit *limit) {
+    size_t position = 0;
+    struct producer *producer;
+    if (!producers) {
+        return;
+    }
+    producers->limit = limit;
+    while ((producer = hashmap_next(&producers->map, &position)) != NULL) {
+        enlist(producer);
+    }
+}
+
+/* ---- windows ---- */
+
+static struct producer *make(struct producers **producers, struct producer_limit *limit,
+                             int64_t id) {
     if (!*producers) {
         struct producers *made = calloc(1, sizeof *made);
         if (!made) {
@@ -65,6 +134,7 @@ static struct producer *make(struct producers **producers, int64_t id) {
         }
         /* Ids are given out by us; a client that makes up its own hurts its own partition only. */
         hashmap_init(&made->map, 0x9e3779b97f4a7c15, (uint64_t)id);
+        made->limit = limit;
         *producers = made;
     }
     struct producer *producer = calloc(1, sizeof *producer);
@@ -72,12 +142,14 @@ static struct producer *make(struct producers **producers, int64_t id) {
         return NULL;
     }
     producer->id = id;
+    producer->owner = *producers;
     void *old = NULL;
     if (hashmap_put(&(*producers)->map, span_of(&producer->id, sizeof producer->id), producer,
                     &old)) {
         free(producer);
         return NULL;
     }
+    enlist(producer);
     return producer;
 }
 
@@ -91,11 +163,11 @@ static unsigned surplus(const struct producer *producer, int64_t durable_end) {
 }
 
 /* Finds or makes the producer and room for one batch more. */
-static int room(struct producers **producers, int64_t id, int64_t durable_end,
-                struct producer **ret_producer) {
+static int room(struct producers **producers, struct producer_limit *limit, int64_t id,
+                int64_t durable_end, struct producer **ret_producer) {
     struct producer *producer = find(*producers, id);
     if (!producer) {
-        producer = make(producers, id);
+        producer = make(producers, limit, id);
         if (!producer) {
             return err_origin(-ENOMEM);
         }
@@ -122,20 +194,25 @@ static int room(struct producers **producers, int64_t id, int64_t durable_end,
     return 0;
 }
 
-int producer_reserve(struct producers **producers, int64_t id, int64_t durable_end) {
+int producer_reserve(struct producers **producers, struct producer_limit *limit, int64_t id,
+                     int64_t durable_end) {
     struct producer *producer;
-    return room(producers, id, durable_end, &producer);
+    return room(producers, limit, id, durable_end, &producer);
 }
 
-int producer_push(struct producers **producers, int64_t id, const struct producer_batch *batch,
-                  int64_t durable_end, int64_t now_ms) {
+int producer_push(struct producers **producers, struct producer_limit *limit, int64_t id,
+                  const struct producer_batch *batch, int64_t durable_end, int64_t now_ms) {
     struct producer *producer;
-    int r = room(producers, id, durable_end, &producer);
+    int r = room(producers, limit, id, durable_end, &producer);
     if (r) {
         return r;
     }
     producer->batches[producer->count++] = *batch;
     producer->last_ms = now_ms;
+    if (producer->owner->limit) {
+        list_remove(&producer->link);
+        list_push_back(&producer->owner->limit->order, &producer->link);
+    }
     return 0;
 }
 
@@ -149,11 +226,6 @@ void producer_durable(const struct producer *producer, int64_t durable_end, unsi
     *ret_count = durable - *ret_first;
 }
 
-static void free_one(struct producer *producer) {
-    free(producer->batches);
-    free(producer);
-}
-
 unsigned producers_expire(struct producers *producers, int64_t before_ms, int64_t durable_end) {
     unsigned count = 0;
     size_t position = 0;
@@ -162,8 +234,7 @@ unsigned producers_expire(struct producers *producers, int64_t before_ms, int64_
         bool in_flight = producer->count > 0 &&
                          producer->batches[producer->count - 1].base_offset >= durable_end;
         if (producer->last_ms < before_ms && !in_flight) {
-            hashmap_remove(&producers->map, span_of(&producer->id, sizeof producer->id));
-            free_one(producer);
+            forget(producer);
             count++;
         }
     }
@@ -177,7 +248,7 @@ void producers_free(struct producers *producers) {
     size_t position = 0;
     struct producer *producer;
     while ((producer = hashmap_next(&producers->map, &position)) != NULL) {
-        free_one(producer);
+        forget(producer);
     }
     hashmap_deinit(&producers->map);
     free(producers);

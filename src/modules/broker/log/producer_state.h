@@ -11,11 +11,17 @@
  * A checkpoint stands for one frame, so the durable batches must still be there when newer ones are
  * in flight, also of a newer epoch: entries leave from the front only while they are durable and
  * more than five durable ones remain or follow.
+ *
+ * A client may name any producer id, so those of all partitions together have a bound. Beyond it
+ * the one that has been silent longest is forgotten for each that is new, in whatever partition it
+ * is: it may go on, since an unknown one may start anywhere, but what it sends again is not known
+ * as a duplicate any more.
  */
 #pragma once
 
 #include <eventbox/base/defs.h>
 #include <eventbox/base/hashmap.h>
+#include <eventbox/base/list.h>
 
 enum { PRODUCER_WINDOW = 5 };
 
@@ -27,16 +33,32 @@ struct producer_batch {
     int16_t epoch;
 };
 
+struct producers;
 struct producer {
     int64_t id; /* key of the map */
+    struct producers *owner;
+    struct list link; /* in the order of its limit */
     int64_t last_ms;
     uint16_t count, capacity;
     struct producer_batch *batches; /* oldest first */
 };
 
+/* What all producers of a log share; counted as often as there are partitions that they write to.
+ */
+struct producer_limit {
+    struct list order; /* struct producer.link, silent longest first */
+    uint32_t count, max;
+    uint64_t forgotten;
+};
+void producer_limit_init(struct producer_limit *limit, uint32_t max);
+/** producer_limit_sort() - by when they were last heard of: a start reads them in no order. Where
+ * memory is short the order stays */
+void producer_limit_sort(struct producer_limit *limit);
+
 /* All producers of a partition; made with the first one. */
 struct producers {
     struct hashmap map;
+    struct producer_limit *limit; /* NULL: bound by nothing, as of a file that is looked at */
 };
 
 int32_t producer_sequence_next(int32_t sequence);
@@ -54,14 +76,21 @@ int producer_check(const struct producers *producers, int64_t id, int16_t epoch,
                    const struct producer_batch **ret_original);
 /** producer_last_ms() - when the newest batch of this producer came; -1 for one that is unknown */
 int64_t producer_last_ms(const struct producers *producers, int64_t id);
-/** producer_reserve() - room for one batch more, so that the next producer_push() cannot fail */
-int producer_reserve(struct producers **producers, int64_t id, int64_t durable_end);
+/**
+ * producer_reserve() - room for one batch more, so that the next producer_push() cannot fail
+ * @limit: of the table, should it be made now; one that is there keeps its own
+ */
+int producer_reserve(struct producers **producers, struct producer_limit *limit, int64_t id,
+                     int64_t durable_end);
 /**
  * producer_push() - remember a batch. @durable_end: offsets below it are durable.
  * Return: 0 or -ENOMEM, and nothing has changed.
  */
-int producer_push(struct producers **producers, int64_t id, const struct producer_batch *batch,
-                  int64_t durable_end, int64_t now_ms);
+int producer_push(struct producers **producers, struct producer_limit *limit, int64_t id,
+                  const struct producer_batch *batch, int64_t durable_end, int64_t now_ms);
+/** producers_adopt() - @producers, which no limit bounds yet, count for @limit from now on; accepts
+ * NULL */
+void producers_adopt(struct producers *producers, struct producer_limit *limit);
 /** producer_durable() - the range of @producer->batches that a checkpoint at @durable_end holds */
 void producer_durable(const struct producer *producer, int64_t durable_end, unsigned *ret_first,
                       unsigned *ret_count);

@@ -395,6 +395,7 @@ int recovery_run(struct topic_log *log) {
     int64_t begin_ns = clock_mono_ns(log->config.clock);
     int r = run(recovery, &image);
     log->recovered_sequence = log->durable_sequence;
+    producer_limit_sort(&log->producers);
     if (!r) {
         log_writer_resume(log->writer, &log->journal_uuid, log->durable_sequence, log->current,
                           log->current->used);

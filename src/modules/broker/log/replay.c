@@ -64,8 +64,8 @@ static int remember_producer(struct log_partition *partition, const struct recor
         .last_sequence = producer_sequence_last(batch->base_sequence, batch->last_offset_delta + 1),
         .epoch = batch->producer_epoch,
     };
-    return producer_push(&partition->producers, batch->producer_id, &remember,
-                         partition->public.log_end_offset, now_ms);
+    return producer_push(&partition->producers, &partition->topic->log->producers,
+                         batch->producer_id, &remember, partition->public.log_end_offset, now_ms);
 }
 
 /* Takes one batch into the state of its partition; its bytes are, or will be, in the segment. */

@@ -73,6 +73,7 @@ static void adopt(struct log_partition *partition, int64_t offset) {
     if (!r && agrees(producers, partition->producers)) {
         producers_free(partition->producers);
         partition->producers = producers;
+        producers_adopt(producers, &recovery->log->producers);
         return;
     }
     producers_free(producers);

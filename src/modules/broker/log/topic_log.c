@@ -238,6 +238,7 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     }
     log->config = *config;
     log->limits = config->limits;
+    producer_limit_init(&log->producers, MAX(config->limits.producers_max, 1));
     log->loop = config->loop;
     log->disk = config->disk;
     list_init(&log->jobs);
@@ -563,6 +564,8 @@ void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_st
     stats.topics = (uint32_t)log->by_name.count;
     stats.partitions = log->partition_total;
     stats.open_files = log->unsynced_count + log->view_count + log->file_count;
+    stats.producers = log->producers.count;
+    stats.producers_forgotten = log->producers.forgotten;
     stats.segments = 0;
     list_for_each(link, &log->topics_all) {
         const struct log_topic *topic = list_entry(link, struct log_topic, link);

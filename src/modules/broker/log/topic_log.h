@@ -53,9 +53,10 @@ struct topic_log_limits {
     int64_t checkpoint_ms;
     uint64_t checkpoint_bytes;
     int64_t producer_expiry_ms;
-    int64_t retention_check_ms;          /* how often old segments are looked for */
-    int64_t cleaner_ms;                  /* how often it is looked what to compact; 0: never */
-    uint64_t cleaner_memory_bytes;       /* of the map of keys */
+    uint32_t producers_max;        /* remembered, counted in each partition that they write to */
+    int64_t retention_check_ms;    /* how often old segments are looked for */
+    int64_t cleaner_ms;            /* how often it is looked what to compact; 0: never */
+    uint64_t cleaner_memory_bytes; /* of the map of keys */
     uint64_t cleaner_bytes_per_second;   /* read and written; 0: no limit */
     uint64_t registry_bytes;             /* the registry writes its state anew beyond */
     unsigned checkpoint_turn_partitions; /* encoded for a checkpoint in one turn of the loop */
@@ -75,6 +76,7 @@ struct topic_log_limits {
         .checkpoint_ms = 10000,                                                                    \
         .checkpoint_bytes = MIB(64),                                                               \
         .producer_expiry_ms = INT64_C(86400000),                                                   \
+        .producers_max = 100000,                                                                   \
         .retention_check_ms = 300000,                                                              \
         .cleaner_ms = 15000,                                                                       \
         .cleaner_memory_bytes = MIB(4),                                                            \
@@ -426,8 +428,10 @@ struct topic_log_stats {
     uint64_t segments_removed, held_bytes;         /* the latter as of the last look at retention */
     uint64_t registry_states;                      /* how often its state was written anew */
     uint64_t snapshots_written, snapshots_dropped; /* of producers */
-    uint64_t removals_failed;                      /* unlinks of a segment or topic, each try */
-    uint64_t checkpoints, checkpoint_increments;   /* of all; those of them that are increments */
+    uint32_t producers;           /* remembered, counted in each partition that they write to */
+    uint64_t producers_forgotten; /* beyond limits.producers_max */
+    uint64_t removals_failed;     /* unlinks of a segment or topic, each try */
+    uint64_t checkpoints, checkpoint_increments; /* of all; those of them that are increments */
     uint64_t checkpoint_bytes;
     int64_t recovery_ms;
     uint64_t compactions, compactions_failed, compaction_bytes_before, compaction_bytes_after;

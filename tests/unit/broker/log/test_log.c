@@ -205,6 +205,49 @@ static void test_log__duplicate_gets_first_offset_also_after_restart(void **stat
     fixture_deinit(&f);
 }
 
+/* A client may name any number of producers: those that were heard of last are remembered, through
+ * a kill, a power cut, a clean stop and the loss of both checkpoints. */
+static void test_log__producers_have_a_bound(void **state) {
+    struct fixture f;
+    fixture_init(&f, 6);
+    f.limits.producers_max = 10;
+    f.expect_failures = true;
+    assert_int_equal(fixture_start(&f), 0);
+    fixture_topic(&f, "users", 2, NULL);
+    struct topic_log_stats stats;
+    for (int32_t n = 0; n < 40; n++) {
+        struct batch_spec spec = spec_of((uint64_t)n);
+        spec.producer_id = 5000 + n;
+        assert_true(fixture_append(&f, fixture_partition(&f, "users", n % 2), &spec) >= 0);
+    }
+    topic_log_stats(f.log, &stats);
+    assert_int_equal(stats.producers, 10);
+    assert_int_equal(stats.producers_forgotten, 30);
+    for (unsigned round = 0; round < 4; round++) {
+        uint64_t duplicates = f.log->stats.duplicates;
+        for (int32_t n = 30; n < 40; n++) {
+            struct batch_spec spec = spec_of((uint64_t)n);
+            spec.producer_id = 5000 + n;
+            (void)fixture_append(&f, fixture_partition(&f, "users", n % 2), &spec);
+        }
+        assert_int_equal(f.log->stats.duplicates, duplicates + 10);
+        if (round < 2) {
+            fixture_crash(&f, round == 1);
+        } else {
+            fixture_stop(&f);
+        }
+        if (round == 3) {
+            (void)disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1);
+            (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        topic_log_stats(f.log, &stats);
+        assert_int_equal(stats.producers, 10);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log__deleted_topic_stays_deleted_and_its_files_go(void **state) {
     struct fixture f;
     fixture_init(&f, 5);
@@ -307,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_log__clean_start_replays_nothing),
         cmocka_unit_test(test_log__start_opens_no_segment_that_the_journal_does_not_name),
         cmocka_unit_test(test_log__duplicate_gets_first_offset_also_after_restart),
+        cmocka_unit_test(test_log__producers_have_a_bound),
         cmocka_unit_test(test_log__deleted_topic_stays_deleted_and_its_files_go),
         cmocka_unit_test(test_log__stop_during_start_ends_cleanly),
         cmocka_unit_test(test_log__small_journal_is_recycled_under_load),

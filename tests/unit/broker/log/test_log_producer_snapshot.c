@@ -21,8 +21,8 @@ static struct producers *some_producers(unsigned count) {
                                        .base_sequence = (int32_t)n,
                                        .last_sequence = (int32_t)n + 9,
                                        .epoch = (int16_t)n};
-        assert_int_equal(producer_push(&producers, PRODUCER + n % 3, &batch, INT64_MAX, 1000 + n),
-                         0);
+        assert_int_equal(
+            producer_push(&producers, NULL, PRODUCER + n % 3, &batch, INT64_MAX, 1000 + n), 0);
     }
     return producers;
 }
@@ -242,7 +242,7 @@ static void test_log_producer_snapshot__batches_stand_in_for_a_bad_one_g51(void 
                 .base_offset = 5, .base_sequence = 9, .last_sequence = 9};
             struct text bytes;
             text_init(&bytes);
-            assert_int_equal(producer_push(&others, PRODUCER, &batch, 7, 0), 0);
+            assert_int_equal(producer_push(&others, NULL, PRODUCER, &batch, 7, 0), 0);
             assert_int_equal(producer_snapshot_encode(others, &at, &bytes), 1);
             put(f.disk, &at, bytes.data, bytes.size);
             text_deinit(&bytes);

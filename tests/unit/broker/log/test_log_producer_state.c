@@ -14,7 +14,7 @@ static void push(struct producers **producers, int16_t epoch, int32_t sequence, 
                                    .base_sequence = sequence,
                                    .last_sequence = producer_sequence_last(sequence, 10),
                                    .epoch = epoch};
-    assert_int_equal(producer_push(producers, 7, &batch, durable_end, 0), 0);
+    assert_int_equal(producer_push(producers, NULL, 7, &batch, durable_end, 0), 0);
 }
 
 /* The offset of the original, or the negated error; -1: neither, it may be appended. */
@@ -107,6 +107,61 @@ static void test_producer_state__expires_only_what_is_durable(void **state) {
     producers_free(producers);
 }
 
+static void push_at(struct producers **producers, struct producer_limit *limit, int64_t id,
+                    int64_t now_ms) {
+    struct producer_batch batch = {.base_offset = now_ms};
+    assert_int_equal(producer_push(producers, limit, id, &batch, INT64_MAX, now_ms), 0);
+}
+
+static bool knows(const struct producers *producers, int64_t id) {
+    return producer_last_ms(producers, id) >= 0;
+}
+
+static void test_producer_state__the_one_silent_longest_gives_way(void **state) {
+    struct producers *here = NULL, *there = NULL;
+    struct producer_limit limit;
+    producer_limit_init(&limit, 3);
+    push_at(&here, &limit, 1, 10);
+    push_at(&there, &limit, 2, 20);
+    push_at(&here, &limit, 3, 30);
+    push_at(&here, &limit, 1, 40); /* still at work */
+    assert_int_equal(limit.count, 3);
+    push_at(&here, &limit, 4, 50);
+    assert_false(knows(there, 2)); /* in whatever partition */
+    assert_true(knows(here, 1) && knows(here, 3) && knows(here, 4));
+    push_at(&there, &limit, 2, 60); /* may come back */
+    assert_false(knows(here, 3));
+    assert_int_equal(limit.count, 3);
+    assert_int_equal(limit.forgotten, 2);
+    assert_int_equal(producers_expire(here, 45, INT64_MAX), 1);
+    assert_int_equal(limit.count, 2);
+    producers_free(here);
+    producers_free(there);
+    assert_int_equal(limit.count, 0);
+    assert_true(list_empty(&limit.order));
+}
+
+static void test_producer_state__order_after_a_start_is_that_of_their_last_batch(void **state) {
+    struct producers *read = NULL, *more = NULL;
+    struct producer_limit limit;
+    producer_limit_init(&limit, 3);
+    push_at(&read, NULL, 1, 30);
+    push_at(&read, NULL, 2, 10);
+    push_at(&read, NULL, 3, 20);
+    assert_int_equal(limit.count, 0);
+    producers_adopt(read, &limit);
+    producers_adopt(NULL, &limit);
+    assert_int_equal(limit.count, 3);
+    producer_limit_sort(&limit);
+    push_at(&more, &limit, 4, 40);
+    assert_false(knows(read, 2));
+    push_at(&more, &limit, 5, 50);
+    assert_false(knows(read, 3));
+    assert_true(knows(read, 1));
+    producers_free(read);
+    producers_free(more);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_producer_state__takes_next_sequence_and_knows_five),
@@ -115,6 +170,8 @@ int main(void) {
         cmocka_unit_test(test_producer_state__sequence_wraps_to_zero),
         cmocka_unit_test(test_producer_state__durable_ones_stay_while_newer_are_in_flight),
         cmocka_unit_test(test_producer_state__expires_only_what_is_durable),
+        cmocka_unit_test(test_producer_state__the_one_silent_longest_gives_way),
+        cmocka_unit_test(test_producer_state__order_after_a_start_is_that_of_their_last_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
