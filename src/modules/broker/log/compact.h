@@ -11,8 +11,7 @@
  * What is kept, and how (Kafka's rules; KIP-98, KIP-354, KIP-534):
  *   - a record below the horizon is kept if no later one has its key; a record without key is not;
  *   - offsets do not move: a batch keeps base offset, last offset delta, leader epoch, producer id,
- *     epoch and sequence; records keep their bytes; record count, largest timestamp and CRC are
- * new;
+ *     epoch and sequence; records keep their bytes. New are record count, largest timestamp, CRC;
  *   - a compressed batch that loses records is compressed again with its codec;
  *   - a tombstone (null value) stays until its delete horizon. The first run that meets it writes
  *     the horizon, now + delete.retention.ms, into the batch: attribute bit 6, and the base

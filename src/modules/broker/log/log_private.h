@@ -3,12 +3,15 @@
  * and its threads. Who may touch a field stands beside it; without a word it is the loop's.
  *
  *   log writer      frames, positions, rolling             log_writer.c
- *   segment writer  segment files, next journal file       segment_writer.c
- *   log keeper      checkpoints, segment syncs             log_keeper.c, checkpoint*.c
- *   log cleaner     unlinks                                removal.c
- *   log readers     what must come from disk (two)         reader.c, lookup.c, scrub.c
+ *   segment writer  segment files and their indexes,       segment_writer.c, active_index.c,
+ *                   the next journal file, snapshots       journal.c, snapshot_run.c
+ *   log keeper      segment syncs, writing checkpoints     log_keeper.c, checkpoint.c
+ *   log cleaner     compaction, renames, unlinks           cleaner.c, swap_run.c, removal.c
+ *   log readers     what must come from disk (two)         read_gate.c, lookup.c, scrub.c, space.c
  *
- * Before recovery is done one job of the keeper owns everything (recovery.c).
+ * A file has both sides: what runs on a thread is named ..._run, what follows on the loop ..._done
+ * or on_... A thread sees its job and what is marked as the thread's; a config of a topic, say, it
+ * is told in the job. Before recovery is done one job of the keeper owns everything (recovery.c).
  */
 #pragma once
 
@@ -65,9 +68,10 @@ struct guard {
 
 enum batch_state { BATCH_QUEUED, BATCH_DURABLE, BATCH_FLUSHING, BATCH_WRITTEN };
 
-/* One batch from append to the moment when memory no longer holds it. */
+/* One batch from append to the moment when memory no longer holds it. Aligned, since several lie
+ * side by side (tail_block.h); each field costs as much for every batch in memory. */
 struct tail_batch {
-    struct list age_link; /* in log->tail once it is written */
+    alignas(max_align_t) struct list age_link; /* in log->tail once it is written */
     struct tail_batch *next_in_unit;
     struct log_partition *partition;
     struct slice batch; /* with a reference */
@@ -78,7 +82,8 @@ struct tail_batch {
     bool in_block; /* tail_block.c's */
     int64_t max_timestamp_ms;
     int64_t appended_ms; /* by our clock */
-    uint64_t roll_bytes; /* in: segment.bytes of the topic, and its segment.ms */
+    /* in: how large and how old a segment becomes, by the topic's configs at the append */
+    uint64_t roll_bytes;
     int64_t roll_ms;
     /* out, by the log writer */
     int64_t segment_base;

@@ -10,7 +10,7 @@
  *   4. Frames are replayed in order of their sequences: registry records change the topics, batches
  *      go to their segments at the position that the entry names. Doing it twice changes nothing.
  *   5. Segments and folders are synced and a checkpoint at the last frame is written. Only then
- * does anyone see an offset. A cut during all this leads back to step 1.
+ *      does anyone see an offset. A cut during all this leads back to step 1.
  *
  * A missing frame is damage when a later one was written with synced_through at or beyond it, else
  * the torn tail, which nobody was told of: it is kept as journal/cut-N. Of a bad frame whose header

@@ -1,6 +1,7 @@
 /*
- * What the files of the registry share: registry.c (topics in memory), registry_records.c (bytes,
- * replay), registry_changes.c (a change under way) and whoever else puts a record there.
+ * What the files of the registry share: registry.c (topics in memory), registry_config.c (their
+ * configs), registry_records.c (bytes, replay), registry_changes.c (a change under way),
+ * registry_state.c (the state as one record) and whoever else puts a record there.
  */
 #pragma once
 

@@ -15,9 +15,12 @@
  * none.
  *
  *   8 registry_state     u32 next number, i64 end of producer ids
- *                        u32 topics, each as in 1 with what it sets and has now, then u32
- * partitions that have something to tell: i32 index, i64 log start offset, i64 clean up to, i64
- * first tombstone due u32 deleted topics whose files are there yet: u32 number, i32 partitions
+ *                        u32 topics, each:
+ *                            as in 1, with what it sets and has now
+ *                            u32 partitions that have something to tell, each: i32 index,
+ *                                i64 log start offset, i64 clean up to, i64 first tombstone due
+ *                        u32 deleted topics whose files are there yet, each:
+ *                            u32 number, i32 partitions
  */
 #include "registry.h"
 

@@ -14,7 +14,6 @@ enum {
     BLOCK_BYTES = 16 << 10, /* with malloc's own word */
     BLOCK_ROOM = (BLOCK_BYTES - 16 - sizeof(struct tail_block)) & ~(alignof(max_align_t) - 1),
 };
-_Static_assert(sizeof(struct tail_batch) % alignof(max_align_t) == 0, "structs lie side by side");
 
 static void block_free(struct buf *buf) {
     free(container_of(buf, struct tail_block, buf));
