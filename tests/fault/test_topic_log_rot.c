@@ -18,8 +18,9 @@
  *   - an offset that somebody may have seen is not given out again;
  *   - the very last frame is the one exception: its rot cannot be told from a write that was torn,
  *     or never came, so it may be cut off; of two blocks exchanged one may lie in the frame before;
- *   - where both checkpoints are gone as well, the start reads every folder, and the same holds;
- * only when that rot hides which topics there are, the start is refused;
+ *   - where both checkpoints are gone as well, the start reads every folder, and the same holds,
+ *     also where a frame's header is gone, so that its file looks like one that was recycled; only
+ *     when that rot hides which topics there are, the start is refused;
  *   - rot in what is derived (indexes, a checkpoint or one of its increments, the marker of a
  *     clean stop) costs nothing. A snapshot of producers is asked only when both checkpoints are
  * gone, so these are hit as well then, and every producer's last batch must still be known as a
@@ -198,6 +199,9 @@ static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
         /* Journal files are mostly zeros that nobody has written: aim at what is used. */
         for (unsigned n = 0; n < 40 && !data[hit->offset]; n++) {
             hit->offset = random_below(random, size);
+        }
+        if (hit->alone && hit->place == PLACE_JOURNAL) { /* headers: only frames tell of frames */
+            hit->offset = hit->offset / BLOCK * BLOCK + random_below(random, 52);
         }
         if (hit->to > 0) {
             hit->offset = hit->from + random_below(random, hit->to - hit->from);
@@ -578,6 +582,10 @@ static void live(struct run *run, uint64_t seed) {
     f->verbose = getenv("EVENTBOX_ROT_VERBOSE") != NULL;
     f->limits.journal_first_bytes = 32768;
     f->limits.journal_max_bytes = 262144;
+    if (seed % 3 == 0) { /* a frame or two to a file */
+        f->limits.journal_first_bytes = 4096;
+        f->limits.journal_max_bytes = 65536;
+    }
     f->limits.group_max_bytes = 16384;
     f->limits.tail_bytes = 8192;
     f->limits.segment_bytes = 20000;
@@ -644,8 +652,8 @@ static void choose(struct run *run, struct hit *hit) {
         }
     }
     hit->kind = (enum kind)random_below(random, KINDS);
-    bool segment = hit->place == PLACE_SEGMENT;
-    hit->alone = hit->place == PLACE_SNAPSHOT || (segment && random_below(random, 4) == 0);
+    bool lasting = hit->place == PLACE_SEGMENT || hit->place == PLACE_JOURNAL;
+    hit->alone = hit->place == PLACE_SNAPSHOT || (lasting && random_below(random, 4) == 0);
 }
 
 static void explain(uint64_t seed, const struct hit *hit, const struct left *left, size_t acked,

@@ -7,7 +7,8 @@ folder to make the files anew; a version that has once been released is never ch
 files of its own beside it. checkpoint-4 is a full checkpoint at frame 1, with a topic "gone" and nothing
 in partition 0, and an increment to frame 2.
 
-    checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  checkpoint-4.hex  frame-1.hex  frame-2.hex
+    checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  checkpoint-4.hex
+    frame-1.hex  frame-2.hex  frame-2-covering.hex
     journal-end-1.hex  clean-0.hex  clean-1.hex
     index-1.hex  timeindex-1.hex  segment.hex  snapshot-1.hex
 """
@@ -139,6 +140,18 @@ def frame(version):
           ("entry: topic 1, partition 0, segment 0, position, offset 2", entry), ("batch", SECOND))
 
 
+def covering_frame():
+    """Frame 3 of version 2 again, which knows that the checkpoint stands for frame 2."""
+    entry = struct.pack("<IiqQqII", 1, 0, 0, len(FIRST), 2, 40, len(SECOND))
+    body = entry + SECOND
+    header = struct.pack("<IHH", 0x464A4245, 2, 0) + UUID
+    header += struct.pack("<QQIII", 3, 2, 1, len(body), crc32c(body))
+    header += struct.pack("<I", crc32c(header)) + struct.pack("<I", 1)
+    header += struct.pack("<I", crc32c(header))
+    write("frame-2-covering", ("header: as frame-2, then one frame behind the newest checkpoint, CRC", header),
+          ("entry: topic 1, partition 0, segment 0, position, offset 2", entry), ("batch", SECOND))
+
+
 def end_mark():
     """Of a journal file with 12 KiB for frames: since frames of version 2."""
     mark = struct.pack("<IHHQ", 0x454A4245, 1, 0, 12288)
@@ -172,6 +185,7 @@ if __name__ == "__main__":
     checkpoint_4()
     frame(1)
     frame(2)
+    covering_frame()
     end_mark()
     clean(0)
     clean(1)

@@ -552,6 +552,7 @@ static struct writer_job *next_submit(struct topic_log *log) {
         return NULL;
     }
     job->kind = WRITER_SUBMIT;
+    job->covered = log->newest_sequence;
     list_init(&job->units);
     uint64_t most = MIN(MIN((uint64_t)SUBMIT_BYTES, log->limits.group_max_bytes),
                         log->limits.journal_max_bytes / 8);

@@ -175,6 +175,7 @@ void dump_frame_header(struct text *out, bool json, const char *path, uint64_t p
         json_write_int(out, "position", (int64_t)position);
         json_write_int(out, "sequence", (int64_t)header->sequence);
         json_write_int(out, "synced_through", (int64_t)header->synced_through);
+        json_write_int(out, "covered_through", (int64_t)header->covered_through);
         json_write_int(out, "entries", header->entry_count);
         json_write_int(out, "bytes", header->body_bytes);
         json_write_bool(out, "valid", whole);
@@ -183,9 +184,9 @@ void dump_frame_header(struct text *out, bool json, const char *path, uint64_t p
     }
     text_printf(out,
                 "frame %" PRIu64 " in %s at %" PRIu64 ": %" PRIu32 " entries, %" PRIu32
-                " bytes, synced through %" PRIu64 "%s\n",
+                " bytes, synced through %" PRIu64 ", covered through %" PRIu64 "%s\n",
                 header->sequence, path, position, header->entry_count, header->body_bytes,
-                header->synced_through, whole ? "" : ", DAMAGED");
+                header->synced_through, header->covered_through, whole ? "" : ", DAMAGED");
 }
 
 void dump_frame_entry(struct text *out, bool json, uint64_t sequence,

@@ -14,6 +14,8 @@ enum {
     END_VERSION = 1,
     END_CRC_AT = 16,
     FRAME_CRC_AT = 52,
+    COVER_AT = 56,
+    COVER_CRC_AT = 60,
     PREPARE_BYTES = 256 << 10, /* zeros written at once */
 };
 
@@ -28,6 +30,17 @@ void frame_header_write(uint8_t *out, const struct frame_header *header) {
     put_le32(out + 44, header->body_bytes);
     put_le32(out + 48, header->body_crc);
     put_le32(out + FRAME_CRC_AT, crc32c(0, out, FRAME_CRC_AT));
+    uint64_t behind = header->sequence - header->covered_through;
+    put_le32(out + COVER_AT, behind <= UINT32_MAX ? (uint32_t)behind : 0);
+    put_le32(out + COVER_CRC_AT, crc32c(0, out, COVER_CRC_AT));
+}
+
+/* A hint: where it is not whole, the frame is good all the same. */
+static uint64_t covered_through(const uint8_t *in, uint64_t sequence) {
+    uint32_t behind = get_le32(in + COVER_AT);
+    bool known = behind > 0 && behind <= sequence &&
+                 get_le32(in + COVER_CRC_AT) == crc32c(0, in, COVER_CRC_AT);
+    return known ? sequence - behind : 0;
 }
 
 bool frame_header_newer(const uint8_t *in, const struct uuid *journal) {
@@ -55,6 +68,7 @@ bool frame_header_read(const uint8_t *in, const struct uuid *journal,
         .version = version,
         .sequence = get_le64(in + 24),
         .synced_through = get_le64(in + 32),
+        .covered_through = covered_through(in, get_le64(in + 24)),
         .entry_count = get_le32(in + 40),
         .body_bytes = get_le32(in + 44),
         .body_crc = get_le32(in + 48),

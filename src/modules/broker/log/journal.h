@@ -15,7 +15,11 @@
  *   44 u32 body bytes
  *   48 u32 CRC-32C of the body
  *   52 u32 CRC-32C of bytes 0..51
- *   56 u64 zero
+ *   56 u32 frames behind the newest checkpoint, this one among them
+ *   60 u32 CRC-32C of bytes 0..59
+ *
+ * The last two are zero in frames of older releases, which look at neither: there it is not known
+ * which frames a checkpoint had covered. So it is where the distance takes more than 32 bits.
  *
  * The body is the entries and the batches after them; zeros fill the last 4 KiB. Files have no
  * header of their own: sequences, not names, give the order of frames across files. A recycled file
@@ -51,6 +55,9 @@ struct frame_header {
     struct uuid journal;
     uint64_t sequence;
     uint64_t synced_through;
+    /* Frames up to this one stood in a checkpoint, and what they have in synced segments, when it
+     * was written. No file with a later frame had been recycled; 0: not known. */
+    uint64_t covered_through;
     uint32_t entry_count;
     uint32_t body_bytes;
     uint32_t body_crc;

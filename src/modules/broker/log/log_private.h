@@ -205,6 +205,7 @@ struct writer_job {
     struct log_job job;
     enum writer_kind kind;
     struct list held; /* the writer's */
+    uint64_t covered; /* the newest checkpoint's frame, when this was sent */
     /* WRITER_FILE: the writer may roll into it. */
     struct journal_file *file;
     /* WRITER_SUBMIT */

@@ -6,6 +6,11 @@
  * loop sees a frame complete when it has seen its last submit. Positions are given when the frame
  * is built, after its place is certain.
  *
+ * Each frame says which frames a checkpoint had covered before it. A file that is recycled comes
+ * with a message that says so as well, and before the next frame: so no frame is ever missing that
+ * the newest one does not know to be covered, and without any checkpoint a start can tell what was
+ * recycled from what is lost.
+ *
  * Without a file that has room the submits stay held until the loop sends one (WRITER_FILE). A full
  * disk holds the built frame; the loop's tick sends WRITER_AGAIN, and the same bytes are written
  * again at the same place. Any other failure fails every submit from then on.
@@ -28,6 +33,7 @@ struct log_writer {
     struct uuid journal;
     uint64_t group_max_bytes;
     uint64_t sequence; /* of the last durable frame */
+    uint64_t covered;  /* by the newest checkpoint, as far as messages have told */
     struct journal_file *current;
     uint64_t position;
     struct journal_file *spares[JOURNAL_FILES_MAX];
@@ -57,6 +63,7 @@ void log_writer_resume(struct log_writer *writer, const struct uuid *journal, ui
                        struct journal_file *current, uint64_t position) {
     writer->journal = *journal;
     writer->sequence = sequence;
+    writer->covered = writer->log->newest_sequence;
     writer->current = current;
     writer->position = position;
 }
@@ -181,6 +188,7 @@ static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count
         .journal = writer->journal,
         .sequence = writer->sequence + 1,
         .synced_through = writer->sequence,
+        .covered_through = writer->covered,
         .entry_count = entry_count,
         .body_bytes = at,
         .body_crc = crc32c(0, body, at),
@@ -298,6 +306,7 @@ void log_writer_run(void *userdata, struct list *works) {
     list_for_each_safe(link, works) {
         struct work *work = list_entry(link, struct work, link);
         struct writer_job *job = container_of(work, struct writer_job, job.work);
+        writer->covered = MAX(writer->covered, job->covered);
         switch (job->kind) {
         case WRITER_SUBMIT:
             list_remove(link);

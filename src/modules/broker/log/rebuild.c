@@ -20,6 +20,7 @@
  */
 #include "producer_snapshot.h"
 #include "recovery.h"
+#include "registry.h"
 #include "segment_resync.h"
 
 #include <errno.h>
@@ -252,21 +253,50 @@ static int walk_topics(struct recovery *recovery) {
 
 /* ---- what is lost ---- */
 
-/* Whether records of the registry are missing, as far as is known. */
-static bool registry_lacks(const struct topic_log *log) {
-    const struct log_partition *partition = topic_partition(log->registry, 0);
-    return partition->damage_count > 0 || partition->public.log_end_offset == 0 ||
+/* Whether records of the registry are missing, as far as is known. Its last ones may have been in a
+ * frame that is lost, unless a later frame has one: a gap in their offsets would be damage. */
+static bool registry_lacks(const struct recovery *recovery) {
+    const struct log_partition *partition = topic_partition(recovery->log->registry, 0);
+    return recovery->lost_through > recovery->registry_through || partition->damage_count > 0 ||
+           partition->public.log_end_offset == 0 ||
            partition->unread_from == partition->public.log_end_offset + 1;
 }
 
+/* No compaction has touched what frames have that no checkpoint covers, nor their segments. */
+static int expect_no_gaps_in(struct recovery *recovery, const struct found_frame *frame) {
+    uint64_t got = 0;
+    if (!frame->valid || frame->header.sequence <= recovery->covered_through) {
+        return 0;
+    }
+    int r = recovery_load(recovery, frame, &got);
+    for (uint32_t i = 0; i < frame->header.entry_count && !r; i++) {
+        struct frame_entry entry;
+        frame_entry_read(recovery->buffer + FRAME_HEADER_BYTES + (size_t)i * FRAME_ENTRY_BYTES,
+                         &entry);
+        struct log_topic *topic = registry_by_number(recovery->log, entry.topic);
+        struct partition *public = topic ? partition_get(&topic->public, entry.partition) : NULL;
+        if (public && topic != recovery->log->registry) {
+            struct log_partition *partition = log_partition_of(public);
+            partition->cleaned_to = MIN(partition->cleaned_to, entry.segment_base);
+        }
+    }
+    return r;
+}
+
 /* Records that say how far a partition was compacted may be among them: gaps may be anywhere. */
-static void expect_gaps(struct topic_log *log) {
+static int expect_gaps(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    int r = 0;
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; topic != log->registry && i < topic->public.partition_count; i++) {
             topic_partition(topic, i)->cleaned_to = INT64_MAX;
         }
     }
+    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
+        r = expect_no_gaps_in(recovery, &recovery->frames[i]);
+    }
+    return r ? err_trace(r) : 0;
 }
 
 struct unknown_folder {
@@ -292,7 +322,7 @@ static int look_for_unknown(void *userdata, const char *name, bool is_dir) {
 static int check_registry(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
     struct unknown_folder unknown = {.log = log};
-    if (!registry_lacks(log)) {
+    if (!registry_lacks(recovery)) {
         return 0;
     }
     int r = disk_list(log->disk, "topics", look_for_unknown, &unknown);
@@ -358,6 +388,26 @@ static int settle_partitions(struct recovery *recovery) {
     return 0;
 }
 
+/*
+ * The journal does not begin at frame 1, nor is it without gaps: what was recycled is in the
+ * segments. All that is missing of the rest is lost (replay.c tells).
+ */
+static void note_lost_frames(struct recovery *recovery) {
+    uint64_t before = 0;
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        recovery->covered_through =
+            MAX(recovery->covered_through, recovery->frames[i].header.covered_through);
+    }
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        uint64_t sequence = recovery->frames[i].header.sequence;
+        before = MAX(before, MIN(recovery->covered_through, sequence - 1));
+        if (sequence > before + 1) {
+            recovery->lost_through = sequence - 1;
+        }
+        before = MAX(before, sequence);
+    }
+}
+
 /* The newest journal is the one; frames of others are not looked at again. */
 static void choose_journal(struct recovery *recovery) {
     const struct found_frame *newest = NULL;
@@ -379,10 +429,7 @@ static void choose_journal(struct recovery *recovery) {
         }
     }
     recovery->frame_count = kept;
-    /* The journal does not begin at frame 1: what was recycled is in the segments. */
-    if (kept > 0) {
-        recovery->sequence = recovery->frames[0].header.sequence - 1;
-    }
+    note_lost_frames(recovery);
 }
 
 static int note_number(void *userdata, const char *name, bool is_dir) {
@@ -403,8 +450,8 @@ int recovery_rebuild(struct recovery *recovery) {
     choose_journal(recovery);
     int r = recovery_fill_registry(recovery);
     r = r ? r : walk_partition(recovery, topic_partition(log->registry, 0));
-    if (!r && registry_lacks(log)) {
-        expect_gaps(log);
+    if (!r && registry_lacks(recovery)) {
+        r = expect_gaps(recovery);
     }
     if (!r) {
         r = walk_topics(recovery); /* topics known to the journal alone come with the replay */

@@ -32,7 +32,10 @@ struct recovery {
     const struct found_frame *last; /* the last whole one */
     const struct found_frame *torn; /* the unfinished one behind it */
     uint64_t unknown_sequence;      /* the last lost frame whose entries nobody can read; 0: none */
-    bool holes_expected;            /* no checkpoint tells where the journal begins */
+    bool holes_expected;            /* no checkpoint tells where the journal begins, */
+    uint64_t covered_through;       /* but frames do: those up to here may be missing */
+    uint64_t lost_through;          /* the last one that is missing all the same; 0: none */
+    uint64_t registry_through;      /* the last frame that has a record of the registry */
     bool changed;                   /* something that the checkpoint does not say yet */
     uint8_t *buffer;
     uint64_t buffer_bytes;
@@ -74,6 +77,9 @@ int recovery_load(struct recovery *recovery, const struct found_frame *frame, ui
 int recovery_touched(struct recovery *recovery, struct segment_file *file);
 /** recovery_replay() - apply the frames found, in order */
 int recovery_replay(struct recovery *recovery);
+/** recovery_pass_covered() - without checkpoint: frames before @sequence that one had covered may
+ * be missing */
+void recovery_pass_covered(struct recovery *recovery, uint64_t sequence);
 /** recovery_fill_registry() - without checkpoint: what frames have of the registry goes to its
  * segments before they are read, since its records count in their order */
 int recovery_fill_registry(struct recovery *recovery);

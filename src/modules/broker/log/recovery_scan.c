@@ -173,11 +173,10 @@ int recovery_scan(struct recovery *recovery) {
     if (recovery->frame_count > 0) {
         qsort(recovery->frames, recovery->frame_count, sizeof *recovery->frames, compare_frames);
     }
+    /* That of a torn one counts as well: what it knew was so before it was written. */
     for (size_t i = 0; i < recovery->frame_count; i++) {
-        const struct found_frame *frame = &recovery->frames[i];
-        if (frame->valid) {
-            recovery->synced_through = MAX(recovery->synced_through, frame->header.synced_through);
-        }
+        recovery->synced_through =
+            MAX(recovery->synced_through, recovery->frames[i].header.synced_through);
     }
     return 0;
 }

@@ -16,13 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PIECES_AT_ONCE = 256, PARTITIONS_OF_A_STAND_IN = 10000 };
+enum { PIECES_AT_ONCE = 256, PARTITIONS_OF_A_STAND_IN = 10000, NUMBERS_LEFT_OUT = 1 << 16 };
 
 /* One entry of a frame with what is known of its batch. */
 struct replayed {
     struct frame_entry entry;
     uint32_t order;
     const uint8_t *data; /* NULL: lost */
+    bool doubtful;       /* of a bad frame: nothing proves what the entry says of the place */
     struct record_batch batch;
 };
 
@@ -367,6 +368,33 @@ static bool is_missing(const struct recovery *recovery, const struct log_partiti
     return missing && recovery->holes_expected && entry->segment_base >= partition->cleaned_to;
 }
 
+/* Whether the batch fits where its entry says, without a gap, to what is before or behind it. */
+static bool place_fits(const struct recovery *recovery, const struct replayed *item) {
+    const struct frame_entry *entry = &item->entry;
+    struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
+    struct segment_cursor at = {0, entry->segment_base};
+    struct record_batch batch;
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    segment_name(&id, SEGMENT_LOG, name);
+    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
+        return entry->position == 0 && entry->segment_base == entry->base_offset;
+    }
+    while (at.position < entry->position &&
+           segment_batch_check(file, at.position, size, &batch) == 0 &&
+           batch.base_offset == at.offset) {
+        at.position += batch.total_bytes;
+        at.offset += batch.last_offset_delta + 1;
+    }
+    if (at.position == entry->position && at.offset == entry->base_offset) {
+        return true;
+    }
+    at.position = entry->position + entry->bytes;
+    return at.position < size && segment_batch_check(file, at.position, size, &batch) == 0 &&
+           batch.base_offset == entry->base_offset + item->batch.last_offset_delta + 1;
+}
+
 /* Puts a missing batch back. */
 static int fill_hole(struct recovery *recovery, struct log_partition *partition,
                      const struct replayed *item) {
@@ -416,9 +444,9 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         const struct frame_entry *entry = &item->entry;
         int64_t end = partition->public.log_end_offset;
         if (!item->data || item->batch.base_offset + item->batch.last_offset_delta < end) {
-            r = item->data && is_missing(recovery, partition, item)
-                    ? fill_hole(recovery, partition, item)
-                    : 0;
+            bool missing = item->data && is_missing(recovery, partition, item) &&
+                           (!item->doubtful || place_fits(recovery, item));
+            r = missing ? fill_hole(recovery, partition, item) : 0;
             continue;
         }
         if (pending > 0 && (pending == PIECES_AT_ONCE || entry->segment_base != segment_base ||
@@ -496,6 +524,7 @@ int recovery_fill_registry(struct recovery *recovery) {
             if (item.entry.topic == 0 && batch_inside(frame, &item.entry) &&
                 batch_holds(&item, body + item.entry.body_offset, item.entry.bytes)) {
                 r = fill_record(recovery, &item, body + item.entry.body_offset);
+                recovery->registry_through = frame->header.sequence;
             }
         }
     }
@@ -641,20 +670,22 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &entry);
         item.entry = entry;
         struct log_partition *partition = find_partition(recovery, &entry);
-        if (!partition || entry.base_offset < partition->public.log_end_offset) {
-            recovery->unknown_sequence = frame->header.sequence;
-            continue;
-        }
-        if (batch_inside(frame, &entry) &&
+        bool known = partition && entry.base_offset < partition->public.log_end_offset;
+        if (partition && batch_inside(frame, &entry) &&
             FRAME_HEADER_BYTES + (uint64_t)entry.body_offset + entry.bytes <= got &&
             batch_holds(&item, body + entry.body_offset, entry.bytes)) {
             item.data = body + entry.body_offset;
+            item.doubtful = got >= need;
             place_entry(partition, &item.entry);
-            if (entry.topic == 0) {
+            if (entry.topic == 0 && !known) {
                 (void)registry_apply(recovery->log, span_of(item.data, entry.bytes),
                                      frame->header.sequence);
             }
             r = replay_partition(recovery, &item, 1);
+            continue;
+        }
+        if (!partition || known) {
+            recovery->unknown_sequence = frame->header.sequence;
             continue;
         }
         struct segment_id id = {entry.topic, entry.partition, entry.segment_base};
@@ -673,6 +704,15 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         free(data);
     }
     return r;
+}
+
+/*
+ * The registry's last records may be among what is lost: topics whose numbers, producers whose ids
+ * somebody has. More topics than these there cannot be.
+ */
+static void leave_numbers(struct topic_log *log) {
+    log->next_number = MIN(log->next_number, UINT32_MAX - NUMBERS_LEFT_OUT) + NUMBERS_LEFT_OUT;
+    log->producer_durable_end = ((log->producer_durable_end >> 32) + 1) << 32;
 }
 
 /*
@@ -703,6 +743,9 @@ static int raise_unproven(struct recovery *recovery) {
             partition->writer_base = -1;
             partition->writer_position = 0;
             raised++;
+            if (topic == log->registry) {
+                leave_numbers(log);
+            }
         }
     }
     recovery->changed = true;
@@ -734,6 +777,15 @@ static void note_missing(struct recovery *recovery, uint64_t until) {
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
                     "frames %" PRIu64 " to %" PRIu64 " of the journal are missing",
                     recovery->sequence + 1, until);
+}
+
+/*
+ * Without a checkpoint frames may be missing because their file was recycled: such ones that a
+ * checkpoint had covered, and their batches are in the segments. Up to where, frames tell. Where
+ * none does (older releases wrote them), all that is missing may be a loss.
+ */
+void recovery_pass_covered(struct recovery *recovery, uint64_t sequence) {
+    recovery->sequence = MAX(recovery->sequence, MIN(recovery->covered_through, sequence - 1));
 }
 
 /* The newest frame in any other file, whether a checkpoint covers it or not. */
@@ -773,23 +825,6 @@ static void note_cut_files(struct recovery *recovery) {
     }
 }
 
-/*
- * Without a checkpoint nobody knows which frames were recycled: those before @frame may have been.
- * Not so when it stands in the middle of its file behind an earlier one, or behind none: frames
- * follow each other in a file, unless newer ones have come over its front.
- */
-static bool lost_before(const struct recovery *recovery, const struct found_frame *frame) {
-    const struct found_frame *nearest = NULL;
-    for (size_t i = 0; i < recovery->frame_count; i++) {
-        const struct found_frame *other = &recovery->frames[i];
-        if (other->file == frame->file && other->position < frame->position &&
-            (!nearest || other->position > nearest->position)) {
-            nearest = other;
-        }
-    }
-    return frame->position > 0 && (!nearest || nearest->header.sequence < frame->header.sequence);
-}
-
 int recovery_replay(struct recovery *recovery) {
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
@@ -800,16 +835,15 @@ int recovery_replay(struct recovery *recovery) {
         }
         bool durable = sequence <= recovery->synced_through || frame->file->cut;
         recovery->replaying_sequence = sequence;
+        if (recovery->holes_expected) {
+            recovery_pass_covered(recovery, sequence);
+        }
         if (sequence > recovery->sequence + 1) {
-            if (recovery->holes_expected && !lost_before(recovery, frame)) {
-                recovery->sequence = sequence - 1; /* of a recycled file the rest */
-            } else if (!recovery->holes_expected &&
-                       recovery->sequence + 1 > recovery->synced_through) {
+            if (recovery->sequence + 1 > recovery->synced_through) {
                 break; /* behind the torn tail: nobody was told of it */
-            } else {
-                note_missing(recovery, sequence - 1);
-                r = catch_up_registry(recovery);
             }
+            note_missing(recovery, sequence - 1);
+            r = catch_up_registry(recovery);
         }
         if (r) {
             break;

@@ -62,6 +62,7 @@ int log_writer_send(struct topic_log *log, enum writer_kind kind, struct journal
         return err_origin(-ENOMEM);
     }
     job->kind = kind;
+    job->covered = log->newest_sequence;
     job->file = file;
     list_init(&job->units);
     log_job_init(log, &job->job, send_done, send_destroy);

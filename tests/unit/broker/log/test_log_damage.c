@@ -142,6 +142,9 @@ static void lose_a_frame(bool checkpoints) {
     assert_int_equal(partition->leader_epoch, epochs);
     assert_true(partition->log_end_offset == INT64_C(1) << 32);
     assert_int_equal(fixture_partition(&f, "t", 1)->leader_epoch, epochs - 1);
+    /* It may have had a record of the registry: ids and numbers that somebody knows. */
+    assert_true(f.log->producer_durable_end >= INT64_C(1) << 32);
+    assert_true(f.log->next_number > 1000);
     assert_int_equal(fixture_partition(&f, "t", 1)->log_end_offset, 8);
     for (uint64_t n = 0; n < BATCHES; n++) {
         assert_true(n == 9 || read_batch(&f, n) > 0);
@@ -263,6 +266,98 @@ static void test_log_damage__without_checkpoint_folders_are_read(void **state) {
         fixture_stop(&f);
         fixture_deinit(&f);
     }
+}
+
+enum { SMALL_BATCHES = 40, SMALL_FILES = 8 };
+
+/* A frame to a file, and more of them than files: the first ones are recycled. */
+static void fill_small_files(struct fixture *f) {
+    fixture_init(f, 13);
+    f->limits.journal_first_bytes = FRAME_ALIGN;
+    f->limits.journal_max_bytes = (uint64_t)SMALL_FILES * FRAME_ALIGN;
+    f->limits.checkpoint_ms = 100000; /* only where the journal is full */
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 3, NULL);
+    for (uint64_t n = 0; n < SMALL_BATCHES; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition_get(topic, (int32_t)(n % 3)), &spec),
+                         n / 3 * 2);
+    }
+    fixture_crash(f, true);
+    (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
+    (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
+}
+
+/* The frame in a file; 0: none. *@newest becomes that of the newest one met. */
+static uint64_t frame_of(struct fixture *f, uint32_t id, struct frame_header *newest) {
+    struct disk_file *file;
+    struct frame_header header;
+    uint8_t block[FRAME_ALIGN];
+    char name[JOURNAL_NAME_SIZE];
+    size_t got;
+    journal_name(id, name);
+    if (disk_open(f->disk, name, DISK_READ, &file)) {
+        return 0;
+    }
+    assert_int_equal(disk_pread(file, block, sizeof block, 0, &got), 0);
+    disk_close(file);
+    if (got < sizeof block || !frame_header_read(block, NULL, &header)) {
+        return 0;
+    }
+    if (header.sequence > newest->sequence) {
+        *newest = header;
+    }
+    return header.sequence;
+}
+
+/* Starts without checkpoints and without the frame in file @id; what it was. */
+static uint64_t lose_a_file_of(uint32_t id, const struct frame_header *newest) {
+    struct fixture f;
+    struct frame_header header = {.sequence = 0};
+    char name[JOURNAL_NAME_SIZE];
+    fill_small_files(&f);
+    uint64_t lost = frame_of(&f, id, &header);
+    journal_name(id, name);
+    if (lost > 0) {
+        assert_int_equal(disk_sim_corrupt(f.disk, name, 0, 64, 1), 0);
+    }
+    assert_int_equal(fixture_start(&f), 0);
+    bool matters = lost > newest->covered_through && lost < newest->sequence;
+    assert_true((f.events[TOPIC_LOG_DAMAGED] > 0) == matters);
+    unsigned missing = 0;
+    for (uint64_t n = 0; n < SMALL_BATCHES; n++) {
+        missing += read_batch(&f, n) <= 0;
+    }
+    assert_true(missing <= (lost > newest->covered_through)); /* unless a segment has it */
+    for (int32_t i = 0; i < 3; i++) {
+        bool proven = !matters; /* or a later frame, a partition's each, says where it goes on */
+        for (uint64_t sequence = lost + 1; sequence <= newest->sequence; sequence++) {
+            proven |= (SMALL_BATCHES - 1 - (newest->sequence - sequence)) % 3 == (uint64_t)i;
+        }
+        int64_t end = fixture_partition(&f, "t", i)->log_end_offset;
+        assert_true(proven ? end < 100 : end == INT64_C(1) << 32);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+    return lost;
+}
+
+static void test_log_damage__a_lost_frame_is_told_from_a_recycled_one(void **state) {
+    struct fixture f;
+    struct frame_header newest = {.sequence = 0};
+    unsigned covered = 0, needed = 0;
+    fill_small_files(&f);
+    for (uint32_t id = 0; id < SMALL_FILES; id++) {
+        (void)frame_of(&f, id, &newest);
+    }
+    fixture_deinit(&f);
+    lose_a_file_of(SMALL_FILES, &newest); /* that is none of them */
+    for (uint32_t id = 0; id < SMALL_FILES; id++) {
+        uint64_t lost = lose_a_file_of(id, &newest);
+        covered += lost > 0 && lost <= newest.covered_through;
+        needed += lost > newest.covered_through && lost < newest.sequence;
+    }
+    assert_true(covered > 0 && needed > 2);
 }
 
 /* One partition with many batches in its segment, none of them in memory. */
@@ -419,6 +514,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__records_outlive_the_frame_that_created_their_topic),
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
+        cmocka_unit_test(test_log_damage__a_lost_frame_is_told_from_a_recycled_one),
         cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_what_it_hit),
         cmocka_unit_test(test_log_damage__rot_has_waiting_entries_written),
         cmocka_unit_test(test_log_damage__wrong_index_is_made_anew),

@@ -137,6 +137,23 @@ static void test_log_golden__every_frame_is_read(void **state) {
     }
 }
 
+/* What a frame says of the newest checkpoint: older ones say nothing. Written as it is read. */
+static void test_log_golden__frame_tells_what_was_covered(void **state) {
+    uint8_t bytes[FILE_BYTES], again[FRAME_HEADER_BYTES];
+    struct frame_header header;
+    read_hex("frame-2", bytes);
+    assert_true(frame_header_read(bytes, NULL, &header));
+    assert_int_equal(header.covered_through, 0);
+    read_hex("frame-2-covering", bytes);
+    assert_true(frame_header_read(bytes, NULL, &header));
+    assert_int_equal(header.covered_through, 2);
+    frame_header_write(again, &header);
+    assert_memory_equal(again, bytes, sizeof again);
+    bytes[56] ^= 3; /* a hint that is not whole is none, and costs no frame */
+    assert_true(frame_header_read(bytes, NULL, &header));
+    assert_int_equal(header.covered_through, 0);
+}
+
 static void test_log_golden__every_marker_of_a_clean_stop_is_read(void **state) {
     static const char *const names[] = {"clean-0", "clean-1"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -281,6 +298,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_golden__every_checkpoint_is_read),
         cmocka_unit_test(test_log_golden__every_frame_is_read),
+        cmocka_unit_test(test_log_golden__frame_tells_what_was_covered),
         cmocka_unit_test(test_log_golden__every_marker_of_a_clean_stop_is_read),
         cmocka_unit_test(test_log_golden__the_newest_checkpoint_is_what_we_write),
         cmocka_unit_test(test_log_golden__newer_ones_are_refused_in_one_line),
