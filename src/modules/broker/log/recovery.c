@@ -88,7 +88,9 @@ int recovery_touched(struct recovery *recovery, struct segment_file *file) {
     /* The entry of a file that was there may still not be durable: the crash came before its sync.
      */
     file->new_file = file->new_folder = true;
-    if (recovery->file_count == RECOVERY_FILES_MAX) {
+    /* The segment writer has the rest of what may be open: see topic_log_new(). */
+    uint32_t most = recovery->log->limits.open_files_max / 4;
+    if (recovery->file_count >= MIN(most, (uint32_t)RECOVERY_FILES_MAX)) {
         recovery->need_syncfs = true;
         segment_file_unref(file);
         return 0;

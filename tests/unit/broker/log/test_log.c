@@ -158,6 +158,61 @@ static void test_log__start_opens_no_segment_that_the_journal_does_not_name(void
     fixture_deinit(&f);
 }
 
+static int (*sync_below)(struct disk *);
+static void (*close_below)(struct disk_file *);
+static int open_now, open_most;
+
+static int open_counting(struct disk *disk, const char *path, unsigned flags,
+                         struct disk_file **ret_file) {
+    int r = open_below(disk, path, flags, ret_file);
+    open_now += r == 0;
+    open_most = MAX(open_most, open_now);
+    return r;
+}
+
+static void close_counting(struct disk_file *file) {
+    open_now -= file != NULL;
+    close_below(file);
+}
+
+static int syncfs_counting(struct disk *disk) {
+    opened++;
+    return sync_below(disk);
+}
+
+/* What a replay writes to has to be synced, but not by keeping each of it open. */
+static void test_log__start_after_a_kill_keeps_to_the_limit_of_open_files(void **state) {
+    enum { PARTITIONS = 100, OPEN_FILES = 24, OTHERS = 6 }; /* a journal file, an index, ... */
+    struct fixture f;
+    fixture_init(&f, 6);
+    f.limits.open_files_max = OPEN_FILES;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", PARTITIONS, NULL);
+    for (uint64_t i = 0; i < PARTITIONS; i++) {
+        struct batch_spec spec = spec_of(i);
+        fixture_append(&f, partition_get(topic, (int32_t)i), &spec);
+    }
+    fixture_crash(&f, false);
+    struct disk_ops ops = *f.disk->ops;
+    open_below = ops.open;
+    close_below = ops.close;
+    sync_below = ops.syncfs;
+    ops.open = open_counting;
+    ops.close = close_counting;
+    ops.syncfs = syncfs_counting;
+    f.disk->ops = &ops;
+    open_now = open_most = 0;
+    opened = 0;
+    assert_int_equal(fixture_start(&f), 0);
+    assert_in_range(open_most, OPEN_FILES / 2, OPEN_FILES + OTHERS);
+    assert_in_range(opened, 1, 3); /* one sync for all of them */
+    for (uint64_t i = 0; i < PARTITIONS; i++) {
+        check_batch(&f, fixture_partition(&f, "users", (int32_t)i), 0, i);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log__duplicate_gets_first_offset_also_after_restart(void **state) {
     struct fixture f;
     fixture_init(&f, 4);
@@ -349,6 +404,7 @@ int main(void) {
         cmocka_unit_test(test_log__power_cut_keeps_everything),
         cmocka_unit_test(test_log__clean_start_replays_nothing),
         cmocka_unit_test(test_log__start_opens_no_segment_that_the_journal_does_not_name),
+        cmocka_unit_test(test_log__start_after_a_kill_keeps_to_the_limit_of_open_files),
         cmocka_unit_test(test_log__duplicate_gets_first_offset_also_after_restart),
         cmocka_unit_test(test_log__producers_have_a_bound),
         cmocka_unit_test(test_log__deleted_topic_stays_deleted_and_its_files_go),
