@@ -274,7 +274,13 @@ static int check_segment(struct log_verify *verify, struct log_partition *partit
     index_check_close(&check.index);
     *expected = check.expected;
     bool short_file = there < segment->bytes;
-    if ((r || short_file) && check.expected < end_offset) {
+    if (r && segment->bytes == 0) {
+        /* Nothing was left for it to hold: compaction has taken all of its records. */
+        struct log_finding finding = records_finding(partition, 0, -1);
+        finding.level = FINDING_MENDS;
+        finding.file = check.name;
+        tell(verify, &finding, "%s; it had no records", err_text(r));
+    } else if ((r || short_file) && check.expected < end_offset) {
         struct log_finding finding = records_finding(
             partition, MAX(check.expected, partition->public.log_start_offset), end_offset - 1);
         finding.file = check.name;

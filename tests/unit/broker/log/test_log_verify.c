@@ -310,30 +310,36 @@ static void set_policy(struct fixture *f, struct topic *topic, const char *polic
     topic_config_deinit(&config);
 }
 
+/* Forty records of two keys, most of which compaction has taken. */
+static struct topic *fill_compacted(struct fixture *f, uint64_t seed) {
+    static const struct topic_config_entry configs[] = {
+        {"cleanup.policy", "compact"}, {"segment.bytes", "600"}, {0}};
+    fixture_init(f, seed);
+    f->limits.checkpoint_ms = 200;
+    f->limits.cleaner_ms = 100;
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 1, configs);
+    for (uint64_t n = 0; n < 40; n++) {
+        struct batch_spec spec = {.records = 1,
+                                  .value_bytes = 50,
+                                  .tag = n,
+                                  .timestamp_ms = 1700000000000,
+                                  .producer_id = -1,
+                                  .keys = 2};
+        assert_int_equal(fixture_append(f, partition_get(topic, 0), &spec), n);
+    }
+    fixture_until(f, topic_partition(log_topic_of(topic), 0)->cleaned_to >= 30 &&
+                         !f->log->cleaner.busy);
+    return topic;
+}
+
 /* Offsets that compaction took while that was the policy are not missing, but one behind them is;
  * also when the folders alone can tell. */
 static void test_log_verify__gaps_of_compaction_outlive_its_policy(void **state) {
-    static const struct topic_config_entry configs[] = {
-        {"cleanup.policy", "compact"}, {"segment.bytes", "600"}, {0}};
     for (unsigned round = 0; round < 2; round++) {
         struct fixture f;
         struct looked looked;
-        fixture_init(&f, 7 + round);
-        f.limits.checkpoint_ms = 200;
-        f.limits.cleaner_ms = 100;
-        assert_int_equal(fixture_start(&f), 0);
-        struct topic *topic = fixture_topic(&f, "t", 1, configs);
-        for (uint64_t n = 0; n < 40; n++) {
-            struct batch_spec spec = {.records = 1,
-                                      .value_bytes = 50,
-                                      .tag = n,
-                                      .timestamp_ms = 1700000000000,
-                                      .producer_id = -1,
-                                      .keys = 2};
-            assert_int_equal(fixture_append(&f, partition_get(topic, 0), &spec), n);
-        }
-        fixture_until(&f, topic_partition(log_topic_of(topic), 0)->cleaned_to >= 30 &&
-                              !f.log->cleaner.busy);
+        struct topic *topic = fill_compacted(&f, 7 + round);
         set_policy(&f, topic, "delete");
         fixture_stop(&f);
         if (round == 1) {
@@ -347,6 +353,20 @@ static void test_log_verify__gaps_of_compaction_outlive_its_policy(void **state)
         assert_int_equal(looked.count, round == 0 ? 0 : 2);
         fixture_deinit(&f);
     }
+}
+
+/* What held no record any more has lost none with its file. */
+static void test_log_verify__removed_segment_without_records_is_no_loss(void **state) {
+    struct fixture f;
+    struct looked looked;
+    (void)fill_compacted(&f, 9);
+    fixture_stop(&f);
+    assert_int_equal(disk_unlink(f.disk, segment_path(0, SEGMENT_LOG)), 0);
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 1);
+    assert_int_equal(looked.kept[0].finding.level, FINDING_MENDS);
+    assert_string_equal(looked.kept[0].file, segment_path(0, SEGMENT_LOG));
+    fixture_deinit(&f);
 }
 
 /* ---- dump ---- */
@@ -506,6 +526,7 @@ int main(void) {
         cmocka_unit_test(test_log_verify__frame_between_the_checkpoints),
         cmocka_unit_test(test_log_verify__live_reads_what_a_checkpoint_covers),
         cmocka_unit_test(test_log_verify__gaps_of_compaction_outlive_its_policy),
+        cmocka_unit_test(test_log_verify__removed_segment_without_records_is_no_loss),
         cmocka_unit_test(test_log_dump__prints_the_range_and_nothing_else),
         cmocka_unit_test(test_log_dump__journal_and_checkpoints),
         cmocka_unit_test(test_log_verify__tells_a_damaged_snapshot_of_producers),
