@@ -215,7 +215,7 @@ static bool goes_on(struct disk_file *log, const struct record_batch *batch, uin
     position += batch->total_bytes;
     return position >= end || disk_pread(log, bytes, sizeof bytes, position, &got) ||
            got < sizeof bytes || segment_header(bytes, position, end, &next) ||
-           next.base_offset == batch->base_offset + batch->last_offset_delta + 1;
+           next.base_offset == record_batch_end(batch);
 }
 
 /*
@@ -245,7 +245,7 @@ static int walk(struct active_index *index, struct disk *disk, struct disk_file 
             next.max_timestamp_ms = INT64_MAX;
         }
         at += batch.total_bytes;
-        expected = batch.base_offset + batch.last_offset_delta + 1;
+        expected = record_batch_end(&batch);
         if (add.count == ENTRIES_AT_ONCE) {
             int r = commit_additions(index, disk, &next, &add);
             if (r) {
@@ -362,7 +362,7 @@ static int rebuild_entries(struct active_index *index, struct disk *disk,
         before = (struct segment_cursor){cursor.position, batch.base_offset};
         have_before = true;
         cursor.position += batch.total_bytes;
-        cursor.offset = batch.base_offset + batch.last_offset_delta + 1;
+        cursor.offset = record_batch_end(&batch);
         if (add.count == ENTRIES_AT_ONCE) {
             r = commit_additions(index, disk, &next, &add);
             begin_additions(index, &add);

@@ -6,6 +6,7 @@
 #include "checkpoint.h"
 #include "log_private.h"
 #include "producer_snapshot.h"
+#include "registry.h"
 #include "swap.h"
 
 #include <errno.h>
@@ -101,19 +102,7 @@ static int replace_topic(struct topic_log *log, struct log_topic *topic, struct 
     now->public.config = before;
     topic->public.internal = now->public.internal;
     topic->public.declared = now->public.declared;
-    int32_t count = now->public.partition_count;
-    struct partition_block *block;
-    if (count <= topic->public.partition_count) {
-        return 0;
-    }
-    int r = topic_reserve(topic, count, &block);
-    if (r) {
-        return err_trace(r);
-    }
-    log->partition_total += (uint32_t)block->count;
-    topic_grow(topic, block);
-    topic->durable_partitions = count;
-    return 0;
+    return registry_widen(log, topic, now->public.partition_count);
 }
 
 static int decode_topics(struct topic_log *log, struct fields *in) {

@@ -55,11 +55,6 @@ struct candidate {
     bool forced;
 };
 
-static int64_t segment_end(const struct log_partition *partition, uint32_t index) {
-    return index + 1 < partition->segment_count ? partition->segments[index + 1].base_offset
-                                                : partition->public.log_end_offset;
-}
-
 /* When the first record of a segment was written. */
 static int64_t first_time(const struct log_segment *segment) {
     return segment->first_timestamp_ms >= 0 ? segment->first_timestamp_ms : segment->created_ms;
@@ -82,19 +77,15 @@ static uint32_t count_closed(const struct topic_log *log, const struct log_parti
     return ends ? count : count - 1;
 }
 
-/* No transaction is open below it. */
-static int64_t last_stable_offset(const struct log_partition *partition) {
-    return partition->public.high_watermark;
-}
-
 static uint32_t count_cleanable(struct topic_log *log, const struct log_partition *partition,
                                 uint32_t closed, int64_t lag_ms, int64_t now_ms) {
     const struct guard *guard = partition_first_guard(partition);
-    int64_t limit = MIN(guard ? guard->offset : INT64_MAX, last_stable_offset(partition));
+    int64_t limit =
+        MIN(guard ? guard->offset : INT64_MAX, partition_last_stable_offset(&partition->public));
     uint32_t count = 0;
     while (count < closed) {
         const struct log_segment *segment = &partition->segments[count];
-        int64_t end = segment_end(partition, count);
+        int64_t end = partition_segment_end(partition, count);
         bool dirty = end > partition->cleaned_to;
 #ifndef MUTANT_SWAP_COVER
         if (MAX(segment->last_sequence, log->recovered_sequence) > log->older_sequence) {
@@ -117,7 +108,7 @@ static bool look_at(struct topic_log *log, struct log_partition *partition, int6
     const struct topic *topic = &partition->topic->public;
     uint32_t closed = count_closed(log, partition, now_ms);
     if (closed == 0 || partition->starts_under_way > 0 ||
-        segment_end(partition, 0) <= partition->public.log_start_offset) {
+        partition_segment_end(partition, 0) <= partition->public.log_start_offset) {
         return false; /* nothing closed, or about to go as a whole */
     }
     uint32_t count = count_cleanable(
@@ -127,7 +118,7 @@ static bool look_at(struct topic_log *log, struct log_partition *partition, int6
     for (uint32_t i = 0; i < count; i++) {
         const struct log_segment *segment = &partition->segments[i];
         all += segment->bytes;
-        if (segment_end(partition, i) > partition->cleaned_to) {
+        if (partition_segment_end(partition, i) > partition->cleaned_to) {
             dirty += segment->bytes;
             oldest_ms = MIN(oldest_ms, first_time(segment));
         }
@@ -352,8 +343,8 @@ static int fill_plan(struct topic_log *log, struct clean_job *job, uint32_t coun
     }
     for (uint32_t i = 0; i < count; i++) {
         const struct log_segment *segment = &partition->segments[i];
-        job->sources[i] = (struct compact_source){segment->base_offset, segment_end(partition, i),
-                                                  segment->bytes};
+        job->sources[i] = (struct compact_source){
+            segment->base_offset, partition_segment_end(partition, i), segment->bytes};
     }
     job->plan = (struct compact_plan){
         .disk = log->disk,

@@ -132,7 +132,7 @@ int compact_reader_next(struct compact_reader *reader, struct span *ret_data,
     reader->begin += size;
     reader->bytes -= size;
     reader->position += size;
-    reader->next_offset = ret_batch->base_offset + ret_batch->last_offset_delta + 1;
+    reader->next_offset = record_batch_end(ret_batch);
     *ret_data = data;
     return 1;
 }

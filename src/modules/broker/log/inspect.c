@@ -189,7 +189,7 @@ static int batch_at(struct batch_walk *walk, uint64_t position) {
 
 static int good(struct batch_walk *walk) {
     walk->position += walk->bytes.size;
-    walk->expected = walk->batch.base_offset + walk->batch.last_offset_delta + 1;
+    walk->expected = record_batch_end(&walk->batch);
     return BATCH_GOOD;
 }
 

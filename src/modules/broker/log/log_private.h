@@ -448,6 +448,9 @@ int partition_segment_at(struct log_partition *partition, int64_t base_offset,
                          struct log_segment **ret_segment);
 /** partition_segment_index() - of the segment that would hold @offset; -1 when none */
 int partition_segment_index(const struct log_partition *partition, int64_t offset);
+/** partition_segment_end() - where what follows the segment at @index begins: the next one, or what
+ * comes */
+int64_t partition_segment_end(const struct log_partition *partition, uint32_t index);
 /** segment_took() - account one batch of @bytes at @position, appended at @appended_ms */
 void segment_took(struct log_segment *segment, uint64_t position, uint64_t bytes,
                   int64_t max_timestamp_ms, int64_t appended_ms);
@@ -595,6 +598,10 @@ struct swap_waiter {
 /** swap_window_open() - files of @partition must not be opened by name now */
 bool swap_window_open(const struct topic_log *log, const struct log_partition *partition);
 void swap_hold(struct topic_log *log, struct swap_waiter *waiter);
+/** swap_came_between() - files of @partition were replaced, or are being, since its swap_count was
+ * @swap_count: then @waiter begins anew, now or when they are in place */
+bool swap_came_between(struct topic_log *log, const struct log_partition *partition,
+                       uint32_t swap_count, struct swap_waiter *waiter);
 void swap_resume_held(struct topic_log *log);
 /** swap_names() - whether files of @partition (-1: any of the topic) are being replaced */
 bool swap_names(const struct topic_log *log, uint32_t topic, int32_t partition);

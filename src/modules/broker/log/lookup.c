@@ -65,12 +65,9 @@ static int search_batch(struct lookup_job *job, struct span data) {
     return r;
 }
 
-static int64_t batch_end(const struct record_batch *batch) {
-    return batch->base_offset + batch->last_offset_delta + 1;
-}
-
 static bool may_hold(const struct lookup_job *job, const struct record_batch *batch) {
-    return batch->max_timestamp_ms >= job->timestamp_ms && batch_end(batch) > job->least_offset;
+    return batch->max_timestamp_ms >= job->timestamp_ms &&
+           record_batch_end(batch) > job->least_offset;
 }
 
 static int search_segment(struct lookup_job *job, struct disk_file *file) {
@@ -86,7 +83,7 @@ static int search_segment(struct lookup_job *job, struct disk_file *file) {
     while (!r && job->offset < 0 && position < job->end) {
         struct record_batch batch;
         r = segment_walk_header(&walk, position, &batch);
-        if (!r && batch_end(&batch) > job->least_offset) {
+        if (!r && record_batch_end(&batch) > job->least_offset) {
             /* Also where it is passed over: rot that makes its timestamp smaller hides records. */
             r = segment_batch_check(file, position, job->end, &batch);
         }
@@ -257,12 +254,7 @@ static void lookup_done(struct work *work) {
     struct topic_log *log = job->job.log;
     struct partition_lookup *lookup = job->lookup;
     const struct log_partition *partition = log_partition_of(lookup->partition);
-    if (job->swap_count != partition->swap_count) {
-        if (swap_window_open(log, partition)) {
-            swap_hold(log, &job->wait);
-        } else {
-            begin_again(&job->wait);
-        }
+    if (swap_came_between(log, partition, job->swap_count, &job->wait)) {
         return;
     }
     if (job->index_wrong && !log->failed) {

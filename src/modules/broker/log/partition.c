@@ -52,6 +52,11 @@ int partition_segment_index(const struct log_partition *partition, int64_t offse
     return low - 1;
 }
 
+int64_t partition_segment_end(const struct log_partition *partition, uint32_t index) {
+    return index + 1 < partition->segment_count ? partition->segments[index + 1].base_offset
+                                                : partition->public.log_end_offset;
+}
+
 void segment_took(struct log_segment *segment, uint64_t position, uint64_t bytes,
                   int64_t max_timestamp_ms, int64_t appended_ms) {
     if (position == 0) {

@@ -63,10 +63,6 @@ int segment_walk_header(struct segment_walk *walk, uint64_t position,
 
 /* ---- one read ---- */
 
-static int64_t batch_end(const struct record_batch *batch) {
-    return batch->base_offset + batch->last_offset_delta + 1;
-}
-
 static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position, bool force) {
     unsigned n = job->waypoint_count;
     if (n == WAYPOINTS_MAX) {
@@ -117,7 +113,7 @@ static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
         if (r) {
             return r;
         }
-        if (batch_end(&batch) > job->offset) {
+        if (record_batch_end(&batch) > job->offset) {
             cursor->offset = batch.base_offset;
             /* The index should have led nearer. */
             job->index_wrong |= hops > 2 && cursor->position - begin > LONG_WALK_BYTES;
@@ -125,7 +121,7 @@ static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
         }
         before = (struct segment_cursor){cursor->position, batch.base_offset};
         cursor->position += batch.total_bytes;
-        cursor->offset = batch_end(&batch);
+        cursor->offset = record_batch_end(&batch);
         hops++;
         since_rot++;
     }
@@ -166,7 +162,7 @@ static size_t check_batches(struct read_job *job, const uint8_t *data, size_t si
         }
         add_waypoint(job, batch.base_offset, position + good, false);
         good += batch.total_bytes;
-        *ret_next = batch_end(&batch);
+        *ret_next = record_batch_end(&batch);
     }
     return good;
 }
@@ -226,7 +222,7 @@ static int read_batches(struct read_job *job, struct segment_walk *walk,
             break;
         }
         position += batch.total_bytes;
-        next = batch_end(&batch);
+        next = record_batch_end(&batch);
         add_waypoint(job, next, position, false);
     }
     return 0;

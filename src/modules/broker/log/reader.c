@@ -277,12 +277,7 @@ static void on_read_done(struct work *work) {
     struct segment_view *view = job->view;
     int status = job->status;
     const struct log_partition *partition = log_partition_of(read->partition);
-    if (job->swap_count != partition->swap_count) {
-        if (swap_window_open(log, partition)) {
-            swap_hold(log, &job->wait);
-        } else {
-            begin_again(&job->wait);
-        }
+    if (swap_came_between(log, partition, job->swap_count, &job->wait)) {
         return;
     }
     if (job->opened) {

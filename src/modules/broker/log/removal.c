@@ -141,15 +141,7 @@ static int remove_topic(struct disk *disk, const struct pending_removal *removal
 
 static int remove_segment(struct disk *disk, const struct pending_removal *removal) {
     struct segment_id id = {removal->number, removal->partition, removal->base_offset};
-    for (unsigned kind = 0; kind < SEGMENT_KINDS; kind++) {
-        char name[SEGMENT_NAME_SIZE];
-        segment_name(&id, (enum segment_kind)kind, name);
-        int r = gone(disk_unlink(disk, name));
-        if (r) {
-            return err_trace(r);
-        }
-    }
-    return 0;
+    return segment_unlink(disk, &id);
 }
 
 static bool same_folder(const struct pending_removal *a, const struct pending_removal *b) {

@@ -29,11 +29,6 @@ struct plan {
     uint64_t held_bytes; /* what else would go without its guard */
 };
 
-static int64_t segment_end(const struct log_partition *partition, uint32_t index) {
-    return index + 1 < partition->segment_count ? partition->segments[index + 1].base_offset
-                                                : partition->public.log_end_offset;
-}
-
 int64_t segment_age_time(const struct log_segment *segment) {
     bool dated = segment->max_timestamp_ms >= 0;
     return dated && (segment->appended_ms < 0 || segment->max_timestamp_ms < segment->appended_ms)
@@ -72,7 +67,7 @@ static uint32_t count_beyond(const struct log_partition *partition, int64_t rete
 static uint32_t count_below_start(const struct log_partition *partition) {
     uint32_t count = 0;
     while (count < partition->segment_count &&
-           segment_end(partition, count) <= partition->public.log_start_offset) {
+           partition_segment_end(partition, count) <= partition->public.log_start_offset) {
         count++;
     }
     return count;
@@ -95,7 +90,7 @@ static struct plan plan_of(const struct topic_log *log, const struct log_partiti
     }
     const struct guard *guard = partition_first_guard(partition);
     while (guard && plan.count > 0) {
-        int64_t end = segment_end(partition, plan.count - 1);
+        int64_t end = partition_segment_end(partition, plan.count - 1);
         if (end <= guard->offset || end <= public->log_start_offset) {
             break;
         }
@@ -133,7 +128,7 @@ static void look_at(struct topic_log *log, struct log_partition *partition, int6
     if (plan.count == 0) {
         return;
     }
-    int64_t keep = segment_end(partition, plan.count - 1);
+    int64_t keep = partition_segment_end(partition, plan.count - 1);
     int64_t start = MAX(partition->public.log_start_offset, keep);
     /* Without room for the record the next pass comes by again. */
     (void)registry_log_start(log, partition, start, keep, NULL);

@@ -59,7 +59,7 @@ static bool end_batch(struct scrub_walk *walk) {
     if (batch->base_offset != walk->expected) {
         walk->solid_from = batch->base_offset;
     }
-    walk->expected = batch->base_offset + batch->last_offset_delta + 1;
+    walk->expected = record_batch_end(batch);
     return true;
 }
 

@@ -46,6 +46,18 @@ void segment_name(const struct segment_id *id, enum segment_kind kind,
              id->partition, id->base_offset, endings[kind]);
 }
 
+int segment_unlink(struct disk *disk, const struct segment_id *id) {
+    for (unsigned kind = 0; kind < SEGMENT_KINDS; kind++) {
+        char name[SEGMENT_NAME_SIZE];
+        segment_name(id, (enum segment_kind)kind, name);
+        int r = disk_unlink(disk, name);
+        if (r && r != DISK_E_NOT_FOUND) {
+            return err_trace(r);
+        }
+    }
+    return 0;
+}
+
 struct segment_file *segment_file_ref(struct segment_file *file) {
     __atomic_add_fetch(&file->refs, 1, __ATOMIC_RELAXED);
     return file;

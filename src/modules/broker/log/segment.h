@@ -61,6 +61,10 @@ void segment_name(const struct segment_id *id, enum segment_kind kind, char out[
 /** segment_name_parse() - whether @name, without its folder, is one of those above */
 bool segment_name_parse(const char *name, enum segment_kind *ret_kind, int64_t *ret_base_offset);
 
+/** segment_unlink() - remove the files of a segment; those that are gone are fine. Again is
+ * harmless. Return: 0; a code of the disk; negative */
+int segment_unlink(struct disk *disk, const struct segment_id *id);
+
 /* A segment open for writing. Shared by count: the segment writer's cache, and whoever must sync
  * it. */
 struct segment_file {

@@ -104,7 +104,7 @@ static bool is_followed(const struct segment_resync *in, const struct record_bat
     uint8_t header[RECORD_BATCH_HEADER_BYTES];
     struct record_batch next;
     size_t got = 0;
-    int64_t end = batch->base_offset + batch->last_offset_delta + 1;
+    int64_t end = record_batch_end(batch);
     int64_t next_base = in->next_base;
     position += batch->total_bytes;
     if (position < in->end) {

@@ -195,13 +195,9 @@ int swap_unlink(struct disk *disk, const struct swap *swap) {
         const struct swap_target *target = &swap->targets[i];
         for (uint32_t n = 1; n < target->base_count; n++) {
             struct segment_id id = {swap->topic, swap->partition, target->bases[n]};
-            for (unsigned kind = 0; kind < SEGMENT_KINDS; kind++) {
-                char name[SEGMENT_NAME_SIZE];
-                segment_name(&id, (enum segment_kind)kind, name);
-                int r = gone(disk_unlink(disk, name));
-                if (r) {
-                    return err_trace(r);
-                }
+            int r = segment_unlink(disk, &id);
+            if (r) {
+                return err_trace(r);
             }
         }
     }

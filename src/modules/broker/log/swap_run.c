@@ -67,6 +67,19 @@ void swap_hold(struct topic_log *log, struct swap_waiter *waiter) {
     list_push_back(&log->swap_held, &waiter->link);
 }
 
+bool swap_came_between(struct topic_log *log, const struct log_partition *partition,
+                       uint32_t swap_count, struct swap_waiter *waiter) {
+    if (swap_count == partition->swap_count) {
+        return false;
+    }
+    if (swap_window_open(log, partition)) {
+        swap_hold(log, waiter);
+    } else {
+        waiter->resume(waiter);
+    }
+    return true;
+}
+
 void swap_resume_held(struct topic_log *log) {
     struct list waiting;
     list_init(&waiting);

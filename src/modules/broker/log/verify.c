@@ -213,7 +213,7 @@ static void check_good(struct segment_check *check, bool after_bad) {
     } else {
         check_gap(verify, check->partition, check->name, check->expected, batch->base_offset);
     }
-    check->expected = batch->base_offset + batch->last_offset_delta + 1;
+    check->expected = record_batch_end(batch);
     verify->batches++;
     verify->records += (uint64_t)MAX(batch->record_count, 0);
     verify->bytes += batch->total_bytes;

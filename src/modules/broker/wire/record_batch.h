@@ -71,6 +71,11 @@ bool record_batch_has_create_time(const uint8_t *batch, int64_t max_timestamp_ms
 /** record_batch_set_create_time() - the same for CreateTime as record_batch_set_append_time() */
 void record_batch_set_create_time(uint8_t *batch, size_t total_bytes, int64_t max_timestamp_ms);
 
+/** record_batch_end() - the offset behind its last record */
+static inline int64_t record_batch_end(const struct record_batch *batch) {
+    return batch->base_offset + batch->last_offset_delta + 1;
+}
+
 /** record_timestamp() - a record's own timestamp; whatever a header claims, it wraps as in Java */
 static inline int64_t record_timestamp(int64_t base_ms, int64_t delta_ms) {
     return (int64_t)((uint64_t)base_ms + (uint64_t)delta_ms);
