@@ -562,12 +562,15 @@ void log_writer_resume(struct log_writer *writer, const struct uuid *journal, ui
 void log_writer_free(struct log_writer *writer);
 void log_writer_run(void *userdata, struct list *works); /* run_batch of the worker */
 
-/* ---- log_keeper.c ---- */
+/* ---- journal_files.c ---- */
+/** journal_maintain() - see to it that the log writer has a file to go on with */
 void journal_maintain(struct topic_log *log);
 /** journal_ask_again() - each tick: for a file that the disk has refused and clients wait for */
 void journal_ask_again(struct topic_log *log);
 /** journal_room() - bytes that the journal can still take without a checkpoint */
 uint64_t journal_room(const struct topic_log *log);
+
+/* ---- log_keeper.c ---- */
 void checkpoint_maybe(struct topic_log *log);
 void checkpoint_begin(struct topic_log *log, bool final);
 void checkpoint_keeper_init(struct topic_log *log);
