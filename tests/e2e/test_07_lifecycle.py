@@ -148,4 +148,6 @@ def test_metrics__log_and_steps_of_operations_are_told_by_both_services(eventbox
         for name in ("journal_bytes", "segments", "recovery_milliseconds"):
             assert f"eventbox_log_{name}" in figures
         assert figures["eventbox_kafka_bytes_in_total"] > 0 and figures["eventbox_kafka_bytes_out_total"] > 0
-        assert sum(figures[f'eventbox_log_reads_total{{source="{s}"}}'] for s in ("memory", "page_cache", "disk")) > 0
+        for name in ("reads", "read_bytes"):
+            of = [figures[f'eventbox_log_{name}_total{{source="{s}"}}'] for s in ("memory", "page_cache", "disk")]
+            assert sum(of) > 0

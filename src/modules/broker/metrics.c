@@ -46,6 +46,9 @@ enum broker_metric {
     BROKER_M_READS_MEMORY,
     BROKER_M_READS_CACHE,
     BROKER_M_READS_DISK,
+    BROKER_M_READ_BYTES_MEMORY,
+    BROKER_M_READ_BYTES_CACHE,
+    BROKER_M_READ_BYTES_DISK,
     BROKER_M_RECOVERY,
     BROKER_M_COMPACTIONS,
     BROKER_M_COMPACTIONS_FAILED,
@@ -148,6 +151,13 @@ const struct metric_row broker_metric_rows[] = {
                               "Reads by source"},
     [BROKER_M_READS_DISK] = {"eventbox_log_reads_total", METRIC_COUNTER, "source=\"disk\"",
                              "Reads by source"},
+    [BROKER_M_READ_BYTES_MEMORY] = {"eventbox_log_read_bytes_total", METRIC_COUNTER,
+                                    "source=\"memory\"", "Bytes of record batches read, by source"},
+    [BROKER_M_READ_BYTES_CACHE] = {"eventbox_log_read_bytes_total", METRIC_COUNTER,
+                                   "source=\"page_cache\"",
+                                   "Bytes of record batches read, by source"},
+    [BROKER_M_READ_BYTES_DISK] = {"eventbox_log_read_bytes_total", METRIC_COUNTER,
+                                  "source=\"disk\"", "Bytes of record batches read, by source"},
     [BROKER_M_RECOVERY] = {"eventbox_log_recovery_milliseconds", METRIC_GAUGE, NULL,
                            "Recovery at the last start, ms"},
     [BROKER_M_COMPACTIONS] = {"eventbox_log_compactions_total", METRIC_COUNTER, NULL,
@@ -243,6 +253,9 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_READS_MEMORY], (int64_t)stats.reads_memory);
     metric_set(&metrics[BROKER_M_READS_CACHE], (int64_t)stats.reads_cache);
     metric_set(&metrics[BROKER_M_READS_DISK], (int64_t)stats.reads_disk);
+    metric_set(&metrics[BROKER_M_READ_BYTES_MEMORY], (int64_t)stats.read_bytes_memory);
+    metric_set(&metrics[BROKER_M_READ_BYTES_CACHE], (int64_t)stats.read_bytes_cache);
+    metric_set(&metrics[BROKER_M_READ_BYTES_DISK], (int64_t)stats.read_bytes_disk);
     metric_set(&metrics[BROKER_M_RECOVERY], stats.recovery_ms);
     collect_compaction(metrics, &stats);
     collect_scrub(metrics, &stats);

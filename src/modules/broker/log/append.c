@@ -259,7 +259,7 @@ static int append_checked(struct topic_log *log, struct append *append, struct c
         batch = batch->next_in_unit;
     }
     list_push_back(&log->pending, &unit->link);
-    log->stats.appends++;
+    log->stats.appends += unit->entry_count;
     log->stats.append_bytes += unit->bytes;
     log->stats.queued_appends++;
     append_flush_soon(log);

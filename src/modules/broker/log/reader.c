@@ -168,6 +168,7 @@ static int read_memory(struct topic_log *log, struct partition_read *read, uint3
         read->bytes += batch->batch.size;
         index++;
     }
+    log->stats.read_bytes_memory += read->bytes;
     return 0;
 }
 
@@ -227,6 +228,7 @@ static bool read_cache(struct topic_log *log, struct partition_read *read,
     read->chunk_count = 1;
     read->bytes = end - begin;
     log->stats.reads_cache++;
+    log->stats.read_bytes_cache += read->bytes;
     return true;
 }
 
@@ -296,6 +298,7 @@ static void on_read_done(struct work *work) {
                                               .size = job->bytes};
         read->chunk_count = 1;
         read->bytes = job->bytes;
+        log->stats.read_bytes_disk += job->bytes;
         job->buf = NULL;
     } else if (status == 0 && job->nothing) {
         /* No batch at or behind the offset in this segment: on with what follows. */

@@ -419,6 +419,7 @@ int topic_log_space(struct topic_log *log, struct topic_log_space *space);
 /* What is counted, since the start of this run; what is now; and the last of a kind. */
 struct topic_log_stats {
     uint64_t frames, frame_bytes, appends, append_bytes, reads_memory, reads_cache, reads_disk;
+    uint64_t read_bytes_memory, read_bytes_cache, read_bytes_disk;
     uint64_t refused_full, duplicates;
     /* Of a journal frame: its size; from its hand-over to the log writer until it is known to be
      * durable; the write with its sync alone. */
