@@ -10,7 +10,8 @@ in partition 0, and an increment to frame 2.
     checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  checkpoint-4.hex
     frame-1.hex  frame-2.hex  frame-2-covering.hex
     journal-end-1.hex  clean-0.hex  clean-1.hex
-    index-1.hex  timeindex-1.hex  segment.hex  snapshot-1.hex
+    index-1.hex  timeindex-1.hex  segment.hex  snapshot-1.hex  registry-1.hex  scrub-1.hex
+    segment-long.hex  index-1-long.hex  timeindex-1-long.hex
 """
 
 import struct
@@ -166,6 +167,12 @@ def clean(version):
 def indexes():
     for name, magic in (("index-1", 0x58494245), ("timeindex-1", 0x58544245)):
         write(name, ("header: magic, version; no entry below 4 KiB", struct.pack("<IH", magic, 1) + bytes(10)))
+    first, second = batch(0, [b"x" * 4200]), batch(1, [b"two"])
+    write("segment-long", ("offset 0, more than 4 KiB", first), ("offset 1, which has an entry in both indexes", second))
+    write("index-1-long", ("header: magic, version", struct.pack("<IH", 0x58494245, 1) + bytes(10)),
+          ("offset less base, position", struct.pack("<II", 1, len(first))))
+    write("timeindex-1-long", ("header: magic, version", struct.pack("<IH", 0x58544245, 1) + bytes(10)),
+          ("largest timestamp before, offset less base", struct.pack("<qI", TIME_MS, 1)))
 
 
 def snapshot():
@@ -175,6 +182,28 @@ def snapshot():
     header += struct.pack("<I", crc32c(header))
     write("snapshot-1", ("header: EBPS, version, topic 1, partition 0, offset 2, body bytes, CRCs", header),
           ("one producer with one batch", body))
+
+
+def registry():
+    """A log of the registry that says it all: "golden" is made, configured, widened, and begins at offset 1; "gone" is
+    made and deleted; producer ids below 1000 may have been given out."""
+    values = [
+        b"\1\1" + topic(1, TOPIC_ID, b"golden", []),
+        b"\1\1" + topic(2, bytes(range(48, 64)), b"gone", []),
+        b"\3\1" + struct.pack("<q", 1000),
+        b"\4\1" + struct.pack("<IH", 1, 1) + text(b"segment.bytes") + text(b"5000"),
+        b"\2\1" + struct.pack("<I", 2),
+        b"\5\1" + struct.pack("<Ii", 1, 3),
+        b"\6\1" + struct.pack("<Iiqq", 1, 0, 1, 0),
+    ]
+    write("registry-1", ("records: created twice, producer ids, configured, deleted, widened, log start", batch(0, values)))
+
+
+def scrub():
+    """In the middle of a round: topic 1, partition 0, the segment at offset 2 comes next."""
+    place = struct.pack("<IHH", 0x43534245, 1, 1) + UUID
+    place += struct.pack("<IiqqqI", 1, 0, 2, TIME_MS, TIME_MS - 5000, 0)
+    write("scrub-1", ("EBSC, version, under way, uuid, place, two times, CRC", place + struct.pack("<I", crc32c(place))))
 
 
 if __name__ == "__main__":
@@ -191,3 +220,5 @@ if __name__ == "__main__":
     clean(1)
     indexes()
     snapshot()
+    registry()
+    scrub()

@@ -4,6 +4,7 @@
  */
 #include "log_fixture.h"
 #include "producer_snapshot.h"
+#include "scrub.h"
 
 #include <ctype.h>
 #include <eventbox/base/crc32c.h>
@@ -167,15 +168,21 @@ static void test_log_golden__every_marker_of_a_clean_stop_is_read(void **state) 
     }
 }
 
-static void assert_file(struct fixture *f, const uint8_t *golden, size_t size) {
+/* Its first @size bytes; @whole: and no more. */
+static void assert_bytes(struct fixture *f, const char *path, const uint8_t *golden, size_t size,
+                         bool whole) {
     uint8_t bytes[FILE_BYTES];
     struct disk_file *file = NULL;
     size_t got = 0;
-    assert_int_equal(disk_open(f->disk, "checkpoint.0", DISK_READ, &file), 0);
-    assert_int_equal(disk_pread(file, bytes, size, 0, &got), 0);
+    assert_int_equal(disk_open(f->disk, path, DISK_READ, &file), 0);
+    assert_int_equal(disk_pread(file, bytes, whole ? sizeof bytes : size, 0, &got), 0);
     disk_close(file);
     assert_int_equal(got, size);
     assert_memory_equal(bytes, golden, size);
+}
+
+static void assert_file(struct fixture *f, const uint8_t *golden, size_t size) {
+    assert_bytes(f, "checkpoint.0", golden, size, false);
 }
 
 /* What this version writes is what build.py, which knows the words of the format alone, writes: a
@@ -294,6 +301,113 @@ static void test_log_golden__every_snapshot_is_read(void **state) {
     fixture_deinit(&f);
 }
 
+static void seek(struct fixture *f, const struct segment_target *target, uint64_t position) {
+    struct segment_id id = {1, 0, 0};
+    struct segment_cursor cursor;
+    struct disk_file *log;
+    uint64_t size;
+    bool wrong;
+    assert_int_equal(disk_open(f->disk, "topics/1-0/00000000000000000000.log", DISK_READ, &log), 0);
+    assert_int_equal(disk_size(log, &size), 0);
+    assert_int_equal(segment_seek(f->disk, log, &id, target, size, &cursor, &wrong), 0);
+    assert_false(wrong);
+    assert_int_equal(cursor.position, position);
+    disk_close(log);
+}
+
+/* A reader would make indexes anew without a word: these are believed, and are what we write. */
+static void test_log_golden__indexes_are_believed_and_are_what_we_write(void **state) {
+    static const char *const names[][2] = {{"index-1-long", "index"},
+                                           {"timeindex-1-long", "timeindex"}};
+    static const char stem[] = "topics/1-0/00000000000000000000.";
+    struct fixture f;
+    uint8_t log[FILE_BYTES], bytes[FILE_BYTES];
+    char path[SEGMENT_NAME_SIZE];
+    put_folder(&f, "checkpoint-3");
+    put_file(&f, "topics/1-0/00000000000000000000.log", "segment-long", 0);
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s%s", stem, names[i][1]);
+        put_file(&f, path, names[i][0], 0);
+    }
+    read_hex("segment-long", log);
+    uint64_t second = 12 + get_be32(log + 8);
+    seek(&f, &(struct segment_target){.offset = 0}, 0);
+    seek(&f, &(struct segment_target){.offset = 1}, second);
+    seek(&f, &(struct segment_target){.offset = -1, .timestamp_ms = 1700000000000}, 0);
+    seek(&f, &(struct segment_target){.offset = -1, .timestamp_ms = 1700000000001}, second);
+
+    struct segment_writer *writer;
+    struct segment_file *file;
+    const struct segment_id id = {1, 0, 0};
+    const struct segment_piece pieces[] = {
+        {span_of(log, second), 0, 0, 1700000000000},
+        {span_of(log + second, 12 + get_be32(log + second + 8)), second, 1, 1700000000000}};
+    for (unsigned kind = 0; kind < SEGMENT_KINDS; kind++) {
+        segment_name(&id, (enum segment_kind)kind, path);
+        assert_int_equal(disk_unlink(f.disk, path), 0);
+    }
+    assert_int_equal(segment_writer_new(f.disk, 4, &writer), 0);
+    assert_int_equal(segment_writer_write(writer, &id, pieces, 2, &file), 0);
+    assert_int_equal(segment_writer_flush_indexes(writer), 0);
+    segment_file_unref(file);
+    segment_writer_free(writer);
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s%s", stem, names[i][1]);
+        size_t size = read_hex(names[i][0], bytes);
+        assert_bytes(&f, path, bytes, size, true);
+    }
+    fixture_deinit(&f);
+}
+
+/* Its records stand in its segments for as long as there are topics: a start without checkpoints
+ * reads them, whoever wrote them. */
+static void test_log_golden__every_record_of_the_registry_is_read(void **state) {
+    struct fixture f;
+    fixture_init(&f, 93);
+    f.expect_failures = true;
+    assert_int_equal(disk_mkdir(f.disk, "journal"), 0);
+    assert_int_equal(disk_mkdir(f.disk, "topics"), 0);
+    assert_int_equal(disk_mkdir(f.disk, "topics/0-0"), 0);
+    assert_int_equal(disk_mkdir(f.disk, "topics/1-0"), 0);
+    put_file(&f, "topics/0-0/00000000000000000000.log", "registry-1", 0);
+    put_file(&f, "topics/1-0/00000000000000000000.log", "segment", 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+    const struct topic *topic = topic_log_find(f.log, SPAN_LITERAL("golden"));
+    assert_non_null(topic);
+    assert_int_equal(topic->id.bytes[0], 32);
+    assert_int_equal(topic->partition_count, 3);
+    assert_string_equal(topic_config_text(&topic->config, TOPIC_SEGMENT_BYTES), "5000");
+    assert_int_equal(topic->partitions[0]->log_start_offset, 1);
+    assert_int_equal(topic->partitions[0]->high_watermark, 2);
+    assert_null(topic_log_find(f.log, SPAN_LITERAL("gone")));
+    int64_t id;
+    assert_int_equal(topic_log_producer_id(f.log, &id), 0);
+    assert_int_equal(id, 1000);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_golden__the_place_of_the_scrub_is_read(void **state) {
+    struct fixture f;
+    struct uuid journal;
+    struct scrub_place place;
+    uint8_t bytes[FILE_BYTES];
+    fixture_init(&f, 94);
+    size_t size = read_hex("scrub-1", bytes);
+    put_bytes(&f, "scrub", bytes, size);
+    memcpy(journal.bytes, bytes + 8, sizeof journal.bytes);
+    scrub_place_read(f.disk, &journal, &place);
+    assert_true(place.under_way);
+    assert_int_equal(place.topic, 1);
+    assert_int_equal(place.base_offset, 2);
+    assert_int_equal(place.began_ms, 1700000000000);
+    assert_int_equal(place.ended_ms, 1699999995000);
+    assert_int_equal(scrub_place_write(f.disk, &journal, &place), 0);
+    assert_bytes(&f, "scrub", bytes, size, true);
+    fixture_deinit(&f);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_golden__every_checkpoint_is_read),
@@ -304,6 +418,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_log_golden__newer_ones_are_refused_in_one_line),
         cmocka_unit_test(test_log_golden__newer_indexes_are_made_anew),
         cmocka_unit_test(test_log_golden__every_snapshot_is_read),
+        cmocka_unit_test(test_log_golden__indexes_are_believed_and_are_what_we_write),
+        cmocka_unit_test(test_log_golden__every_record_of_the_registry_is_read),
+        cmocka_unit_test(test_log_golden__the_place_of_the_scrub_is_read),
     };
     assert(argc == 2);
     golden_path = argv[1];
