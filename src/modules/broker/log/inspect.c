@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/crc32c.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum { WINDOW_BYTES = 1 << 20 };
@@ -107,6 +108,8 @@ int batch_walk_open(struct batch_walk *walk, struct disk *disk,
     }
     r = r ? r : disk_open(disk, name, DISK_READ, &walk->cached);
     if (!r) {
+        patient_file_init(&walk->patient, walk->file, UINT_MAX);
+        patient_file_init(&walk->patient_cached, walk->cached, UINT_MAX);
         r = disk_size(walk->file, &size);
     }
     walk->end = MIN(segment->bytes, size);
@@ -138,7 +141,7 @@ static int bring(struct batch_walk *walk, uint64_t position, size_t bytes) {
         walk->window_capacity = size;
     }
     walk->window_bytes = 0;
-    int r = disk_pread(walk->file, walk->window, size, at, &walk->window_bytes);
+    int r = disk_pread(&walk->patient.file, walk->window, size, at, &walk->window_bytes);
     walk->window_at = at;
     return r;
 }
@@ -201,7 +204,7 @@ int batch_walk_next(struct batch_walk *walk) {
     if (r != 0) {
         return r < 0 ? r : good(walk);
     }
-    const struct segment_resync in = {.file = walk->cached,
+    const struct segment_resync in = {.file = &walk->patient_cached.file,
                                       .end = walk->end,
                                       .base_offset = walk->base_offset,
                                       .next_base = walk->next_base,

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "log_private.h"
+#include "patient_file.h"
 
 struct log_inspect {
     struct disk *folder;  /* as it is; the caller's */
@@ -39,6 +40,7 @@ void log_inspect_close(struct log_inspect *inspect); /* accepts one that was not
  */
 struct batch_walk {
     struct disk_file *file, *cached; /* the same one; to look for the next batch behind rot */
+    struct patient_file patient, patient_cached; /* over these two; not to be moved */
     struct batch_order order;
     uint64_t end; /* bytes that count */
     uint64_t position;

@@ -70,7 +70,7 @@ static bool may_hold(const struct lookup_job *job, const struct record_batch *ba
            record_batch_end(batch) > job->least_offset;
 }
 
-static int search_segment(struct lookup_job *job, struct disk_file *file) {
+static int search_file(struct lookup_job *job, struct disk_file *file) {
     struct segment_target target = {.offset = -1, .timestamp_ms = job->timestamp_ms};
     struct segment_cursor cursor;
     struct segment_walk walk;
@@ -102,6 +102,13 @@ static int search_segment(struct lookup_job *job, struct disk_file *file) {
     }
     segment_walk_deinit(&walk);
     return r;
+}
+
+static int search_segment(struct lookup_job *job, struct disk_file *file) {
+    struct patient_file patient;
+    patient_file_init(&patient, file, REFUSALS_MAX);
+    int r = search_file(job, &patient.file);
+    return r == BROKER_E_CORRUPT && patient.refused ? err_origin(-EIO) : r;
 }
 
 static void lookup_run(struct work *work) {

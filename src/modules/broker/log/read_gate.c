@@ -80,7 +80,7 @@ static void add_waypoint(struct read_job *job, int64_t offset, uint64_t position
  */
 static int step_over(struct read_job *job, const struct segment_cursor *before,
                      struct segment_cursor *cursor) {
-    const struct segment_resync in = {.file = job->file,
+    const struct segment_resync in = {.file = &job->patient.file,
                                       .end = job->end,
                                       .base_offset = job->id.base_offset,
                                       .next_base = job->next_base,
@@ -247,7 +247,8 @@ static int read_segment(struct read_job *job) {
     }
     struct segment_walk walk;
     struct segment_cursor cursor = {0};
-    int r = segment_walk_init(&walk, job->file, job->end);
+    patient_file_init(&job->patient, job->file, REFUSALS_MAX);
+    int r = segment_walk_init(&walk, &job->patient.file, job->end);
     if (!r) {
         r = find_batch(job, &walk, &cursor);
     }
@@ -266,6 +267,10 @@ static int read_segment(struct read_job *job) {
         r = r ? r : walk_to_batch(job, &walk, &cursor);
     }
     segment_walk_deinit(&walk);
+    if (job->patient.refused) {
+        job->index_wrong = false; /* to make it anew all of the segment would have to be read */
+        r = r == BROKER_E_CORRUPT ? err_origin(-EIO) : r;
+    }
     return r;
 }
 

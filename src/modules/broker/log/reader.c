@@ -248,13 +248,21 @@ static void read_destroy(struct log_job *base) {
 static int read_on(struct topic_log *log, struct partition_read *read, int64_t from);
 
 /* A reader that asks again and again for the same damaged range leaves one line. */
-static void report_damage(struct topic_log *log, const struct partition_read *read) {
+static void report_damage(struct topic_log *log, const struct partition_read *read, int status) {
     const struct partition *partition = read->partition;
     if (log->damage_told_of == partition && log->damage_told_at == read->offset) {
         return;
     }
     log->damage_told_of = partition;
     log->damage_told_at = read->offset;
+    if (status != BROKER_E_CORRUPT) {
+        topic_log_report(log, TOPIC_LOG_DAMAGED,
+                         "%s-%d: the disk cannot read the batch at offset %lld: %s; reads of it "
+                         "get KAFKA_STORAGE_ERROR and try again, what is behind it stays readable",
+                         partition->topic->name, (int)partition->index, (long long)read->offset,
+                         err_text(status));
+        return;
+    }
     topic_log_report(log, TOPIC_LOG_DAMAGED,
                      "%s-%d: the batch at offset %lld is damaged on disk; reads of it get "
                      "CORRUPT_MESSAGE, a consumer goes on when it seeks behind it",
@@ -312,8 +320,8 @@ static void on_read_done(struct work *work) {
         status = TOPIC_E_UNKNOWN;
     } else if (status != 0 && read->offset < read->partition->log_start_offset) {
         status = TOPIC_E_OUT_OF_RANGE; /* its files went while the gate looked for them */
-    } else if (status == BROKER_E_CORRUPT) {
-        report_damage(log, read);
+    } else if (status == BROKER_E_CORRUPT || status == -EIO) {
+        report_damage(log, read, status);
     }
     log_job_finish(&job->job);
     read->done(read, status);

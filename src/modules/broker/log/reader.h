@@ -3,6 +3,7 @@
 #pragma once
 
 #include "log_private.h"
+#include "patient_file.h"
 
 #include <eventbox/loop/op.h>
 
@@ -43,8 +44,9 @@ struct read_job {
     struct log_topic *topic;   /* with a reference, as the view */
     struct segment_view *view; /* the loop's; the threads use @file */
     struct swap_waiter wait;
-    uint32_t swap_count;    /* of the partition when the read began */
-    struct disk_file *file; /* the view's, NULL: to be opened */
+    uint32_t swap_count;         /* of the partition when the read began */
+    struct disk_file *file;      /* the view's, NULL: to be opened */
+    struct patient_file patient; /* over it */
     struct segment_id id;
     uint64_t end;
     int64_t offset, next_base;
@@ -74,6 +76,8 @@ struct segment_walk {
     size_t last_total;
 };
 enum { WALK_BUFFER_BYTES = 64 << 10 };
+/* Blocks that the disk does not read, in one read or lookup; it may take long over each. */
+enum { REFUSALS_MAX = 8 };
 int segment_walk_init(struct segment_walk *walk, struct disk_file *file, uint64_t end);
 void segment_walk_deinit(struct segment_walk *walk);
 /** segment_walk_header() - of the batch at @position; BROKER_E_CORRUPT when none is there */

@@ -285,10 +285,11 @@ int segment_seek(struct disk *disk, struct disk_file *log, const struct segment_
     }
     disk_close(reader.index);
     disk_close(reader.timeindex);
-    if (r < 0) {
+    if (r == -ENOMEM || r == -EMFILE || r == -ENFILE) {
         return err_trace(r);
     }
-    /* A short segment has no entries, and so no index yet; of a longer one they may wait. */
-    *ret_wrong |= r > 0 && !(r == DISK_E_NOT_FOUND && end <= INDEX_STEP_BYTES);
+    /* Whatever else is the matter with a hint, the disk refusing it included, costs a longer way.
+     * A short segment has no entries, and so no index yet; of a longer one they may wait. */
+    *ret_wrong |= r != 0 && !(r == DISK_E_NOT_FOUND && end <= INDEX_STEP_BYTES);
     return 0;
 }

@@ -200,6 +200,8 @@ static void check_bad(struct segment_check *check, int64_t next_offset) {
     if (from >= next_offset) {
         finding.level = FINDING_MENDS;
         tell(check->verify, &finding, "bytes that are no batch, without any offset of their own");
+    } else if (walk->patient.refused || walk->patient_cached.refused) {
+        tell(check->verify, &finding, "the disk cannot read these records: %s", err_text(-EIO));
     } else {
         tell(check->verify, &finding, "these records do not match their checksum or header");
     }

@@ -41,7 +41,8 @@ static int read_whole(struct index_check *check, struct disk *disk, const struct
         return 0; /* a short segment has none; index_check_end() tells */
     }
     if (r || (r = disk_size(file, &size)) != 0) {
-        return r;
+        wrong(check, "%s cannot be read: %s", names[n], err_text(r));
+        return 0;
     }
     if (size > INDEX_BYTES_MAX) {
         wrong(check, "%s is larger than any segment needs", names[n]);
@@ -53,13 +54,17 @@ static int read_whole(struct index_check *check, struct disk *disk, const struct
     }
     r = disk_pread(file, check->entries[n], (size_t)size, 0, &check->size[n]);
     const uint8_t *bytes = check->entries[n];
-    if (!r && size > 0 &&
-        (check->size[n] < INDEX_HEADER_BYTES || get_le32(bytes) != magics[n] ||
-         get_le16(bytes + 4) != INDEX_VERSION)) {
+    if (r) {
+        wrong(check, "%s cannot be read: %s", names[n], err_text(r));
+        check->size[n] = 0;
+        return 0;
+    }
+    if (size > 0 && (check->size[n] < INDEX_HEADER_BYTES || get_le32(bytes) != magics[n] ||
+                     get_le16(bytes + 4) != INDEX_VERSION)) {
         wrong(check, "%s does not begin with its header", names[n]);
         check->size[n] = 0;
     }
-    return r;
+    return 0;
 }
 
 int index_check_open(struct index_check *check, struct disk *disk, const struct segment_id *id) {
