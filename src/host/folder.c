@@ -27,12 +27,12 @@ enum { FOLDER_FORMAT = 1, META_BYTES_MAX = 4096 };
 
 /* The message of everything that the file system refuses. */
 static int refused(struct host *host, const char *what, int r) {
-    return host_fail(host, r,
-                     "data folder %s (%s): %s: %s; choose a folder that this user may write with "
-                     "--data DIR",
-                     host->settings.data,
+    bool full = r == DISK_E_FULL || r == -ENOSPC || r == -EDQUOT;
+    return host_fail(host, r, "data folder %s (%s): %s: %s; %s", host->settings.data,
                      conf_describe(host->config->conf, CONF_HOST_SECTION, "data"), what,
-                     r < 0 ? strerror(-r) : err_text(r));
+                     r < 0 ? strerror(-r) : err_text(r),
+                     full ? "make room on its disk, or choose a folder on another with --data DIR"
+                          : "choose a folder that this user may write with --data DIR");
 }
 
 /* mkdir -p of what lies above the folder; the disk makes the folder itself. */

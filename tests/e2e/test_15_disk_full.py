@@ -202,3 +202,17 @@ def test_disk_full__kill_while_the_reserve_is_held(server, small_disk):
     free(small_disk)
     wait_until_room(server)
     assert server.register("late").status == 201
+
+
+@pytest.mark.parametrize("leave", [0, 200 << 10])
+def test_disk_full__a_first_start_is_told_to_make_room(small_disk, leave):
+    """Not that this user may not write there: at first not even meta.json fits, then no journal."""
+    fill(small_disk, leave)
+    server = Eventbox(small_disk / "data", log_path=small_disk.parent / "server.log").spawn()
+    assert server.process.wait(30) != 0
+    lines = [line for line in server.log().splitlines() if line.startswith("eventbox: ")]
+    assert len(lines) == 1 and "make room on its disk" in lines[0], server.log()
+    assert "may write" not in lines[0] and "restore" not in lines[0]
+    free(small_disk)
+    server = Eventbox(small_disk / "data", log_path=small_disk.parent / "again.log").start()
+    server.close()

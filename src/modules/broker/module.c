@@ -160,10 +160,12 @@ static void on_configs_loaded(void *userdata, int status) {
 static void on_log_started(void *userdata, int status) {
     struct broker_module *broker = userdata;
     if (status != 0) {
+        bool full = status == DISK_E_FULL || status == -ENOSPC || status == -EDQUOT;
         snprintf(broker->message, sizeof broker->message,
-                 "the topic log in %s could not be opened: %s; nothing was changed, restore the "
-                 "folder or free its disk",
-                 broker->context.data_path, err_text(status));
+                 "the topic log in %s could not be opened: %s; %s", broker->context.data_path,
+                 err_text(status),
+                 full ? "make room on its disk and start again: nothing is lost"
+                      : "nothing was changed, restore the folder");
         finish_start(broker, status);
         return;
     }

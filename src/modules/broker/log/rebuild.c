@@ -443,11 +443,19 @@ static int note_number(void *userdata, const char *name, bool is_dir) {
 
 int recovery_rebuild(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
-    recovery_report(recovery, TOPIC_LOG_MENDED,
-                    "no valid checkpoint: every folder below topics/ is read");
     recovery->changed = recovery->holes_expected = recovery->need_syncfs = true;
     log->cleaner.sweep = true;
     choose_journal(recovery);
+    if (recovery->frame_count > 0) {
+        recovery_report(recovery, TOPIC_LOG_MENDED,
+                        "no valid checkpoint: every folder below topics/ is read");
+    } else {
+        /* Each topic was made by one: so they are gone, with whatever no segment had yet. */
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "no valid checkpoint, and no frame in the journal: every folder below "
+                        "topics/ is read, what had not come to a segment is lost");
+        recovery->lost_through = recovery->unknown_sequence = 1;
+    }
     int r = recovery_fill_registry(recovery);
     r = r ? r : walk_partition(recovery, topic_partition(log->registry, 0));
     if (!r && registry_lacks(recovery)) {

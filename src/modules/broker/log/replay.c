@@ -749,6 +749,13 @@ static int raise_unproven(struct recovery *recovery) {
         }
     }
     recovery->changed = true;
+    if (recovery->sequence == 0) {
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "the journal is gone: %u partitions go on in a new leader epoch at the "
+                        "next multiple of 2^32",
+                        raised);
+        return 0;
+    }
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
                     "frame %" PRIu64
                     " of the journal is not readable: %u partitions go on in a new "

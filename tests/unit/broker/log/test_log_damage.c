@@ -360,6 +360,33 @@ static void test_log_damage__a_lost_frame_is_told_from_a_recycled_one(void **sta
     assert_true(covered > 0 && needed > 2);
 }
 
+/* Removed by hand: nobody knows what the journal had that no segment has. */
+static void test_log_damage__journal_and_checkpoints_gone_is_told_as_a_loss(void **state) {
+    struct fixture f;
+    fill(&f);
+    fixture_stop(&f);
+    assert_int_equal(disk_unlink(f.disk, "checkpoint.0"), 0);
+    assert_int_equal(disk_unlink(f.disk, "checkpoint.1"), 0);
+    for (uint32_t id = 0; id < JOURNAL_FILES_MAX; id++) {
+        char name[JOURNAL_NAME_SIZE];
+        journal_name(id, name);
+        (void)disk_unlink(f.disk, name);
+    }
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_MENDED], 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        assert_true(read_batch(&f, n) > 0);
+    }
+    for (int32_t i = 0; i < 3; i++) {
+        struct batch_spec spec = spec_of(100);
+        assert_true(fixture_append(&f, fixture_partition(&f, "t", i), &spec) == INT64_C(1) << 32);
+    }
+    assert_true(f.log->producer_durable_end >= INT64_C(1) << 32);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 /* One partition with many batches in its segment, none of them in memory. */
 static void fill_segment(struct fixture *f, char path[SEGMENT_NAME_SIZE], enum segment_kind kind) {
     fixture_init(f, 12);
@@ -515,6 +542,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
         cmocka_unit_test(test_log_damage__a_lost_frame_is_told_from_a_recycled_one),
+        cmocka_unit_test(test_log_damage__journal_and_checkpoints_gone_is_told_as_a_loss),
         cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_what_it_hit),
         cmocka_unit_test(test_log_damage__rot_has_waiting_entries_written),
         cmocka_unit_test(test_log_damage__wrong_index_is_made_anew),

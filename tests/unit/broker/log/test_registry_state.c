@@ -354,7 +354,8 @@ static void test_registry_state__a_folder_of_an_unknown_topic_refuses_the_start(
     assert_int_equal(fixture_start(&f), 0);
     assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
     assert_null(topic_log_find(f.log, SPAN_LITERAL("a")));
-    assert_int_equal(fixture_partition(&f, "b", 0)->high_watermark, 3);
+    /* Its records, and none of the offsets that the journal may have had. */
+    assert_true(fixture_partition(&f, "b", 0)->high_watermark == INT64_C(1) << 32);
     end(&f);
 }
 
@@ -363,7 +364,7 @@ static void test_registry_state__what_else_is_lost_of_it_is_told(void **state) {
     damage_registry(&f, CHANGES, false);
     assert_int_equal(fixture_start(&f), 0);
     assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
-    assert_int_equal(fixture_partition(&f, "a", 0)->high_watermark, 3);
+    assert_true(fixture_partition(&f, "a", 0)->high_watermark == INT64_C(1) << 32);
     struct topic *topic = topic_log_find(f.log, SPAN_LITERAL("b"));
     assert_null(topic_config_text(&topic->config, TOPIC_SEGMENT_BYTES));
     /* Which ids were given out is not known any more. */
