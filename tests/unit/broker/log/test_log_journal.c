@@ -82,6 +82,34 @@ static void test_log_journal__grows_from_small_to_its_maximum_and_not_beyond(voi
     fixture_deinit(&f);
 }
 
+enum { BURST = 300 };
+
+/* Twice what the journal may hold, all at once: what has no room waits for a checkpoint. */
+static void test_log_journal__a_burst_waits_below_the_maximum(void **state) {
+    static struct one burst[BURST];
+    struct fixture f;
+    uint64_t largest;
+    unsigned done = 0;
+    begin(&f, 3);
+    struct partition *partition = fixture_partition(&f, "t", 0);
+    for (unsigned n = 0; n < BURST; n++) {
+        struct batch_spec spec = spec_of(n, 8000);
+        one_start(&f, &burst[n], partition, &spec);
+    }
+    while (done < BURST) {
+        fixture_step(&f);
+        assert_true(total_bytes(&f, &largest) <= MAX_BYTES);
+        while (done < BURST && burst[done].done) {
+            assert_int_equal(burst[done++].status, 0);
+        }
+    }
+    for (unsigned n = 0; n < BURST; n++) {
+        one_free(&burst[n]);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 /* Small files that are in the way of a large message are removed. */
 static unsigned play(struct fixture *f) {
     unsigned n = append_all(f, 0, 120, 8000);
@@ -140,6 +168,7 @@ static void test_log_journal__unlink_that_fails_costs_nothing_but_room(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_journal__grows_from_small_to_its_maximum_and_not_beyond),
+        cmocka_unit_test(test_log_journal__a_burst_waits_below_the_maximum),
         cmocka_unit_test(test_log_journal__unlink_that_fails_costs_nothing_but_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,9 +171,40 @@ static void test_log_readers__large_reads_are_told_of_more_that_is_cached(void *
     assert_int_equal(system(command), 0);
 }
 
+/* Segments that are read stay open, so many and no more; what was closed is opened again. */
+static void test_log_readers__so_many_segments_stay_open(void **state) {
+    static const struct { uint32_t open_files_max, views; } limits[] = {{4096, 256}, {40, 10}};
+    enum { PARTITIONS = 270 };
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        struct fixture f;
+        fixture_init(&f, 61);
+        assert_int_equal(fixture_start(&f), 0);
+        struct topic *topic = fixture_topic(&f, "wide", PARTITIONS, NULL);
+        for (int32_t n = 0; n < PARTITIONS; n++) {
+            struct batch_spec spec = {
+                .records = 1, .value_bytes = 100, .timestamp_ms = 1, .producer_id = -1};
+            assert_int_equal(fixture_append(&f, partition_get(topic, n), &spec), 0);
+        }
+        fixture_stop(&f); /* now no memory has them */
+        f.limits.open_files_max = limits[i].open_files_max;
+        assert_int_equal(fixture_start(&f), 0);
+        for (int32_t n = 0; n < 2 * PARTITIONS; n++) {
+            uint8_t *data = NULL;
+            struct partition *partition = fixture_partition(&f, "wide", n % PARTITIONS);
+            assert_true(fixture_read(&f, partition, 0, 1, &data) > 0);
+            free(data);
+            assert_true(f.log->view_count <= limits[i].views);
+        }
+        assert_int_equal(f.log->view_count, limits[i].views);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_readers__one_far_behind_pushes_nothing_out_of_memory),
+        cmocka_unit_test(test_log_readers__so_many_segments_stay_open),
         cmocka_unit_test(test_log_readers__an_append_waits_for_no_reader),
         cmocka_unit_test(test_log_readers__large_reads_are_told_of_more_that_is_cached),
     };

@@ -179,16 +179,26 @@ static void test_log_verify__short_segment_is_loss_up_to_its_end(void **state) {
     fill(&f, 100000);
     fixture_stop(&f);
     const char *path = segment_path(1, SEGMENT_LOG);
-    uint64_t at = find_batch(&f, path, 25);
+    uint64_t at;
     assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_size(file, &at), 0);
+    at = at / BATCHES * 25; /* between two batches: nothing there is damaged */
     assert_int_equal(disk_truncate(file, at), 0);
     disk_close(file);
     look(&f, &looked, false);
     assert_true(looked.count >= 1);
-    const struct log_finding *finding = &looked.kept[0].finding;
+    const struct kept *kept = looked.kept; /* its index may be told of before */
+    while (kept < looked.kept + looked.count - 1 && kept->finding.level != FINDING_LOSS) {
+        kept++;
+    }
+    const struct log_finding *finding = &kept->finding;
     assert_int_equal(finding->level, FINDING_LOSS);
     assert_int_equal(finding->from, 50);
     assert_int_equal(finding->to, 2 * BATCHES - 1);
+    /* With the file and where it ends now, which a mere gap at the log's end would not have. */
+    assert_string_equal(kept->file, path);
+    assert_int_equal(finding->position, at);
+    assert_true(finding->bytes > 0);
     fixture_deinit(&f);
 }
 
