@@ -1,8 +1,12 @@
 /*
  * Memory for large bufs: mappings of their own, so that frames of a megabyte that come and go in no
  * order do not tear the heap into pieces that nothing fits. Some mappings are kept for the next
- * buf, the one given back last first: it is still in the caches. What is kept is bounded. To the
- * address sanitizer what nobody asked for is out of bounds, as it would be with malloc.
+ * buf, the one given back last first: it is still in the caches. What is kept is bounded, and a new
+ * mapping takes the place of kept ones, so that what is kept never adds to the most that was in use
+ * at once. The bound is what the log lets go of in one go: with less, the pages of every other
+ * frame were given back to the kernel and taken from it again.
+ *
+ * To the address sanitizer what nobody asked for is out of bounds, as it would be with malloc.
  */
 #include "buf_large.h"
 
@@ -13,7 +17,7 @@
 
 enum {
     STEP_BYTES = 64 << 10, /* sizes are multiples of it */
-    KEPT_MAX = 16,
+    KEPT_MAX = 32,
 };
 
 struct mapping {
@@ -37,10 +41,10 @@ static struct mapping take_kept(unsigned index) {
     return taken;
 }
 
-/* At most a quarter of a kept mapping may be left over. */
+/* At most a third of a kept mapping may be left over. */
 static bool find_kept(size_t size, struct mapping *ret_mapping) {
     for (unsigned i = kept_count; i > 0; i--) {
-        if (kept[i - 1].size >= size && kept[i - 1].size - size <= size / 4) {
+        if (kept[i - 1].size >= size && kept[i - 1].size - size <= size / 2) {
             *ret_mapping = take_kept(i - 1);
             return true;
         }
@@ -48,22 +52,45 @@ static bool find_kept(size_t size, struct mapping *ret_mapping) {
     return false;
 }
 
+/* Taken from what is kept, the oldest first; to be unmapped without the lock. */
+struct taken {
+    struct mapping mappings[KEPT_MAX];
+    unsigned count;
+};
+
+static size_t take_oldest(struct taken *taken) {
+    taken->mappings[taken->count] = take_kept(0);
+    return taken->mappings[taken->count++].size;
+}
+
 static void unmap(void *data, size_t size) {
     ASAN_UNPOISON_MEMORY_REGION(data, size);
     munmap(data, size);
 }
 
+static void unmap_taken(const struct taken *taken) {
+    for (unsigned i = 0; i < taken->count; i++) {
+        unmap(taken->mappings[i].data, taken->mappings[i].size);
+    }
+}
+
 void *buf_large_alloc(size_t wanted, size_t *ret_size) {
     struct mapping mapping = {.size = (wanted + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES};
+    struct taken replaced;
     bool found;
 
     if (mapping.size < wanted) {
         return NULL;
     }
+    replaced.count = 0;
     pthread_mutex_lock(&lock);
     found = find_kept(mapping.size, &mapping);
+    for (size_t bytes = 0; !found && kept_count > 0 && bytes < mapping.size;) {
+        bytes += take_oldest(&replaced);
+    }
     pthread_mutex_unlock(&lock);
     if (!found) {
+        unmap_taken(&replaced);
         mapping.data =
             mmap(NULL, mapping.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mapping.data == MAP_FAILED) {
@@ -77,12 +104,12 @@ void *buf_large_alloc(size_t wanted, size_t *ret_size) {
 }
 
 void buf_large_free(void *data, size_t size) {
-    struct mapping out[KEPT_MAX];
-    unsigned out_count = 0;
+    struct taken taken;
 
+    taken.count = 0;
     pthread_mutex_lock(&lock);
     while (kept_count > 0 && (kept_count == KEPT_MAX || kept_bytes + size > BUF_LARGE_KEPT_BYTES)) {
-        out[out_count++] = take_kept(0);
+        (void)take_oldest(&taken);
     }
     if (size <= BUF_LARGE_KEPT_BYTES) {
         ASAN_POISON_MEMORY_REGION(data, size);
@@ -94,9 +121,7 @@ void buf_large_free(void *data, size_t size) {
     if (data) {
         unmap(data, size);
     }
-    for (unsigned i = 0; i < out_count; i++) {
-        unmap(out[i].data, out[i].size);
-    }
+    unmap_taken(&taken);
 }
 
 size_t buf_large_kept_bytes(void) {

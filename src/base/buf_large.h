@@ -5,7 +5,7 @@
 
 enum {
     BUF_LARGE_BYTES = 192 << 10,   /* from here on a buf has a mapping of its own */
-    BUF_LARGE_KEPT_BYTES = 3 << 20 /* at most so much is kept for later */
+    BUF_LARGE_KEPT_BYTES = 8 << 20 /* at most so much is kept for later */
 };
 
 /** buf_large_alloc() - at least @wanted uninitialized bytes; NULL without memory */
