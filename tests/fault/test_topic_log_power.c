@@ -238,6 +238,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->journal_max_bytes = 131072 << dice(run, 2);
     limits->group_max_bytes = 32768;
     limits->tail_bytes = 4096 << dice(run, 4);
+    limits->tail_spread_bytes = dice(run, 2) ? 0 : 16384;
     limits->segment_bytes = 20000;
     limits->open_files_max = dice(run, 2) ? 4 : 64;
     limits->checkpoint_ms = 100 << dice(run, 5);

@@ -18,12 +18,15 @@
 enum { DESCRIPTORS_RESERVED = 1024 };
 
 /*
- * The log keeps at most three times tail_bytes that are acknowledged and in no segment yet: half of
- * the reserve must be able to take them, the other half is the WAL's. And on a small disk the
- * journal, which is allocated ahead of need, may not crowd out what it is for.
+ * The log keeps at most three times tail_bytes and tail_spread_bytes that are acknowledged and in
+ * no segment yet: half of the reserve must be able to take them, the other half is the WAL's. And
+ * on a small disk the journal, which is allocated ahead of need, may not crowd out what it is for.
  */
 static void bound_by_disk(const struct space *space, struct topic_log_limits *limits) {
-    limits->tail_bytes = MIN(limits->tail_bytes, space_reserve_bytes(space) / 6);
+    uint64_t acknowledged = space_reserve_bytes(space) / 2;
+    limits->tail_bytes = MIN(limits->tail_bytes, acknowledged / 3);
+    limits->tail_spread_bytes =
+        MIN(limits->tail_spread_bytes, acknowledged - 3 * limits->tail_bytes);
     limits->journal_max_bytes =
         MIN(limits->journal_max_bytes, MAX(space_total_bytes(space) / 8, (uint64_t)MIB(8)));
 }
@@ -51,6 +54,7 @@ void broker_limit_log(const struct broker_settings *settings, const struct space
     limits->journal_max_bytes = (uint64_t)settings->journal_max_bytes;
     limits->segment_bytes = (uint64_t)settings->segment_bytes;
     limits->tail_bytes = (uint64_t)settings->memory_bytes / 3;
+    limits->tail_spread_bytes = (uint64_t)settings->memory_bytes;
     limits->partitions_max = (uint32_t)settings->partitions_max;
     limits->max_message_bytes = (uint32_t)settings->message_max_bytes;
     limits->open_files_max = broker_descriptors(settings, descriptors_limit()).files;

@@ -96,7 +96,8 @@ const struct conf_row broker_conf_rows[] = {
      .min = 4 << 20,
      .max = INT64_C(1) << 40,
      .unit = "bytes",
-     .doc = "Memory of large requests and of the log's tail together; a third is the tail's."},
+     .doc = "Memory of large requests and of the log's tail together; a third is the tail's. While "
+            "hundreds of partitions are written to the tail takes up to as much again."},
     {.name = "journal_max",
      .type = CONF_SIZE,
      .offset = ROW(journal_max_bytes),

@@ -286,10 +286,9 @@ static int append_now(struct topic_log *log, struct append *append) {
 
 /* ---- back pressure ---- */
 
-static bool has_room(const struct topic_log *log, uint64_t bytes, unsigned shares,
-                     uint64_t journal_reserve) {
+static bool has_room(const struct topic_log *log, uint64_t bytes, uint64_t journal_reserve) {
     uint64_t used = log->queued_cost + log->unwritten_cost;
-    if (used > 0 && used + bytes > log->limits.tail_bytes * shares) {
+    if (used > 0 && used + bytes > tail_limit(log)) {
         return false;
     }
     return journal_room(log) >= log->stats.queued_bytes + frame_bytes(1, bytes) + journal_reserve;
@@ -302,7 +301,7 @@ static bool must_refuse(const struct topic_log *log) {
 
 static bool client_may_pass(const struct topic_log *log, uint64_t bytes) {
     return !log->disk_full && !must_refuse(log) &&
-           has_room(log, bytes, 1, log->limits.journal_max_bytes / 8);
+           has_room(log, bytes, log->limits.journal_max_bytes / 8);
 }
 
 static int throttle(struct topic_log *log, struct append *append, uint64_t bytes) {
@@ -333,7 +332,7 @@ int topic_log_append(struct topic_log *log, struct append *append) {
         }
     } else {
         uint64_t used = log->queued_cost + log->unwritten_cost;
-        if (used > 0 && used + bytes > log->limits.tail_bytes * 3) {
+        if (used > 0 && used + bytes > log->limits.tail_bytes * 2 + tail_limit(log)) {
             log->stats.refused_full++;
             return TOPIC_E_FULL;
         }
@@ -534,7 +533,7 @@ static void on_submit_done(struct work *work) {
     if (!log->failed) {
         journal_maintain(log);
         checkpoint_maybe(log);
-        tail_flush(log, log->checkpoint.under_way);
+        tail_flush(log, checkpoint_waits(log));
         tail_evict(log);
     }
     if (!list_empty(&log->pending)) {

@@ -316,7 +316,8 @@ struct topic_log {
     struct list tail;   /* struct tail_batch.age_link, written ones in the order of writing */
     uint64_t tail_cost; /* of all durable batches in memory */
     struct list dirty;
-    uint64_t unwritten_cost; /* durable, not in a segment */
+    uint32_t spread, spread_since_tick; /* partitions that one flush job took, the most of late */
+    uint64_t unwritten_cost;            /* durable, not in a segment */
     uint64_t unwritten_count;
     struct log_job *flush_job; /* one at a time */
     bool flush_again;          /* the disk was full: same job with the next tick */
@@ -439,6 +440,8 @@ void tail_forget_written(struct topic_log *log, struct log_partition *partition,
 /** tail_drop_topic() - forget what memory holds of a topic whose deletion is durable */
 void tail_drop_topic(struct topic_log *log, struct log_topic *topic);
 void tail_free(struct log_partition *partition);
+/** tail_limit() - what batches in memory may cost now, in bytes: "How many wait" in tail.c */
+uint64_t tail_limit(const struct topic_log *log);
 /** tail_flush() - hand what is due to the segment writer; @all: everything */
 void tail_flush(struct topic_log *log, bool all);
 void tail_flush_again(struct topic_log *log); /* after a full disk */
@@ -576,6 +579,16 @@ void checkpoint_begin(struct topic_log *log, bool final);
 void checkpoint_keeper_init(struct topic_log *log);
 void checkpoint_written(struct topic_log *log, const struct tail_batch *batch);
 void checkpoint_go_on(struct topic_log *log);
+
+/**
+ * checkpoint_waits() - whether a checkpoint waits for batches to reach their segments
+ *
+ * While it is synced and written nothing waits: what comes meanwhile gathers, so that a segment
+ * gets many batches with one write.
+ */
+static inline bool checkpoint_waits(const struct topic_log *log) {
+    return log->checkpoint.under_way && log->checkpoint.batches_left > 0;
+}
 
 /** checkpoint_changes() - call before anything changes that a checkpoint holds of @partition */
 static inline void checkpoint_changes(struct topic_log *log, struct log_partition *partition) {

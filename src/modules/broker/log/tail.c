@@ -7,9 +7,15 @@
  *
  * They only ever move to the left: the journal makes queued ones durable in order, one flush job at
  * a time takes durable ones of many partitions to their segments, and what is written leaves memory
- * when all batches together cost more than limits.tail_bytes, the one written first leaving first.
+ * when all batches together cost more than tail_limit(), the one written first leaving first.
  * tail_block.h tells where they live.
  * Readers take everything below the high watermark, which is all but the queued ones.
+ *
+ * How many wait. A write of 256 KiB to a segment takes the kernel less than half of what sixteen
+ * writes of 16 KiB do. With few partitions limits.tail_bytes gathers that much of each. With a
+ * hundred it would be one or two batches of each, so the tail grows with the partitions that are
+ * written to, by limits.tail_spread_bytes at most. What counts is the flush job with the most
+ * partitions of the last second or two: single ones are due at other times than the rest.
  */
 #include "producer_snapshot.h"
 
@@ -17,6 +23,7 @@
 #include <stdlib.h>
 
 enum { FLUSH_JOB_BATCHES = 32768, FLUSH_RUN_BATCHES = 256, SYNC_FILES_MAX = 16 };
+enum { SPREAD_PARTITION_BYTES = 128 << 10 };
 
 struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index) {
     return partition->tail[(partition->tail_head + index) & (partition->tail_capacity - 1)];
@@ -172,8 +179,7 @@ uint64_t tail_recovered_count(struct topic_log *log) {
 }
 
 void tail_evict(struct topic_log *log) {
-    while (log->tail_cost + log->blocks.dead_cost > log->limits.tail_bytes &&
-           !list_empty(&log->tail)) {
+    while (log->tail_cost + log->blocks.dead_cost > tail_limit(log) && !list_empty(&log->tail)) {
         /* Written first of all written ones, so also the first that its partition has in memory. */
         struct tail_batch *oldest = list_entry(log->tail.next, struct tail_batch, age_link);
         oldest->partition->tail_written--;
@@ -380,16 +386,21 @@ static void flush_done(struct work *work) {
     log_job_finish(&job->job);
     tail_evict(log);
     checkpoint_go_on(log);
-    tail_flush(log, log->checkpoint.under_way);
+    tail_flush(log, checkpoint_waits(log));
     append_admit_soon(log);
     log_stop_continue(log);
+}
+
+uint64_t tail_limit(const struct topic_log *log) {
+    return log->limits.tail_bytes +
+           MIN((uint64_t)log->spread * SPREAD_PARTITION_BYTES, log->limits.tail_spread_bytes);
 }
 
 /* Half of what may wait: appends go on while the segments are written. Counted with what a batch
  * costs, as the bound is: of small ones in thousands of partitions the bytes are the lesser part.
  */
 static bool pressed(const struct topic_log *log) {
-    return log->unwritten_cost >= log->limits.tail_bytes / 2;
+    return log->unwritten_cost >= tail_limit(log) / 2;
 }
 
 static bool flush_due(const struct topic_log *log, const struct log_partition *partition) {
@@ -432,13 +443,17 @@ void tail_flush(struct topic_log *log, bool all) {
         return; /* the tick tries again */
     }
     bool everything = all || pressed(log);
+    uint32_t partitions = 0;
     while (!list_empty(&log->dirty) && job->count < FLUSH_JOB_BATCHES) {
         oldest = list_entry(log->dirty.next, struct log_partition, dirty_link);
         if (!everything && !flush_due(log, oldest)) {
             break;
         }
         take_partition(log, job, oldest);
+        partitions++;
     }
+    log->spread_since_tick = MAX(log->spread_since_tick, partitions);
+    log->spread = MAX(log->spread, partitions);
     log_job_init(log, &job->job, flush_done, flush_destroy);
     job->job.work.run = flush_run;
     log->flush_job = &job->job;

@@ -177,6 +177,7 @@ static void trim_when_idle(struct topic_log *log) {
         return;
     }
     log->trimmed = true;
+    log->spread = log->spread_since_tick = 0;
     (void)log_writer_send(log, WRITER_TRIM, NULL);
     uint64_t tail_bytes = log->limits.tail_bytes;
     log->limits.tail_bytes = MIN(tail_bytes, MIB(1));
@@ -205,7 +206,9 @@ static void on_tick(struct timer *timer) {
         }
         journal_ask_again(log);
         journal_maintain(log);
-        tail_flush(log, log->checkpoint.under_way || log->state == LOG_STOPPING);
+        log->spread = log->spread_since_tick;
+        log->spread_since_tick = 0;
+        tail_flush(log, checkpoint_waits(log) || log->state == LOG_STOPPING);
         producer_snapshots_go_on(log);
         checkpoint_maybe(log);
         removals_maybe(log);

@@ -47,6 +47,7 @@ struct topic_log_limits {
     uint64_t group_max_bytes;     /* of one frame, unless one atomic unit is larger */
     uint64_t segment_bytes;       /* roll beyond; default of segment.bytes */
     uint64_t tail_bytes; /* batches in memory, of all partitions; back pressure counts in it */
+    uint64_t tail_spread_bytes; /* and at most so much more while many are written to */
     uint32_t partitions_max;
     uint32_t max_message_bytes; /* of one batch; default of max.message.bytes */
     uint32_t open_files_max;
@@ -70,6 +71,7 @@ struct topic_log_limits {
         .group_max_bytes = MIB(1),                                                                 \
         .segment_bytes = (uint64_t)1 << 30,                                                        \
         .tail_bytes = MIB(8),                                                                      \
+        .tail_spread_bytes = 0,                                                                    \
         .partitions_max = 20000,                                                                   \
         .max_message_bytes = 1048588,                                                              \
         .open_files_max = 512,                                                                     \

@@ -96,6 +96,45 @@ static void test_log_pressure__reserved_appends_pass_waiting_ones(void **state) 
     fixture_deinit(&f);
 }
 
+/* Appends 1,000 bytes to each partition, without waiting for any. */
+static void append_to_each(struct fixture *f, const struct topic *topic, struct one *ones) {
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        struct batch_spec spec = spec_of((uint64_t)i, 1000);
+        assert_int_equal(one_start(f, &ones[i], topic->partitions[i], &spec), 0);
+    }
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        fixture_until(f, ones[i].done);
+        assert_int_equal(ones[i].status, 0);
+        one_free(&ones[i]);
+    }
+}
+
+static void test_log_pressure__the_tail_grows_with_the_partitions_written_to(void **state) {
+    enum { PARTITIONS = 40, TAIL = 16384, SPREAD = 65536 };
+    struct fixture f;
+    fixture_init(&f, 29);
+    f.limits.tail_bytes = TAIL;
+    f.limits.tail_spread_bytes = SPREAD;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", PARTITIONS, NULL);
+    struct one *ones = calloc(PARTITIONS, sizeof *ones);
+    fixture_until(&f, tail_limit(f.log) == TAIL); /* it fades */
+    append_to_each(&f, topic, ones);              /* from here on it is known how many there are */
+    fixture_until(&f, f.log->unwritten_count == 0);
+    assert_int_equal(tail_limit(f.log), TAIL + SPREAD);
+    for (unsigned round = 0; round < 8; round++) {
+        append_to_each(&f, topic, ones);
+        assert_true(f.log->queued_cost + f.log->unwritten_cost <= TAIL + SPREAD);
+        assert_true(f.log->tail_cost + f.log->blocks.dead_cost <= TAIL + SPREAD);
+    }
+    assert_true(f.log->tail_cost > TAIL); /* they gathered */
+    fixture_until(&f, f.log->unwritten_count == 0);
+    fixture_until(&f, tail_limit(f.log) == TAIL);
+    free(ones);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log_pressure__wrong_batches_are_refused(void **state) {
     struct fixture f;
     fixture_init(&f, 23);
@@ -308,6 +347,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_pressure__client_appends_wait_and_keep_their_order),
         cmocka_unit_test(test_log_pressure__reserved_appends_pass_waiting_ones),
+        cmocka_unit_test(test_log_pressure__the_tail_grows_with_the_partitions_written_to),
         cmocka_unit_test(test_log_pressure__wrong_batches_are_refused),
         cmocka_unit_test(test_log_pressure__waiters_wake_at_the_durable_mark),
         cmocka_unit_test(test_log_pressure__failed_journal_acknowledges_nothing_and_reads_on),
