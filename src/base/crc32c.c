@@ -8,6 +8,8 @@
  * each cycle. So long inputs are cut into three neighbouring lanes that advance together. The CRC
  * of lane one is then moved over the bytes of lane two, which is a multiplication by x^(8 n) and
  * linear: four lookups in a table made for n. Two lane sizes cover large batches and small ones.
+ *
+ * For any n the factor x^(8 n) is the product of the powers x^(8 2^k) whose bits n has.
  */
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/crc32c.h>
@@ -16,6 +18,8 @@
 
 /* slices[k][b]: the byte b followed by k zero bytes. */
 static uint32_t slices[8][256];
+/* powers[k]: x^(8 2^k), a register moved over 2^k zero bytes. */
+static uint32_t powers[sizeof(size_t) * 8];
 
 static void fill_slices(void) {
     for (uint32_t byte = 0; byte < 256; byte++) {
@@ -31,6 +35,31 @@ static void fill_slices(void) {
             slices[k][byte] = crc >> 8 ^ slices[0][crc & 0xff];
         }
     }
+}
+
+/* @a times @b, modulo the polynomial. */
+static uint32_t multiplied(uint32_t a, uint32_t b) {
+    uint32_t product = 0;
+
+    for (uint32_t bit = UINT32_C(1) << 31; bit; bit >>= 1) {
+        product ^= a & bit ? b : 0;
+        b = b >> 1 ^ (b & 1 ? POLYNOMIAL : 0);
+    }
+    return product;
+}
+
+static void fill_powers(void) {
+    powers[0] = UINT32_C(1) << (31 - 8);
+    for (size_t k = 1; k < ARRAY_SIZE(powers); k++) {
+        powers[k] = multiplied(powers[k - 1], powers[k - 1]);
+    }
+}
+
+uint32_t crc32c_concat(uint32_t first, uint32_t second, size_t second_size) {
+    for (size_t k = 0; second_size > 0; k++, second_size >>= 1) {
+        first = second_size & 1 ? multiplied(powers[k], first) : first;
+    }
+    return first ^ second;
 }
 
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size) {
@@ -132,6 +161,7 @@ static uint32_t (*crc32c_fn)(uint32_t crc, const void *data, size_t size) = crc3
 
 __attribute__((constructor)) static void crc32c_prepare(void) {
     fill_slices();
+    fill_powers();
 #ifdef HAVE_CRC_INSTRUCTION
     if (CRC_INSTRUCTION()) {
         fill_shift(shift_long, LANE_LONG);

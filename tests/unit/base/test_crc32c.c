@@ -78,11 +78,28 @@ static void test_crc32c__all_versions_agree_on_random_ranges(void **state) {
     }
 }
 
+static void test_crc32c_concat__is_that_of_both_ranges(void **state) {
+    static uint8_t data[70000];
+    struct random_seeded seeded;
+
+    random_seeded_init(&seeded, 13);
+    random_fill(&seeded.random, data, sizeof data);
+    for (int i = 0; i < 500; i++) {
+        size_t size = random_below(&seeded.random, sizeof data + 1);
+        size_t part = i < 300 ? random_below(&seeded.random, size + 1) : i < 400 ? size : 0;
+        assert_int_equal(
+            crc32c_concat(crc32c(0, data, part), crc32c(0, data + part, size - part), size - part),
+            slow(0, data, size));
+    }
+    assert_int_equal(crc32c_concat(0, 0, 0), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crc32c__matches_the_rfc),
         cmocka_unit_test(test_crc32c__all_versions_agree_on_every_short_length),
         cmocka_unit_test(test_crc32c__all_versions_agree_on_random_ranges),
+        cmocka_unit_test(test_crc32c_concat__is_that_of_both_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

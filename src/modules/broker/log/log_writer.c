@@ -25,7 +25,8 @@
 
 enum {
     BUFFER_MIN_BYTES = 64 << 10,
-    BUFFER_KEEP_BYTES = 1 << 20, /* what an idle writer keeps at most */
+    BUFFER_KEEP_BYTES = 1 << 20,  /* what an idle writer keeps at most */
+    CONCAT_LEAST_BYTES = 8 << 10, /* of smaller ones it is quicker to read the bytes */
 };
 
 struct log_writer {
@@ -155,10 +156,24 @@ static void place(struct tail_batch *batch) {
     partition->writer_position += batch->batch.size;
 }
 
+/*
+ * Goes on over a batch that was just copied. What its own checksum covers, which was checked when
+ * it was appended, need not be read again, and the frame's tells if memory changed since.
+ */
+static uint32_t frame_crc(uint32_t crc, const uint8_t *batch, size_t size) {
+    if (size < CONCAT_LEAST_BYTES) {
+        return crc32c(crc, batch, size);
+    }
+    crc = crc32c(crc, batch, RECORD_BATCH_AT_ATTRIBUTES);
+    return crc32c_concat(crc, get_be32(batch + RECORD_BATCH_AT_CRC),
+                         size - RECORD_BATCH_AT_ATTRIBUTES);
+}
+
 /* Builds one frame of the first @jobs held submits into the buffer. */
 static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count, uint64_t bytes) {
     uint8_t *body = writer->buffer + FRAME_HEADER_BYTES;
-    uint32_t at = entry_count * FRAME_ENTRY_BYTES;
+    uint32_t entries_bytes = entry_count * FRAME_ENTRY_BYTES;
+    uint32_t at = entries_bytes, batches_crc = 0;
     uint8_t *entry_at = body;
     struct list *link = writer->held.next;
     for (unsigned n = 0; n < jobs; n++, link = link->next) {
@@ -180,6 +195,7 @@ static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count
                 frame_entry_write(entry_at, &entry);
                 entry_at += FRAME_ENTRY_BYTES;
                 memcpy(body + at, b->batch.data, b->batch.size);
+                batches_crc = frame_crc(batches_crc, body + at, b->batch.size);
                 at += (uint32_t)b->batch.size;
             }
         }
@@ -191,7 +207,7 @@ static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count
         .covered_through = writer->covered,
         .entry_count = entry_count,
         .body_bytes = at,
-        .body_crc = crc32c(0, body, at),
+        .body_crc = crc32c_concat(crc32c(0, body, entries_bytes), batches_crc, at - entries_bytes),
     };
     frame_header_write(writer->buffer, &header);
     memset(body + at, 0, (size_t)(bytes - FRAME_HEADER_BYTES - at));

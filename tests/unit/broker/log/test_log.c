@@ -102,6 +102,39 @@ static void test_log__power_cut_keeps_everything(void **state) {
     restart_keeps(false, true, 30000);
 }
 
+/* A frame's checksum takes that of a large batch from the batch: a start believes only right ones.
+ */
+static void test_log__frames_of_large_and_small_batches_are_replayed(void **state) {
+    enum { BATCHES = 12 };
+    static const size_t sizes[] = {10, 8100, 20000, 8191, 70000, 9000};
+    struct fixture f;
+    fixture_init(&f, 4);
+    f.limits.group_max_bytes = MIB(1);
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "users", 1, NULL);
+    struct one ones[BATCHES] = {0};
+    for (uint64_t i = 0; i < BATCHES; i++) {
+        struct batch_spec spec = spec_of(i);
+        spec.value_bytes = sizes[i % ARRAY_SIZE(sizes)];
+        assert_int_equal(one_start(&f, &ones[i], partition_get(topic, 0), &spec), 0);
+    }
+    for (unsigned i = 0; i < BATCHES; i++) {
+        fixture_until(&f, ones[i].done);
+        assert_int_equal(ones[i].status, 0);
+        one_free(&ones[i]);
+    }
+    fixture_crash(&f, true);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+    topic = topic_log_find(f.log, SPAN_LITERAL("users"));
+    assert_int_equal(partition_get(topic, 0)->high_watermark,
+                     partition_get(topic, 0)->log_end_offset);
+    assert_int_equal(partition_get(topic, 0)->log_end_offset,
+                     ones[BATCHES - 1].part.base_offset + spec_of(BATCHES - 1).records);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log__clean_start_replays_nothing(void **state) {
     struct fixture f;
     fixture_init(&f, 3);
@@ -402,6 +435,7 @@ int main(void) {
         cmocka_unit_test(test_log__clean_restart_keeps_everything),
         cmocka_unit_test(test_log__kill_keeps_everything),
         cmocka_unit_test(test_log__power_cut_keeps_everything),
+        cmocka_unit_test(test_log__frames_of_large_and_small_batches_are_replayed),
         cmocka_unit_test(test_log__clean_start_replays_nothing),
         cmocka_unit_test(test_log__start_opens_no_segment_that_the_journal_does_not_name),
         cmocka_unit_test(test_log__start_after_a_kill_keeps_to_the_limit_of_open_files),
