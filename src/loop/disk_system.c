@@ -58,8 +58,9 @@ static int failure(int number) {
 
 /* ---- files ---- */
 
+/* O_NONBLOCK for the sake of a named pipe in a file's place, which nobody may wait at. */
 static int open_flags(unsigned flags) {
-    int out = O_CLOEXEC | O_NOFOLLOW;
+    int out = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     if ((flags & DISK_READ) && (flags & DISK_WRITE)) {
         out |= O_RDWR;
     } else {
@@ -86,6 +87,15 @@ static int make_direct(struct disk_system *disk, int fd, const char *path, unsig
     return number == EINVAL ? err_origin(DISK_E_UNSUPPORTED) : failure(number);
 }
 
+/* Pipes, sockets and devices are no files of ours, whoever put them there. */
+static int check_kind(int fd) {
+    struct stat st;
+    if (fstat(fd, &st) < 0) {
+        return failure(errno);
+    }
+    return S_ISREG(st.st_mode) ? 0 : failure(S_ISDIR(st.st_mode) ? EISDIR : ENXIO);
+}
+
 static int system_open(struct disk *base, const char *path, unsigned flags,
                        struct disk_file **ret_file) {
     struct disk_system *disk = system_of(base);
@@ -99,14 +109,14 @@ static int system_open(struct disk *base, const char *path, unsigned flags,
     do {
         file->fd = openat(disk->root_fd, path, open_flags(flags), FILE_MODE);
     } while (file->fd < 0 && errno == EINTR);
-    int r = file->fd < 0 ? failure(errno) : 0;
+    int r = file->fd < 0 ? failure(errno) : check_kind(file->fd);
     if (r == 0 && (flags & DISK_DIRECT)) {
         r = make_direct(disk, file->fd, path, flags);
-        if (r != 0) {
-            close(file->fd);
-        }
     }
     if (r != 0) {
+        if (file->fd >= 0) {
+            close(file->fd);
+        }
         free(file);
         return r;
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -157,6 +158,22 @@ static void test_disk_system_open__follows_no_link(void **state) {
     assert_int_equal(disk_open(disk, "link", DISK_READ, &file), -ELOOP);
 }
 
+/* Nobody waits for the other end of a pipe. */
+static void test_disk_system_open__refuses_what_is_no_file(void **state) {
+    (void)state;
+    static const unsigned flags[] = {DISK_READ, DISK_WRITE, DISK_READ | DISK_WRITE,
+                                     DISK_READ | DISK_DIRECT, DISK_WRITE | DISK_CREATE};
+    struct disk_file *file;
+    char pipe[96];
+    snprintf(pipe, sizeof pipe, "%s/pipe", root);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(disk_mkdir(disk, "folder"), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+        assert_int_equal(disk_open(disk, "pipe", flags[i], &file), -ENXIO);
+        assert_int_equal(disk_open(disk, "folder", flags[i], &file), -EISDIR);
+    }
+}
+
 static void test_disk_system_open__direct_or_unsupported(void **state) {
     (void)state;
     struct disk_file *file;
@@ -234,6 +251,7 @@ int main(void) {
         T(test_disk_system__is_not_disturbed_by_signals),
         T(test_disk_system_open__tells_expected_failures),
         T(test_disk_system_open__follows_no_link),
+        T(test_disk_system_open__refuses_what_is_no_file),
         T(test_disk_system_open__direct_or_unsupported),
         T(test_disk_system__lists_renames_and_removes),
         T(test_disk_system_space__is_plausible),
