@@ -1,6 +1,8 @@
 """`eventbox log verify` and `eventbox log dump` on folders of the real server."""
 
 import json
+import os
+import shutil
 import subprocess
 
 import pytest
@@ -63,6 +65,34 @@ def test_log_verify__sound_folder_after_stop_and_after_kill_is_left_untouched(fi
     summary = json_lines(out)[-1]
     assert code == SOUND and summary["kind"] == "summary"
     assert summary["loss"] == summary["mends"] == 0 and summary["records"] >= 30
+
+
+def test_log_verify__a_journal_that_was_removed_is_loss_and_the_next_start_says_so(filled):
+    filled.kill()
+    shutil.rmtree(filled.data / "journal")
+    code, out, _ = log_command(filled.data, "verify")
+    assert code == LOSS and "journal file 00000000 is missing" in out, out
+    filled.start()
+    assert filled.stop() == 0
+    assert "journal file 00000000 is missing" in filled.log()
+    assert log_command(filled.data, "verify")[0] == SOUND
+
+
+def test_log_verify__a_pipe_in_the_place_of_a_segment_holds_up_nobody(filled):
+    assert filled.stop() == 0
+    path = segment_of(filled, b"record-0-")
+    path.unlink()
+    os.mkfifo(path)
+    code, out, _ = log_command(filled.data, "verify")
+    assert code == LOSS and path.name in out, out
+
+
+def test_log_verify__what_stands_in_the_place_of_something_else_is_named(filled):
+    assert filled.stop() == 0
+    (filled.data / "checkpoint.0").unlink()
+    (filled.data / "checkpoint.0").mkdir()
+    code, out, err = log_command(filled.data, "verify")
+    assert code == CANNOT and "checkpoint.0 is a folder" in out + err, out + err
 
 
 def test_log_verify__names_lost_records_and_says_so_by_its_exit_code(filled):

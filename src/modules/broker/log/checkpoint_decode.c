@@ -33,6 +33,8 @@ static int decode_journal(struct topic_log *log, struct fields *in, uint32_t *re
         uint32_t id = (uint32_t)fields_get(in, 4);
         (void)fields_get(in, 8); /* the size on disk is what counts */
         uint64_t last_sequence = fields_get(in, 8);
+        /* One that is missing stays missing: its name is not given to another. */
+        log->next_file_id = MAX(log->next_file_id, id + 1);
         for (unsigned f = 0; f < log->file_count; f++) {
             if (log->files[f]->id == id) {
                 log->files[f]->last_sequence = last_sequence;

@@ -156,7 +156,7 @@ int journal_measure(struct journal_file *file) {
         return err_trace(r);
     }
     file->size = bytes & ~(uint64_t)(FRAME_ALIGN - 1);
-    file->cut = file->size != bytes;
+    file->cut = file->size != bytes || bytes == 0; /* a name never stands for a half-made file */
     file->marked = false;
     if (file->cut || bytes < FRAME_ALIGN) {
         return 0;

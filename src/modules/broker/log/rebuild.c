@@ -480,6 +480,9 @@ int recovery_rebuild(struct recovery *recovery) {
         r = settle_partitions(recovery);
     }
     if (!r) {
+        r = recovery_confirm_folders(recovery);
+    }
+    if (!r) {
         r = recovery_finish(recovery, NULL, 0);
     }
     if (!r) {

@@ -186,7 +186,8 @@ static int choose_current(struct topic_log *log, struct journal_file *current, u
 static int start_fresh(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
     uuid_v4(log->config.random, &log->journal_uuid);
-    int r = choose_current(log, NULL, 0);
+    int r = recovery_confirm_folders(recovery);
+    r = r ? r : choose_current(log, NULL, 0);
     if (!r) {
         log->current->last_sequence = 0;
         r = recovery_write_checkpoint(recovery);
@@ -197,6 +198,9 @@ static int start_fresh(struct recovery *recovery) {
 static int start_clean(struct recovery *recovery, struct journal_file *current, uint64_t position) {
     struct topic_log *log = recovery->log;
     int r = choose_current(log, current, position);
+    for (unsigned i = 0; i < 2 && !r && recovery->moved; i++) {
+        r = recovery_write_checkpoint(recovery);
+    }
     return r ? r : clean_marker_write(log->disk, &log->journal_uuid, 0);
 }
 
@@ -286,8 +290,9 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
         r = choose_current(log, current, position);
     }
     /* Of two checkpoints of one frame nobody can tell which is newer: both have to say it. */
-    bool twice = cut || (recovery->changed && log->durable_sequence == log->newest_sequence);
-    if (!r && (cut || log->durable_sequence > log->newest_sequence || recovery->changed)) {
+    bool twice = cut || recovery->moved ||
+                 (recovery->changed && log->durable_sequence == log->newest_sequence);
+    if (!r && (twice || log->durable_sequence > log->newest_sequence || recovery->changed)) {
         r = tail_recovered_count(log) > 0 ? DISK_E_FULL : recovery_write_checkpoint(recovery);
     }
     if (r == DISK_E_FULL && !cut && !recovery->changed && log->current) {
@@ -326,7 +331,11 @@ static int start_from_checkpoint(struct recovery *recovery, struct span image) {
     if (current && position > current->size) {
         current = NULL;
     }
-    if (clean > 0 && clean == log->newest_sequence && current) {
+    recovery->clean = clean > 0 && clean == log->newest_sequence;
+    recovery->named_file = file_id;
+    recovery->named_missing = !find_file(log, file_id);
+    recovery->moved = !current || !current->marked;
+    if (recovery->clean && current) {
         return start_clean(recovery, current, position);
     }
     return start_replaying(recovery, current, position);
@@ -396,6 +405,9 @@ int recovery_run(struct topic_log *log) {
     text_init(&image);
     int64_t begin_ns = clock_mono_ns(log->config.clock);
     int r = run(recovery, &image);
+    if (r == -EISDIR || r == -ENOTDIR) {
+        recovery_name_misplaced(recovery);
+    }
     log->recovered_sequence = log->durable_sequence;
     producer_limit_sort(&log->producers);
     if (!r) {

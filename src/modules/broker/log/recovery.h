@@ -1,5 +1,6 @@
 /* What the files of recovery share: recovery.c (order of events), recovery_checkpoint.c,
- * recovery_scan.c (frames that there are), replay.c (frames to state), rebuild.c. */
+ * recovery_scan.c (frames that there are), replay.c (frames to state), rebuild.c,
+ * recovery_misplaced.c (why a start is refused). */
 #pragma once
 
 #include "log_private.h"
@@ -37,6 +38,10 @@ struct recovery {
     uint64_t lost_through;          /* the last one that is missing all the same; 0: none */
     uint64_t registry_through;      /* the last frame that has a record of the registry */
     bool changed;                   /* something that the checkpoint does not say yet */
+    bool named_missing;             /* the file that was written to as of the checkpoint */
+    uint32_t named_file;            /* its id */
+    bool moved;                     /* the journal cannot go on in that one */
+    bool clean;                     /* the marker says that nothing is behind the checkpoint */
     uint8_t *buffer;
     uint64_t buffer_bytes;
     struct segment_file *files[RECOVERY_FILES_MAX]; /* written to */
@@ -58,6 +63,9 @@ void recovery_report(struct recovery *recovery, enum topic_log_event event, cons
 int recovery_load_checkpoints(struct recovery *recovery, struct text *image);
 /** recovery_confirm() - make durable what was found: checkpoints, marker, folders */
 int recovery_confirm(struct recovery *recovery);
+/** recovery_confirm_folders() - before a checkpoint names a file of the journal, that file's name
+ * is durable: so one that is missing was taken away */
+int recovery_confirm_folders(struct recovery *recovery);
 /** recovery_write_checkpoint() - a full one at log->durable_sequence */
 int recovery_write_checkpoint(struct recovery *recovery);
 
@@ -70,6 +78,12 @@ int recovery_scan(struct recovery *recovery);
 /** recovery_load() - read a frame into @recovery->buffer; *ret_bytes may be less than the frame
  * says */
 int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes);
+
+/* ---- recovery_misplaced.c ---- */
+
+/** recovery_name_misplaced() - report folders in the place of files, and files in that of folders
+ */
+void recovery_name_misplaced(struct recovery *recovery);
 
 /* ---- recovery.c, replay.c, rebuild.c ---- */
 

@@ -66,11 +66,13 @@ int recovery_confirm(struct recovery *recovery) {
     if (!r && recovery->marker_exists) {
         r = clean_marker_write(log->disk, &log->journal_uuid, 0);
     }
+    return r ? err_trace(r) : recovery_confirm_folders(recovery);
+}
+
+int recovery_confirm_folders(struct recovery *recovery) {
+    int r = disk_sync_dir(recovery->log->disk, "journal");
     if (!r) {
-        r = disk_sync_dir(log->disk, "journal");
-    }
-    if (!r) {
-        r = disk_sync_dir(log->disk, ".");
+        r = disk_sync_dir(recovery->log->disk, ".");
     }
     return r ? err_trace(r) : 0;
 }

@@ -13,7 +13,11 @@ static int add_file(void *userdata, const char *name, bool is_dir) {
     struct topic_log *log = userdata;
     char *end;
     unsigned long id = strtoul(name, &end, 10);
-    if (is_dir || *end || end != name + 8 || log->file_count >= JOURNAL_FILES_MAX) {
+    if (*end || end != name + 8) {
+        return 0;
+    }
+    log->next_file_id = MAX(log->next_file_id, (uint32_t)id + 1); /* a folder has the name, too */
+    if (is_dir || log->file_count >= JOURNAL_FILES_MAX) {
         return 0;
     }
     struct journal_file *file = calloc(1, sizeof *file);
@@ -23,7 +27,6 @@ static int add_file(void *userdata, const char *name, bool is_dir) {
     file->id = (uint32_t)id;
     file->state = JOURNAL_FULL;
     log->files[log->file_count++] = file;
-    log->next_file_id = MAX(log->next_file_id, file->id + 1);
     return 0;
 }
 

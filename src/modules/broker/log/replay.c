@@ -832,6 +832,23 @@ static void note_cut_files(struct recovery *recovery) {
     }
 }
 
+/*
+ * A checkpoint names the file that was written to as of its frame. That file's name was durable
+ * before, and the file is not unlinked before a later frame stands in another one. So where it is
+ * missing and no later frame is found, somebody took it away, with whatever stood behind.
+ */
+static void note_missing_file(struct recovery *recovery) {
+    if (!recovery->named_missing || recovery->clean ||
+        recovery->sequence > recovery->base_sequence) {
+        return;
+    }
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "journal file %08" PRIu32
+                    " is missing: the frames behind the checkpoint that it held are not known",
+                    recovery->named_file);
+    recovery->unknown_sequence = ++recovery->sequence;
+}
+
 int recovery_replay(struct recovery *recovery) {
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
@@ -869,6 +886,7 @@ int recovery_replay(struct recovery *recovery) {
         recovery->sequence = sequence;
     }
     if (!r) {
+        note_missing_file(recovery);
         note_cut_files(recovery);
     }
     if (!r && recovery->unknown_sequence > 0) {

@@ -1,0 +1,174 @@
+/*
+ * What somebody took away or put in the wrong place: told as a loss where acknowledged batches may
+ * have been in it, and no offset is given out twice; else nothing is told. Where the start is
+ * refused it names the path.
+ */
+#include "log_fixture.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BEFORE = 6, BEHIND = 6 };
+
+static struct batch_spec spec_of(uint64_t n) {
+    return (struct batch_spec){.records = 2,
+                               .value_bytes = 300,
+                               .tag = n * 16,
+                               .timestamp_ms = 1700000000000 + (int64_t)n,
+                               .producer_id = -1};
+}
+
+/* BEFORE batches that a checkpoint covers, and behind it so many that only the journal has. */
+static void fill(struct fixture *f, uint64_t behind) {
+    fixture_init(f, 31);
+    assert_int_equal(fixture_start(f), 0);
+    struct partition *partition = fixture_topic(f, "t", 1, NULL)->partitions[0];
+    for (uint64_t n = 0; n < BEFORE + behind; n++) {
+        if (n == BEFORE) {
+            fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+        }
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition, &spec), n * 2);
+    }
+    if (behind == 0) {
+        fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+    }
+}
+
+enum way { UNLINKED, ALL_UNLINKED, FOLDER_GONE, EMPTIED, MADE_A_FOLDER, WAYS };
+
+static void take_away(struct fixture *f, enum way way) {
+    char name[JOURNAL_NAME_SIZE];
+    struct disk_file *file;
+    journal_name(0, name);
+    if (way == EMPTIED) {
+        assert_int_equal(disk_open(f->disk, name, DISK_WRITE, &file), 0);
+        assert_int_equal(disk_truncate(file, 0), 0);
+        disk_close(file);
+        return;
+    }
+    assert_int_equal(disk_unlink(f->disk, name), 0);
+    for (uint32_t id = 1; way != UNLINKED && way != MADE_A_FOLDER && id < 10; id++) {
+        journal_name(id, name);
+        (void)disk_unlink(f->disk, name);
+    }
+    if (way == FOLDER_GONE) {
+        int r = disk_unlink(f->disk, "journal/clean");
+        assert_true(r == 0 || r == DISK_E_NOT_FOUND);
+        assert_int_equal(disk_rmdir(f->disk, "journal"), 0);
+    }
+    for (uint32_t id = 0; way == MADE_A_FOLDER && id < 5; id++) { /* the next name is taken, too */
+        journal_name(id, name);
+        int r = disk_mkdir(f->disk, name);
+        assert_true(r == 0 || (id > 0 && r == DISK_E_EXISTS));
+    }
+}
+
+static void test_log_missing__journal_file_behind_a_checkpoint_is_told(void **state) {
+    for (enum way way = 0; way < WAYS; way++) {
+        struct fixture f;
+        fill(&f, BEHIND);
+        assert_int_equal(f.log->current->id, 0);
+        fixture_crash(&f, false);
+        take_away(&f, way);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+        struct partition *partition = fixture_partition(&f, "t", 0);
+        assert_int_equal(partition->leader_epoch, 1);
+        assert_true(partition->log_end_offset == INT64_C(1) << 32);
+        unsigned told = f.events[TOPIC_LOG_DAMAGED];
+        fixture_crash(&f, way % 2); /* told once: the state says it now */
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], told);
+        struct batch_spec spec = spec_of(100);
+        partition = fixture_partition(&f, "t", 0);
+        assert_true(fixture_append(&f, partition, &spec) == INT64_C(1) << 32);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* The start that finds it is cut before its checkpoint: then the next one tells it, too. */
+static void test_log_missing__is_told_until_a_checkpoint_says_it(void **state) {
+    unsigned cuts = 0;
+    for (uint64_t call = 1;; call++) {
+        struct fixture f;
+        fill(&f, BEHIND);
+        fixture_crash(&f, false);
+        take_away(&f, FOLDER_GONE);
+        assert_int_equal(disk_sync_dir(f.disk, "."), 0);
+        disk_sim_cut_at(f.disk, disk_sim_calls(f.disk) + call);
+        (void)fixture_start(&f);
+        bool cut = disk_sim_is_cut(f.disk);
+        fixture_crash(&f, cut);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(fixture_partition(&f, "t", 0)->log_end_offset == INT64_C(1) << 32);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+        cuts += cut;
+        if (!cut) {
+            break;
+        }
+    }
+    assert_true(cuts > 10);
+}
+
+/* Nothing can be behind the checkpoint of a clean stop, and its marker says that it was one. */
+static void test_log_missing__journal_file_of_a_clean_stop_is_no_loss(void **state) {
+    struct fixture f;
+    fill(&f, BEHIND);
+    fixture_stop(&f);
+    take_away(&f, UNLINKED);
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        struct batch_spec spec = spec_of(100 + round);
+        int64_t next = (BEFORE + BEHIND + round) * 2;
+        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), next);
+        fixture_crash(&f, round % 2);
+    }
+    fixture_deinit(&f);
+}
+
+static void test_log_missing__misplaced_folder_or_file_is_named(void **state) {
+    static const struct {
+        const char *path;
+        bool folder; /* is put there */
+    } cases[] = {{"checkpoint.0", true}, {"checkpoint.1", true}, {"journal/clean", true},
+                 {"journal", false},     {"topics", false},      {"topics/1-0", false}};
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fixture f;
+        struct disk_file *file;
+        const char *path = cases[i].path;
+        fill(&f, BEHIND);
+        fixture_crash(&f, false);
+        int r = disk_rename(f.disk, path, "aside");
+        assert_true(r == 0 || r == DISK_E_NOT_FOUND);
+        if (cases[i].folder) {
+            assert_int_equal(disk_mkdir(f.disk, path), 0);
+        } else {
+            assert_int_equal(disk_open(f.disk, path, DISK_WRITE | DISK_CREATE, &file), 0);
+            disk_close(file);
+        }
+        r = fixture_start(&f);
+        assert_int_equal(r, cases[i].folder ? -EISDIR : -ENOTDIR);
+        assert_int_equal(strncmp(f.last_event, path, strlen(path)), 0);
+        assert_int_equal(f.events[TOPIC_LOG_FAILED], 1);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_missing__journal_file_behind_a_checkpoint_is_told),
+        cmocka_unit_test(test_log_missing__is_told_until_a_checkpoint_says_it),
+        cmocka_unit_test(test_log_missing__journal_file_of_a_clean_stop_is_no_loss),
+        cmocka_unit_test(test_log_missing__misplaced_folder_or_file_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
