@@ -333,7 +333,7 @@ static int start_from_checkpoint(struct recovery *recovery, struct span image) {
     }
     recovery->clean = clean > 0 && clean == log->newest_sequence;
     recovery->named_file = file_id;
-    recovery->named_missing = !find_file(log, file_id);
+    recovery->named_missing = file_id != UINT32_MAX && !find_file(log, file_id);
     recovery->moved = !current || !current->marked;
     if (recovery->clean && current) {
         return start_clean(recovery, current, position);
