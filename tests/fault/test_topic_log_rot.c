@@ -511,7 +511,11 @@ static void append_everywhere(struct model *model, uint64_t seed, const struct h
                                       .tag = 1,
                                       .producer_id = -1,
                                       .timestamp_ms = 1700000000000};
-            int64_t offset = fixture_append(model->f, partition_get(real, i), &spec);
+            struct partition *target = partition_get(real, i);
+            if (!target) {
+                continue; /* of a topic whose creation is lost, and nothing was written to it */
+            }
+            int64_t offset = fixture_append(model->f, target, &spec);
             for (size_t n = 0; n < partition->count; n++) {
                 const struct model_batch *batch = &partition->batches[n];
                 if (batch->acked && !may_be_torn(model, batch, hit) &&
@@ -777,7 +781,7 @@ static void test_topic_log_rot__is_set_aside_and_the_rest_stays(void **state) {
         (unsigned long long)met.whole, (unsigned long long)met.set_aside,
         (unsigned long long)met.told, (unsigned long long)met.duplicates,
         (unsigned long long)met.scrubbed);
-    assert_true(met.set_aside > 0 && met.whole > 0 && met.duplicates > 0);
+    assert_true(runs < 300 || (met.set_aside > 0 && met.whole > 0 && met.duplicates > 0));
     assert_true(runs < 300 || (met.scrubbed > 0 && met.lookups_corrupt > 0));
 }
 

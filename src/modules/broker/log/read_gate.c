@@ -146,6 +146,27 @@ static int find_batch(struct read_job *job, struct segment_walk *walk,
     return r ? r : walk_to_batch(job, walk, ret_cursor);
 }
 
+/*
+ * The last resort: a right batch with the offset, a little before or behind where the way to it
+ * ended. Blocks that stand in each other's place may have led the walk past it, and which way it
+ * took depends on what is known of the segment by chance.
+ */
+static int find_stray(struct read_job *job, struct segment_cursor *cursor) {
+    const struct offset_range wanted = {job->offset, job->offset + 1};
+    const struct segment_resync in = {.file = &job->patient.file,
+                                      .end = job->end,
+                                      .base_offset = job->id.base_offset,
+                                      .next_base = job->next_base,
+                                      .most_offset = job->offset,
+                                      .order = &job->order,
+                                      .wanted = &wanted,
+                                      .wanted_count = 1};
+    uint64_t at = cursor->position;
+    int64_t end;
+    return segment_stray(&in, at - MIN(at, (uint64_t)RESYNC_BYTES), at + RESYNC_BYTES, cursor,
+                         &end);
+}
+
 /* How many bytes of whole batches from the front of @data are right. */
 static size_t check_batches(struct read_job *job, const uint8_t *data, size_t size,
                             uint64_t position, int64_t *ret_next) {
@@ -265,6 +286,10 @@ static int read_segment(struct read_job *job) {
         cursor.offset++;
         r = step_over(job, NULL, &cursor);
         r = r ? r : walk_to_batch(job, &walk, &cursor);
+    }
+    if (r == BROKER_E_CORRUPT && find_stray(job, &cursor) == 0) {
+        job->index_wrong = true;
+        r = read_batches(job, &walk, &cursor);
     }
     segment_walk_deinit(&walk);
     if (job->patient.refused) {

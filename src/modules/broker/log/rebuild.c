@@ -361,6 +361,54 @@ static int raise_epoch(struct log_partition *partition) {
     return end > 0 ? partition_epoch_raise(partition, end) : 0;
 }
 
+static int keep_strays_in(struct recovery *recovery, struct log_partition *partition,
+                          const struct log_segment *segment, int64_t next_base) {
+    struct batch_order order = order_of(partition);
+    struct segment_id id = {partition->topic->public.number, partition->public.index,
+                            segment->base_offset};
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    struct segment_cursor at = {0};
+    int64_t end;
+    segment_name(&id, SEGMENT_LOG, name);
+    int r = disk_open(recovery->log->disk, name, DISK_READ, &file);
+    struct segment_resync in = {.file = file,
+                                .end = segment->bytes,
+                                .base_offset = segment->base_offset,
+                                .next_base = next_base,
+                                .most_offset = INT64_MAX,
+                                .order = &order};
+    for (uint64_t from = 0; !r && partition->damage_count > 0; from = at.position + 1) {
+        in.wanted = partition->damage;
+        in.wanted_count = partition->damage_count;
+        r = segment_stray(&in, from, in.end, &at, &end);
+        r = r ? r : partition_damage_remove(partition, at.offset, end);
+    }
+    return r == BROKER_E_CORRUPT || r == DISK_E_NOT_FOUND ? 0 : r;
+}
+
+/*
+ * What the walk did not meet and no frame had may be in a segment all the same, in blocks that
+ * stand in another's place or between such: reads find it. Not of the registry, which has been read
+ * in order and goes without.
+ */
+static int keep_strays(struct recovery *recovery, struct log_partition *partition) {
+    int r = 0;
+    for (uint32_t i = 0; partition->topic != recovery->log->registry &&
+                         i < partition->segment_count && partition->damage_count > 0 && !r;
+         i++) {
+        const struct log_segment *segment = &partition->segments[i];
+        int64_t next_base = i + 1 < partition->segment_count ? segment[1].base_offset : -1;
+        bool hit = false;
+        for (uint32_t n = 0; n < partition->damage_count; n++) {
+            hit |= partition->damage[n].from < (next_base < 0 ? INT64_MAX : next_base) &&
+                   partition->damage[n].to > segment->base_offset;
+        }
+        r = hit ? keep_strays_in(recovery, partition, segment, next_base) : 0;
+    }
+    return r ? err_trace(r) : 0;
+}
+
 static void tell_damage(struct recovery *recovery, const struct log_partition *partition) {
     for (uint32_t i = 0; i < partition->damage_count; i++) {
         recovery_report(recovery, TOPIC_LOG_DAMAGED,
@@ -376,7 +424,8 @@ static int settle_partitions(struct recovery *recovery) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
             struct log_partition *partition = topic_partition(topic, i);
-            int r = leave_unread(recovery, partition);
+            int r = keep_strays(recovery, partition);
+            r = r ? r : leave_unread(recovery, partition);
             r = r ? r : raise_epoch(partition);
             r = r ? r : drop_empty(recovery->log, partition);
             if (r) {

@@ -83,6 +83,7 @@ static void wait_ms(struct scrub *scrub, int64_t ms) {
 }
 
 static void put_down(struct scrub *scrub) {
+    scrub_walk_end(&scrub->walk);
     disk_close(scrub->walk.file);
     scrub->walk.file = NULL;
     if (scrub->topic) {
@@ -198,6 +199,12 @@ static void set_aside(struct scrub *scrub, struct offset_range range) {
     reader_forget(log, &scrub->id); /* it may know boundaries on the far side */
 }
 
+static void set_losses_aside(struct scrub *scrub) {
+    for (uint32_t i = 0; i < scrub->walk.loss_count; i++) {
+        set_aside(scrub, scrub->walk.losses[i]);
+    }
+}
+
 /* Marks that every batch of is right again, one behind the other. */
 static void take_back(struct scrub *scrub) {
     struct topic_log *log = scrub->log;
@@ -269,15 +276,14 @@ static int64_t judge(struct scrub *scrub, const struct scrub_job *job) {
         return 0;
     }
     if (job->status) {
+        set_losses_aside(scrub);
         tell_unreadable(scrub, job->status);
         end_segment(scrub);
         return 0;
     }
-    if (job->step.damage.from < job->step.damage.to) {
-        set_aside(scrub, job->step.damage);
-    }
     take_back(scrub);
     if (job->step.ended) {
+        set_losses_aside(scrub);
         stats->scrub_segments++;
         end_segment(scrub);
     }

@@ -15,7 +15,8 @@
  * that is what readers get; the disk's copy has its turn in a later round.
  *
  * Damage: the bytes are read a second time, and the next right batch behind them is looked for
- * (segment_resync.h). The offsets between are set aside for this run of the log: reads of them get
+ * (segment_resync.h). At the segment's end the offsets between that no other right batch of it has,
+ * out of its order, are set aside for this run of the log: reads of them get
  * BROKER_E_CORRUPT at once, what is around them stays readable, and no second line tells of them.
  * The mark itself is not written down. The bytes are what lasts, reads check them by themselves,
  * and the first round of a later run that passes them tells of them anew. Nor is it a range that a
@@ -70,18 +71,24 @@ struct scrub_walk {
     struct segment_cursor best;
     uint64_t look_to;
     unsigned doubts; /* how often damage was none when looked at again */
+    /* What was not met where it belongs; right batches with such offsets are looked for from the
+     * front on once the rest is done, since blocks in each other's place lead past good ones. */
+    struct offset_range *losses;
+    uint32_t loss_count;
+    bool strays;
 };
 
 /* What one step came to. */
 struct scrub_step {
-    uint64_t bytes;             /* read */
-    struct offset_range damage; /* from == to: none */
-    bool ended;
+    uint64_t bytes; /* read */
+    bool ended;     /* the walk's losses are what no right batch of the segment has */
 };
 
 /** scrub_walk_begin() - a segment's first @end bytes; file and buffer are the caller's */
 void scrub_walk_begin(struct scrub_walk *walk, int64_t base_offset, int64_t next_base,
                       uint64_t end);
+/** scrub_walk_end() - frees what it has found; file and buffer stay the caller's */
+void scrub_walk_end(struct scrub_walk *walk);
 /**
  * scrub_walk_step() - the next bytes of it
  * Thread: log reader. Return: 0; negative: the disk refuses, or memory lacks.

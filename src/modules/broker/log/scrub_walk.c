@@ -1,8 +1,8 @@
 /*
- * One segment, some bytes at a step. Two states: batch after batch, header and then what its
+ * One segment, some bytes at a step. Three states: batch after batch, header and then what its
  * checksum covers, as far as the buffer reaches; or lost, behind damage, where each step looks
  * through RESYNC_BYTES for the next right batch. What lies between is the damage, once it is known
- * where it ends.
+ * where it ends. Last, where there was any, batches out of their place that have what is missing.
  */
 #include "scrub.h"
 
@@ -13,11 +13,13 @@
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/crc32c.h>
 #include <eventbox/base/error.h>
+#include <stdlib.h>
 
 enum {
     RESYNC_BYTES = 1 << 20,      /* looked through in a step */
     LOOK_BEHIND_BYTES = 4 << 20, /* a right batch, for another that belongs before it */
-    DOUBTS_MAX = 8,              /* a disk that says now this, now that is none to go on with */
+    LOSSES_MAX = 1000,
+    DOUBTS_MAX = 8, /* a disk that says now this, now that is none to go on with */
 };
 
 void scrub_walk_begin(struct scrub_walk *walk, int64_t base_offset, int64_t next_base,
@@ -29,6 +31,53 @@ void scrub_walk_begin(struct scrub_walk *walk, int64_t base_offset, int64_t next
                                 .next_base = next_base,
                                 .expected = base_offset,
                                 .solid_from = base_offset};
+}
+
+void scrub_walk_end(struct scrub_walk *walk) {
+    free(walk->losses);
+    walk->losses = NULL;
+    walk->loss_count = 0;
+}
+
+/* ---- losses ---- */
+
+static int loss_add(struct scrub_walk *walk, int64_t from, int64_t to) {
+    if (from >= to) {
+        return 0;
+    }
+    if (walk->loss_count == LOSSES_MAX) {
+        /* Those between that are right will be found, and taken out again. */
+        struct offset_range *last = &walk->losses[walk->loss_count - 1];
+        last->to = MAX(last->to, to);
+        return 0;
+    }
+    struct offset_range *grown =
+        realloc(walk->losses, (walk->loss_count + 1) * sizeof *walk->losses);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    walk->losses = grown;
+    grown[walk->loss_count++] = (struct offset_range){from, to};
+    return 0;
+}
+
+/* Without memory for two halves one is left out: a read finds it as well. */
+static void loss_remove(struct scrub_walk *walk, int64_t from, int64_t to) {
+    for (uint32_t i = walk->loss_count; i-- > 0;) {
+        struct offset_range loss = walk->losses[i];
+        if (loss.from >= to || loss.to <= from) {
+            continue;
+        }
+        walk->losses[i] = walk->losses[--walk->loss_count];
+        (void)loss_add(walk, loss.from, from);
+        (void)loss_add(walk, to, loss.to);
+    }
+}
+
+static void end_walk(struct scrub_walk *walk, struct scrub_step *step) {
+    step->ended = walk->loss_count == 0;
+    walk->strays = !step->ended;
+    walk->position = 0;
 }
 
 /* ---- batch after batch ---- */
@@ -93,10 +142,11 @@ static bool look_at(struct scrub_walk *walk, const struct batch_order *order, si
     }
 }
 
-static void damaged(struct scrub_walk *walk, struct scrub_step *step, int64_t to) {
-    step->damage = (struct offset_range){walk->expected, MAX(to, walk->expected)};
+static int damaged(struct scrub_walk *walk, int64_t to) {
+    int r = loss_add(walk, walk->expected, to);
     walk->lost = false;
-    walk->expected = walk->solid_from = step->damage.to;
+    walk->expected = walk->solid_from = MAX(to, walk->expected);
+    return r;
 }
 
 static int read_on(struct scrub_walk *walk, const struct batch_order *order,
@@ -118,12 +168,12 @@ static int read_on(struct scrub_walk *walk, const struct batch_order *order,
         walk->found = false;
         walk->lost_at = walk->position;
     } else if (got < want) { /* the file has lost its end */
-        damaged(walk, step, walk->next_base);
-        step->ended = true;
-    } else {
-        step->ended = walk->position == walk->end;
+        r = damaged(walk, walk->next_base);
+        end_walk(walk, step);
+    } else if (walk->position == walk->end) {
+        end_walk(walk, step);
     }
-    return 0;
+    return r;
 }
 
 /* ---- lost ---- */
@@ -135,10 +185,13 @@ static void found(struct scrub_walk *walk, const struct segment_cursor *cursor) 
     walk->look_to = MIN(walk->end, cursor->position + LOOK_BEHIND_BYTES);
 }
 
-static void settle(struct scrub_walk *walk, struct scrub_step *step) {
-    walk->position = walk->found ? walk->best.position : walk->end;
-    step->ended = !walk->found;
-    damaged(walk, step, walk->found ? walk->best.offset : walk->next_base);
+static int settle(struct scrub_walk *walk, struct scrub_step *step) {
+    int r = damaged(walk, walk->found ? walk->best.offset : walk->next_base);
+    walk->position = walk->best.position;
+    if (!walk->found) {
+        end_walk(walk, step);
+    }
+    return r;
 }
 
 /*
@@ -172,18 +225,53 @@ static int look_for_batch(struct scrub_walk *walk, const struct batch_order *ord
         }
         found(walk, &cursor);
         if (cursor.offset == walk->expected) {
-            settle(walk, step);
+            return settle(walk, step);
         }
     } else if (limit >= (walk->found ? walk->look_to : walk->end)) {
-        settle(walk, step);
+        return settle(walk, step);
     } else {
         walk->position = limit - RECORD_BATCH_HEADER_BYTES; /* as far as there was a whole header */
     }
     return 0;
 }
 
+/* ---- strays ---- */
+
+/* A reader may find what stands out of its place: no mark may take that from it. */
+static int look_for_strays(struct scrub_walk *walk, const struct batch_order *order,
+                           struct scrub_step *step) {
+    uint64_t checked = 0, from = walk->position;
+    uint64_t limit = MIN(walk->end, from + RESYNC_BYTES);
+    struct segment_resync in = {.file = walk->file,
+                                .end = walk->end,
+                                .base_offset = walk->base_offset,
+                                .next_base = walk->next_base,
+                                .most_offset = INT64_MAX,
+                                .order = order,
+                                .checked_bytes = &checked,
+                                .alone = true};
+    int r = 0;
+    while (r == 0 && walk->loss_count > 0) {
+        struct segment_cursor stray;
+        int64_t end;
+        in.wanted = walk->losses;
+        in.wanted_count = walk->loss_count;
+        r = segment_stray(&in, walk->position, limit, &stray, &end);
+        if (r == 0) {
+            loss_remove(walk, stray.offset, end);
+            walk->position = stray.position + 1;
+        }
+    }
+    step->bytes = limit - from + checked;
+    step->ended = limit == walk->end || walk->loss_count == 0;
+    walk->position = MAX(walk->position, limit - MIN(limit, RECORD_BATCH_HEADER_BYTES - 1));
+    return r < 0 ? err_trace(r) : 0;
+}
+
 int scrub_walk_step(struct scrub_walk *walk, const struct batch_order *order,
                     struct scrub_step *ret_step) {
     *ret_step = (struct scrub_step){0};
-    return walk->lost ? look_for_batch(walk, order, ret_step) : read_on(walk, order, ret_step);
+    return walk->strays ? look_for_strays(walk, order, ret_step)
+           : walk->lost ? look_for_batch(walk, order, ret_step)
+                        : read_on(walk, order, ret_step);
 }

@@ -132,11 +132,21 @@ static bool is_firm(const struct segment_resync *in, const struct segment_cursor
     return true;
 }
 
+static bool is_wanted(const struct segment_resync *in, const struct record_batch *batch) {
+    bool wanted = in->wanted_count == 0;
+    for (uint32_t i = 0; i < in->wanted_count && !wanted; i++) {
+        wanted =
+            batch->base_offset < in->wanted[i].to && record_batch_end(batch) > in->wanted[i].from;
+    }
+    return wanted;
+}
+
 static bool may_be(const struct segment_resync *in, const struct record_batch *batch,
                    int64_t least_offset) {
     return batch->base_offset >= least_offset && batch->base_offset <= in->most_offset &&
            batch->base_offset - in->base_offset <= INT32_MAX &&
-           batch_order_epoch(in->order, batch->base_offset, batch->leader_epoch);
+           batch_order_epoch(in->order, batch->base_offset, batch->leader_epoch) &&
+           is_wanted(in, batch);
 }
 
 /* Whether a batch at or behind @least_offset stands at @position that can be believed. */
@@ -144,7 +154,7 @@ static bool stands(const struct segment_resync *in, uint64_t position, int64_t l
                    int64_t *ret_offset) {
     struct record_batch batch;
     bool holds = check(in, position, &batch) && may_be(in, &batch, least_offset) &&
-                 is_followed(in, &batch, position);
+                 (in->alone || is_followed(in, &batch, position));
     if (holds) {
         *ret_offset = batch.base_offset;
         holds = !in->firm || is_firm(in, &(struct segment_cursor){position, batch.base_offset});
@@ -238,4 +248,21 @@ int segment_resync(const struct segment_resync *in, const struct segment_cursor 
         *cursor = lower;
     }
     return r < 0 ? r : 0;
+}
+
+int segment_stray(const struct segment_resync *in, uint64_t from, uint64_t limit,
+                  struct segment_cursor *ret_cursor, int64_t *ret_end) {
+    uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    struct record_batch batch;
+    size_t got = 0;
+    int r = search(in, from, MIN(limit, in->end), in->base_offset, ret_cursor);
+    r = r ? r : disk_pread(in->file, header, sizeof header, ret_cursor->position, &got);
+    if (r) {
+        return r;
+    }
+    if (got < sizeof header || segment_header(header, ret_cursor->position, in->end, &batch)) {
+        return BROKER_E_CORRUPT;
+    }
+    *ret_end = record_batch_end(&batch);
+    return 0;
 }

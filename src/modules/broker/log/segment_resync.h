@@ -15,6 +15,11 @@
  * all that lies between. So a walk through everything believes a batch at once only if more than a
  * block follows it without a mistake; else one that is so, stands behind it and has a lower offset
  * goes before it.
+ *
+ * A walk has one way through such a segment, and where the exchanged blocks are near each other no
+ * way is the right one by what is in it. So what a walk did not meet is not lost for that: before
+ * offsets count as lost, or a read of one is refused, a right batch that has them is looked for
+ * wherever it stands (segment_stray()). That is the one answer which start, scrub and reads share.
  */
 #pragma once
 
@@ -32,6 +37,10 @@ struct segment_resync {
     const struct batch_order *order;
     bool firm;               /* only one that more than a block follows without a mistake */
     uint64_t *checked_bytes; /* out: what was read to check batches is added; NULL: not wanted */
+    /* Only batches that have one of these offsets; without a count any. */
+    const struct offset_range *wanted;
+    uint32_t wanted_count;
+    bool alone; /* what follows need not agree */
 };
 
 /* A batch that says it is larger is looked at piece by piece before there is memory for it: of its
@@ -59,3 +68,11 @@ uint8_t *segment_batch_read(struct disk_file *file, uint64_t position, uint64_t 
  */
 int segment_resync(const struct segment_resync *in, const struct segment_cursor *before,
                    struct segment_cursor *cursor, uint64_t limit);
+/**
+ * segment_stray() - the first right batch with a wanted offset, in order or not, that begins from
+ * byte @from on and whose header ends at or before @limit
+ * @ret_end: the offset behind it
+ * Return: 0; BROKER_E_CORRUPT when there is none; negative.
+ */
+int segment_stray(const struct segment_resync *in, uint64_t from, uint64_t limit,
+                  struct segment_cursor *ret_cursor, int64_t *ret_end);
