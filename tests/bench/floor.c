@@ -5,9 +5,10 @@
  *                                       journal's: p50 and p99 of the call, CPU of it
  *   floor fresh|again DIR MIB           MIB written through the page cache by 256 KiB, into pages
  *                                       that were not there before, or over the same ones
- *   floor scatter DIR FILES OPEN COUNT  COUNT appends of 16 KiB to FILES files in turns: the first
- *                                       OPEN of them stay open, the others are opened and closed
- *                                       each time
+ *   floor scatter DIR FILES OPEN COUNT BYTES
+ *                                       COUNT appends of BYTES (at most 256 KiB) to FILES files in
+ *                                       turns: the first OPEN of them stay open, the others are
+ *                                       opened and closed each time; microseconds for each 16 KiB
  *   floor sockets CONNECTIONS COUNT IN OUT
  *                                       requests of IN bytes that another process sends, answered
  *                                       with OUT bytes, one in flight on each connection: epoll,
@@ -39,7 +40,7 @@ enum {
     FRAME_BYTES = 4096,
     FILE_BYTES = 16 << 20,
     CHUNK_BYTES = 256 << 10,
-    APPEND_BYTES = 16 << 10,
+    UNIT_BYTES = 16 << 10,
     MESSAGE_BYTES = 64,
     EVENTS_AT_ONCE = 1024, /* as libuv asks for */
     BUFFER_BYTES = 64 << 10,
@@ -146,8 +147,8 @@ static int open_numbered(const char *folder, long file) {
     return open_in(folder, name, O_RDWR | O_CREAT);
 }
 
-static void run_scatter(const char *folder, long files, long open_files, long count) {
-    char *chunk = aligned_zeros(APPEND_BYTES);
+static void run_scatter(const char *folder, long files, long open_files, long count, long bytes) {
+    char *chunk = aligned_zeros(CHUNK_BYTES);
     int *fds = calloc((size_t)files, sizeof *fds);
     for (long i = 0; i < files; i++) { /* all are there, with a first block, before it counts */
         fds[i] = open_numbered(folder, i);
@@ -162,7 +163,7 @@ static void run_scatter(const char *folder, long files, long open_files, long co
     for (long i = 0; i < count; i++) {
         long file = i % files;
         int fd = file < open_files ? fds[file] : open_numbered(folder, file);
-        if (pwrite(fd, chunk, APPEND_BYTES, 512 + i / files * APPEND_BYTES) != APPEND_BYTES) {
+        if (pwrite(fd, chunk, (size_t)bytes, 512 + i / files * bytes) != bytes) {
             die("write");
         }
         if (file >= open_files) {
@@ -170,7 +171,7 @@ static void run_scatter(const char *folder, long files, long open_files, long co
         }
     }
     cpu = cpu_s(RUSAGE_SELF) - cpu;
-    printf("%.2f\n", cpu * 1e6 / (double)count);
+    printf("%.2f\n", cpu * 1e6 * UNIT_BYTES / ((double)count * (double)bytes));
 }
 
 struct listener {
@@ -384,8 +385,8 @@ int main(int argc, char **argv) {
         run_sync(argv[2], (unsigned)atoi(argv[3]), atol(argv[4]));
     } else if ((strcmp(what, "fresh") == 0 || strcmp(what, "again") == 0) && argc == 4) {
         run_cache(argv[2], atol(argv[3]), strcmp(what, "again") == 0);
-    } else if (strcmp(what, "scatter") == 0 && argc == 6) {
-        run_scatter(argv[2], atol(argv[3]), atol(argv[4]), atol(argv[5]));
+    } else if (strcmp(what, "scatter") == 0 && argc == 7 && atol(argv[6]) <= CHUNK_BYTES) {
+        run_scatter(argv[2], atol(argv[3]), atol(argv[4]), atol(argv[5]), atol(argv[6]));
     } else if (strcmp(what, "sockets") == 0 && argc == 6) {
         run_sockets(&(struct exchange){.connections = atol(argv[2]),
                                        .count = atol(argv[3]),

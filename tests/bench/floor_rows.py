@@ -5,6 +5,8 @@ import pathlib
 import shutil
 import subprocess
 
+from measure import touch_memory
+
 FLOOR = pathlib.Path(__file__).resolve().parents[2] / "build/floor"
 FILES = (1, 6, 100, 1000, 10000)
 # Bytes of requests and answers of the rows small-KIND-10000, lengths in front of them included.
@@ -26,10 +28,13 @@ def pages(what):
     return lambda folder, scale: {"cpu_s_gib": floor(what, folder, int(2048 * scale))[0]}
 
 
-def scatter(files, open_files):
-    return lambda folder, scale: {
-        "cpu_us": floor("scatter", folder, files, open_files, max(int(60_000 * scale), files))[0]
-    }
+def scatter(files, open_files, kib=16):
+    def measure(folder, scale):
+        touch_memory()  # as before each bulk row
+        count = max(int(60_000 * 16 // kib * scale), files)
+        return {"cpu_us": floor("scatter", folder, files, open_files, count, kib << 10)[0]}
+
+    return measure
 
 
 def sockets(connections, request, answer):
@@ -53,6 +58,10 @@ ROWS = {
         f"16 KiB appended to {n:,} file{'s' if n > 1 else ''} in turns{what}": scatter(n, open_files)
         for n in FILES
         for what, open_files in ((", held open", n), (", each opened for it", 0))
+    },
+    **{
+        f"{kib} KiB appended to {n:,} file{'s' if n > 1 else ''} in turns, each 16 KiB of it": scatter(n, n, kib)
+        for n, kib in ((1, 256), (6, 256), (100, 80))
     },
     **{
         f"{request} bytes received, {answer} sent, as for {kind}, 10,000 connections": sockets(10000, request, answer)
