@@ -6,8 +6,8 @@
  * means that a damaged frame had batches of this partition: they are looked for in the segment,
  * where they may have been written before the damage, and counted as lost by offsets otherwise.
  */
+#include "replay.h"
 #include "producer_snapshot.h"
-#include "recovery.h"
 #include "registry.h"
 #include "segment_resync.h"
 
@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PIECES_AT_ONCE = 256, PARTITIONS_OF_A_STAND_IN = 10000, NUMBERS_LEFT_OUT = 1 << 16 };
+enum { PIECES_AT_ONCE = 256, PARTITIONS_OF_A_STAND_IN = 10000 };
 
 /* One entry of a frame with what is known of its batch. */
 struct replayed {
@@ -104,167 +104,6 @@ void recovery_pass_start(struct log_partition *partition) {
     if (public->log_end_offset < public->log_start_offset) {
         public->log_end_offset = public->high_watermark = public->log_start_offset;
     }
-}
-
-/* ---- the segment's copy ---- */
-
-/* Reads the batch at @position of a segment into new memory, whole and right; NULL when it is not
- * there. */
-static uint8_t *read_segment_batch(struct recovery *recovery, const struct segment_id *id,
-                                   uint64_t position, int64_t base_offset,
-                                   struct record_batch *ret_batch) {
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    char name[SEGMENT_NAME_SIZE];
-    uint64_t size = 0;
-    segment_name(id, SEGMENT_LOG, name);
-    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
-        return NULL;
-    }
-    uint8_t *data = segment_batch_read(file, position, size, ret_batch);
-    if (data && ret_batch->base_offset != base_offset) {
-        free(data);
-        data = NULL;
-    }
-    return data;
-}
-
-/* The batches before @until are gone: say which, and go on behind them. */
-static int note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
-    int64_t from = partition->public.log_end_offset;
-    if (!recovery->holes_expected) { /* else all that is lost is told at the end */
-        recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                        "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
-                        " were in a damaged frame of the journal and are lost",
-                        partition->topic->public.name, partition->public.index, from, until - 1);
-    }
-    recovery->changed = true;
-    return partition_damage_add(partition, from, until);
-}
-
-/*
- * Whether right batches follow each other from @at up to @until, or to the end of the file. What
- * only looks like a batch, in the records of one that is lost, leads nowhere.
- */
-static bool leads_on(struct disk_file *file, uint64_t size, struct segment_cursor at,
-                     const struct frame_entry *until) {
-    struct record_batch batch;
-    while (at.position < size && at.offset < until->base_offset &&
-           segment_batch_check(file, at.position, size, &batch) == 0 &&
-           batch.base_offset == at.offset) {
-        at.position += batch.total_bytes;
-        at.offset += batch.last_offset_delta + 1;
-    }
-    return at.position == size || at.offset == until->base_offset;
-}
-
-static int pass_lost_in(struct recovery *recovery, struct log_partition *partition, int64_t base,
-                        uint64_t position, const struct frame_entry *until, bool *ret_passed) {
-    struct segment_id id = {partition->topic->public.number, partition->public.index, base};
-    struct batch_order order = batch_order_of(partition);
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    char name[SEGMENT_NAME_SIZE];
-    uint64_t size = 0;
-    order.epochs_open = true;
-    segment_name(&id, SEGMENT_LOG, name);
-    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
-        return 0;
-    }
-    const struct segment_resync in = {file, size, base, -1, until->base_offset - 1, &order};
-    struct segment_cursor at = {position, MAX(partition->public.log_end_offset, base)};
-    if (position >= size || segment_resync(&in, NULL, &at, size) ||
-        !leads_on(file, size, at, until)) {
-        return 0;
-    }
-    int r = note_lost(recovery, partition, at.offset);
-    partition->writer_base = base;
-    partition->writer_position = at.position;
-    partition->public.log_end_offset = partition->public.high_watermark = at.offset;
-    *ret_passed = true;
-    return r;
-}
-
-/* A batch that no segment has, and behind it such that one has: goes on with those. */
-static int pass_lost(struct recovery *recovery, struct log_partition *partition,
-                     const struct frame_entry *until, bool *ret_passed) {
-    const int64_t bases[] = {partition->writer_base, partition->public.log_end_offset,
-                             until->segment_base};
-    int r = 0;
-    *ret_passed = false;
-    for (size_t i = 0; i < ARRAY_SIZE(bases) && !r && !*ret_passed; i++) {
-        if (bases[i] >= 0) {
-            r = pass_lost_in(recovery, partition, bases[i], i == 0 ? partition->writer_position : 0,
-                             until, ret_passed);
-        }
-    }
-    return r;
-}
-
-/* For what follows the last frame. */
-static const struct frame_entry no_end = {.base_offset = INT64_MAX, .segment_base = -1};
-
-/* Batches that a lost frame had and the segment already has: from the log end up to @until. */
-static int fill_from_segment(struct recovery *recovery, struct log_partition *partition,
-                             const struct frame_entry *until) {
-    struct segment_id id = {partition->topic->public.number, partition->public.index,
-                            partition->writer_base};
-    while (partition->public.log_end_offset < until->base_offset) {
-        uint64_t position = partition->writer_position;
-        struct record_batch batch;
-        uint8_t *data = id.base_offset < 0
-                            ? NULL
-                            : read_segment_batch(recovery, &id, position,
-                                                 partition->public.log_end_offset, &batch);
-        if (!data) {
-            /* Perhaps it rolled there. */
-            id.base_offset = partition->public.log_end_offset;
-            position = 0;
-            data = read_segment_batch(recovery, &id, 0, id.base_offset, &batch);
-        }
-        bool passed = false;
-        int r = data ? recovery_take_over(partition, id.base_offset, position, &batch,
-                                          clock_wall_ms(recovery->log->config.clock))
-                     : pass_lost(recovery, partition, until, &passed);
-        bool again = data || passed;
-        id.base_offset = partition->writer_base;
-        free(data);
-        if (r || !again) {
-            return r;
-        }
-    }
-    return 0;
-}
-
-/*
- * A frame that is lost may have had records of the registry, and later frames batches of topics
- * that they created. Its segment may have them: from the log end as far as it goes.
- */
-static int catch_up_registry(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    struct log_partition *registry = topic_partition(log->registry, 0);
-    int r = 0;
-    while (!r) {
-        int64_t offset = registry->public.log_end_offset;
-        struct segment_id id = {0, 0, registry->writer_base};
-        uint64_t position = registry->writer_position;
-        struct record_batch batch;
-        uint8_t *data =
-            id.base_offset < 0 ? NULL : read_segment_batch(recovery, &id, position, offset, &batch);
-        if (!data) { /* perhaps it rolled there */
-            id.base_offset = offset;
-            position = 0;
-            data = read_segment_batch(recovery, &id, position, offset, &batch);
-        }
-        if (!data) {
-            break;
-        }
-        r = registry_apply(log, span_of(data, batch.total_bytes), recovery->sequence);
-        r = r > 0 && r != BROKER_E_NEWER ? 0 : r;
-        r = r ? r
-              : recovery_take_over(registry, id.base_offset, position, &batch,
-                                   clock_wall_ms(log->config.clock));
-        free(data);
-    }
-    return r;
 }
 
 static bool is_removed(const struct topic_log *log, uint32_t number) {
@@ -455,9 +294,9 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
             pending = 0;
         }
         if (!r && entry->base_offset > end) {
-            r = fill_from_segment(recovery, partition, entry);
+            r = replay_fill(recovery, partition, entry);
             if (!r && partition->public.log_end_offset < entry->base_offset) {
-                r = note_lost(recovery, partition, entry->base_offset);
+                r = replay_note_lost(recovery, partition, entry->base_offset);
             }
         }
         if (!r) {
@@ -501,7 +340,8 @@ static int fill_record(struct recovery *recovery, const struct replayed *item,
     struct segment_piece piece = {span_of(data, entry->bytes), entry->position, entry->base_offset,
                                   item->batch.max_timestamp_ms};
     struct record_batch there;
-    uint8_t *copy = read_segment_batch(recovery, &id, entry->position, entry->base_offset, &there);
+    uint8_t *copy =
+        replay_segment_batch(recovery, &id, entry->position, entry->base_offset, &there);
     free(copy);
     if (copy) {
         return 0;
@@ -617,7 +457,7 @@ static bool proven_durable(struct recovery *recovery, const struct found_frame *
         struct segment_id id = {entry.topic, entry.partition, entry.segment_base};
         struct record_batch batch;
         uint8_t *data =
-            read_segment_batch(recovery, &id, entry.position, entry.base_offset, &batch);
+            replay_segment_batch(recovery, &id, entry.position, entry.base_offset, &batch);
         free(data);
         if (data) {
             return true;
@@ -690,7 +530,7 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
         }
         struct segment_id id = {entry.topic, entry.partition, entry.segment_base};
         uint8_t *data =
-            read_segment_batch(recovery, &id, entry.position, entry.base_offset, &item.batch);
+            replay_segment_batch(recovery, &id, entry.position, entry.base_offset, &item.batch);
         if (data) {
             if (entry.topic == 0) {
                 (void)registry_apply(recovery->log, span_of(data, item.batch.total_bytes),
@@ -706,64 +546,6 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
     return r;
 }
 
-/*
- * The registry's last records may be among what is lost: topics whose numbers, producers whose ids
- * somebody has. More topics than these there cannot be.
- */
-static void leave_numbers(struct topic_log *log) {
-    log->next_number = MIN(log->next_number, UINT32_MAX - NUMBERS_LEFT_OUT) + NUMBERS_LEFT_OUT;
-    log->producer_durable_end = ((log->producer_durable_end >> 32) + 1) << 32;
-}
-
-/*
- * After frames were lost that nobody can read: partitions that a later frame names are proven
- * (their loss, if any, is known by offsets). All others may have lost batches that somebody has
- * seen.
- */
-static int raise_unproven(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    unsigned raised = 0;
-    list_for_each(link, &log->topics_all) {
-        struct log_topic *topic = list_entry(link, struct log_topic, link);
-        for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            struct log_partition *partition = topic_partition(topic, i);
-            if (partition->proven_sequence > recovery->unknown_sequence) {
-                continue;
-            }
-            int filled = fill_from_segment(recovery, partition, &no_end);
-            if (filled) {
-                return filled;
-            }
-            int64_t next = ((partition->public.log_end_offset >> 32) + 1) << 32;
-            int r = partition_epoch_raise(partition, next);
-            if (r) {
-                return r;
-            }
-            partition->public.log_end_offset = partition->public.high_watermark = next;
-            partition->writer_base = -1;
-            partition->writer_position = 0;
-            raised++;
-            if (topic == log->registry) {
-                leave_numbers(log);
-            }
-        }
-    }
-    recovery->changed = true;
-    if (recovery->sequence == 0) {
-        recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                        "the journal is gone: %u partitions go on in a new leader epoch at the "
-                        "next multiple of 2^32",
-                        raised);
-        return 0;
-    }
-    recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                    "frame %" PRIu64
-                    " of the journal is not readable: %u partitions go on in a new "
-                    "leader epoch at the next multiple of 2^32",
-                    recovery->unknown_sequence, raised);
-    return 0;
-}
-
 /* The last frame of the replay stands for every partition that it names. */
 static void note_proven(struct recovery *recovery, const struct found_frame *frame) {
     const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
@@ -775,78 +557,6 @@ static void note_proven(struct recovery *recovery, const struct found_frame *fra
             partition->proven_sequence = frame->header.sequence;
         }
     }
-}
-
-/* Frames up to @until are missing although later ones know that they were durable. */
-static void note_missing(struct recovery *recovery, uint64_t until) {
-    recovery->unknown_sequence = until;
-    recovery->changed = true;
-    recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                    "frames %" PRIu64 " to %" PRIu64 " of the journal are missing",
-                    recovery->sequence + 1, until);
-}
-
-/*
- * Without a checkpoint frames may be missing because their file was recycled: such ones that a
- * checkpoint had covered, and their batches are in the segments. Up to where, frames tell. Where
- * none does (older releases wrote them), all that is missing may be a loss.
- */
-void recovery_pass_covered(struct recovery *recovery, uint64_t sequence) {
-    recovery->sequence = MAX(recovery->sequence, MIN(recovery->covered_through, sequence - 1));
-}
-
-/* The newest frame in any other file, whether a checkpoint covers it or not. */
-static uint64_t newest_elsewhere(const struct topic_log *log, const struct journal_file *file) {
-    uint64_t newest = 0;
-    for (unsigned i = 0; i < log->file_count; i++) {
-        if (log->files[i] != file) {
-            newest = MAX(newest, log->files[i]->last_sequence);
-        }
-    }
-    return newest;
-}
-
-/*
- * A file that was cut short may have held frames behind the last one that is known. A tear ends
- * inside of a file, so these were durable, and somebody may have seen their offsets. It was not the
- * last one written to when another has a newer frame than what is left of it; that a checkpoint is
- * newer tells nothing.
- */
-static void note_cut_files(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    for (unsigned i = 0; i < log->file_count; i++) {
-        const struct journal_file *file = log->files[i];
-        bool held_the_end =
-            file->last_sequence == 0 || file->last_sequence > newest_elsewhere(log, file);
-        if (!file->cut) {
-            continue;
-        }
-        recovery->changed = true;
-        recovery_report(recovery, held_the_end ? TOPIC_LOG_DAMAGED : TOPIC_LOG_MENDED,
-                        "journal file %08" PRIu32 " is cut short: %s", file->id,
-                        held_the_end ? "the last frames that it held are not known"
-                                     : "what it held is known from others");
-        if (held_the_end) {
-            recovery->unknown_sequence = ++recovery->sequence;
-        }
-    }
-}
-
-/*
- * A checkpoint names the file that was written to as of its frame. That file's name was durable
- * before, and the file is not unlinked before a later frame stands in another one. So where it is
- * missing and no later frame is found, somebody took it away, with whatever stood behind.
- */
-static void note_missing_file(struct recovery *recovery) {
-    if (!recovery->named_missing || recovery->clean ||
-        recovery->sequence > recovery->base_sequence) {
-        return;
-    }
-    recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                    "journal file %08" PRIu32
-                    " is missing: the frames behind the checkpoint that it held are not known",
-                    recovery->named_file);
-    recovery->unknown_sequence = ++recovery->sequence;
 }
 
 int recovery_replay(struct recovery *recovery) {
@@ -866,8 +576,8 @@ int recovery_replay(struct recovery *recovery) {
             if (recovery->sequence + 1 > recovery->synced_through) {
                 break; /* behind the torn tail: nobody was told of it */
             }
-            note_missing(recovery, sequence - 1);
-            r = catch_up_registry(recovery);
+            replay_note_missing(recovery, sequence - 1);
+            r = replay_catch_up_registry(recovery);
         }
         if (r) {
             break;
@@ -878,7 +588,7 @@ int recovery_replay(struct recovery *recovery) {
             recovery->last = frame;
         } else if (durable || proven_durable(recovery, frame)) {
             r = salvage(recovery, frame);
-            r = r ? r : catch_up_registry(recovery);
+            r = r ? r : replay_catch_up_registry(recovery);
         } else {
             recovery->torn = frame;
             break;
@@ -886,11 +596,11 @@ int recovery_replay(struct recovery *recovery) {
         recovery->sequence = sequence;
     }
     if (!r) {
-        note_missing_file(recovery);
-        note_cut_files(recovery);
+        replay_note_missing_file(recovery);
+        replay_note_cut_files(recovery);
     }
     if (!r && recovery->unknown_sequence > 0) {
-        r = raise_unproven(recovery);
+        r = replay_raise_unproven(recovery);
     }
     return r;
 }

@@ -1,0 +1,168 @@
+/*
+ * What a lost frame had and segments have: batches go to their segment only once they are durable,
+ * so it may have been written before the frame was damaged.
+ */
+#include "registry.h"
+#include "replay.h"
+#include "segment_resync.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* Reads the batch at @position of a segment into new memory, whole and right; NULL when it is not
+ * there. */
+uint8_t *replay_segment_batch(struct recovery *recovery, const struct segment_id *id,
+                              uint64_t position, int64_t base_offset,
+                              struct record_batch *ret_batch) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    segment_name(id, SEGMENT_LOG, name);
+    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
+        return NULL;
+    }
+    uint8_t *data = segment_batch_read(file, position, size, ret_batch);
+    if (data && ret_batch->base_offset != base_offset) {
+        free(data);
+        data = NULL;
+    }
+    return data;
+}
+
+/* The batches before @until are gone: say which, and go on behind them. */
+int replay_note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
+    int64_t from = partition->public.log_end_offset;
+    if (!recovery->holes_expected) { /* else all that is lost is told at the end */
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "topic %s partition %" PRId32 ": offsets %" PRId64 " to %" PRId64
+                        " were in a damaged frame of the journal and are lost",
+                        partition->topic->public.name, partition->public.index, from, until - 1);
+    }
+    recovery->changed = true;
+    return partition_damage_add(partition, from, until);
+}
+
+/*
+ * Whether right batches follow each other from @at up to @until, or to the end of the file. What
+ * only looks like a batch, in the records of one that is lost, leads nowhere.
+ */
+static bool leads_on(struct disk_file *file, uint64_t size, struct segment_cursor at,
+                     const struct frame_entry *until) {
+    struct record_batch batch;
+    while (at.position < size && at.offset < until->base_offset &&
+           segment_batch_check(file, at.position, size, &batch) == 0 &&
+           batch.base_offset == at.offset) {
+        at.position += batch.total_bytes;
+        at.offset += batch.last_offset_delta + 1;
+    }
+    return at.position == size || at.offset == until->base_offset;
+}
+
+static int pass_lost_in(struct recovery *recovery, struct log_partition *partition, int64_t base,
+                        uint64_t position, const struct frame_entry *until, bool *ret_passed) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index, base};
+    struct batch_order order = batch_order_of(partition);
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    order.epochs_open = true;
+    segment_name(&id, SEGMENT_LOG, name);
+    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
+        return 0;
+    }
+    const struct segment_resync in = {file, size, base, -1, until->base_offset - 1, &order};
+    struct segment_cursor at = {position, MAX(partition->public.log_end_offset, base)};
+    if (position >= size || segment_resync(&in, NULL, &at, size) ||
+        !leads_on(file, size, at, until)) {
+        return 0;
+    }
+    int r = replay_note_lost(recovery, partition, at.offset);
+    partition->writer_base = base;
+    partition->writer_position = at.position;
+    partition->public.log_end_offset = partition->public.high_watermark = at.offset;
+    *ret_passed = true;
+    return r;
+}
+
+/* A batch that no segment has, and behind it such that one has: goes on with those. */
+static int pass_lost(struct recovery *recovery, struct log_partition *partition,
+                     const struct frame_entry *until, bool *ret_passed) {
+    const int64_t bases[] = {partition->writer_base, partition->public.log_end_offset,
+                             until->segment_base};
+    int r = 0;
+    *ret_passed = false;
+    for (size_t i = 0; i < ARRAY_SIZE(bases) && !r && !*ret_passed; i++) {
+        if (bases[i] >= 0) {
+            r = pass_lost_in(recovery, partition, bases[i], i == 0 ? partition->writer_position : 0,
+                             until, ret_passed);
+        }
+    }
+    return r;
+}
+
+/* Batches that a lost frame had and the segment already has: from the log end up to @until. */
+int replay_fill(struct recovery *recovery, struct log_partition *partition,
+                const struct frame_entry *until) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index,
+                            partition->writer_base};
+    while (partition->public.log_end_offset < until->base_offset) {
+        uint64_t position = partition->writer_position;
+        struct record_batch batch;
+        uint8_t *data = id.base_offset < 0
+                            ? NULL
+                            : replay_segment_batch(recovery, &id, position,
+                                                   partition->public.log_end_offset, &batch);
+        if (!data) {
+            /* Perhaps it rolled there. */
+            id.base_offset = partition->public.log_end_offset;
+            position = 0;
+            data = replay_segment_batch(recovery, &id, 0, id.base_offset, &batch);
+        }
+        bool passed = false;
+        int r = data ? recovery_take_over(partition, id.base_offset, position, &batch,
+                                          clock_wall_ms(recovery->log->config.clock))
+                     : pass_lost(recovery, partition, until, &passed);
+        bool again = data || passed;
+        id.base_offset = partition->writer_base;
+        free(data);
+        if (r || !again) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+/*
+ * A frame that is lost may have had records of the registry, and later frames batches of topics
+ * that they created. Its segment may have them: from the log end as far as it goes.
+ */
+int replay_catch_up_registry(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    struct log_partition *registry = topic_partition(log->registry, 0);
+    int r = 0;
+    while (!r) {
+        int64_t offset = registry->public.log_end_offset;
+        struct segment_id id = {0, 0, registry->writer_base};
+        uint64_t position = registry->writer_position;
+        struct record_batch batch;
+        uint8_t *data = id.base_offset < 0
+                            ? NULL
+                            : replay_segment_batch(recovery, &id, position, offset, &batch);
+        if (!data) { /* perhaps it rolled there */
+            id.base_offset = offset;
+            position = 0;
+            data = replay_segment_batch(recovery, &id, position, offset, &batch);
+        }
+        if (!data) {
+            break;
+        }
+        r = registry_apply(log, span_of(data, batch.total_bytes), recovery->sequence);
+        r = r > 0 && r != BROKER_E_NEWER ? 0 : r;
+        r = r ? r
+              : recovery_take_over(registry, id.base_offset, position, &batch,
+                                   clock_wall_ms(log->config.clock));
+        free(data);
+    }
+    return r;
+}
