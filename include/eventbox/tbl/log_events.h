@@ -50,7 +50,7 @@ LOG_EVENT(LOG_BROKER_DAMAGED,      LOG_LEVEL_ERROR, "log_damaged",         "reco
 LOG_EVENT(LOG_BROKER_MENDED,       LOG_LEVEL_WARN,  "log_mended",          "damage on disk that cost no record was mended")
 LOG_EVENT(LOG_BROKER_FAILED,       LOG_LEVEL_FATAL, "log_failed",          "topic log failed; nothing is acknowledged until a restart")
 LOG_EVENT(LOG_BROKER_DISK,         LOG_LEVEL_WARN,  "disk_space",          "disk space for the topic log")
-LOG_EVENT(LOG_BROKER_HELD,         LOG_LEVEL_WARN,  "log_held",            "a consumer holds what retention would remove")
+LOG_EVENT(LOG_BROKER_HELD,         LOG_LEVEL_WARN,  "log_held",            "a consumer, or a clock that jumped ahead, holds what retention would remove")
 LOG_EVENT(LOG_BROKER_TOPIC_CREATED,LOG_LEVEL_INFO,  "topic_created",       "topic created")
 LOG_EVENT(LOG_BROKER_TOPIC_DELETED,LOG_LEVEL_INFO,  "topic_deleted",       "topic deleted")
 LOG_EVENT(LOG_BROKER_BAD_PEER,     LOG_LEVEL_WARN,  "bad_peer",            "connection closed: not a Kafka request")

@@ -356,7 +356,7 @@ static int fill_plan(struct topic_log *log, struct clean_job *job, uint32_t coun
         .dirty_from = partition->cleaned_to,
         .segment_bytes = (uint64_t)topic_config_int(log, topic, TOPIC_SEGMENT_BYTES),
         .memory_bytes = log->limits.cleaner_memory_bytes,
-        .now_ms = clock_wall_ms(log->config.clock),
+        .now_ms = log_now_ms(log),
         .delete_retention_ms = topic_config_int(log, topic, TOPIC_DELETE_RETENTION_MS),
         .pace = pace,
         .userdata = job,
@@ -488,7 +488,7 @@ static void on_timer(struct timer *timer) {
     log->cleaner.waits = false;
     log->cleaner.sweep = false;
     log->cleaner.busy = sweep && begin_sweep(log);
-    if (!log->cleaner.busy && choose(log, clock_wall_ms(log->config.clock), &best)) {
+    if (!log->cleaner.busy && choose(log, log_now_ms(log), &best)) {
         log->cleaner.busy = begin_run(log, &best);
     }
     if (log->cleaner.waits) {

@@ -379,6 +379,9 @@ struct topic_log {
         bool deferred;
         uint32_t number; /* of the topic that comes next */
         int32_t partition;
+        int64_t wall_ms, mono_ms; /* the clocks when they were last believed */
+        int64_t jumped_ms;        /* @jumped: since then, by the monotonic one */
+        bool jumped;
     } retention;
     uint64_t held_bytes; /* found by the pass so far */
     struct scrub *scrub; /* NULL: off, or not yet */
@@ -544,6 +547,8 @@ int registry_log_start(struct topic_log *log, struct log_partition *partition, i
 void retention_init(struct topic_log *log);
 void retention_start(struct topic_log *log);
 void retention_stop(struct topic_log *log);
+/** log_now_ms() - Unix time by which things are old: a clock that jumps ahead is not believed */
+int64_t log_now_ms(const struct topic_log *log);
 /** segment_age_time() - when the newest of @segment was written, as retention counts */
 int64_t segment_age_time(const struct log_segment *segment);
 

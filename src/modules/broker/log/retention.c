@@ -14,6 +14,12 @@
  * old or large, and the consumer is named once; topic_log_holder() names it to whoever asks.
  *
  * A pass looks at all partitions, some in each turn of the loop, every limits.retention_check_ms.
+ *
+ * A clock that goes forward at once, by ten years because somebody set it or its battery is empty,
+ * makes everything old. So what is old is told by log_now_ms(): the wall clock, unless it is more
+ * than an hour ahead of what has passed since the last pass by the monotonic one. A jump is told,
+ * and believed when it has lasted for a day; one back is believed at once, since it removes
+ * nothing.
  */
 #include "registry.h"
 
@@ -21,6 +27,9 @@
 #include <stdlib.h>
 
 enum { PARTITIONS_A_TURN = 1000, FIRST_PASS_MS = 30000 };
+
+#define JUMP_MS     INT64_C(3600000)
+#define BELIEVED_MS INT64_C(86400000)
 
 /* What retention would do to one partition now. */
 struct plan {
@@ -134,6 +143,41 @@ static void look_at(struct topic_log *log, struct log_partition *partition, int6
     (void)registry_log_start(log, partition, start, keep, NULL);
 }
 
+/* ---- our clock ---- */
+
+static int64_t mono_ms(const struct topic_log *log) {
+    return clock_mono_ns(log->config.clock) / NS_PER_MS;
+}
+
+int64_t log_now_ms(const struct topic_log *log) {
+    int64_t wall_ms = clock_wall_ms(log->config.clock);
+    int64_t passed_ms = log->retention.wall_ms + mono_ms(log) - log->retention.mono_ms;
+    return wall_ms > passed_ms + JUMP_MS ? passed_ms : wall_ms;
+}
+
+static void believe_clock(struct topic_log *log) {
+    log->retention.wall_ms = clock_wall_ms(log->config.clock);
+    log->retention.mono_ms = mono_ms(log);
+    log->retention.jumped = false;
+}
+
+/* Once a pass: the clock of this moment is what the next one is compared with. */
+static void follow_clock(struct topic_log *log) {
+    int64_t ahead_ms = clock_wall_ms(log->config.clock) - log_now_ms(log);
+    if (ahead_ms > 0 && !log->retention.jumped) {
+        log->retention.jumped = true;
+        log->retention.jumped_ms = mono_ms(log);
+        topic_log_report(log, TOPIC_LOG_HELD,
+                         "the clock went forward by %" PRId64
+                         " s at once: nothing is removed for its age until it is right again, or "
+                         "has been so for a day",
+                         ahead_ms / 1000);
+    }
+    if (ahead_ms == 0 || mono_ms(log) - log->retention.jumped_ms >= BELIEVED_MS) {
+        believe_clock(log);
+    }
+}
+
 /* ---- passes ---- */
 
 static void end_pass(struct topic_log *log) {
@@ -146,7 +190,7 @@ static void end_pass(struct topic_log *log) {
 
 static void on_turn(struct loop_task *task) {
     struct topic_log *log = container_of(task, struct topic_log, retention.task);
-    int64_t now_ms = clock_wall_ms(log->config.clock);
+    int64_t now_ms = log_now_ms(log);
     log->retention.deferred = false;
     if (log->failed || log->state != LOG_READY) {
         return;
@@ -175,6 +219,7 @@ static void begin_pass(struct topic_log *log) {
         return;
     }
     timer_stop(&log->retention.timer);
+    follow_clock(log);
     log->retention.number = 1;
     log->retention.partition = 0;
     log->held_bytes = 0;
@@ -189,6 +234,7 @@ static void on_due(struct timer *timer) {
 void retention_init(struct topic_log *log) {
     timer_init(&log->retention.timer, log->loop, on_due);
     log->retention.task.run = on_turn;
+    believe_clock(log);
 }
 
 void retention_start(struct topic_log *log) {
@@ -208,7 +254,7 @@ void topic_log_retain(struct topic_log *log) {
 }
 
 bool topic_log_holder(const struct topic_log *log, struct topic_log_holder *ret_holder) {
-    int64_t now_ms = clock_wall_ms(log->config.clock);
+    int64_t now_ms = log_now_ms(log);
     *ret_holder = (struct topic_log_holder){0};
     list_for_each(link, &log->topics_all) {
         const struct log_topic *topic = list_entry(link, struct log_topic, link);

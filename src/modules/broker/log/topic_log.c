@@ -160,7 +160,7 @@ static bool anything_waits(const struct topic_log *log) {
 }
 
 static void sweep_producers(struct topic_log *log) {
-    int64_t before_ms = clock_wall_ms(log->config.clock) - log->limits.producer_expiry_ms;
+    int64_t before_ms = log_now_ms(log) - log->limits.producer_expiry_ms;
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {

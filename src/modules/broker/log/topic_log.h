@@ -36,7 +36,7 @@ enum topic_log_event {
     TOPIC_LOG_DISK_LOW,   /* room is short: text says what waits, fails or is refused for it */
     TOPIC_LOG_DISK_FULL,  /* what is acknowledged waits for room: the host gives up its reserve */
     TOPIC_LOG_DISK_AGAIN, /* it has been written */
-    TOPIC_LOG_HELD,       /* retention waits for a consumer, which text names */
+    TOPIC_LOG_HELD,       /* retention waits for a consumer or a clock, which text names */
 };
 
 /* Bounds and intervals, as they stay for the life of the log; limits.c of the broker makes them of

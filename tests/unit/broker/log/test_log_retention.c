@@ -85,6 +85,39 @@ static void test_log_retention__whole_segments_go_by_time_g60(void **state) {
     end(&f);
 }
 
+/* The clock is set ten years ahead, and right again; or it stays so. */
+static void test_log_retention__a_clock_that_jumps_ahead_is_believed_after_a_day(void **state) {
+    const int64_t ten_years_ns = 10 * 365 * 24 * HOUR_MS * NS_PER_MS;
+    struct fixture f;
+    struct partition *partition = start(&f, 80, "retention.ms", "7200000");
+    fill(&f, partition, 20);
+    f.clock.wall_ns += ten_years_ns;
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(partition->log_start_offset, 0);
+    assert_int_equal(f.events[TOPIC_LOG_HELD], 1);
+    f.clock.wall_ns -= ten_years_ns;
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(partition->log_start_offset, 0);
+    f.clock.wall_ns += ten_years_ns;
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(f.events[TOPIC_LOG_HELD], 2); /* told of each */
+    clock_manual_advance(&f.clock, 1 * HOUR_MS * NS_PER_MS);
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(partition->log_start_offset, 0); /* not two hours old by the other clock */
+    clock_manual_advance(&f.clock, 1 * HOUR_MS * NS_PER_MS);
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(partition->log_start_offset, 20); /* now they are */
+    append_at(&f, partition, -1);
+    clock_manual_advance(&f.clock, 20 * HOUR_MS * NS_PER_MS);
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(partition->log_start_offset,
+                     20); /* appended ten years later than that clock */
+    clock_manual_advance(&f.clock, 3 * HOUR_MS * NS_PER_MS);
+    fixture_run_ms(&f, 60000);
+    assert_int_equal(partition->log_start_offset, 21); /* a day: believed */
+    end(&f);
+}
+
 static void test_log_retention__active_segment_goes_only_with_all_g60(void **state) {
     struct fixture f;
     struct partition *partition = start(&f, 82, "retention.ms", "3600000");
@@ -321,6 +354,7 @@ static void test_log_retention__rolled_segment_below_the_start_goes_later(void *
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_retention__whole_segments_go_by_time_g60),
+        cmocka_unit_test(test_log_retention__a_clock_that_jumps_ahead_is_believed_after_a_day),
         cmocka_unit_test(test_log_retention__active_segment_goes_only_with_all_g60),
         cmocka_unit_test(test_log_retention__segment_with_appends_under_way_stays),
         cmocka_unit_test(test_log_retention__by_size_leaves_at_least_so_much),
