@@ -18,15 +18,6 @@
 
 enum { PIECES_AT_ONCE = 256, PARTITIONS_OF_A_STAND_IN = 10000 };
 
-/* One entry of a frame with what is known of its batch. */
-struct replayed {
-    struct frame_entry entry;
-    uint32_t order;
-    const uint8_t *data; /* NULL: lost */
-    bool doubtful;       /* of a bad frame: nothing proves what the entry says of the place */
-    struct record_batch batch;
-};
-
 static int compare_replayed(const void *a, const void *b) {
     const struct replayed *left = a, *right = b;
     if (left->entry.topic != right->entry.topic) {
@@ -38,15 +29,8 @@ static int compare_replayed(const void *a, const void *b) {
     return left->order < right->order ? -1 : 1;
 }
 
-static struct log_partition *find_partition(struct recovery *recovery,
-                                            const struct frame_entry *entry) {
-    struct log_topic *topic = registry_by_number(recovery->log, entry->topic);
-    struct partition *public = topic ? partition_get(&topic->public, entry->partition) : NULL;
-    return public ? log_partition_of(public) : NULL;
-}
-
 /* Batches come in their order, but for those that fill a hole: what is behind them may be known. */
-static int remember_producer(struct log_partition *partition, const struct record_batch *batch,
+int replay_remember_producer(struct log_partition *partition, const struct record_batch *batch,
                              int64_t now_ms) {
     struct producer *known =
         partition->producers && batch->producer_id >= 0
@@ -92,7 +76,7 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     partition->public.log_end_offset = partition->public.high_watermark = end;
     segment->end_offset = end;
     snapshots_pass(partition, batch->base_offset);
-    return remember_producer(partition, batch, now_ms);
+    return replay_remember_producer(partition, batch, now_ms);
 }
 
 /*
@@ -189,83 +173,9 @@ static int write_pieces(struct recovery *recovery, struct log_partition *partiti
     return r ? err_trace(r) : recovery_touched(recovery, file);
 }
 
-/*
- * A start without checkpoint has walked the segments, and noted as damage what is missing there
- * below the log end: rot, or what a power cut took of one segment although a later one is whole. A
- * frame that has such a batch puts it back. Of segments that compaction has replaced frames tell no
- * places.
- */
-static bool is_missing(const struct recovery *recovery, const struct log_partition *partition,
-                       const struct replayed *item) {
-    const struct frame_entry *entry = &item->entry;
-    int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
-    bool missing = false;
-    for (uint32_t i = 0; i < partition->damage_count; i++) {
-        missing |=
-            partition->damage[i].from <= entry->base_offset && end <= partition->damage[i].to;
-    }
-    return missing && recovery->holes_expected && entry->segment_base >= partition->cleaned_to;
-}
-
-/* Whether the batch fits where its entry says, without a gap, to what is before or behind it. */
-static bool place_fits(const struct recovery *recovery, const struct replayed *item) {
-    const struct frame_entry *entry = &item->entry;
-    struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
-    struct segment_cursor at = {0, entry->segment_base};
-    struct record_batch batch;
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    char name[SEGMENT_NAME_SIZE];
-    uint64_t size = 0;
-    segment_name(&id, SEGMENT_LOG, name);
-    if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
-        return entry->position == 0 && entry->segment_base == entry->base_offset;
-    }
-    while (at.position < entry->position &&
-           segment_batch_check(file, at.position, size, &batch) == 0 &&
-           batch.base_offset == at.offset) {
-        at.position += batch.total_bytes;
-        at.offset += batch.last_offset_delta + 1;
-    }
-    if (at.position == entry->position && at.offset == entry->base_offset) {
-        return true;
-    }
-    at.position = entry->position + entry->bytes;
-    return at.position < size && segment_batch_check(file, at.position, size, &batch) == 0 &&
-           batch.base_offset == entry->base_offset + item->batch.last_offset_delta + 1;
-}
-
-/* Puts a missing batch back. */
-static int fill_hole(struct recovery *recovery, struct log_partition *partition,
-                     const struct replayed *item) {
-    const struct frame_entry *entry = &item->entry;
-    struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
-    struct segment_piece piece = {
-        .batch = span_of(item->data, entry->bytes),
-        .position = entry->position,
-        .base_offset = entry->base_offset,
-        .max_timestamp_ms = item->batch.max_timestamp_ms,
-    };
-    struct segment_file *file;
-    struct log_segment *segment;
-    int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
-    int r = segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
-    r = r ? r : recovery_touched(recovery, file);
-    r = r ? r : partition_segment_at(partition, entry->segment_base, &segment);
-    if (r) {
-        return err_trace(r);
-    }
-    uint64_t bytes = segment->bytes;
-    int64_t now_ms = clock_wall_ms(recovery->log->config.clock);
-    segment_took(segment, entry->position, entry->bytes, item->batch.max_timestamp_ms, now_ms);
-    segment->bytes = segment->written_bytes = MAX(segment->bytes, bytes);
-    segment->end_offset = MAX(segment->end_offset, end);
-    r = remember_producer(partition, &item->batch, now_ms);
-    return r ? r : partition_damage_remove(partition, entry->base_offset, end);
-}
-
 static int replay_partition(struct recovery *recovery, const struct replayed *items,
                             unsigned count) {
-    struct log_partition *partition = find_partition(recovery, &items[0].entry);
+    struct log_partition *partition = replay_partition_of(recovery, &items[0].entry);
     struct segment_piece pieces[PIECES_AT_ONCE];
     unsigned pending = 0;
     int64_t segment_base = -1;
@@ -283,9 +193,7 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         const struct frame_entry *entry = &item->entry;
         int64_t end = partition->public.log_end_offset;
         if (!item->data || item->batch.base_offset + item->batch.last_offset_delta < end) {
-            bool missing = item->data && is_missing(recovery, partition, item) &&
-                           (!item->doubtful || place_fits(recovery, item));
-            r = missing ? fill_hole(recovery, partition, item) : 0;
+            r = item->data ? replay_fill_hole(recovery, partition, item) : 0;
             continue;
         }
         if (pending > 0 && (pending == PIECES_AT_ONCE || entry->segment_base != segment_base ||
@@ -317,28 +225,12 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
     return r;
 }
 
-/* Whether the bytes at an entry are the batch that it names. */
-static bool batch_holds(struct replayed *item, const uint8_t *data, uint32_t bytes) {
-    struct span span = span_of(data, bytes);
-#ifdef MUTANT_SALVAGE_CRC
-    return record_batch_parse(span, &item->batch) == 0 && item->batch.total_bytes == bytes;
-#endif
-    return record_batch_parse(span, &item->batch) == 0 && item->batch.total_bytes == bytes &&
-           item->batch.base_offset == item->entry.base_offset && record_batch_check_crc(span);
-}
-
-static bool batch_inside(const struct found_frame *frame, const struct frame_entry *entry) {
-    return entry->body_offset <= frame->header.body_bytes &&
-           entry->bytes <= frame->header.body_bytes - entry->body_offset;
-}
-
 /* One batch of the registry, unless it is in its segment already. */
-static int fill_record(struct recovery *recovery, const struct replayed *item,
-                       const uint8_t *data) {
+static int fill_record(struct recovery *recovery, const struct replayed *item) {
     const struct frame_entry *entry = &item->entry;
     struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
-    struct segment_piece piece = {span_of(data, entry->bytes), entry->position, entry->base_offset,
-                                  item->batch.max_timestamp_ms};
+    struct segment_piece piece = {span_of(item->data, entry->bytes), entry->position,
+                                  entry->base_offset, item->batch.max_timestamp_ms};
     struct record_batch there;
     uint8_t *copy =
         replay_segment_batch(recovery, &id, entry->position, entry->base_offset, &there);
@@ -358,12 +250,9 @@ int recovery_fill_registry(struct recovery *recovery) {
         uint64_t got = 0;
         r = frame->valid ? recovery_load(recovery, frame, &got) : 0;
         for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
-            const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
             struct replayed item;
-            frame_entry_read(body + (size_t)n * FRAME_ENTRY_BYTES, &item.entry);
-            if (item.entry.topic == 0 && batch_inside(frame, &item.entry) &&
-                batch_holds(&item, body + item.entry.body_offset, item.entry.bytes)) {
-                r = fill_record(recovery, &item, body + item.entry.body_offset);
+            if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
+                r = fill_record(recovery, &item);
                 recovery->registry_through = frame->header.sequence;
             }
         }
@@ -371,19 +260,14 @@ int recovery_fill_registry(struct recovery *recovery) {
     return r == DISK_E_FULL ? 0 : r; /* then the replay knows them */
 }
 
-static int read_entries(struct recovery *recovery, const struct found_frame *frame,
+static int read_entries(struct recovery *recovery, const struct found_frame *frame, uint64_t got,
                         struct replayed *items) {
-    const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
     for (uint32_t i = 0; i < frame->header.entry_count; i++) {
         struct replayed *item = &items[i];
-        frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &item->entry);
+        bool holds = replay_item(recovery, frame, got, i, item);
         const struct frame_entry *entry = &item->entry;
-        item->order = i;
         recovery->log->next_number = MAX(recovery->log->next_number, entry->topic + 1);
-        bool holds = batch_inside(frame, entry) &&
-                     batch_holds(item, body + entry->body_offset, entry->bytes);
-        item->data = holds ? body + entry->body_offset : NULL;
-        if (item->data && entry->topic == 0) {
+        if (holds && entry->topic == 0) {
             int r = registry_apply(recovery->log, span_of(item->data, entry->bytes),
                                    frame->header.sequence);
             if (r == BROKER_E_NEWER) {
@@ -416,7 +300,7 @@ static int replay_frame(struct recovery *recovery, const struct found_frame *fra
     if (!items) {
         return err_origin(-ENOMEM);
     }
-    r = read_entries(recovery, frame, items);
+    r = read_entries(recovery, frame, got, items);
     if (!r && count > 1) {
         qsort(items, count, sizeof *items, compare_replayed);
     }
@@ -450,7 +334,7 @@ static bool proven_durable(struct recovery *recovery, const struct found_frame *
             break;
         }
         frame_entry_read(recovery->buffer + at, &entry);
-        struct log_partition *partition = find_partition(recovery, &entry);
+        struct log_partition *partition = replay_partition_of(recovery, &entry);
         if (!partition || entry.base_offset != partition->public.log_end_offset) {
             continue;
         }
@@ -496,25 +380,17 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
                     frame->header.sequence);
     recovery->changed = true;
     /* Entries may be damaged too: whatever is not found by them counts as unknown. */
-    uint32_t count = frame->header.entry_count;
+    uint32_t count = replay_entries(frame, got);
     if (got < need) { /* cut off: what is left of it may be right */
-        uint64_t whole =
-            got > FRAME_HEADER_BYTES ? (got - FRAME_HEADER_BYTES) / FRAME_ENTRY_BYTES : 0;
-        count = (uint32_t)MIN((uint64_t)count, whole);
         recovery->unknown_sequence = frame->header.sequence;
     }
     for (uint32_t i = 0; i < count && !r; i++) {
-        struct frame_entry entry;
-        struct replayed item = {0};
-        const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
-        frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &entry);
-        item.entry = entry;
-        struct log_partition *partition = find_partition(recovery, &entry);
+        struct replayed item;
+        bool holds = replay_item(recovery, frame, got, i, &item);
+        const struct frame_entry entry = item.entry;
+        struct log_partition *partition = replay_partition_of(recovery, &entry);
         bool known = partition && entry.base_offset < partition->public.log_end_offset;
-        if (partition && batch_inside(frame, &entry) &&
-            FRAME_HEADER_BYTES + (uint64_t)entry.body_offset + entry.bytes <= got &&
-            batch_holds(&item, body + entry.body_offset, entry.bytes)) {
-            item.data = body + entry.body_offset;
+        if (partition && holds) {
             item.doubtful = got >= need;
             place_entry(partition, &item.entry);
             if (entry.topic == 0 && !known) {
@@ -552,7 +428,7 @@ static void note_proven(struct recovery *recovery, const struct found_frame *fra
     for (uint32_t i = 0; recovery->unknown_sequence > 0 && i < frame->header.entry_count; i++) {
         struct frame_entry entry;
         frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &entry);
-        struct log_partition *partition = find_partition(recovery, &entry);
+        struct log_partition *partition = replay_partition_of(recovery, &entry);
         if (partition) {
             partition->proven_sequence = frame->header.sequence;
         }
@@ -594,6 +470,9 @@ int recovery_replay(struct recovery *recovery) {
             break;
         }
         recovery->sequence = sequence;
+    }
+    if (!r && recovery->holes_expected) {
+        r = replay_fill_holes(recovery);
     }
     if (!r) {
         replay_note_missing_file(recovery);

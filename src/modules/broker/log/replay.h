@@ -1,11 +1,48 @@
 /*
- * The parts of a replay (replay.c): what segments have of frames that are lost (replay_segment.c),
- * and what is told and raised after losses (replay_losses.c). Thread: log keeper, at a start.
- * Errors: negative, or BROKER_E_ and DISK_E_ codes of what they call.
+ * The parts of a replay (replay.c): what is put back below the log end (replay_holes.c), what
+ * segments have of frames that are lost (replay_segment.c), and what is told and raised after
+ * losses (replay_losses.c). Thread: log keeper, at a start. Errors: negative, or BROKER_E_ and
+ * DISK_E_ codes of what they call.
  */
 #pragma once
 
 #include "recovery.h"
+
+/* One entry of a frame with what is known of its batch. */
+struct replayed {
+    struct frame_entry entry;
+    uint32_t order;
+    const uint8_t *data; /* NULL: lost */
+    bool doubtful;       /* of a bad frame: nothing proves what the entry says of the place */
+    struct record_batch batch;
+};
+
+/* ---- replay.c ---- */
+
+/** replay_remember_producer() - a batch may be older than what is known of its producer */
+int replay_remember_producer(struct log_partition *partition, const struct record_batch *batch,
+                             int64_t now_ms);
+
+/* ---- replay_holes.c ---- */
+
+/** replay_partition_of() - the partition that an entry names; NULL when there is none */
+struct log_partition *replay_partition_of(struct recovery *recovery,
+                                          const struct frame_entry *entry);
+/** replay_entries() - entries of a frame that are among its first @got bytes */
+uint32_t replay_entries(const struct found_frame *frame, uint64_t got);
+/**
+ * replay_item() - entry @index of the frame in @recovery->buffer, of which @got bytes are there
+ * @ret_item: its data is NULL unless the batch that the entry names is whole and right
+ * Return: whether it is.
+ */
+bool replay_item(const struct recovery *recovery, const struct found_frame *frame, uint64_t got,
+                 uint32_t index, struct replayed *ret_item);
+/** replay_fill_hole() - puts a batch below the log end back, if it is missing there and its place
+ * is proven */
+int replay_fill_hole(struct recovery *recovery, struct log_partition *partition,
+                     const struct replayed *item);
+/** replay_fill_holes() - behind the last frame: what bad frames still have of what is missing */
+int replay_fill_holes(struct recovery *recovery);
 
 /* ---- replay_segment.c ---- */
 

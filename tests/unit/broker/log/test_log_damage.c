@@ -123,6 +123,135 @@ static void test_log_damage__segment_copy_replaces_damaged_frame(void **state) {
     }
 }
 
+enum { PAIRED_BATCHES = 12, IN_A_SEGMENT = 4, PAIR_ENTRIES = 2 };
+
+/* Batches 0 and 1, 2 and 3, ... of one partition, two to a frame and four to a segment; all of them
+ * in segments as well. Then the second segment and both checkpoints are gone. */
+static void fill_pairs(struct fixture *f) {
+    static const struct topic_config_entry configs[] = {{"segment.bytes", "6000"}, {NULL, NULL}};
+    fixture_init(f, 14);
+    f->limits.checkpoint_ms = 100000;
+    assert_int_equal(fixture_start(f), 0);
+    struct topic *topic = fixture_topic(f, "t", 1, configs);
+    for (uint64_t n = 0; n < PAIRED_BATCHES; n += PAIR_ENTRIES) {
+        struct one pair[PAIR_ENTRIES];
+        for (uint64_t i = 0; i < PAIR_ENTRIES; i++) {
+            struct batch_spec spec = spec_of(n + i);
+            assert_int_equal(one_start(f, &pair[i], partition_get(topic, 0), &spec), 0);
+        }
+        fixture_until(f, pair[0].done && pair[1].done);
+        assert_int_equal(pair[0].append.frame_sequence, pair[1].append.frame_sequence);
+        one_free(&pair[0]);
+        one_free(&pair[1]);
+    }
+    fixture_run_ms(f, 3000);
+    char path[SEGMENT_NAME_SIZE];
+    segment_name(&(struct segment_id){topic->number, 0, 2 * IN_A_SEGMENT}, SEGMENT_LOG, path);
+    fixture_crash(f, false);
+    assert_int_equal(disk_unlink(f->disk, path), 0);
+    (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
+    (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
+}
+
+static void spoil_in_journal(struct fixture *f, uint64_t n) {
+    uint64_t at = find_batch(f, "journal/00000000", n);
+    assert_int_equal(disk_sim_corrupt(f->disk, "journal/00000000", at + 20, 10, 1), 0);
+}
+
+/* The entry of batch @n, the second one of its frame, names another place. */
+static void move_in_journal(struct fixture *f, uint64_t n, int64_t segment_base,
+                            uint64_t position) {
+    struct disk_file *file;
+    struct frame_entry entry;
+    uint8_t bytes[FRAME_ENTRY_BYTES];
+    size_t got;
+    uint64_t frame = find_batch(f, "journal/00000000", n) & ~(uint64_t)(FRAME_ALIGN - 1);
+    uint64_t at = frame + FRAME_HEADER_BYTES + FRAME_ENTRY_BYTES;
+    assert_int_equal(disk_open(f->disk, "journal/00000000", DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pread(file, bytes, sizeof bytes, at, &got), 0);
+    frame_entry_read(bytes, &entry);
+    assert_int_equal(entry.base_offset, n * 2);
+    entry.segment_base = segment_base;
+    entry.position = position;
+    frame_entry_write(bytes, &entry);
+    assert_int_equal(disk_pwrite(file, bytes, sizeof bytes, at), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+}
+
+static bool is_set_aside(struct fixture *f, uint64_t n) {
+    const struct log_partition *partition = log_partition_of(fixture_partition(f, "t", 0));
+    bool set_aside = false;
+    for (uint32_t i = 0; i < partition->damage_count; i++) {
+        set_aside |= partition->damage[i].from <= (int64_t)n * 2 &&
+                     (int64_t)n * 2 + 2 <= partition->damage[i].to;
+    }
+    return set_aside;
+}
+
+/* @lost: a bit for each batch that is. */
+static void start_without(struct fixture *f, unsigned lost) {
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(fixture_start(f), 0);
+        assert_true(round > 0 || f->events[TOPIC_LOG_DAMAGED] > 0);
+        for (uint64_t n = 0; n < PAIRED_BATCHES; n++) {
+            struct batch_spec spec = spec_of(n);
+            struct buf *expected = fixture_batch(&spec);
+            uint8_t *data = NULL;
+            ssize_t size = fixture_read(f, fixture_partition(f, "t", 0), (int64_t)n * 2, 1, &data);
+            if (lost >> n & 1) {
+                assert_int_equal(size, -BROKER_E_CORRUPT);
+                assert_true(is_set_aside(f, n));
+            } else {
+                assert_int_equal(size, expected->size);
+                assert_int_equal(get_be64(data), n * 2);
+                assert_memory_equal(data + 16, expected->data + 16, expected->size - 16);
+                free(data);
+            }
+            buf_unref(expected);
+        }
+        fixture_stop(f);
+    }
+    fixture_deinit(f);
+}
+
+static void test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones(void **state) {
+    struct fixture f;
+    /* What is behind it comes with a later frame. */
+    fill_pairs(&f);
+    spoil_in_journal(&f, 4);
+    start_without(&f, 1u << 4);
+    /* No frame that is whole names its segment: nothing proves the place, and nothing is there. */
+    fill_pairs(&f);
+    spoil_in_journal(&f, 4);
+    spoil_in_journal(&f, 6);
+    start_without(&f, 1u << 4 | 1u << 6);
+}
+
+static void test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch(void **state) {
+    const struct {
+        int64_t segment_base;
+        uint64_t batches_before; /* in it */
+    } places[] = {
+        {8, 2},  /* that of the next batch */
+        {8, 4},  /* behind those that follow it */
+        {9, 1},  /* a segment within another */
+        {0, 4},  /* behind the end of the one before */
+        {16, 1}, /* in the one behind */
+        {-1, 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        struct fixture f;
+        struct batch_spec spec = spec_of(5);
+        struct buf *batch = fixture_batch(&spec);
+        fill_pairs(&f);
+        spoil_in_journal(&f, 4);
+        move_in_journal(&f, 5, places[i].segment_base, places[i].batches_before * batch->size);
+        buf_unref(batch);
+        start_without(&f, 1u << 4 | 1u << 5);
+    }
+}
+
 /* @checkpoints: they are there; without them epochs rise once more. */
 static void lose_a_frame(bool checkpoints) {
     struct fixture f;
@@ -537,6 +666,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
         cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
+        cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones),
+        cmocka_unit_test(test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch),
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
         cmocka_unit_test(test_log_damage__records_outlive_the_frame_that_created_their_topic),
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
