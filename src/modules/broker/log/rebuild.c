@@ -19,8 +19,8 @@
  * older than it was; producer ids go on at the next multiple of 2^32.
  */
 #include "producer_snapshot.h"
-#include "recovery.h"
 #include "registry.h"
+#include "replay.h"
 #include "segment_resync.h"
 
 #include <errno.h>
@@ -262,22 +262,24 @@ static bool registry_lacks(const struct recovery *recovery) {
            partition->unread_from == partition->public.log_end_offset + 1;
 }
 
-/* No compaction has touched what frames have that no checkpoint covers, nor their segments. */
+/*
+ * No compaction has touched what frames have that no checkpoint covers, nor their segments. Of a
+ * bad frame those batches tell it that are right.
+ */
 static int expect_no_gaps_in(struct recovery *recovery, const struct found_frame *frame) {
     uint64_t got = 0;
-    if (!frame->valid || frame->header.sequence <= recovery->covered_through) {
+    if (frame->header.sequence <= recovery->covered_through) {
         return 0;
     }
     int r = recovery_load(recovery, frame, &got);
-    for (uint32_t i = 0; i < frame->header.entry_count && !r; i++) {
-        struct frame_entry entry;
-        frame_entry_read(recovery->buffer + FRAME_HEADER_BYTES + (size_t)i * FRAME_ENTRY_BYTES,
-                         &entry);
-        struct log_topic *topic = registry_by_number(recovery->log, entry.topic);
-        struct partition *public = topic ? partition_get(&topic->public, entry.partition) : NULL;
-        if (public && topic != recovery->log->registry) {
-            struct log_partition *partition = log_partition_of(public);
-            partition->cleaned_to = MIN(partition->cleaned_to, entry.segment_base);
+    uint32_t count = r ? 0 : replay_entries(frame, got);
+    for (uint32_t i = 0; i < count; i++) {
+        struct replayed item;
+        const struct frame_entry *entry = &item.entry;
+        bool tells = replay_item(recovery, frame, got, i, &item) || frame->valid;
+        struct log_partition *partition = replay_partition_of(recovery, entry);
+        if (tells && partition && entry->topic != 0 && entry->segment_base >= 0) {
+            partition->cleaned_to = MIN(partition->cleaned_to, entry->segment_base);
         }
     }
     return r;

@@ -126,8 +126,8 @@ static void test_log_damage__segment_copy_replaces_damaged_frame(void **state) {
 enum { PAIRED_BATCHES = 12, IN_A_SEGMENT = 4, PAIR_ENTRIES = 2 };
 
 /* Batches 0 and 1, 2 and 3, ... of one partition, two to a frame and four to a segment; all of them
- * in segments as well. Then the second segment and both checkpoints are gone. */
-static void fill_pairs(struct fixture *f) {
+ * in segments as well. Then segment @gone and both checkpoints are. */
+static void fill_pairs(struct fixture *f, int64_t gone) {
     static const struct topic_config_entry configs[] = {{"segment.bytes", "6000"}, {NULL, NULL}};
     fixture_init(f, 14);
     f->limits.checkpoint_ms = 100000;
@@ -146,7 +146,7 @@ static void fill_pairs(struct fixture *f) {
     }
     fixture_run_ms(f, 3000);
     char path[SEGMENT_NAME_SIZE];
-    segment_name(&(struct segment_id){topic->number, 0, 2 * IN_A_SEGMENT}, SEGMENT_LOG, path);
+    segment_name(&(struct segment_id){topic->number, 0, gone}, SEGMENT_LOG, path);
     fixture_crash(f, false);
     assert_int_equal(disk_unlink(f->disk, path), 0);
     (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
@@ -218,14 +218,25 @@ static void start_without(struct fixture *f, unsigned lost) {
 static void test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones(void **state) {
     struct fixture f;
     /* What is behind it comes with a later frame. */
-    fill_pairs(&f);
+    fill_pairs(&f, 2 * IN_A_SEGMENT);
     spoil_in_journal(&f, 4);
     start_without(&f, 1u << 4);
     /* No frame that is whole names its segment: nothing proves the place, and nothing is there. */
-    fill_pairs(&f);
+    fill_pairs(&f, 2 * IN_A_SEGMENT);
     spoil_in_journal(&f, 4);
     spoil_in_journal(&f, 6);
     start_without(&f, 1u << 4 | 1u << 6);
+}
+
+/* A frame that is lost may have had the record of a compaction, which may leave gaps anywhere but
+ * where batches of the journal stand. */
+static void test_log_damage__right_batch_of_a_bad_frame_is_no_gap_of_a_compaction(void **state) {
+    struct fixture f;
+    fill_pairs(&f, 0);
+    spoil_in_journal(&f, 0);
+    uint64_t lost = find_batch(&f, "journal/00000000", 2) & ~(uint64_t)(FRAME_ALIGN - 1);
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", lost, 64, 1), 0);
+    start_without(&f, 1u << 0 | 1u << 2 | 1u << 3);
 }
 
 static void test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch(void **state) {
@@ -244,7 +255,7 @@ static void test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch(voi
         struct fixture f;
         struct batch_spec spec = spec_of(5);
         struct buf *batch = fixture_batch(&spec);
-        fill_pairs(&f);
+        fill_pairs(&f, 2 * IN_A_SEGMENT);
         spoil_in_journal(&f, 4);
         move_in_journal(&f, 5, places[i].segment_base, places[i].batches_before * batch->size);
         buf_unref(batch);
@@ -667,6 +678,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
         cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones),
+        cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_is_no_gap_of_a_compaction),
         cmocka_unit_test(test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch),
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
         cmocka_unit_test(test_log_damage__records_outlive_the_frame_that_created_their_topic),
