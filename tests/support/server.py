@@ -145,8 +145,8 @@ class Eventbox:
         if not self.modules or "notify" in self.modules:
             ports.append(self.notify)
         try:
-            if not ports:
-                socket.create_connection(("127.0.0.1", self.external), 1).close()
+            for port in () if ports else (self.external, self.internal):  # opened one after the other
+                socket.create_connection(("127.0.0.1", port), 1).close()
             return all(request(p, "GET", "/readyz", timeout=5).status == 200 for p in ports)
         except OSError:
             return False
