@@ -673,8 +673,44 @@ static void test_log_lookup__finds_first_record_at_or_after_a_time(void **state)
     fixture_deinit(&f);
 }
 
+/* Ends a life in which files of a small journal were used again; then one checkpoint rots. */
+static void lose_checkpoint(const char *checkpoint, uint64_t batches) {
+    struct fixture f;
+    fixture_init(&f, 12);
+    f.limits.journal_first_bytes = 16384;
+    f.limits.journal_max_bytes = 65536;
+    f.limits.checkpoint_bytes = 16384;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", 3, NULL);
+    for (uint64_t n = 0; n < batches; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, partition_get(topic, (int32_t)(n % 3)), &spec),
+                         n / 3 * 2);
+    }
+    struct topic_log_stats stats;
+    topic_log_stats(f.log, &stats);
+    assert_true(stats.frame_bytes > f.limits.journal_max_bytes);
+    fixture_crash(&f, false);
+    assert_int_equal(disk_sim_corrupt(f.disk, checkpoint, 0, 16, 1), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+    for (uint64_t n = 0; n < batches; n++) {
+        assert_true(read_batch(&f, n) > 0);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_damage__journal_files_wait_for_the_older_checkpoint(void **state) {
+    for (uint64_t batches = 40; batches < 80; batches++) {
+        lose_checkpoint("checkpoint.0", batches);
+        lose_checkpoint("checkpoint.1", batches);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_damage__journal_files_wait_for_the_older_checkpoint),
         cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
         cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones),
