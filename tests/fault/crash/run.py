@@ -75,6 +75,18 @@ class Clients:
         wait_for(lambda: self.acked.value - before >= count, PATIENCE_S, f"{count} acknowledged operations")
         return self.acked.value - before
 
+    def wait_each(self):
+        """Wait until each had something acknowledged, of the members of the group one: else the run would be void."""
+
+        def idle():
+            histories = {p.name: checker.read_history(self.folder / f"{p.name}.history") for p in self.processes}
+            done = {name for name, history in histories.items() if any(e["kind"] == "ok" for e in history)}
+            return {"a member" if name.startswith("member") else name for name in histories.keys() - done} - {
+                "a member" for name in done if name.startswith("member")
+            }
+
+        wait_for(lambda: not idle(), PATIENCE_S, "something acknowledged to each client")
+
     def end(self):
         """Stop them; the names of those that did not end as they should, and where those hang."""
         self.stop.set()
@@ -136,6 +148,7 @@ def kill_and_start(server, clients, kills, acked, disk=None):
         back_ms = (time.monotonic() - restart) * 1000
         print(f"kill {kill}: {operations} operations, back after {back_ms:.0f} ms", flush=True)
     clients.wait_acked(acked)
+    clients.wait_each()
 
 
 def settle(server):
