@@ -127,7 +127,7 @@ static bool is_firm(const struct segment_resync *in, const struct segment_cursor
             return false;
         }
         at.position += batch.total_bytes;
-        at.offset = batch.base_offset + batch.last_offset_delta + 1;
+        at.offset = record_batch_end(&batch);
     }
     return true;
 }
