@@ -3,7 +3,7 @@
 import os
 import time
 
-from measure import OwnEventbox, OwnKafka, PeakMemory, bench, cpu_seconds, rss_mib
+from measure import OwnEventbox, OwnKafka, PeakMemory, Stolen, bench, cpu_seconds, rss_mib, wait_idle
 
 PARTITIONS = (1, 6, 100, 1000, 10000)
 BATCH_RECORDS = 150  # 100 B each: 16 KiB a batch, what a Kafka producer sends unless told otherwise
@@ -74,6 +74,7 @@ def partitions(count):
         # Once round all partitions first: folders and files are made (a second later), leaders are there.
         bench("pipeline", target.bootstrap, topic, count * 2, 100, 64, 1, count)
         time.sleep(3)
+        wait_idle(target.pid)
         figures = target.measured(
             requests * BATCH_RECORDS, "pipeline", target.bootstrap, topic, requests, 100, 64, BATCH_RECORDS, count
         )
@@ -82,6 +83,7 @@ def partitions(count):
     return Row(
         f"partitions-{count}", f"{count:,} partition{'s' if count > 1 else ''}, batches of {BATCH_RECORDS} x 100 B",
         measure,
+        own=True,  # else the files of the row before are unlinked meanwhile, up to 10,000 folders
     )
 
 
@@ -205,6 +207,22 @@ def measure_own(row, target, settings):
             settings.remove(folder)
 
 
+def measure_calm(row, target, settings):
+    """A measurement in which the host took more than settings.calm percent of the processors' time is
+    repeated, twice at most; the calmest counts. Gives the figures and that part in percent."""
+    best = None
+    for _ in range(3):
+        with Stolen() as stolen:
+            figures = measure_own(row, target, settings) if row.own else row.measure(target, settings)
+        target.remove_topics()
+        if best is None or stolen.percent < best[1]:
+            best = figures, stolen.percent
+        if stolen.percent <= settings.calm or not figures:
+            break
+        settings.progress(f"{row.name} {target.name}: {stolen.percent:.1f} % of the time were the host's")
+    return best
+
+
 def log_rows(targets, settings, results):
     """Fills {(title, target): {figure: [values]}}; each row goes round the targets before the next round,
     every second round in the other direction, so that none always comes after the same neighbour.
@@ -214,8 +232,7 @@ def log_rows(targets, settings, results):
         for turn in range(settings.rounds):
             for target in reversed(targets) if turn % 2 else targets:
                 try:
-                    figures = measure_own(row, target, settings) if row.own else row.measure(target, settings)
-                    target.remove_topics()
+                    figures, stolen = measure_calm(row, target, settings)
                 except Exception as e:
                     settings.progress(f"{row.name} failed with {target.name}: {e!r}")
                     continue
@@ -223,4 +240,4 @@ def log_rows(targets, settings, results):
                 for name, value in figures.items():
                     kept.setdefault(name, []).append(value)
                 shown = ", ".join(f"{name} {value:,.6g}" for name, value in figures.items())
-                settings.progress(f"{row.name} {target.name}: {shown or 'not measured'}")
+                settings.progress(f"{row.name} {target.name}: {shown or 'not measured'} (stolen {stolen:.1f} %)")

@@ -21,8 +21,37 @@ def cpu_seconds(pid):
     return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
 
 
+def wait_idle(pid):
+    """Until a process takes less than a hundredth of a processor for half a second: files that a row has
+    it make first can take long, where ext4 has just removed the thousands of the row before."""
+    before = cpu_seconds(pid)
+    while True:
+        time.sleep(0.5)
+        before, used = cpu_seconds(pid), cpu_seconds(pid) - before
+        if used < 0.005:
+            return
+
+
 def rss_mib(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read()).group(1)) / 1024
+
+
+class Stolen:
+    """The part of the processors' time that the host of a virtual machine gave to others while the block
+    ran, in percent: it counts as time of the process that would have run."""
+
+    def __enter__(self):
+        self.before = self._ticks()
+        return self
+
+    def __exit__(self, *_):
+        stolen, total = (after - before for after, before in zip(self._ticks(), self.before))
+        self.percent = 100 * stolen / max(total, 1)
+
+    @staticmethod
+    def _ticks():
+        ticks = [int(x) for x in open("/proc/stat").readline().split()[1:9]]  # proc_stat(5)
+        return ticks[7], sum(ticks)
 
 
 class PeakMemory:

@@ -1,6 +1,7 @@
 """The figures of the README: eventbox, and beside it Apache Kafka, in one run and in turns.
 
-usage: tests/bench/run [--kafka HOST:PORT] [--kafka-start COMMAND] [--rounds 3] [--quick] [--only NAME,...]
+usage: tests/bench/run [--kafka HOST:PORT] [--kafka-start COMMAND] [--rounds 3] [--calm 1] [--quick]
+                       [--only NAME,...]
 
 --only takes names of rows (tests/bench/README.md lists them) or what stands before a dash in several of
 them. --kafka names a broker that runs already, on this machine; --kafka-start is the command that starts
@@ -167,6 +168,7 @@ class Settings:
     def __init__(self, given, folder):
         self.only, self.rounds, self.folder = given.only.split(","), given.rounds, folder
         self.scale = 0.1 if given.quick else 1
+        self.calm = given.calm
         self.kafka_start, self.kafka_partitions = given.kafka_start, given.kafka_partitions
         self.begun = time.monotonic()
 
@@ -184,6 +186,7 @@ def parse():
     options.add_argument("--kafka-partitions", type=int, default=10000, help="rows with more leave it out")
     options.add_argument("--kafka-pid", type=int, help="of the broker, where its port does not tell")
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--calm", type=float, default=1, help="percent of the time that the host may take")
     options.add_argument("--quick", action="store_true", help="a tenth of everything")
     options.add_argument("--only", default="floor,start,rest," + ",".join(row.name for row in ROWS))
     given = options.parse_args()
