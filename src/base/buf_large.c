@@ -1,147 +1,161 @@
 /*
- * Memory for large bufs: mappings of their own, so that frames of a megabyte that come and go in no
- * order do not tear the heap into pieces that nothing fits. Some mappings are kept for the next
- * buf, the one given back last first: it is still in the caches. What is kept is bounded, and a new
- * mapping takes the place of kept ones, so that what is kept never adds to the most that was in use
- * at once. The bound is what the log lets go of in one go: with less, the pages of every other
- * frame were given back to the kernel and taken from it again.
+ * Memory for large bufs: one range of addresses that is theirs, given out in granules of 64 KiB, so
+ * that frames of a megabyte that come and go in no order do not tear the heap into pieces.
  *
- * To the address sanitizer what nobody asked for is out of bounds, as it would be with malloc.
+ *   | used | used | warm | warm | used | warm | fresh | fresh | ...
+ *                                             ^ top
+ *
+ * A warm granule is free and has its pages; the first touch of a fresh one faults for each. So a
+ * buf goes where most granules are warm, however the bufs lay that left them, and of equal places
+ * to the lowest. What is warm is bounded, and a buf that takes fresh granules gives as many warm
+ * ones back to the kernel, those at the highest addresses: what is kept never adds to the most that
+ * was in use at once, and what is in use stays together below. The bound is what the log lets go of
+ * in one go: with less, the pages of every other frame were given back and taken again.
+ *
+ * A buf that finds no place has a mapping of its own. To the address sanitizer what nobody asked
+ * for is out of bounds, as it would be with malloc.
  */
 #include "buf_large.h"
 
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum {
-    STEP_BYTES = 64 << 10, /* sizes are multiples of it */
-    KEPT_MAX = 32,
+    GRANULE_BYTES = 64 << 10,
+    GRANULES = BUF_LARGE_RANGE_BYTES / GRANULE_BYTES,
+    NOWHERE = GRANULES,
 };
 
-struct mapping {
-    void *data;
-    size_t size;
-};
+enum granule { FRESH, WARM, USED };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct mapping kept[KEPT_MAX]; /* given back last comes last */
-static unsigned kept_count;
-static size_t kept_bytes;
+static uint8_t *range; /* NULL: not there yet, or the system refuses it */
+static bool refused;
+static uint8_t granules[GRANULES]; /* enum granule */
+static unsigned top;               /* from here on all are fresh */
+static unsigned warm_count;
 
-static struct mapping take_kept(unsigned index) {
-    struct mapping taken = kept[index];
-
-    kept_bytes -= taken.size;
-    kept_count--;
-    for (unsigned i = index; i < kept_count; i++) {
-        kept[i] = kept[i + 1];
-    }
-    return taken;
+static void *map(size_t size, int flags) {
+    void *data =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return data == MAP_FAILED ? NULL : data;
 }
 
-/* At most a third of a kept mapping may be left over. */
-static bool find_kept(size_t size, struct mapping *ret_mapping) {
-    for (unsigned i = kept_count; i > 0; i--) {
-        if (kept[i - 1].size >= size && kept[i - 1].size - size <= size / 2) {
-            *ret_mapping = take_kept(i - 1);
-            return true;
+static void have_range(void) {
+    if (range || refused) {
+        return;
+    }
+    range = map(BUF_LARGE_RANGE_BYTES, MAP_NORESERVE);
+    refused = !range;
+    if (range) {
+        (void)madvise(range, BUF_LARGE_RANGE_BYTES, MADV_NOHUGEPAGE);
+        ASAN_POISON_MEMORY_REGION(range, BUF_LARGE_RANGE_BYTES);
+    }
+}
+
+/* Where @count granules are free and most of them warm, or NOWHERE. */
+static unsigned find_place(unsigned count, unsigned *ret_warm) {
+    unsigned place = NOWHERE, used = 0, warm = 0,
+             last = top + count < GRANULES ? top + count : GRANULES;
+    *ret_warm = 0;
+    for (unsigned end = 1; end <= last; end++) {
+        used += granules[end - 1] == USED;
+        warm += granules[end - 1] == WARM;
+        if (end > count) {
+            used -= granules[end - 1 - count] == USED;
+            warm -= granules[end - 1 - count] == WARM;
+        }
+        if (end >= count && used == 0 && (place == NOWHERE || warm > *ret_warm)) {
+            place = end - count;
+            *ret_warm = warm;
         }
     }
-    return false;
+    return place;
 }
 
-/* Taken from what is kept, the oldest first; to be unmapped without the lock. */
-struct taken {
-    struct mapping mappings[KEPT_MAX];
-    unsigned count;
-};
-
-static size_t take_oldest(struct taken *taken) {
-    taken->mappings[taken->count] = take_kept(0);
-    return taken->mappings[taken->count++].size;
-}
-
-static void unmap(void *data, size_t size) {
-    ASAN_UNPOISON_MEMORY_REGION(data, size);
-    munmap(data, size);
-}
-
-static void unmap_taken(const struct taken *taken) {
-    for (unsigned i = 0; i < taken->count; i++) {
-        unmap(taken->mappings[i].data, taken->mappings[i].size);
+/* Gives @count warm granules back to the kernel, from the top. */
+static void cool(unsigned count) {
+    for (unsigned end = top; end > 0 && count > 0 && warm_count > 0; end--) {
+        unsigned begin = end;
+        while (begin > 0 && granules[begin - 1] == WARM && end - begin < count) {
+            granules[--begin] = FRESH;
+        }
+        if (begin < end) {
+            (void)madvise(range + (size_t)begin * GRANULE_BYTES,
+                          (size_t)(end - begin) * GRANULE_BYTES, MADV_DONTNEED);
+            warm_count -= end - begin;
+            count -= end - begin;
+            end = begin + 1;
+        }
     }
+    while (top > 0 && granules[top - 1] == FRESH) {
+        top--;
+    }
+}
+
+static void *take(size_t size) {
+    unsigned count = (unsigned)(size / GRANULE_BYTES), warm;
+    have_range();
+    unsigned place = range && size <= BUF_LARGE_RANGE_BYTES ? find_place(count, &warm) : NOWHERE;
+    if (place == NOWHERE) {
+        return NULL;
+    }
+    memset(granules + place, USED, count);
+    top = place + count > top ? place + count : top;
+    warm_count -= warm;
+    cool(count - warm);
+    return range + (size_t)place * GRANULE_BYTES;
 }
 
 void *buf_large_alloc(size_t wanted, size_t *ret_size) {
-    struct mapping mapping = {.size = (wanted + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES};
-    struct taken replaced;
-    bool found;
-
-    if (mapping.size < wanted) {
+    if (wanted > SIZE_MAX - GRANULE_BYTES) {
         return NULL;
     }
-    replaced.count = 0;
+    size_t size = (wanted + GRANULE_BYTES - 1) / GRANULE_BYTES * GRANULE_BYTES;
     pthread_mutex_lock(&lock);
-    found = find_kept(mapping.size, &mapping);
-    for (size_t bytes = 0; !found && kept_count > 0 && bytes < mapping.size;) {
-        bytes += take_oldest(&replaced);
-    }
+    uint8_t *data = take(size);
     pthread_mutex_unlock(&lock);
-    if (!found) {
-        unmap_taken(&replaced);
-        mapping.data =
-            mmap(NULL, mapping.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (mapping.data == MAP_FAILED) {
-            return NULL;
-        }
+    if (!data && !(data = map(size, 0))) {
+        return NULL;
     }
-    ASAN_UNPOISON_MEMORY_REGION(mapping.data, wanted);
-    ASAN_POISON_MEMORY_REGION((char *)mapping.data + wanted, mapping.size - wanted);
-    *ret_size = mapping.size;
-    return mapping.data;
+    ASAN_UNPOISON_MEMORY_REGION(data, wanted);
+    ASAN_POISON_MEMORY_REGION(data + wanted, size - wanted);
+    *ret_size = size;
+    return data;
 }
 
 void buf_large_free(void *data, size_t size) {
-    struct taken taken;
-
-    taken.count = 0;
     pthread_mutex_lock(&lock);
-    while (kept_count > 0 && (kept_count == KEPT_MAX || kept_bytes + size > BUF_LARGE_KEPT_BYTES)) {
-        (void)take_oldest(&taken);
-    }
-    if (size <= BUF_LARGE_KEPT_BYTES) {
+    uintptr_t at = (uintptr_t)data - (uintptr_t)range;
+    bool ours = range && at < BUF_LARGE_RANGE_BYTES;
+    if (ours) {
         ASAN_POISON_MEMORY_REGION(data, size);
-        kept[kept_count++] = (struct mapping){data, size};
-        kept_bytes += size;
-        data = NULL;
+        memset(granules + at / GRANULE_BYTES, WARM, size / GRANULE_BYTES);
+        warm_count += (unsigned)(size / GRANULE_BYTES);
+        if (warm_count > BUF_LARGE_KEPT_BYTES / GRANULE_BYTES) {
+            cool(warm_count - BUF_LARGE_KEPT_BYTES / GRANULE_BYTES);
+        }
     }
     pthread_mutex_unlock(&lock);
-    if (data) {
-        unmap(data, size);
+    if (!ours) {
+        ASAN_UNPOISON_MEMORY_REGION(data, size);
+        munmap(data, size);
     }
-    unmap_taken(&taken);
 }
 
 size_t buf_large_kept_bytes(void) {
-    size_t bytes;
-
     pthread_mutex_lock(&lock);
-    bytes = kept_bytes;
+    size_t bytes = (size_t)warm_count * GRANULE_BYTES;
     pthread_mutex_unlock(&lock);
     return bytes;
 }
 
 void buf_large_trim(void) {
-    struct mapping mapping;
-
-    do {
-        pthread_mutex_lock(&lock);
-        mapping = kept_count > 0 ? take_kept(kept_count - 1) : (struct mapping){0};
-        pthread_mutex_unlock(&lock);
-        if (mapping.data) {
-            unmap(mapping.data, mapping.size);
-        }
-    } while (mapping.data);
+    pthread_mutex_lock(&lock);
+    cool(warm_count);
+    pthread_mutex_unlock(&lock);
 }

@@ -96,21 +96,80 @@ static void test_buf_unref__keeps_large_memory_for_the_next_within_a_bound(void 
     for (size_t i = 0; i < 12; i++) {
         bufs[i] = buf_new(LARGE - 100);
     }
-    uint8_t *last = bufs[11]->data;
+    uint8_t *first = bufs[0]->data;
     for (size_t i = 0; i < 12; i++) {
         buf_unref(bufs[i]);
         assert_true(buf_kept_bytes() > 0 && buf_kept_bytes() <= KEPT_MAX);
     }
-    size_t kept = buf_kept_bytes();
+    assert_true(buf_kept_bytes() > KEPT_MAX - LARGE);
     struct buf *again = buf_new(LARGE - 200);
-    assert_ptr_equal(again->data, last);
-    assert_true(buf_kept_bytes() < kept);
-    kept = buf_kept_bytes();
-    struct buf *larger = buf_new(4 * LARGE);           /* nothing that is kept fits it */
-    assert_true(buf_kept_bytes() <= kept - 4 * LARGE); /* but it takes their place */
-    assert_true(larger->data < last || larger->data >= last + LARGE);
-    buf_unref(larger);
+    assert_ptr_equal(again->data, first);
     buf_unref(again);
+    buf_trim();
+    assert_int_equal(buf_kept_bytes(), 0);
+}
+
+static void test_buf_new__a_large_one_goes_where_smaller_neighbours_were(void **state) {
+    struct buf *bufs[4];
+
+    buf_trim();
+    for (size_t i = 0; i < 4; i++) {
+        bufs[i] = buf_new(LARGE - 100);
+    }
+    uint8_t *second = bufs[1]->data;
+    buf_unref(bufs[2]); /* in no order */
+    buf_unref(bufs[1]);
+    size_t kept = buf_kept_bytes();
+    struct buf *both = buf_new(2 * LARGE - 100);
+    assert_ptr_equal(both->data, second);
+    assert_int_equal(buf_kept_bytes(), kept - 2 * LARGE);
+    buf_unref(both);
+    buf_unref(bufs[0]);
+    buf_unref(bufs[3]);
+    buf_trim();
+}
+
+/* What is kept never adds to the most that was in use at once. */
+static void test_buf_new__what_it_takes_anew_goes_from_what_is_kept(void **state) {
+    struct buf *bufs[7];
+
+    buf_trim();
+    for (size_t i = 0; i < 7; i++) {
+        bufs[i] = buf_new(LARGE - 100);
+    }
+    for (size_t i = 0; i < 7; i += 2) {
+        buf_unref(bufs[i]); /* four holes */
+    }
+    assert_int_equal(buf_kept_bytes(), 4 * LARGE);
+    struct buf *larger = buf_new(3 * LARGE - 100); /* one of them, and what lies behind it */
+    assert_ptr_equal(larger->data, bufs[5]->data + LARGE);
+    assert_int_equal(buf_kept_bytes(), LARGE);
+    memset(larger->data, 1, larger->size);
+    for (size_t i = 1; i < 7; i += 2) {
+        memset(bufs[i]->data, 2, bufs[i]->size);
+        buf_unref(bufs[i]);
+    }
+    assert_int_equal(larger->data[0] + larger->data[larger->size - 1], 2);
+    buf_unref(larger);
+    buf_trim();
+    assert_int_equal(buf_kept_bytes(), 0);
+}
+
+static void test_buf_new__more_than_the_range_of_large_ones_has_a_mapping_of_its_own(void **state) {
+    struct buf *bufs[40];
+    const size_t size = 16 * LARGE; /* untouched but for the ends: 40 of them are 640 MiB */
+
+    for (size_t i = 0; i < 40; i++) {
+        bufs[i] = buf_new(size);
+        assert_non_null(bufs[i]);
+        bufs[i]->data[0] = bufs[i]->data[size - 1] = (uint8_t)i;
+    }
+    for (size_t i = 0; i < 40; i++) {
+        assert_int_equal(bufs[i]->data[0], i);
+        assert_int_equal(bufs[i]->data[size - 1], i);
+        buf_unref(bufs[i]);
+        assert_true(buf_kept_bytes() <= KEPT_MAX);
+    }
     buf_trim();
     assert_int_equal(buf_kept_bytes(), 0);
 }
@@ -146,6 +205,9 @@ int main(void) {
         cmocka_unit_test(test_buf_unref__releases_foreign_memory_once),
         cmocka_unit_test(test_buf_new__large_ones_hold_what_is_written_to_their_ends),
         cmocka_unit_test(test_buf_unref__keeps_large_memory_for_the_next_within_a_bound),
+        cmocka_unit_test(test_buf_new__a_large_one_goes_where_smaller_neighbours_were),
+        cmocka_unit_test(test_buf_new__what_it_takes_anew_goes_from_what_is_kept),
+        cmocka_unit_test(test_buf_new__more_than_the_range_of_large_ones_has_a_mapping_of_its_own),
         cmocka_unit_test(test_buf_new__large_ones_of_several_threads_are_apart),
         cmocka_unit_test(test_buf_ref__counts_across_threads),
         cmocka_unit_test(test_slice_of__points_into_the_buf),
