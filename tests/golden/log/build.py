@@ -8,9 +8,9 @@ files of its own beside it. checkpoint-4 is a full checkpoint at frame 1, with a
 in partition 0, and an increment to frame 2.
 
     checkpoint-1.hex  checkpoint-2.hex  checkpoint-3.hex  checkpoint-4.hex
-    frame-1.hex  frame-2.hex  frame-2-covering.hex
+    frame-1.hex  frame-2.hex  frame-2-covering.hex  frame-2-rolled.hex
     journal-end-1.hex  clean-0.hex  clean-1.hex
-    index-1.hex  timeindex-1.hex  segment.hex  snapshot-1.hex  registry-1.hex  scrub-1.hex
+    index-1.hex  timeindex-1.hex  segment.hex  snapshot-1.hex  registry-1.hex  registry-state-1.hex  scrub-1.hex
     segment-long.hex  index-1-long.hex  timeindex-1-long.hex
 """
 
@@ -141,16 +141,16 @@ def frame(version):
           ("entry: topic 1, partition 0, segment 0, position, offset 2", entry), ("batch", SECOND))
 
 
-def covering_frame():
+def covering_frame(name, segment_base, position):
     """Frame 3 of version 2 again, which knows that the checkpoint stands for frame 2."""
-    entry = struct.pack("<IiqQqII", 1, 0, 0, len(FIRST), 2, 40, len(SECOND))
+    entry = struct.pack("<IiqQqII", 1, 0, segment_base, position, 2, 40, len(SECOND))
     body = entry + SECOND
     header = struct.pack("<IHH", 0x464A4245, 2, 0) + UUID
     header += struct.pack("<QQIII", 3, 2, 1, len(body), crc32c(body))
     header += struct.pack("<I", crc32c(header)) + struct.pack("<I", 1)
     header += struct.pack("<I", crc32c(header))
-    write("frame-2-covering", ("header: as frame-2, then one frame behind the newest checkpoint, CRC", header),
-          ("entry: topic 1, partition 0, segment 0, position, offset 2", entry), ("batch", SECOND))
+    write(name, ("header: as frame-2, then one frame behind the newest checkpoint, CRC", header),
+          ("entry: topic 1, partition 0, segment %d, position, offset 2" % segment_base, entry), ("batch", SECOND))
 
 
 def end_mark():
@@ -199,6 +199,20 @@ def registry():
     write("registry-1", ("records: created twice, producer ids, configured, deleted, widened, log start", batch(0, values)))
 
 
+def registry_state():
+    """A log of the registry that begins with its state: "golden" as registry() leaves it, and clean up to offset 2;
+    topic 9 is deleted. Then run 5 of compaction puts one segment in the place of those at 0 and 1."""
+    state = b"\x08\1" + struct.pack("<Iq", 10, 1000) + struct.pack("<I", 1)
+    state += struct.pack("<I", 1) + TOPIC_ID + struct.pack("<Bi", 0, 3) + text(b"golden")
+    state += struct.pack("<H", 1) + text(b"segment.bytes") + text(b"5000")
+    state += struct.pack("<I", 1) + struct.pack("<iqqq", 0, 1, 2, TIME_MS + 7000)
+    state += struct.pack("<I", 1) + struct.pack("<Ii", 9, 4)
+    swap = b"\7\1" + struct.pack("<IiQqqI", 1, 0, 5, 2, TIME_MS + 7000, 1)
+    swap += struct.pack("<QqI", len(FIRST), TIME_MS, 2) + struct.pack("<qq", 0, 1)
+    write("registry-state-1", ("record: the state, of one topic, one partition, one removal", batch(0, [state])),
+          ("record: segments 0 and 1 are swapped for one", batch(1, [swap])))
+
+
 def scrub():
     """In the middle of a round: topic 1, partition 0, the segment at offset 2 comes next."""
     place = struct.pack("<IHH", 0x43534245, 1, 1) + UUID
@@ -214,11 +228,13 @@ if __name__ == "__main__":
     checkpoint_4()
     frame(1)
     frame(2)
-    covering_frame()
+    covering_frame("frame-2-covering", 0, len(FIRST))
+    covering_frame("frame-2-rolled", 2, 0)
     end_mark()
     clean(0)
     clean(1)
     indexes()
     snapshot()
     registry()
+    registry_state()
     scrub()

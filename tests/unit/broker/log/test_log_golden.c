@@ -2,9 +2,12 @@
  * Data folders of every format that was ever written, from tests/golden/log (build.py there says
  * what is in them), and of one that is not known yet.
  */
+#include "compact.h"
 #include "log_fixture.h"
 #include "producer_snapshot.h"
+#include "registry.h"
 #include "scrub.h"
+#include "swap.h"
 
 #include <ctype.h>
 #include <eventbox/base/crc32c.h>
@@ -373,6 +376,18 @@ static void test_log_golden__indexes_are_believed_and_are_what_we_write(void **s
     fixture_deinit(&f);
 }
 
+/* What "golden" is in every log of the registry. */
+static void check_numbers(struct fixture *f) {
+    const struct topic *topic = topic_log_find(f->log, SPAN_LITERAL("golden"));
+    assert_non_null(topic);
+    assert_int_equal(topic->number, 1);
+    assert_int_equal(topic->id.bytes[0], 32);
+    assert_int_equal(topic->partition_count, 3);
+    assert_string_equal(topic_config_text(&topic->config, TOPIC_SEGMENT_BYTES), "5000");
+    assert_int_equal(topic->partitions[0]->log_start_offset, 1);
+    assert_int_equal(topic->partitions[0]->high_watermark, 3);
+}
+
 /* Its records stand in its segments for as long as there are topics: a start without checkpoints
  * reads them, whoever wrote them. */
 static void test_log_golden__every_record_of_the_registry_is_read(void **state) {
@@ -388,17 +403,113 @@ static void test_log_golden__every_record_of_the_registry_is_read(void **state) 
     put_marked_journal(&f, "frame-2-covering"); /* without any frame something would be lost */
     assert_int_equal(fixture_start(&f), 0);
     assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
-    const struct topic *topic = topic_log_find(f.log, SPAN_LITERAL("golden"));
-    assert_non_null(topic);
-    assert_int_equal(topic->id.bytes[0], 32);
-    assert_int_equal(topic->partition_count, 3);
-    assert_string_equal(topic_config_text(&topic->config, TOPIC_SEGMENT_BYTES), "5000");
-    assert_int_equal(topic->partitions[0]->log_start_offset, 1);
-    assert_int_equal(topic->partitions[0]->high_watermark, 3);
+    check_numbers(&f);
     assert_null(topic_log_find(f.log, SPAN_LITERAL("gone")));
     int64_t id;
     assert_int_equal(topic_log_producer_id(f.log, &id), 0);
     assert_int_equal(id, 1000);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* The value of the one record of a batch in @bytes; the bytes behind the batch. */
+static struct span only_record(const uint8_t **bytes) {
+    size_t size = 12 + get_be32(*bytes + 8);
+    struct record_iterator it;
+    struct record record;
+    assert_int_equal(record_iterator_init(&it, span_of(*bytes, size)), 0);
+    assert_int_equal(record_iterator_next(&it, &record), 1);
+    record_iterator_deinit(&it); /* the value is not compressed: it lies in @bytes */
+    *bytes += size;
+    return record.value;
+}
+
+/* What the log writes of its state is @golden, but for the producer ids that the start has set
+ * aside. */
+static void assert_same_state(struct fixture *f, struct span golden) {
+    uint8_t expected[FILE_BYTES];
+    struct partition *registry = fixture_partition(f, "__eventbox_registry", 0);
+    int64_t offset = registry->log_end_offset;
+    uint8_t *data = NULL;
+    f->log->registry_state.wanted = true;
+    registry_state_maybe(f->log);
+    assert_int_equal(registry->log_end_offset, offset + 1);
+    fixture_until(f, registry->high_watermark == offset + 1);
+    assert_true(fixture_read(f, registry, offset, 1, &data) > 0);
+    memcpy(expected, golden.data, golden.size);
+    assert_int_equal(get_le64(expected + 6), 1000);
+    put_le64(expected + 6, (uint64_t)f->log->producer_reserved_end);
+    const uint8_t *at = data;
+    assert_true(span_equal(only_record(&at), span_of(expected, golden.size)));
+    free(data);
+}
+
+static void assert_same_swap(struct span golden) {
+    const uint8_t *bytes = golden.data;
+    struct fields in = fields_of(span_of(bytes + 2, golden.size - 2));
+    struct swap *swap;
+    struct text again;
+    assert_int_equal(bytes[0], REGISTRY_SEGMENTS_SWAPPED);
+    assert_int_equal(swap_decode(&in, &swap), 0);
+    assert_int_equal(swap->run, 5);
+    assert_int_equal(swap->cleaned_to, 2);
+    assert_true(swap->tombstones_due_ms == INT64_C(1700000007000));
+    assert_int_equal(swap->target_count, 1);
+    assert_true(swap->targets[0].max_timestamp_ms == INT64_C(1700000000000));
+    registry_record_begin(&again, REGISTRY_SEGMENTS_SWAPPED);
+    swap_encode(&again, swap);
+    assert_true(span_equal(span_of(again.data, again.size), golden));
+    text_deinit(&again);
+    swap_free(swap);
+}
+
+static void put_swapped_segments(struct fixture *f) {
+    const struct segment_id id = {1, 0, 0};
+    uint8_t bytes[FILE_BYTES];
+    char cleaned[COMPACT_NAME_SIZE];
+    size_t size = read_hex("segment-long", bytes), second = 12 + get_be32(bytes + 8);
+    compact_name(&id, SEGMENT_LOG, 5, cleaned);
+    assert_string_equal(cleaned, "topics/1-0/00000000000000000000.log.5.cleaned");
+    put_file(f, cleaned, "segment", 0);
+    put_bytes(f, "topics/1-0/00000000000000000000.log", bytes, second);
+    put_bytes(f, "topics/1-0/00000000000000000001.log", bytes + second, size - second);
+}
+
+/* The state and a swap, as a start without checkpoints takes them; written as they are read. */
+static void test_log_golden__state_of_the_registry_and_swap_are_read(void **state) {
+    struct fixture f;
+    uint8_t bytes[FILE_BYTES];
+    const uint8_t *at = bytes;
+    fixture_init(&f, 95);
+    f.expect_failures = true;
+    assert_int_equal(disk_mkdir(f.disk, "journal"), 0);
+    assert_int_equal(disk_mkdir(f.disk, "topics"), 0);
+    assert_int_equal(disk_mkdir(f.disk, "topics/0-0"), 0);
+    assert_int_equal(disk_mkdir(f.disk, "topics/1-0"), 0);
+    put_file(&f, "topics/0-0/00000000000000000000.log", "registry-state-1", 0);
+    put_swapped_segments(&f);
+    put_marked_journal(&f, "frame-2-rolled");
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+
+    check_numbers(&f);
+    const struct log_partition *partition = log_partition_of(fixture_partition(&f, "golden", 0));
+    assert_int_equal(partition->cleaned_to, 2);
+    assert_true(partition->tombstones_due_ms == INT64_C(1700000007000));
+    assert_int_equal(partition->segment_count, 2); /* the one at 2 is of the frame */
+    assert_false(fixture_has_file(&f, 1, 0, 1, SEGMENT_LOG));
+    size_t size = read_hex("segment", bytes);
+    assert_bytes(&f, "topics/1-0/00000000000000000000.log", bytes, size, true);
+    assert_int_equal(f.log->removal_count, 1);
+    assert_int_equal(f.log->removals[0].number, 9);
+    assert_int_equal(f.log->removals[0].partition_count, 4);
+    int64_t id;
+    assert_int_equal(topic_log_producer_id(f.log, &id), 0);
+    assert_int_equal(id, 1000);
+
+    read_hex("registry-state-1", bytes);
+    assert_same_state(&f, only_record(&at));
+    assert_same_swap(only_record(&at));
     fixture_stop(&f);
     fixture_deinit(&f);
 }
@@ -435,6 +546,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_log_golden__every_snapshot_is_read),
         cmocka_unit_test(test_log_golden__indexes_are_believed_and_are_what_we_write),
         cmocka_unit_test(test_log_golden__every_record_of_the_registry_is_read),
+        cmocka_unit_test(test_log_golden__state_of_the_registry_and_swap_are_read),
         cmocka_unit_test(test_log_golden__the_place_of_the_scrub_is_read),
     };
     assert(argc == 2);
