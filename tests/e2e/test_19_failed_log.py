@@ -78,12 +78,12 @@ def test_failed_log__takes_appends_again_after_a_restart(start, disk, tmp_path):
 
 @pytest.fixture
 def failing_syncs():
-    """Makes every fsync, fdatasync and syncfs of a running process fail."""
+    """Makes every fsync and fdatasync of one file fail in a running process."""
     tracers = []
 
-    def run(pid):
-        calls = "fsync,fdatasync,syncfs"
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid), "-e", f"trace={calls}"]
+    def run(pid, path):
+        calls = "fsync,fdatasync"
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(pid), "-P", str(path), "-e", f"trace={calls}"]
         tracer = subprocess.Popen(command + ["-e", f"inject={calls}:error=EIO"], stderr=subprocess.PIPE)
         tracers.append(tracer)
         tasks = pathlib.Path(f"/proc/{pid}/task")
@@ -103,13 +103,16 @@ def failing_syncs():
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 def test_failed_sync__of_segments_fails_the_log_on_both_ports(tmp_path, failing_syncs):
-    """The journal takes all writes; what fails is the sync behind it, before the first checkpoint of the run."""
+    """The journal takes all writes, the disk every other sync; what fails is that of one segment, before the checkpoint
+    that waits for it."""
     server = Eventbox(tmp_path / "data", modules="broker")
     server.start()
     try:
         ports = [f"127.0.0.1:{server.external}", f"127.0.0.1:{server.internal}"]
         create(ports[0])
-        failing_syncs(server.process.pid)
+        assert produce(ports[0]).error_code == 0
+        segment = wait_for(lambda: next((tmp_path / "data").glob("topics/[1-9]*-0/*.log"), None), what="a segment")
+        failing_syncs(server.process.pid, segment)
         acked = []
         wait_for(lambda: acked.append(produce(ports[0])) or acked[-1].error_code, 60, "the sync that fails")
         assert {answer.error_code for answer in acked[:-1]} <= {0}
