@@ -1,22 +1,10 @@
 /*
- * The cleaner: which partition of a compacted topic is compacted when. Every limits.cleaner_ms it
- * takes the one that needs it most; one run at a time, on the cleaner's thread, which has low
- * priority and keeps to limits.cleaner_bytes_per_second.
+ * The cleaner: compactions of one partition after the other. Every limits.cleaner_ms it takes the
+ * one that needs it most (cleaner_choose.c); one run at a time, on the cleaner's thread, which has
+ * low priority and keeps to limits.cleaner_bytes_per_second. What a run has made is taken over by a
+ * swap (swap_run.c).
  *
- * Segments that may be compacted are those from the front of the log on, up to the first that
- *   - is being written, or not wholly in its file yet; one whose first record is older than
- *     max.compaction.lag.ms is closed for that, however idle its partition is: the next batch
- *     begins another;
- *   - the older of the two valid checkpoints does not cover (swap.h tells why);
- *   - an in-process consumer has not read to its end: a guard never yields;
- *   - is younger than min.compaction.lag.ms;
- *   - was found damaged.
- * A run is due when the part of them that no run has seen is more than min.cleanable.dirty.ratio
- * of their bytes, when something in it is older than max.compaction.lag.ms, or when tombstones that
- * an earlier run has kept may go.
- *
- * Files of runs that a crash ended are swept away in the background after a start that was not
- * clean, before the first run.
+ * Before the first run files of runs that a crash ended are swept away (cleaner_sweep.c).
  */
 #include "cleaner.h"
 
@@ -25,12 +13,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-enum { SWEEP_AT_ONCE = 64, PACE_STEP_MS = 50 };
+enum { PACE_STEP_MS = 50 };
 
 struct clean_job {
     struct log_job job;
@@ -45,116 +31,6 @@ struct clean_job {
     bool *stopping; /* the log's; atomic */
     int status;
 };
-
-/* ---- what may be compacted ---- */
-
-struct candidate {
-    struct log_partition *partition;
-    uint32_t count; /* segments from the front */
-    double ratio;
-    bool forced;
-};
-
-/* When the first record of a segment was written. */
-static int64_t first_time(const struct log_segment *segment) {
-    return segment->first_timestamp_ms >= 0 ? segment->first_timestamp_ms : segment->created_ms;
-}
-
-/*
- * How many segments are closed. The one that is being written counts when it must not wait any
- * longer; with something on its way to it, it ends behind the last stable offset and stays out.
- */
-static uint32_t count_closed(const struct topic_log *log, const struct log_partition *partition,
-                             int64_t now_ms) {
-    const struct partition *public = &partition->public;
-    uint32_t count = partition->segment_count;
-    if (count == 0) {
-        return 0;
-    }
-    int64_t lag_ms = topic_config_int(log, &partition->topic->public, TOPIC_MAX_COMPACTION_LAG_MS);
-    bool ends = public->log_end_offset > partition->cleaned_to &&
-                lag_ms < now_ms - first_time(&partition->segments[count - 1]);
-    return ends ? count : count - 1;
-}
-
-static uint32_t count_cleanable(struct topic_log *log, const struct log_partition *partition,
-                                uint32_t closed, int64_t lag_ms, int64_t now_ms) {
-    const struct guard *guard = partition_first_guard(partition);
-    int64_t limit =
-        MIN(guard ? guard->offset : INT64_MAX, partition_last_stable_offset(&partition->public));
-    uint32_t count = 0;
-    while (count < closed) {
-        const struct log_segment *segment = &partition->segments[count];
-        int64_t end = partition_segment_end(partition, count);
-        bool dirty = end > partition->cleaned_to;
-#ifndef MUTANT_SWAP_COVER
-        if (MAX(segment->last_sequence, log->recovered_sequence) > log->older_sequence) {
-            log->cleaner.waits = true;
-            break;
-        }
-#endif
-        if (segment->written_bytes < segment->bytes || end > limit ||
-            (partition->damaged_from > 0 && end > partition->damaged_from - 1) ||
-            (dirty && lag_ms > 0 && segment->max_timestamp_ms > now_ms - lag_ms)) {
-            break;
-        }
-        count++;
-    }
-    return count;
-}
-
-static bool look_at(struct topic_log *log, struct log_partition *partition, int64_t now_ms,
-                    struct candidate *ret) {
-    const struct topic *topic = &partition->topic->public;
-    uint32_t closed = count_closed(log, partition, now_ms);
-    if (closed == 0 || partition->starts_under_way > 0 ||
-        partition_segment_end(partition, 0) <= partition->public.log_start_offset) {
-        return false; /* nothing closed, or about to go as a whole */
-    }
-    uint32_t count = count_cleanable(
-        log, partition, closed, topic_config_int(log, topic, TOPIC_MIN_COMPACTION_LAG_MS), now_ms);
-    uint64_t dirty = 0, all = 0;
-    int64_t oldest_ms = INT64_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct log_segment *segment = &partition->segments[i];
-        all += segment->bytes;
-        if (partition_segment_end(partition, i) > partition->cleaned_to) {
-            dirty += segment->bytes;
-            oldest_ms = MIN(oldest_ms, first_time(segment));
-        }
-    }
-    if (count == 0) {
-        return false;
-    }
-    int64_t max_lag_ms = topic_config_int(log, topic, TOPIC_MAX_COMPACTION_LAG_MS);
-    int64_t due_ms = partition->tombstones_due_ms;
-    *ret = (struct candidate){.partition = partition, .count = count};
-    ret->ratio = all > 0 ? (double)dirty / (double)all : 0;
-    ret->forced =
-        (dirty > 0 && max_lag_ms < now_ms - oldest_ms) || (due_ms > 0 && due_ms <= now_ms);
-    return ret->forced || ret->ratio > topic_config_double(log, topic, TOPIC_MIN_CLEANABLE_RATIO);
-}
-
-static bool choose(struct topic_log *log, int64_t now_ms, struct candidate *ret_best) {
-    bool found = false;
-    list_for_each(link, &log->topics_all) {
-        struct log_topic *topic = list_entry(link, struct log_topic, link);
-        if (topic == log->registry || topic->public.deleted || !topic->created_durable ||
-            !topic_config_compacts(log, &topic->public)) {
-            continue;
-        }
-        for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            struct candidate candidate;
-            if (look_at(log, topic_partition(topic, i), now_ms, &candidate) &&
-                (!found || (candidate.forced && !ret_best->forced) ||
-                 (candidate.forced == ret_best->forced && candidate.ratio > ret_best->ratio))) {
-                *ret_best = candidate;
-                found = true;
-            }
-        }
-    }
-    return found;
-}
 
 /* ---- the thread's side ---- */
 
@@ -365,7 +241,7 @@ static int fill_plan(struct topic_log *log, struct clean_job *job, uint32_t coun
     return list_producers(job);
 }
 
-static bool begin_run(struct topic_log *log, const struct candidate *candidate) {
+static bool begin_run(struct topic_log *log, const struct cleaner_candidate *candidate) {
     struct clean_job *job = calloc(1, sizeof *job);
     if (!job) {
         return false;
@@ -387,108 +263,19 @@ static bool begin_run(struct topic_log *log, const struct candidate *candidate) 
     return log_job_submit(&job->job, log->cleaner_worker) == 0;
 }
 
-/* ---- leftovers ---- */
-
-struct sweep_job {
-    struct log_job job;
-    struct segment_id *folders; /* topic and partition */
-    uint32_t count;
-};
-
-static void sweep_destroy(struct log_job *base) {
-    struct sweep_job *job = container_of(base, struct sweep_job, job);
-    free(job->folders);
-    free(job);
-}
-
-struct leftovers {
-    char names[SWEEP_AT_ONCE][SEGMENT_NAME_SIZE];
-    unsigned count;
-};
-
-static int collect_leftover(void *userdata, const char *name, bool is_dir) {
-    struct leftovers *leftovers = userdata;
-    const char *end = strrchr(name, '.');
-    if (is_dir || !end || strcmp(end, ".cleaned") != 0 || strlen(name) >= SEGMENT_NAME_SIZE) {
-        return 0;
-    }
-    strcpy(leftovers->names[leftovers->count++], name);
-    return leftovers->count == SWEEP_AT_ONCE;
-}
-
-static void sweep_folder(struct disk *disk, const struct segment_id *id) {
-    struct leftovers leftovers;
-    char folder[SEGMENT_NAME_SIZE];
-    segment_folder(id->topic, id->partition, folder);
-    do {
-        leftovers.count = 0;
-        (void)disk_list(disk, folder, collect_leftover, &leftovers);
-        for (unsigned i = 0; i < leftovers.count; i++) {
-            char path[2 * SEGMENT_NAME_SIZE];
-            snprintf(path, sizeof path, "%s/%s", folder, leftovers.names[i]);
-            if (disk_unlink(disk, path)) {
-                return; /* some other start tries again */
-            }
-        }
-    } while (leftovers.count == SWEEP_AT_ONCE);
-}
-
-static void sweep_run(struct work *work) {
-    struct sweep_job *job = container_of(work, struct sweep_job, job.work);
-    for (uint32_t i = 0; i < job->count; i++) {
-        if (__atomic_load_n(&job->job.log->cleaner.stopping, __ATOMIC_ACQUIRE)) {
-            break;
-        }
-        sweep_folder(job->job.log->disk, &job->folders[i]);
-    }
-}
-
-static void sweep_done(struct work *work) {
-    struct sweep_job *job = container_of(work, struct sweep_job, job.work);
-    struct topic_log *log = job->job.log;
-    log_job_finish(&job->job);
-    cleaner_idle(log);
-}
-
-static bool begin_sweep(struct topic_log *log) {
-    struct sweep_job *job = calloc(1, sizeof *job);
-    if (!job) {
-        return false;
-    }
-    job->folders = calloc(log->partition_total, sizeof *job->folders);
-    log_job_init(log, &job->job, sweep_done, sweep_destroy);
-    job->job.work.run = sweep_run;
-    list_for_each(link, &log->topics_all) {
-        const struct log_topic *topic = list_entry(link, struct log_topic, link);
-        if (!job->folders || !topic_config_compacts(log, &topic->public)) {
-            continue;
-        }
-        for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            if (topic_partition(topic, i)->segment_count > 0 && job->count < log->partition_total) {
-                job->folders[job->count++] = (struct segment_id){topic->public.number, i, 0};
-            }
-        }
-    }
-    if (!job->folders || job->count == 0) {
-        log_job_finish(&job->job);
-        return false;
-    }
-    return log_job_submit(&job->job, log->cleaner_worker) == 0;
-}
-
 /* ---- life ---- */
 
 static void on_timer(struct timer *timer) {
     struct topic_log *log = container_of(timer, struct topic_log, cleaner.timer);
-    struct candidate best = {0};
+    struct cleaner_candidate best = {0};
     if (log->state != LOG_READY || log->failed || log->cleaner.busy) {
         return;
     }
     bool sweep = log->cleaner.sweep;
     log->cleaner.waits = false;
     log->cleaner.sweep = false;
-    log->cleaner.busy = sweep && begin_sweep(log);
-    if (!log->cleaner.busy && choose(log, log_now_ms(log), &best)) {
+    log->cleaner.busy = sweep && cleaner_sweep_begin(log);
+    if (!log->cleaner.busy && cleaner_choose(log, log_now_ms(log), &best)) {
         log->cleaner.busy = begin_run(log, &best);
     }
     if (log->cleaner.waits) {

@@ -6,7 +6,8 @@
  *   segment writer  segment files and their indexes,       segment_writer.c, active_index.c,
  *                   the next journal file, snapshots       journal.c, snapshot_run.c
  *   log keeper      segment syncs, writing checkpoints     log_keeper.c, checkpoint.c
- *   log cleaner     compaction, renames, unlinks           cleaner.c, swap_run.c, removal.c
+ *   log cleaner     compaction, renames, unlinks           cleaner.c, cleaner_sweep.c, swap_run.c,
+ *                                                          removal.c
  *   log readers     what must come from disk (two)         read_gate.c, lookup.c, scrub.c, space.c
  *
  * A file has both sides: what runs on a thread is named ..._run, what follows on the loop ..._done
@@ -396,16 +397,22 @@ struct topic_log {
 void topic_log_fail(struct topic_log *log, const char *what, int code);
 void topic_log_report(struct topic_log *log, enum topic_log_event event, const char *format, ...)
     _printf_(3, 4);
+void log_tick_soon(struct topic_log *log); /* something happened that the tick must follow up */
+
+/* ---- topic_log_start.c ---- */
+/** log_started() - ends the start; only the first call counts */
+void log_started(struct topic_log *log, int status);
+
+/* ---- topic_log_stop.c ---- */
+void log_stop_continue(struct topic_log *log); /* something completed that a stop may wait for */
+
+/* ---- log_job.c ---- */
 void log_job_init(struct topic_log *log, struct log_job *job, void (*done)(struct work *work),
                   void (*destroy)(struct log_job *job));
 /** log_job_submit() - queue @job on @worker. A refusal is a bug of a bound or the end: the job is
  * destroyed */
 int log_job_submit(struct log_job *job, struct worker *worker);
 void log_job_finish(struct log_job *job); /* unlinks and destroys */
-/** log_started() - ends the start; only the first call counts */
-void log_started(struct topic_log *log, int status);
-void log_stop_continue(struct topic_log *log);
-void log_tick_soon(struct topic_log *log); /* something happened that the tick must follow up */
 /** log_writer_send() - a message without appends to the log writer */
 int log_writer_send(struct topic_log *log, enum writer_kind kind, struct journal_file *file);
 

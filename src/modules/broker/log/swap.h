@@ -16,7 +16,7 @@
  * A start finds the record behind its checkpoint, or the swap in it, and does 3 and 4 again: a name
  * that is not there has been moved already. Names of the new files carry the number of the run, so
  * they are never mistaken for those of another one. Files of a run whose record never became
- * durable are swept away (cleaner.c).
+ * durable are swept away (cleaner_sweep.c).
  *
  * Where an old segment is no longer in the list at the frame of the record, since the log's start
  * has passed it meanwhile, the record means nothing, then and in every replay.
