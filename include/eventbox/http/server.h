@@ -22,7 +22,18 @@ struct http_limits {
     size_t request_memory_bytes; /* arena of one request */
 };
 #define HTTP_LIMITS_DEFAULT                                                                        \
-    ((struct http_limits){KIB(16), 100, KIB(4), KIB(64), 16, 20000, 10000, 30000, 60000, MIB(4)})
+    ((struct http_limits){                                                                         \
+        .head_bytes = KIB(16),                                                                     \
+        .head_fields = 100,                                                                        \
+        .target_bytes = KIB(4),                                                                    \
+        .body_bytes = KIB(64),                                                                     \
+        .pipelined_requests = 16,                                                                  \
+        .connections = 20000,                                                                      \
+        .head_ms = 10000,                                                                          \
+        .body_ms = 30000,                                                                          \
+        .idle_ms = 60000,                                                                          \
+        .request_memory_bytes = MIB(4),                                                            \
+    })
 
 /* What stands behind one port. All members borrowed for the life of the service. */
 struct http_service {

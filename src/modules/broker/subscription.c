@@ -138,7 +138,7 @@ static int collect_batch(struct delivery *delivery, struct span bytes, int64_t p
     }
     *ret_size = it.batch.total_bytes;
     bool control = it.batch.attributes & RECORD_BATCH_CONTROL;
-    int64_t end = it.batch.base_offset + it.batch.last_offset_delta + 1;
+    int64_t end = record_batch_end(&it.batch);
     bool full = false;
     while (!full && (r = record_iterator_next(&it, &record)) == 1) {
         if (record.offset < position || control) {

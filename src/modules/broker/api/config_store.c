@@ -380,7 +380,7 @@ static int apply_batches(struct config_store *store, struct span bytes) {
         while (r >= 0 && (r = record_iterator_next(&it, &record)) == 1) {
             (void)apply_record(store, &record); /* a form of a newer version: nothing of ours */
         }
-        store->offset = it.batch.base_offset + it.batch.last_offset_delta + 1;
+        store->offset = record_batch_end(&it.batch);
         bytes = span_of((const uint8_t *)bytes.data + it.batch.total_bytes,
                         bytes.size - it.batch.total_bytes);
         record_iterator_deinit(&it);

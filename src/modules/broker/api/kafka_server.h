@@ -29,8 +29,21 @@ struct kafka_limits {
     size_t answer_bytes;        /* of batches in memory on their way out, before fetches shrink */
 };
 #define KAFKA_LIMITS_DEFAULT                                                                       \
-    ((struct kafka_limits){MIB(100), MIB(24), KIB(64), MIB(4), 1000, 20000, MIB(55), MIB(32),      \
-                           INT64_C(600000), 10000, 1000, MIB(16), MIB(64)})
+    ((struct kafka_limits){                                                                        \
+        .request_max_bytes = MIB(100),                                                             \
+        .memory_bytes = MIB(24),                                                                   \
+        .admission_bytes = KIB(64),                                                                \
+        .connection_bytes = MIB(4),                                                                \
+        .connection_requests = 1000,                                                               \
+        .connections_max = 20000,                                                                  \
+        .fetch_max_bytes = MIB(55),                                                                \
+        .arena_max_bytes = MIB(32),                                                                \
+        .idle_ms = 600000,                                                                         \
+        .progress_ms = 10000,                                                                      \
+        .fetch_sessions = 1000,                                                                    \
+        .fetch_session_bytes = MIB(16),                                                            \
+        .answer_bytes = MIB(64),                                                                   \
+    })
 
 enum kafka_server_event {
     KAFKA_SERVER_BAD_PEER,      /* text says what was wrong, or what the peer seems to speak */

@@ -42,7 +42,14 @@ struct group_limits {
     unsigned members_max;    /* of one group */
     size_t member_bytes_max; /* ids, protocols and their metadata of one member */
 };
-#define GROUP_LIMITS_DEFAULT ((struct group_limits){6000, 1800000, 0, INT32_MAX, (size_t)1 << 20})
+#define GROUP_LIMITS_DEFAULT                                                                       \
+    ((struct group_limits){                                                                        \
+        .session_min_ms = 6000,                                                                    \
+        .session_max_ms = 1800000,                                                                 \
+        .initial_rebalance_delay_ms = 0,                                                           \
+        .members_max = INT32_MAX,                                                                  \
+        .member_bytes_max = MIB(1),                                                                \
+    })
 
 /* Memory that all groups with their members and offsets share, whatever their number; what does not
  * fit is refused and counted. */

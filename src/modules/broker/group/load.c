@@ -136,7 +136,7 @@ static int apply_batches(struct load *load, struct span bytes) {
         while ((r = record_iterator_next(&it, &record)) == 1) {
             apply_record(load->coordinator, &record);
         }
-        load->offset = it.batch.base_offset + it.batch.last_offset_delta + 1;
+        load->offset = record_batch_end(&it.batch);
         bytes = span_of((const uint8_t *)bytes.data + it.batch.total_bytes,
                         bytes.size - it.batch.total_bytes);
         record_iterator_deinit(&it);

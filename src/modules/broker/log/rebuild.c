@@ -132,7 +132,7 @@ static int take(struct walked *walked, const uint8_t *data, const struct record_
     walked->partition->unread_from = 0;
     recovery->producer_ids_end = MAX(recovery->producer_ids_end, batch->producer_id + 1);
     walked->at.position += batch->total_bytes;
-    walked->at.offset = batch->base_offset + batch->last_offset_delta + 1;
+    walked->at.offset = record_batch_end(batch);
     return r;
 }
 

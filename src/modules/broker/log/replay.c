@@ -72,7 +72,7 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     partition->writer_position = segment->bytes;
     partition->writer_created_ms = segment->created_ms;
     partition->writer_first_ms = segment->first_timestamp_ms;
-    int64_t end = batch->base_offset + batch->last_offset_delta + 1;
+    int64_t end = record_batch_end(batch);
     partition->public.log_end_offset = partition->public.high_watermark = end;
     segment->end_offset = end;
     snapshots_pass(partition, batch->base_offset);
@@ -192,7 +192,7 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         const struct replayed *item = &items[i];
         const struct frame_entry *entry = &item->entry;
         int64_t end = partition->public.log_end_offset;
-        if (!item->data || item->batch.base_offset + item->batch.last_offset_delta < end) {
+        if (!item->data || record_batch_end(&item->batch) <= end) {
             r = item->data ? replay_fill_hole(recovery, partition, item) : 0;
             continue;
         }

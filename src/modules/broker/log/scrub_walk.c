@@ -16,8 +16,7 @@
 #include <stdlib.h>
 
 enum {
-    RESYNC_BYTES = 1 << 20,      /* looked through in a step */
-    LOOK_BEHIND_BYTES = 4 << 20, /* a right batch, for another that belongs before it */
+    RESYNC_BYTES = 1 << 20, /* looked through in a step */
     LOSSES_MAX = 1000,
     DOUBTS_MAX = 8, /* a disk that says now this, now that is none to go on with */
 };
@@ -182,7 +181,7 @@ static void found(struct scrub_walk *walk, const struct segment_cursor *cursor) 
     walk->found = true;
     walk->best = *cursor;
     walk->position = cursor->position;
-    walk->look_to = MIN(walk->end, cursor->position + LOOK_BEHIND_BYTES);
+    walk->look_to = MIN(walk->end, cursor->position + SEGMENT_LOOK_BEHIND_BYTES);
 }
 
 static int settle(struct scrub_walk *walk, struct scrub_step *step) {

@@ -8,8 +8,7 @@
 enum {
     CHUNK_BYTES = 256 << 10,
     PIECE_BYTES = 64 << 10,
-    BLOCK_BYTES = 4096,          /* what a disk may write to the wrong place */
-    LOOK_BEHIND_BYTES = 4 << 20, /* a batch, for another that belongs before it */
+    BLOCK_BYTES = 4096, /* what a disk may write to the wrong place */
 };
 
 static int check_records(struct disk_file *file, uint64_t position,
@@ -237,7 +236,7 @@ int segment_resync(const struct segment_resync *in, const struct segment_cursor 
     struct segment_resync firm = *in;
     struct segment_cursor lower;
     uint64_t from = cursor->position + 1;
-    uint64_t to = MIN(in->end, from + MIN(limit, (uint64_t)LOOK_BEHIND_BYTES));
+    uint64_t to = MIN(in->end, from + MIN(limit, (uint64_t)SEGMENT_LOOK_BEHIND_BYTES));
     firm.firm = true;
     firm.most_offset = cursor->offset - 1;
     r = search(&firm, from, to, least_offset, &lower);

@@ -43,9 +43,14 @@ struct segment_resync {
     bool alone; /* what follows need not agree */
 };
 
-/* A batch that says it is larger is looked at piece by piece before there is memory for it: of its
- * length rot may claim what it likes, up to the end of the segment. */
-enum { SEGMENT_BATCH_TRUSTED_BYTES = 2 << 20 };
+enum {
+    /* A batch that says it is larger is looked at piece by piece before there is memory for it: of
+     * its length rot may claim what it likes, up to the end of the segment. */
+    SEGMENT_BATCH_TRUSTED_BYTES = 2 << 20,
+    /* How far behind a right batch one is looked for that belongs before it, by a walk at once and
+     * by the scrub some bytes at a step. */
+    SEGMENT_LOOK_BEHIND_BYTES = 4 << 20,
+};
 
 /**
  * segment_batch_check() - whether the batch at @position is right by its checksum, in bounded
