@@ -268,21 +268,10 @@ static int read_entries(struct recovery *recovery, const struct found_frame *fra
         const struct frame_entry *entry = &item->entry;
         recovery->log->next_number = MAX(recovery->log->next_number, entry->topic + 1);
         if (holds && entry->topic == 0) {
-            int r = registry_apply(recovery->log, span_of(item->data, entry->bytes),
-                                   frame->header.sequence);
-            if (r == BROKER_E_NEWER) {
-                recovery_report(recovery, TOPIC_LOG_FAILED,
-                                "frame %" PRIu64
-                                " has a registry record that only a newer eventbox understands",
-                                frame->header.sequence);
-            }
-            if (r < 0 || r == BROKER_E_NEWER) {
+            int r = replay_registry(recovery, span_of(item->data, entry->bytes),
+                                    frame->header.sequence);
+            if (r) {
                 return r;
-            }
-            if (r > 0) {
-                recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                                "a registry record in frame %" PRIu64 " is not readable",
-                                frame->header.sequence);
             }
         }
     }
@@ -394,10 +383,10 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
             item.doubtful = got >= need;
             place_entry(partition, &item.entry);
             if (entry.topic == 0 && !known) {
-                (void)registry_apply(recovery->log, span_of(item.data, entry.bytes),
-                                     frame->header.sequence);
+                r = replay_registry(recovery, span_of(item.data, entry.bytes),
+                                    frame->header.sequence);
             }
-            r = replay_partition(recovery, &item, 1);
+            r = r ? r : replay_partition(recovery, &item, 1);
             continue;
         }
         if (!partition || known) {
@@ -409,11 +398,12 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
             replay_segment_batch(recovery, &id, entry.position, entry.base_offset, &item.batch);
         if (data) {
             if (entry.topic == 0) {
-                (void)registry_apply(recovery->log, span_of(data, item.batch.total_bytes),
-                                     frame->header.sequence);
+                r = replay_registry(recovery, span_of(data, item.batch.total_bytes),
+                                    frame->header.sequence);
             }
-            r = recovery_take_over(partition, entry.segment_base, entry.position, &item.batch,
-                                   clock_wall_ms(recovery->log->config.clock));
+            r = r ? r
+                  : recovery_take_over(partition, entry.segment_base, entry.position, &item.batch,
+                                       clock_wall_ms(recovery->log->config.clock));
         } else {
             recovery->unknown_sequence = frame->header.sequence;
         }

@@ -59,6 +59,11 @@ int replay_note_lost(struct recovery *recovery, struct log_partition *partition,
 /** replay_fill() - take over what segments have, from the log end up to what @until names */
 int replay_fill(struct recovery *recovery, struct log_partition *partition,
                 const struct frame_entry *until);
+/**
+ * replay_registry() - the changes of one batch of the registry, which is whole and right
+ * Return: 0, also where it is told that one is not readable; BROKER_E_NEWER, told; negative.
+ */
+int replay_registry(struct recovery *recovery, struct span batch, uint64_t sequence);
 /** replay_catch_up_registry() - apply records that segments have, from the registry's end on */
 int replay_catch_up_registry(struct recovery *recovery);
 

@@ -133,6 +133,21 @@ int replay_fill(struct recovery *recovery, struct log_partition *partition,
     return 0;
 }
 
+int replay_registry(struct recovery *recovery, struct span batch, uint64_t sequence) {
+    int r = registry_apply(recovery->log, batch, sequence);
+    if (r == BROKER_E_NEWER) {
+        recovery_report(recovery, TOPIC_LOG_FAILED,
+                        "frame %" PRIu64
+                        " has a registry record that only a newer eventbox understands",
+                        sequence);
+    } else if (r > 0) {
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "a registry record in frame %" PRIu64 " is not readable", sequence);
+        r = 0;
+    }
+    return r ? err_trace(r) : 0;
+}
+
 /*
  * A frame that is lost may have had records of the registry, and later frames batches of topics
  * that they created. Its segment may have them: from the log end as far as it goes.
@@ -157,8 +172,7 @@ int replay_catch_up_registry(struct recovery *recovery) {
         if (!data) {
             break;
         }
-        r = registry_apply(log, span_of(data, batch.total_bytes), recovery->sequence);
-        r = r > 0 && r != BROKER_E_NEWER ? 0 : r;
+        r = replay_registry(recovery, span_of(data, batch.total_bytes), recovery->sequence);
         r = r ? r
               : recovery_take_over(registry, id.base_offset, position, &batch,
                                    clock_wall_ms(log->config.clock));

@@ -1,5 +1,8 @@
 /* Rot in every kind of file: what it costs, that it is told, and that the rest stays readable. */
 #include "log_fixture.h"
+#include "registry.h"
+
+#include <eventbox/base/crc32c.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -355,6 +358,45 @@ static void lose_the_creation(bool in_segment) {
 static void test_log_damage__records_outlive_the_frame_that_created_their_topic(void **state) {
     lose_the_creation(true);
     lose_the_creation(false);
+}
+
+/* The batch of the registry in the frame at @at says that its record is of another version, with a
+ * checksum that is right; the frame's is not any more. */
+static void make_newer(struct fixture *f, uint64_t at) {
+    uint8_t frame[FRAME_ALIGN];
+    struct disk_file *file;
+    struct frame_entry entry;
+    struct record_iterator it;
+    struct record record;
+    size_t got;
+    assert_int_equal(disk_open(f->disk, "journal/00000000", DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pread(file, frame, sizeof frame, at, &got), 0);
+    frame_entry_read(frame + FRAME_HEADER_BYTES, &entry);
+    assert_int_equal(entry.topic, 0);
+    uint8_t *batch = frame + FRAME_HEADER_BYTES + entry.body_offset;
+    assert_int_equal(record_iterator_init(&it, span_of(batch, entry.bytes)), 0);
+    assert_int_equal(record_iterator_next(&it, &record), 1);
+    uint64_t value = (uint64_t)((const uint8_t *)record.value.data - batch);
+    record_iterator_deinit(&it);
+    assert_int_equal(batch[value + 1], REGISTRY_VERSION);
+    batch[value + 1]++;
+    put_be32(batch + RECORD_BATCH_AT_CRC, crc32c(0, batch + RECORD_BATCH_AT_ATTRIBUTES,
+                                                 entry.bytes - RECORD_BATCH_AT_ATTRIBUTES));
+    assert_int_equal(disk_pwrite(file, frame, sizeof frame, at), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+}
+
+/* Else a topic that only a newer version knows would be lost without a word. */
+static void test_log_damage__a_newer_record_in_a_bad_frame_is_refused(void **state) {
+    struct fixture f;
+    fill(&f);
+    fixture_crash(&f, false);
+    make_newer(&f, (find_batch(&f, "journal/00000000", 0) & ~(uint64_t)4095) - 4096);
+    f.expect_failures = true;
+    assert_int_equal(fixture_start(&f), BROKER_E_NEWER);
+    assert_int_equal(f.events[TOPIC_LOG_FAILED], 1);
+    fixture_deinit(&f);
 }
 
 static void test_log_damage__one_checkpoint_is_enough(void **state) {
@@ -718,6 +760,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch),
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
         cmocka_unit_test(test_log_damage__records_outlive_the_frame_that_created_their_topic),
+        cmocka_unit_test(test_log_damage__a_newer_record_in_a_bad_frame_is_refused),
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
         cmocka_unit_test(test_log_damage__a_lost_frame_is_told_from_a_recycled_one),
