@@ -84,7 +84,6 @@ enum {
     INCREMENT_MAGIC = 0x49434245, /* "EBCI" */
     CRC_AT = 44,
     LINK_BYTES = 12,
-    INCREMENTS_SINCE = 4,   /* this version */
     ROUND_BYTES = 64 << 10, /* files grow by this, so that most writes only overwrite */
     PARTS_MAX = 6,
 };
@@ -295,7 +294,7 @@ int checkpoint_read(struct disk *disk, unsigned slot, struct checkpoint_header *
     memcpy(ret_header->journal.bytes, ret_image->data + 8, sizeof ret_header->journal.bytes);
     ret_header->sequence = get_le64(ret_image->data + 24);
     ret_header->full_bytes = ret_image->size;
-    if (ret_header->version >= INCREMENTS_SINCE) {
+    if (ret_header->version >= CHECKPOINT_WITH_INCREMENTS) {
         r = read_increments(file, size, ret_header, ret_image);
     }
     ret_header->bytes = ret_image->size;

@@ -17,6 +17,8 @@ struct log_partition;
 struct log_job;
 
 enum { CHECKPOINT_VERSION = 4, CHECKPOINT_HEADER_BYTES = 64 };
+/* Versions that brought something; checkpoint.c says what the earlier ones had. */
+enum { CHECKPOINT_WITH_SWAPS = 3, CHECKPOINT_WITH_INCREMENTS = 4 };
 
 /* ---- files: checkpoint.c ---- */
 

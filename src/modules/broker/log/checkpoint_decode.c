@@ -89,7 +89,7 @@ static int pass_swaps(struct fields *in) {
 }
 
 static int decode_swaps(struct topic_log *log, struct record_in *record) {
-    if (record->version < 3) {
+    if (record->version < CHECKPOINT_WITH_SWAPS) {
         return 0;
     }
     return record->last ? swap_decode_pending(log, &record->in) : pass_swaps(&record->in);
@@ -199,7 +199,7 @@ static int decode_lists(struct log_partition *partition, unsigned version, struc
             return r;
         }
     }
-    if (version >= 3 && fields_get(in, 1)) {
+    if (version >= CHECKPOINT_WITH_SWAPS && fields_get(in, 1)) {
         partition->cleaned_to = (int64_t)fields_get(in, 8);
         partition->tombstones_due_ms = (int64_t)fields_get(in, 8);
     }
@@ -238,7 +238,7 @@ static int decode_partition(struct topic_log *log, unsigned version, struct fiel
 static int decode_record(struct topic_log *log, struct record_in *record, uint32_t *ret_file_id,
                          uint64_t *ret_position) {
     struct fields *in = &record->in;
-    bool old = record->version < 4;
+    bool old = record->version < CHECKPOINT_WITH_INCREMENTS;
     int r = decode_journal(log, in, ret_file_id, ret_position);
     r = r ? r : decode_numbers(log, in);
     r = r || !old ? r : decode_topics(log, in);

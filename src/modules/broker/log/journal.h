@@ -98,14 +98,15 @@ enum journal_state {
     JOURNAL_FULL,    /* needed by a restart until the older checkpoint covers last_sequence */
 };
 
-/* One file. The loop owns all but @file and @synced, which are the log writer's while CURRENT. */
+/* One file. The loop owns all but @file, which is the log writer's while CURRENT. */
 struct journal_file {
     uint32_t id;
     enum journal_state state;
     uint64_t size;          /* for frames: without the end mark */
     bool marked;            /* the end mark is there */
     bool cut;               /* recovery's: it should be there and is not */
-    uint64_t used;          /* end of the last durable frame of this round */
+    uint64_t used;          /* CURRENT: end of the last durable frame. Else of no meaning: a start
+                               sets it for one file, and a recycled one has that of its last round */
     uint64_t last_sequence; /* of the last durable frame in it; 0: none */
     struct disk_file *file;
     bool doomed; /* an unlink of it failed: perhaps it has no name any more. Never used again */

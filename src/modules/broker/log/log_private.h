@@ -331,9 +331,8 @@ struct topic_log {
     struct journal_file *current; /* that holds the last durable frame */
     uint64_t needed_file_bytes;   /* the largest single message that must fit a file */
     bool preparing;
-    bool journal_pressed;   /* a file was needed and there was no room for it */
-    bool journal_refused;   /* the disk had none for the last file asked for */
-    unsigned writer_spares; /* files handed to the writer and not yet entered */
+    bool journal_pressed; /* a file was needed and there was no room for it */
+    bool journal_refused; /* the disk had none for the last file asked for */
 
     /* checkpoints */
     struct checkpoint_state checkpoint;

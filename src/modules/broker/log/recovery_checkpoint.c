@@ -77,7 +77,8 @@ int recovery_confirm_folders(struct recovery *recovery) {
     return r ? err_trace(r) : 0;
 }
 
-/* Always a full one: a replay marks nothing as changed, and here nobody waits. */
+/* Always a full one: what a replay marks as changed counts from the next one on, and here nobody
+ * waits. */
 int recovery_write_checkpoint(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
     struct checkpoint_chain chain;

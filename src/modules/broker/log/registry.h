@@ -27,7 +27,10 @@ struct registry_change {
     struct topic_log *log;
     struct topic_log_request *request; /* NULL: nobody waits */
     struct log_topic *topic;           /* with a reference; may be NULL */
-    bool moves_files;                  /* what it will change shows only when it is durable */
+    /* What it will change shows only when it is durable: a record with the whole state that is
+     * encoded behind it would have the old value and be replayed after it. So that waits
+     * (registry_state.c), whether the change moves a file or not. */
+    bool moves_files;
     /**
      * finished() - with 0: the record is durable, now memory follows it; a checkpoint is taken only
      * when all of its frame have. Return: what the request is told. May be NULL.

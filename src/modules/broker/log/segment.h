@@ -11,14 +11,14 @@
  * The header of an index is 16 bytes: magic ("EBIX", "EBTX"), u16 version, zeros. Entries stand for
  * batches at least 4 KiB apart, and for every batch that does not follow the one before it without
  * a gap. An index is a hint: entries are synced by nobody but the keeper, so what a crash leaves
- * may be short or zeros, and those of the last 256 KiB may still wait in memory
- * (active_index.h). The reader believes an entry only if entries rise and a batch of that
+ * may be short or zeros, and those of less than the last MiB may still wait in
+ * memory (active_index.h). The reader believes an entry only if entries rise and a batch of that
  * offset begins there; else it walks from an earlier entry, at last from byte 0. By time it
  * believes one only if the entry before it and the batches between them say the same.
  *
- * Gap or rot in a .log: walking stops there with BROKER_E_CORRUPT; the next index entry behind it
- * is where reading goes on, so the loss is bounded by 4 KiB. Entries that still wait are written
- * when a reader meets rot.
+ * Gap or rot in a .log: walking stops there with BROKER_E_CORRUPT. Reading goes on at the next
+ * right batch, wherever it stands (segment_resync.h), so what is lost are the batches that rot hit.
+ * Entries that still wait are written when a reader meets rot.
  */
 #pragma once
 
@@ -140,11 +140,11 @@ struct segment_target {
 int segment_seek(struct disk *disk, struct disk_file *log, const struct segment_id *id,
                  const struct segment_target *target, uint64_t end,
                  struct segment_cursor *ret_cursor, bool *ret_wrong);
+struct record_batch;
 /**
  * segment_header() - the header of the batch at @position
  * @bytes: its first RECORD_BATCH_HEADER_BYTES bytes. Return: 0; BROKER_E_CORRUPT when no batch that
  * ends by @end begins there.
  */
-struct record_batch;
 int segment_header(const uint8_t *bytes, uint64_t position, uint64_t end,
                    struct record_batch *ret_batch);
