@@ -80,3 +80,5 @@ void broker_describe(void *state, struct text *out);
 /* metrics.c */
 extern const struct metric_row broker_metric_rows[];
 void broker_collect(void *state);
+/** broker_collect_log() - what the log alone knows, into the metrics of the rows above */
+void broker_collect_log(const struct topic_log *log, struct metric *metrics);

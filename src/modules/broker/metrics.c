@@ -22,6 +22,7 @@ enum broker_metric {
     BROKER_M_TOPICS,
     BROKER_M_PARTITIONS,
     BROKER_M_SEGMENTS,
+    BROKER_M_OPEN_FILES,
     BROKER_M_SEGMENTS_REMOVED,
     BROKER_M_REMOVALS_FAILED,
     BROKER_M_CHECKPOINTS_FULL,
@@ -40,7 +41,9 @@ enum broker_metric {
     BROKER_M_GROUP_SECONDS,
     BROKER_M_SYNC_SECONDS,
     BROKER_M_JOURNAL_BYTES,
+    BROKER_M_QUEUED_APPENDS,
     BROKER_M_QUEUED_BYTES,
+    BROKER_M_THROTTLED_BYTES,
     BROKER_M_REFUSED,
     BROKER_M_DUPLICATES,
     BROKER_M_READS_MEMORY,
@@ -49,6 +52,7 @@ enum broker_metric {
     BROKER_M_READ_BYTES_MEMORY,
     BROKER_M_READ_BYTES_CACHE,
     BROKER_M_READ_BYTES_DISK,
+    BROKER_M_READS_REFUSED,
     BROKER_M_RECOVERY,
     BROKER_M_COMPACTIONS,
     BROKER_M_COMPACTIONS_FAILED,
@@ -99,6 +103,9 @@ const struct metric_row broker_metric_rows[] = {
     [BROKER_M_TOPICS] = {"eventbox_log_topics", METRIC_GAUGE, NULL, "Topics"},
     [BROKER_M_PARTITIONS] = {"eventbox_log_partitions", METRIC_GAUGE, NULL, "Partitions"},
     [BROKER_M_SEGMENTS] = {"eventbox_log_segments", METRIC_GAUGE, NULL, "Segments"},
+    [BROKER_M_OPEN_FILES] = {"eventbox_log_open_files", METRIC_GAUGE, NULL,
+                             "Segment files that are open: written to, to be synced, or kept for "
+                             "readers"},
     [BROKER_M_SEGMENTS_REMOVED] = {"eventbox_log_segments_removed_total", METRIC_COUNTER, NULL,
                                    "Segments whose files are gone"},
     [BROKER_M_REMOVALS_FAILED] = {"eventbox_log_removals_failed_total", METRIC_COUNTER, NULL,
@@ -139,8 +146,13 @@ const struct metric_row broker_metric_rows[] = {
                                "Write of a journal frame with its sync"},
     [BROKER_M_JOURNAL_BYTES] = {"eventbox_log_journal_bytes", METRIC_GAUGE, NULL,
                                 "Journal in use, bytes"},
+    [BROKER_M_QUEUED_APPENDS] = {"eventbox_log_queued_appends", METRIC_GAUGE, NULL,
+                                 "Appends waiting for the journal"},
     [BROKER_M_QUEUED_BYTES] = {"eventbox_log_queued_bytes", METRIC_GAUGE, NULL,
                                "Appends waiting for the journal, bytes"},
+    [BROKER_M_THROTTLED_BYTES] = {"eventbox_log_throttled_bytes", METRIC_GAUGE, NULL,
+                                  "Appends of clients that wait for room in memory or journal, "
+                                  "bytes"},
     [BROKER_M_REFUSED] = {"eventbox_log_refused_total", METRIC_COUNTER, NULL,
                           "Appends refused because something was full"},
     [BROKER_M_DUPLICATES] = {"eventbox_log_duplicates_total", METRIC_COUNTER, NULL,
@@ -158,6 +170,9 @@ const struct metric_row broker_metric_rows[] = {
                                    "Bytes of record batches read, by source"},
     [BROKER_M_READ_BYTES_DISK] = {"eventbox_log_read_bytes_total", METRIC_COUNTER,
                                   "source=\"disk\"", "Bytes of record batches read, by source"},
+    [BROKER_M_READS_REFUSED] = {"eventbox_log_reads_refused_total", METRIC_COUNTER, NULL,
+                                "Reads and lookups by time refused because too many waited for "
+                                "the disk"},
     [BROKER_M_RECOVERY] = {"eventbox_log_recovery_milliseconds", METRIC_GAUGE, NULL,
                            "Recovery at the last start, ms"},
     [BROKER_M_COMPACTIONS] = {"eventbox_log_compactions_total", METRIC_COUNTER, NULL,
@@ -222,9 +237,9 @@ static void collect_scrub(struct metric *metrics, const struct topic_log_stats *
     metric_set(&metrics[BROKER_M_SCRUB_ENDED], stats->scrub_ended_s);
 }
 
-static void collect_log(struct broker_module *broker, struct metric *metrics) {
+void broker_collect_log(const struct topic_log *log, struct metric *metrics) {
     struct topic_log_stats stats;
-    topic_log_stats(broker->log, &stats);
+    topic_log_stats(log, &stats);
     metric_set(&metrics[BROKER_M_TOPICS], stats.topics);
     metric_set(&metrics[BROKER_M_PARTITIONS], stats.partitions);
     metric_set(&metrics[BROKER_M_SEGMENTS_REMOVED], (int64_t)stats.segments_removed);
@@ -239,6 +254,7 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_SNAPSHOTS], (int64_t)stats.snapshots_written);
     metric_set(&metrics[BROKER_M_SNAPSHOTS_DROPPED], (int64_t)stats.snapshots_dropped);
     metric_set(&metrics[BROKER_M_SEGMENTS], stats.segments);
+    metric_set(&metrics[BROKER_M_OPEN_FILES], stats.open_files);
     metric_set(&metrics[BROKER_M_APPENDS], (int64_t)stats.appends);
     metric_set(&metrics[BROKER_M_APPEND_BYTES], (int64_t)stats.append_bytes);
     metric_set(&metrics[BROKER_M_FRAMES], (int64_t)stats.frames);
@@ -247,7 +263,9 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set_histogram(&metrics[BROKER_M_GROUP_SECONDS], &stats.group_ns);
     metric_set_histogram(&metrics[BROKER_M_SYNC_SECONDS], &stats.sync_ns);
     metric_set(&metrics[BROKER_M_JOURNAL_BYTES], (int64_t)stats.journal_bytes_in_use);
+    metric_set(&metrics[BROKER_M_QUEUED_APPENDS], (int64_t)stats.queued_appends);
     metric_set(&metrics[BROKER_M_QUEUED_BYTES], (int64_t)stats.queued_bytes);
+    metric_set(&metrics[BROKER_M_THROTTLED_BYTES], (int64_t)stats.throttled_bytes);
     metric_set(&metrics[BROKER_M_REFUSED], (int64_t)stats.refused_full);
     metric_set(&metrics[BROKER_M_DUPLICATES], (int64_t)stats.duplicates);
     metric_set(&metrics[BROKER_M_READS_MEMORY], (int64_t)stats.reads_memory);
@@ -256,6 +274,7 @@ static void collect_log(struct broker_module *broker, struct metric *metrics) {
     metric_set(&metrics[BROKER_M_READ_BYTES_MEMORY], (int64_t)stats.read_bytes_memory);
     metric_set(&metrics[BROKER_M_READ_BYTES_CACHE], (int64_t)stats.read_bytes_cache);
     metric_set(&metrics[BROKER_M_READ_BYTES_DISK], (int64_t)stats.read_bytes_disk);
+    metric_set(&metrics[BROKER_M_READS_REFUSED], (int64_t)stats.reads_refused);
     metric_set(&metrics[BROKER_M_RECOVERY], stats.recovery_ms);
     collect_compaction(metrics, &stats);
     collect_scrub(metrics, &stats);
@@ -271,7 +290,7 @@ void broker_collect(void *state) {
     struct coordinator_stats groups;
     kafka_server_stats(broker->server, &server);
     coordinator_stats(broker->coordinator, &groups);
-    collect_log(broker, metrics);
+    broker_collect_log(broker->log, metrics);
     metric_set(&metrics[BROKER_M_REQUESTS], (int64_t)server.requests_total);
     metric_set(&metrics[BROKER_M_BYTES_IN], (int64_t)server.bytes_in);
     metric_set(&metrics[BROKER_M_BYTES_OUT], (int64_t)server.bytes_out);

@@ -220,7 +220,7 @@ static int look_in(struct topic_log *log, struct lookup_job *job,
         swap_hold(log, &job->wait);
         return OP_WAIT;
     }
-    if (log_job_submit(&job->job, log->reader_worker)) {
+    if (reader_submit(log, &job->job)) {
         return TOPIC_E_FULL;
     }
     return OP_WAIT;

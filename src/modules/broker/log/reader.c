@@ -327,6 +327,12 @@ static void on_read_done(struct work *work) {
     read->done(read, status);
 }
 
+int reader_submit(struct topic_log *log, struct log_job *job) {
+    int r = log_job_submit(job, log->reader_worker);
+    log->stats.reads_refused += r == WORK_E_FULL;
+    return r ? TOPIC_E_FULL : 0;
+}
+
 static int read_gate(struct topic_log *log, struct partition_read *read, struct segment_view *view,
                      const struct log_segment *segment, int64_t next_base, int at) {
     struct log_partition *partition = log_partition_of(read->partition);
@@ -364,7 +370,7 @@ static int read_gate(struct topic_log *log, struct partition_read *read, struct 
         swap_hold(log, &job->wait);
         return OP_WAIT;
     }
-    if (log_job_submit(&job->job, log->reader_worker)) {
+    if (reader_submit(log, &job->job)) {
         return TOPIC_E_FULL;
     }
     log->stats.reads_disk++;

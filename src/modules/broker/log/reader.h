@@ -38,6 +38,12 @@ static inline uint32_t segment_views_max(const struct topic_log_limits *limits) 
 void segment_view_unref(struct segment_view *view);
 void segment_view_adopt(struct segment_view *view, struct disk_file *file);
 
+/**
+ * reader_submit() - queue @job for the reader threads
+ * Return: 0; TOPIC_E_FULL: too many wait, which is counted, or the log stops; the job is destroyed.
+ */
+int reader_submit(struct topic_log *log, struct log_job *job);
+
 struct read_job {
     struct log_job job;
     struct partition_read *read;

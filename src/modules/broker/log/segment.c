@@ -66,6 +66,9 @@ struct segment_file *segment_file_ref(struct segment_file *file) {
 void segment_file_unref(struct segment_file *file) {
     if (file && __atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL) == 0) {
         disk_close(file->log);
+        if (file->open_count) {
+            __atomic_sub_fetch(file->open_count, 1, __ATOMIC_RELAXED);
+        }
         free(file);
     }
 }

@@ -71,7 +71,8 @@ struct segment_file {
     struct segment_id id;
     unsigned refs; /* atomic */
     struct disk_file *log;
-    bool unsynced; /* the loop's: listed for the next checkpoint */
+    uint32_t *open_count; /* atomic: the segment writer's; NULL as long as it is not open */
+    bool unsynced;        /* the loop's: listed for the next checkpoint */
     /* Its folder entries may not be durable. Set before anyone else sees it, cleared by the keeper.
      */
     bool new_file, new_folder;
@@ -95,7 +96,10 @@ struct segment_piece {
 struct segment_writer;
 /** segment_writer_new() - @files_max: of the cache, at least 1 */
 int segment_writer_new(struct disk *disk, unsigned files_max, struct segment_writer **ret_writer);
-void segment_writer_free(struct segment_writer *writer); /* accepts NULL */
+/** segment_writer_free() - accepts NULL; after the last reference to a file of it */
+void segment_writer_free(struct segment_writer *writer);
+/** segment_writer_open_files() - in the cache, or with somebody who is to sync them. Thread: any */
+uint32_t segment_writer_open_files(const struct segment_writer *writer);
 /**
  * segment_writer_write() - write batches of one segment at their positions, and index them
  * @ret_file: with a reference

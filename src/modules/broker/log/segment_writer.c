@@ -39,7 +39,8 @@ struct segment_writer {
     size_t pending;                       /* room that entries of all indexes have */
     struct hashmap indexes;               /* struct active_index by topic and partition */
     struct segment_file *newest, *oldest; /* by use */
-    bool unsure; /* something was made for a write that failed: who syncs its entry? */
+    bool unsure;         /* something was made for a write that failed: who syncs its entry? */
+    uint32_t open_count; /* of files, also those that have left the cache; atomic */
 };
 
 int segment_writer_new(struct disk *disk, unsigned files_max, struct segment_writer **ret_writer) {
@@ -53,6 +54,10 @@ int segment_writer_new(struct disk *disk, unsigned files_max, struct segment_wri
     hashmap_init(&writer->indexes, 3, 4);
     *ret_writer = writer;
     return 0;
+}
+
+uint32_t segment_writer_open_files(const struct segment_writer *writer) {
+    return __atomic_load_n(&writer->open_count, __ATOMIC_RELAXED);
 }
 
 /* ---- the cache ---- */
@@ -227,6 +232,8 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
         file->new_file = file->new_folder = true;
     }
     if (!r) {
+        file->open_count = &writer->open_count;
+        __atomic_add_fetch(file->open_count, 1, __ATOMIC_RELAXED);
         r = hashmap_put(&writer->files, span_of(&file->id, sizeof file->id), file, NULL);
     }
     if (r) {

@@ -301,7 +301,8 @@ void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_st
     }
     stats.topics = (uint32_t)log->by_name.count;
     stats.partitions = log->partition_total;
-    stats.open_files = log->unsynced_count + log->view_count + log->file_count;
+    stats.throttled_bytes = log->throttled_bytes;
+    stats.open_files = segment_writer_open_files(log->segments) + log->view_count;
     stats.producers = log->producers.count;
     stats.producers_forgotten = log->producers.forgotten;
     stats.segments = 0;

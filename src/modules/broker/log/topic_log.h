@@ -423,11 +423,14 @@ struct topic_log_stats {
     uint64_t frames, frame_bytes, appends, append_bytes, reads_memory, reads_cache, reads_disk;
     uint64_t read_bytes_memory, read_bytes_cache, read_bytes_disk;
     uint64_t refused_full, duplicates;
+    uint64_t reads_refused; /* reads and lookups, where too many waited for the disk */
     /* Of a journal frame: its size; from its hand-over to the log writer until it is known to be
      * durable; the write with its sync alone. */
     struct metric_histogram group_bytes, group_ns, sync_ns;
     uint64_t journal_bytes_in_use, queued_appends, queued_bytes;
-    uint32_t topics, partitions, segments, open_files;
+    uint64_t throttled_bytes; /* of client appends that wait for room */
+    uint32_t topics, partitions, segments;
+    uint32_t open_files; /* of segments: written to, to be synced, or kept for readers */
     uint64_t segments_removed, held_bytes;         /* the latter as of the last look at retention */
     uint64_t registry_states;                      /* how often its state was written anew */
     uint64_t snapshots_written, snapshots_dropped; /* of producers */
