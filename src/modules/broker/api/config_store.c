@@ -368,31 +368,14 @@ static int apply_record(struct config_store *store, const struct record *record)
     return r;
 }
 
-static int apply_batches(struct config_store *store, struct span bytes) {
-    while (bytes.size > 0) {
-        struct record_iterator it;
-        struct record record;
-        int r = record_iterator_init(&it, bytes);
-
-        if (r) {
-            return err_trace(r);
-        }
-        while (r >= 0 && (r = record_iterator_next(&it, &record)) == 1) {
-            (void)apply_record(store, &record); /* a form of a newer version: nothing of ours */
-        }
-        store->offset = record_batch_end(&it.batch);
-        bytes = span_of((const uint8_t *)bytes.data + it.batch.total_bytes,
-                        bytes.size - it.batch.total_bytes);
-        record_iterator_deinit(&it);
-        if (r) {
-            return err_trace(r);
-        }
-    }
-    return 0;
+/* A form of a newer version is passed over: nothing of ours. */
+static void on_record(void *userdata, const struct record *record) {
+    (void)apply_record(userdata, record);
 }
 
-static struct span chunk_span(const struct read_chunk *chunk) {
-    return span_of(chunk->slice.data, chunk->slice.size);
+static int apply_chunk(struct config_store *store, const struct read_chunk *chunk) {
+    return record_batches_each(span_of(chunk->slice.data, chunk->slice.size), on_record, store,
+                               &store->offset);
 }
 
 /* As in a new Kafka 4: the cluster has a min.insync.replicas of its own from the beginning. */
@@ -441,7 +424,7 @@ static void load_more(struct config_store *store) {
             return;
         }
         for (unsigned i = 0; r == 0 && i < store->read.chunk_count; i++) {
-            r = apply_batches(store, chunk_span(&store->read.chunks[i]));
+            r = apply_chunk(store, &store->read.chunks[i]);
         }
         if (r == 0 && store->read.chunk_count == 0) {
             break;
@@ -455,7 +438,7 @@ static void on_read(struct partition_read *read, int status) {
     struct config_store *store = container_of(read, struct config_store, read);
 
     for (unsigned i = 0; status == 0 && i < read->chunk_count; i++) {
-        status = apply_batches(store, chunk_span(&read->chunks[i]));
+        status = apply_chunk(store, &read->chunks[i]);
     }
     partition_read_release(read);
     if (status) {

@@ -100,7 +100,8 @@ static void apply_group(struct coordinator *coordinator, struct span id, struct 
     arena_deinit(&arena);
 }
 
-static void apply_record(struct coordinator *coordinator, const struct record *record) {
+static void apply_record(void *userdata, const struct record *record) {
+    struct coordinator *coordinator = userdata;
     struct offset_record_key key;
     if (!record->key.data || offset_record_get_key(record->key, &key) != 0) {
         return; /* a form of a newer version: nothing of ours */
@@ -123,28 +124,6 @@ static void apply_record(struct coordinator *coordinator, const struct record *r
                group_entry_get(coordinator, key.group, 0, &entry) == KAFKA_NONE) {
         (void)offset_entry_put(entry, key.topic, key.partition, &committed);
     }
-}
-
-static int apply_batches(struct load *load, struct span bytes) {
-    while (bytes.size > 0) {
-        struct record_iterator it;
-        struct record record;
-        int r = record_iterator_init(&it, bytes);
-        if (r != 0) {
-            return err_trace(r);
-        }
-        while ((r = record_iterator_next(&it, &record)) == 1) {
-            apply_record(load->coordinator, &record);
-        }
-        load->offset = record_batch_end(&it.batch);
-        bytes = span_of((const uint8_t *)bytes.data + it.batch.total_bytes,
-                        bytes.size - it.batch.total_bytes);
-        record_iterator_deinit(&it);
-        if (r != 0) {
-            return err_trace(r);
-        }
-    }
-    return 0;
 }
 
 /* ---- the end ---- */
@@ -216,8 +195,9 @@ static int load_apply(struct load *load) {
         load->offset = load->read_end;
     }
     for (unsigned i = 0; i < load->read.chunk_count && r == 0; i++) {
-        r = apply_batches(
-            load, span_of(load->read.chunks[i].slice.data, load->read.chunks[i].slice.size));
+        const struct slice *slice = &load->read.chunks[i].slice;
+        r = record_batches_each(span_of(slice->data, slice->size), apply_record, load->coordinator,
+                                &load->offset);
     }
     partition_read_release(&load->read);
     return r;

@@ -199,6 +199,30 @@ void record_iterator_deinit(struct record_iterator *it) {
     it->inflated = NULL;
 }
 
+int record_batches_each(struct span batches, void (*each)(void *userdata, const struct record *),
+                        void *userdata, int64_t *offset) {
+    while (batches.size > 0) {
+        struct record_iterator it;
+        struct record record;
+        int r = record_iterator_init(&it, batches);
+
+        if (r) {
+            return err_trace(r);
+        }
+        while ((r = record_iterator_next(&it, &record)) == 1) {
+            each(userdata, &record);
+        }
+        *offset = record_batch_end(&it.batch);
+        batches = span_of((const uint8_t *)batches.data + it.batch.total_bytes,
+                          batches.size - it.batch.total_bytes);
+        record_iterator_deinit(&it);
+        if (r) {
+            return err_trace(r);
+        }
+    }
+    return 0;
+}
+
 int record_header_next(const struct record *record, size_t *position,
                        struct record_header *ret_header) {
     struct cursor in = {record->headers + *position, record->headers_size - *position, false};

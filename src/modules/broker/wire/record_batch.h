@@ -110,6 +110,13 @@ int record_iterator_init(struct record_iterator *it, struct span batch);
 /** record_iterator_next() - 1 with *ret_record, 0 at the end, BROKER_E_CORRUPT */
 int record_iterator_next(struct record_iterator *it, struct record *ret_record);
 void record_iterator_deinit(struct record_iterator *it);
+/**
+ * record_batches_each() - call @each with every record of @batches, which are whole ones
+ * @offset: becomes the end of each batch, also of one whose records end in a mistake
+ * Return: 0; BROKER_E_CORRUPT and others as of the iterator.
+ */
+int record_batches_each(struct span batches, void (*each)(void *userdata, const struct record *),
+                        void *userdata, int64_t *offset);
 /** record_header_next() - 1 with *ret_header, 0 at the end, BROKER_E_CORRUPT; *position starts at 0
  */
 int record_header_next(const struct record *record, size_t *position,

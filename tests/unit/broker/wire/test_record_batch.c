@@ -199,6 +199,57 @@ test_record_batch_builder__keeps_timestamps_further_apart_than_a_number_holds(vo
     record_iterator_deinit(&it);
 }
 
+struct heard {
+    unsigned count;
+    int64_t last_offset;
+};
+
+static void on_record(void *userdata, const struct record *record) {
+    struct heard *heard = userdata;
+    heard->count++;
+    heard->last_offset = record->offset;
+}
+
+/* Three batches, of 1, 2 and 3 records, with offsets missing between them as after a compaction. */
+static void test_record_batches_each__passes_all_records_and_tells_where_it_is(void **state) {
+    uint8_t bytes[1000];
+    size_t size = 0, ends[3];
+    for (unsigned i = 0; i < 3; i++) {
+        struct record_batch_builder builder;
+        record_batch_builder_init(&builder);
+        for (unsigned n = 0; n <= i; n++) {
+            record_batch_builder_add(&builder, 1, SPAN_LITERAL("k"), SPAN_LITERAL("v"), NULL, 0);
+        }
+        _cleanup_(buf_unrefp) struct buf *buf = record_batch_builder_finish(&builder, 0);
+        record_batch_assign(buf->data, 10 * (int64_t)i, 0);
+        assert_in_range(size + buf->size, 0, sizeof bytes);
+        memcpy(bytes + size, buf->data, buf->size);
+        size += buf->size;
+        ends[i] = size;
+    }
+    struct heard heard = {0};
+    int64_t offset = -1;
+    assert_int_equal(record_batches_each(span_of(bytes, size), on_record, &heard, &offset), 0);
+    assert_int_equal(heard.count, 6);
+    assert_int_equal(heard.last_offset, 22);
+    assert_int_equal(offset, 23);
+
+    /* The last record of the second batch is none: what is before it has been heard. */
+    heard = (struct heard){0};
+    bytes[ends[1] - 1] = 2; /* says that there is a header, and is the last byte */
+    assert_int_equal(record_batches_each(span_of(bytes, size), on_record, &heard, &offset),
+                     BROKER_E_CORRUPT);
+    assert_int_equal(heard.count, 2);
+    assert_int_equal(offset, 12);
+
+    /* No batch at all behind the first: the offset is where it was to go on. */
+    heard = (struct heard){0};
+    assert_int_equal(record_batches_each(span_of(bytes, ends[0] + 10), on_record, &heard, &offset),
+                     BROKER_E_CORRUPT);
+    assert_int_equal(heard.count, 1);
+    assert_int_equal(offset, 1);
+}
+
 static void test_record_iterator__survives_any_flipped_byte(void **state) {
     for (size_t at = 0; at < sizeof golden; at++) {
         for (unsigned value = 0; value < 256; value += 17) {
@@ -450,6 +501,7 @@ int main(void) {
         cmocka_unit_test(test_record_iterator__gives_back_what_was_added),
         cmocka_unit_test(
             test_record_batch_builder__keeps_timestamps_further_apart_than_a_number_holds),
+        cmocka_unit_test(test_record_batches_each__passes_all_records_and_tells_where_it_is),
         cmocka_unit_test(test_record_iterator__survives_any_flipped_byte),
         cmocka_unit_test(test_codec_inflate__reads_each_codec),
         cmocka_unit_test(test_codec_inflate__stops_at_the_limit),
