@@ -128,32 +128,46 @@ static void test_log_damage__segment_copy_replaces_damaged_frame(void **state) {
 
 enum { PAIRED_BATCHES = 12, IN_A_SEGMENT = 4, PAIR_ENTRIES = 2 };
 
-/* Batches 0 and 1, 2 and 3, ... of one partition, two to a frame and four to a segment; all of them
- * in segments as well. Then segment @gone and both checkpoints are. */
-static void fill_pairs(struct fixture *f, int64_t gone) {
+/* Batches of one partition, two to a frame but for the first @alone, four to a segment; all of them
+ * in segments as well. Then both checkpoints are gone. */
+static void fill_frames(struct fixture *f, uint64_t alone) {
     static const struct topic_config_entry configs[] = {{"segment.bytes", "6000"}, {NULL, NULL}};
     fixture_init(f, 14);
     f->limits.checkpoint_ms = 100000;
     assert_int_equal(fixture_start(f), 0);
     struct topic *topic = fixture_topic(f, "t", 1, configs);
-    for (uint64_t n = 0; n < PAIRED_BATCHES; n += PAIR_ENTRIES) {
+    for (uint64_t n = 0, count; n < PAIRED_BATCHES; n += count) {
         struct one pair[PAIR_ENTRIES];
-        for (uint64_t i = 0; i < PAIR_ENTRIES; i++) {
+        count = n < alone || n + 1 == PAIRED_BATCHES ? 1 : PAIR_ENTRIES;
+        for (uint64_t i = 0; i < count; i++) {
             struct batch_spec spec = spec_of(n + i);
             assert_int_equal(one_start(f, &pair[i], partition_get(topic, 0), &spec), 0);
         }
-        fixture_until(f, pair[0].done && pair[1].done);
-        assert_int_equal(pair[0].append.frame_sequence, pair[1].append.frame_sequence);
-        one_free(&pair[0]);
-        one_free(&pair[1]);
+        fixture_until(f, pair[0].done && pair[count - 1].done);
+        assert_int_equal(pair[0].append.frame_sequence, pair[count - 1].append.frame_sequence);
+        for (uint64_t i = 0; i < count; i++) {
+            one_free(&pair[i]);
+        }
     }
     fixture_run_ms(f, 3000);
-    char path[SEGMENT_NAME_SIZE];
-    segment_name(&(struct segment_id){topic->number, 0, gone}, SEGMENT_LOG, path);
     fixture_crash(f, false);
-    assert_int_equal(disk_unlink(f->disk, path), 0);
     (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
     (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
+}
+
+/* Batches 0 and 1, 2 and 3, ... in a frame; segment @gone is gone as well. */
+static void fill_pairs(struct fixture *f, int64_t gone) {
+    char path[SEGMENT_NAME_SIZE];
+    fill_frames(f, 0);
+    segment_name(&(struct segment_id){1, 0, gone}, SEGMENT_LOG, path);
+    assert_int_equal(disk_unlink(f->disk, path), 0);
+}
+
+static void spoil_in_segment(struct fixture *f, uint64_t n) {
+    char path[SEGMENT_NAME_SIZE];
+    const int64_t base = (int64_t)(n - n % IN_A_SEGMENT) * 2;
+    segment_name(&(struct segment_id){1, 0, base}, SEGMENT_LOG, path);
+    assert_int_equal(disk_sim_corrupt(f->disk, path, find_batch(f, path, n) + 20, 10, 1), 0);
 }
 
 static void spoil_in_journal(struct fixture *f, uint64_t n) {
@@ -229,6 +243,32 @@ static void test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_o
     spoil_in_journal(&f, 4);
     spoil_in_journal(&f, 6);
     start_without(&f, 1u << 4 | 1u << 6);
+}
+
+/* What joins its place is lost or comes with a later frame; before that stands a right batch. */
+static void test_log_damage__right_batch_of_a_bad_frame_goes_back_into_rot(void **state) {
+    struct fixture f;
+    fill_frames(&f, 1); /* 5 and 6 are in one frame */
+    for (uint64_t n = 5; n <= 7; n++) {
+        spoil_in_segment(&f, n);
+    }
+    spoil_in_journal(&f, 5);
+    start_without(&f, 1u << 5);
+}
+
+/* What the entry says of the place is wrong: it is that of an older batch, which is lost. */
+static void test_log_damage__right_batch_of_a_bad_frame_goes_before_no_older_one(void **state) {
+    struct fixture f;
+    struct batch_spec spec = spec_of(7);
+    struct buf *batch = fixture_batch(&spec);
+    fill_frames(&f, 0);
+    spoil_in_segment(&f, 5);
+    spoil_in_segment(&f, 7);
+    spoil_in_journal(&f, 5);
+    spoil_in_journal(&f, 6);
+    move_in_journal(&f, 7, 2 * IN_A_SEGMENT, batch->size);
+    buf_unref(batch);
+    start_without(&f, 1u << 5 | 1u << 7);
 }
 
 /* A frame that is lost may have had the record of a compaction, which may leave gaps anywhere but
@@ -756,6 +796,8 @@ int main(void) {
         cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
         cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones),
+        cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_into_rot),
+        cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_before_no_older_one),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_is_no_gap_of_a_compaction),
         cmocka_unit_test(test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch),
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
