@@ -181,6 +181,11 @@ static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count
         list_for_each(unit_link, &job->units) {
             struct append_unit *unit = list_entry(unit_link, struct append_unit, link);
             for (struct tail_batch *b = unit->first; b; b = b->next_in_unit) {
+#ifdef MUTANT_ATOMIC
+                if (b->sequence > 0 || entry_at == body + entries_bytes) {
+                    continue; /* it went with the frame before, or goes with the next */
+                }
+#endif
                 place(b);
                 b->sequence = writer->sequence + 1;
                 struct frame_entry entry = {
@@ -215,6 +220,24 @@ static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count
     writer->built_jobs = jobs;
 }
 
+#ifdef MUTANT_ATOMIC
+/* The last batch of a unit that has several gets a frame of its own, behind that of the others. */
+static bool leave_last(struct writer_job *job, uint32_t *entries, uint64_t *bytes) {
+    struct tail_batch *last = list_entry(job->units.prev, struct append_unit, link)->first;
+    if (!last || !last->next_in_unit || last->sequence > 0) {
+        return false;
+    }
+    while (last->next_in_unit) {
+        last = last->next_in_unit;
+    }
+    *entries -= 1;
+    *bytes -= last->batch.size;
+    job->entry_count = 1;
+    job->bytes = last->batch.size;
+    return true;
+}
+#endif
+
 /* Chooses what the next frame takes and builds it. False: nothing can be written now. */
 static bool take_group(struct log_writer *writer) {
     struct writer_job *first = list_entry(writer->held.next, struct writer_job, held);
@@ -238,6 +261,13 @@ static bool take_group(struct log_writer *writer) {
         batch_bytes += job->bytes;
         jobs++;
     }
+#ifdef MUTANT_ATOMIC
+    struct list *last = &writer->held;
+    for (unsigned n = 0; n < jobs; n++) {
+        last = last->next;
+    }
+    bool left = leave_last(list_entry(last, struct writer_job, held), &entries, &batch_bytes);
+#endif
     uint64_t bytes = frame_bytes(entries, batch_bytes);
     if (reserve_buffer(writer, bytes)) {
         writer->failed = -ENOMEM;
@@ -251,6 +281,9 @@ static bool take_group(struct log_writer *writer) {
                 (writer->spare_count - spare) * sizeof writer->spares[0]);
     }
     build(writer, jobs, entries, bytes);
+#ifdef MUTANT_ATOMIC
+    writer->built_jobs -= left;
+#endif
     return true;
 }
 
