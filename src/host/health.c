@@ -136,6 +136,8 @@ enum {
     HOST_M_CONSOLE_DROPPED,
     HOST_M_DISK_AVAILABLE,
     HOST_M_DISK_LOW_WATER,
+    HOST_M_DISK_FILES,
+    HOST_M_DISK_FILES_LOW_WATER,
     HOST_M_DISK_RESERVE,
     HOST_M_DISK_LOW,
     HOST_M_DISK_FULL,
@@ -176,10 +178,15 @@ const struct metric_row health_host_metrics[] = {
                                "holds is not among them."},
     [HOST_M_DISK_LOW_WATER] = {"eventbox_disk_low_water_bytes", METRIC_GAUGE, NULL,
                                "Below so many free bytes eventbox_disk_low is 1."},
+    [HOST_M_DISK_FILES] = {"eventbox_disk_available_files", METRIC_GAUGE, NULL,
+                           "Files (inodes) that can still be made where the data lies; 0, as the "
+                           "next, where the file system has no bound."},
+    [HOST_M_DISK_FILES_LOW_WATER] = {"eventbox_disk_low_water_files", METRIC_GAUGE, NULL,
+                                     "With fewer files left eventbox_disk_low is 1."},
     [HOST_M_DISK_RESERVE] = {"eventbox_disk_reserve_bytes", METRIC_GAUGE, NULL,
                              "Bytes held back for a full disk; 0 while they are given up."},
     [HOST_M_DISK_LOW] = {"eventbox_disk_low", METRIC_GAUGE, NULL,
-                         "1 while less than the low-water mark is free."},
+                         "1 while less than the low-water mark is free, of bytes or of files."},
     [HOST_M_DISK_FULL] = {"eventbox_disk_full", METRIC_GAUGE, NULL,
                           "1 while the disk is full and what adds is refused."},
     [HOST_M_DISK_FULL_TIMES] = {"eventbox_disk_full_total", METRIC_COUNTER, NULL,
@@ -222,6 +229,8 @@ static void collect_host(void *userdata) {
         [HOST_M_CONSOLE_DROPPED] = (int64_t)console.dropped_lines,
         [HOST_M_DISK_AVAILABLE] = (int64_t)space.available_bytes,
         [HOST_M_DISK_LOW_WATER] = (int64_t)space.low_bytes,
+        [HOST_M_DISK_FILES] = (int64_t)space.available_files,
+        [HOST_M_DISK_FILES_LOW_WATER] = (int64_t)space.low_files,
         [HOST_M_DISK_RESERVE] = space.reserve_held ? (int64_t)space.reserve_bytes : 0,
         [HOST_M_DISK_LOW] = space.state != SPACE_OK,
         [HOST_M_DISK_FULL] = space.state == SPACE_FULL,
@@ -244,6 +253,8 @@ void health_space_changed(void *userdata, enum space_state state) {
     log_emit(&host->logger, lines[state], NULL, LOG_TEXT("data", host->data_path),
              LOG_INT("available_bytes", (int64_t)stats.available_bytes),
              LOG_INT("low_water_bytes", (int64_t)stats.low_bytes),
+             LOG_INT("available_files", (int64_t)stats.available_files),
+             LOG_INT("low_water_files", (int64_t)stats.low_files),
              LOG_INT("reserve_bytes", (int64_t)stats.reserve_bytes));
 }
 
@@ -271,15 +282,20 @@ static void write_part(struct text *out, const char *part, enum module_health_st
 
 static bool check_space(struct host *host, struct text *out) {
     struct space_stats stats;
-    char detail[200];
+    char detail[240], files[100] = "", files_wanted[40] = "";
     space_stats(host->space, &stats);
     if (stats.state != SPACE_FULL) {
         return true;
     }
+    if (stats.full_files > 0) {
+        snprintf(files, sizeof files, ", %" PRIu64 " files (inodes) left", stats.available_files);
+        snprintf(files_wanted, sizeof files_wanted, " and %" PRIu64 " files", stats.full_files * 2);
+    }
     snprintf(detail, sizeof detail,
-             "the disk is full (%" PRIu64 " MiB free): what adds is refused, reads and deletes go "
-             "on, and all of it does again with %" PRIu64 " MiB",
-             stats.available_bytes >> 20, (stats.reserve_bytes + stats.full_bytes * 2) >> 20);
+             "the disk is full (%" PRIu64 " MiB free%s): what adds is refused, reads and deletes "
+             "go on, and all of it does again with %" PRIu64 " MiB%s",
+             stats.available_bytes >> 20, files, (stats.reserve_bytes + stats.full_bytes * 2) >> 20,
+             files_wanted);
     write_part(out, "disk", MODULE_FAILED, detail);
     return false;
 }

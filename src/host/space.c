@@ -4,14 +4,21 @@
  * batches on their way to segments, the database's WAL, logins, deletes, commits, the checkpoint
  * that lets files go. What adds is refused meanwhile (space.h), so the room lasts.
  *
- *            available < full mark, or somebody met a full disk
+ *            available < full mark, of bytes or of files, or somebody met a full disk
  *     held ───────────────────────────────────────────────────► given back (SPACE_FULL)
  *          ◄───────────────────────────────────────────────────
- *            available >= reserve + 2 x full mark: the file is made again
+ *            available >= reserve + 2 x full mark, files >= 2 x full mark: it is made again
  *
  * The gap between the two marks keeps the state from flickering. The full mark is a 64th of the
  * file system, from 1 MiB to 16 MiB: one look a second must not come too late for what is written
- * in that second. All looks, and the making and removing, are jobs on a thread of their own; a
+ * in that second.
+ *
+ * Files (inodes) are watched beside bytes, where the file system has a bound for them: each
+ * partition has several, so many small ones use them up first. Nothing can hold them back; what is
+ * left below the full mark is the reserve of them. That mark is a 64th as well, at most what a roll
+ * of 10,000 partitions makes.
+ *
+ * All looks, and the making and removing, are jobs on a thread of their own; a
  * file system that hangs delays nobody.
  */
 #include "space.h"
@@ -33,6 +40,7 @@ enum {
     LOW_PERCENT = 5,
 };
 static const uint64_t FULL_LEAST = MIB(1), FULL_MOST = MIB(16), LOW_MOST = (uint64_t)1 << 30;
+static const uint64_t FILES_FULL_LEAST = 64, FILES_FULL_MOST = 32768, FILES_LOW_MOST = 131072;
 
 struct space {
     struct disk *disk;
@@ -41,6 +49,7 @@ struct space {
     struct worker *worker;
     struct timer timer;
     uint64_t total_bytes, low_bytes, full_bytes, reserve_bytes;
+    uint64_t low_files, full_files; /* 0: no bound */
     enum space_state state;
     struct list watchers;
     uint64_t full_times;
@@ -52,7 +61,7 @@ struct space {
     struct work work;
     bool met_full; /* in */
     bool held;
-    uint64_t available_bytes; /* as of the last look */
+    uint64_t available_bytes, available_files; /* as of the last look */
     int status;
 };
 
@@ -83,6 +92,7 @@ static int look(struct space *space) {
     int r = disk_space(space->disk, &now);
     if (!r) {
         space->available_bytes = now.available_bytes;
+        space->available_files = now.available_files;
     }
     return r;
 }
@@ -117,8 +127,13 @@ static bool held_now(struct space *space) {
            disk_size(file, &size) == 0 && size >= space->reserve_bytes;
 }
 
+static bool is_full(const struct space *space) {
+    return space->available_bytes < space->full_bytes || space->available_files < space->full_files;
+}
+
 static bool room_for_reserve(const struct space *space) {
-    return space->available_bytes >= space->reserve_bytes + 2 * space->full_bytes;
+    return space->available_bytes >= space->reserve_bytes + 2 * space->full_bytes &&
+           space->available_files >= 2 * space->full_files;
 }
 
 /* ---- looking ---- */
@@ -130,7 +145,7 @@ static void run_look(struct work *work) {
     if (space->status) {
         return;
     }
-    if (space->held && (met_full || space->available_bytes < space->full_bytes)) {
+    if (space->held && (met_full || is_full(space))) {
         space->status = give_back(space);
     } else if (!space->held && !met_full && room_for_reserve(space)) {
         space->status = make(space);
@@ -141,7 +156,9 @@ static enum space_state judge(const struct space *space) {
     if (!space->held) {
         return SPACE_FULL;
     }
-    return space->available_bytes < space->low_bytes ? SPACE_LOW : SPACE_OK;
+    bool low =
+        space->available_bytes < space->low_bytes || space->available_files < space->low_files;
+    return low ? SPACE_LOW : SPACE_OK;
 }
 
 static void start_look(struct space *space) {
@@ -182,7 +199,8 @@ static void on_looked(struct work *work) {
         start_look(space);
         return;
     }
-    bool plenty = space->state == SPACE_OK && space->available_bytes >= 2 * space->low_bytes;
+    bool plenty = space->state == SPACE_OK && space->available_bytes >= 2 * space->low_bytes &&
+                  space->available_files >= 2 * space->low_files;
     timer_start_ms(&space->timer, plenty ? LOOK_IDLE_MS : LOOK_MS);
 }
 
@@ -199,6 +217,15 @@ void space_met_full(struct space *space) {
 }
 
 /* ---- life ---- */
+
+/* A total that follows the free bytes, as XFS tells it, is the one of the start. */
+static void set_file_marks(struct space *space, uint64_t total_files) {
+    if (total_files > 0) {
+        space->full_files = MIN(MAX(total_files / FULL_PART, FILES_FULL_LEAST), FILES_FULL_MOST);
+        space->low_files =
+            MIN(MAX(total_files / 100 * LOW_PERCENT, 2 * space->full_files), FILES_LOW_MOST);
+    }
+}
 
 int space_open(const struct space_config *config, struct space **ret_space) {
     struct space *space = calloc(1, sizeof *space);
@@ -217,13 +244,15 @@ int space_open(const struct space_config *config, struct space **ret_space) {
     }
     space->total_bytes = now.total_bytes;
     space->available_bytes = now.available_bytes;
+    space->available_files = now.available_files;
+    set_file_marks(space, now.total_files);
     space->full_bytes = MIN(MAX(now.total_bytes / FULL_PART, FULL_LEAST), FULL_MOST);
     space->low_bytes =
         config->low_bytes ? config->low_bytes : MIN(now.total_bytes / 100 * LOW_PERCENT, LOW_MOST);
     space->low_bytes = MAX(space->low_bytes, space->full_bytes);
     space->reserve_bytes = MIN(config->reserve_bytes, now.total_bytes / RESERVE_PART);
     space->held = held_now(space);
-    if (now.available_bytes < space->full_bytes) {
+    if (is_full(space)) {
         (void)give_back(space); /* a start on a full disk */
     }
     /* One that is missing with room for it is made by the first look. */
@@ -274,6 +303,9 @@ void space_stats(const struct space *space, struct space_stats *ret_stats) {
                                       .low_bytes = space->low_bytes,
                                       .full_bytes = space->full_bytes,
                                       .reserve_bytes = space->reserve_bytes,
+                                      .available_files = space->available_files,
+                                      .low_files = space->low_files,
+                                      .full_files = space->full_files,
                                       .reserve_held = space->held,
                                       .state = space->state,
                                       .full_times = space->full_times};

@@ -18,6 +18,7 @@ struct space_config {
 
 struct space_stats {
     uint64_t available_bytes, low_bytes, full_bytes, reserve_bytes;
+    uint64_t available_files, low_files, full_files; /* all 0 where files have no bound */
     bool reserve_held;
     enum space_state state;
     uint64_t full_times; /* how often the disk was full */

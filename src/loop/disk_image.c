@@ -567,3 +567,15 @@ static uint64_t visible_bytes(const struct disk_inode *inode) {
 uint64_t disk_image_visible_bytes(const struct disk_image *image) {
     return visible_bytes(image->root);
 }
+
+static uint64_t visible_files(const struct disk_inode *inode) {
+    uint64_t sum = inode->visible_dir.count;
+    for (size_t i = 0; i < inode->visible_dir.count; i++) {
+        sum += visible_files(inode->visible_dir.rows[i].inode);
+    }
+    return sum;
+}
+
+uint64_t disk_image_visible_files(const struct disk_image *image) {
+    return visible_files(image->root);
+}

@@ -106,3 +106,5 @@ void disk_image_sync_all_failed(struct disk_image *image, struct random *random)
 void disk_image_cut(struct disk_image *image, struct random *random);
 uint64_t disk_image_digest(const struct disk_image *image);
 uint64_t disk_image_visible_bytes(const struct disk_image *image);
+/** disk_image_visible_files() - files and folders, without the root */
+uint64_t disk_image_visible_files(const struct disk_image *image);

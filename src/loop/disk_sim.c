@@ -35,7 +35,7 @@ struct disk_sim {
     uint64_t cut_at;
     uint64_t fail_at;
     int fail_error;
-    uint64_t limit_bytes;
+    uint64_t limit_bytes, limit_files;
     bool is_cut;
     bool refuses_direct;
     char last_call[2 * SIM_PATH_MAX + 16];
@@ -168,9 +168,20 @@ static int open_existing(struct disk_sim *sim, struct disk_inode *inode, unsigne
     return r;
 }
 
+static uint64_t free_files(const struct disk_sim *sim) {
+    if (sim->limit_files == 0) {
+        return UINT64_MAX;
+    }
+    uint64_t used = disk_image_visible_files(&sim->image);
+    return used < sim->limit_files ? sim->limit_files - used : 0;
+}
+
 static int open_new(struct disk_sim *sim, struct disk_inode *dir, const char *name,
                     enum course course, struct disk_inode **ret_inode) {
     bool happens, visible;
+    if (course == AS_ASKED && free_files(sim) == 0) {
+        return err_origin(DISK_E_FULL);
+    }
     struct disk_inode *inode = disk_inode_new(false);
     int r = settle(sim, course, &happens, &visible);
     if (happens) {
@@ -495,6 +506,9 @@ static int sim_mkdir(struct disk *disk, const char *path) {
     if (r != 0 || inode) {
         return r != 0 ? r : err_origin(DISK_E_EXISTS);
     }
+    if (course == AS_ASKED && free_files(sim) == 0) {
+        return err_origin(DISK_E_FULL);
+    }
     r = settle(sim, course, &happens, &visible);
     if (happens) {
         inode = disk_inode_new(true);
@@ -575,7 +589,10 @@ static int sim_space(struct disk *disk, struct disk_space *ret_space) {
     }
     uint64_t total = sim->limit_bytes ? sim->limit_bytes : UINT64_C(1) << 40;
     uint64_t used = disk_image_visible_bytes(&sim->image);
-    *ret_space = (struct disk_space){total, used < total ? total - used : 0};
+    *ret_space = (struct disk_space){.total_bytes = total,
+                                     .available_bytes = used < total ? total - used : 0,
+                                     .total_files = sim->limit_files,
+                                     .available_files = sim->limit_files ? free_files(sim) : 0};
     return 0;
 }
 
@@ -653,6 +670,10 @@ void disk_sim_limit(struct disk *disk, uint64_t bytes) {
     sim_of(disk)->limit_bytes = bytes;
 }
 
+void disk_sim_limit_files(struct disk *disk, uint64_t files) {
+    sim_of(disk)->limit_files = files;
+}
+
 void disk_sim_refuse_direct(struct disk *disk, bool refuses) {
     sim_of(disk)->refuses_direct = refuses;
 }
@@ -670,6 +691,7 @@ int disk_sim_reboot(struct disk *disk, uint64_t seed, bool power_cut, struct dis
     list_init(&sim->image.entry_changes);
     list_splice_back(&sim->image.entry_changes, &old->image.entry_changes);
     sim->limit_bytes = old->limit_bytes;
+    sim->limit_files = old->limit_files;
     sim->refuses_direct = old->refuses_direct;
     if (power_cut || old->is_cut) {
         disk_image_cut(&sim->image, &sim->random.random);

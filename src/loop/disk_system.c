@@ -356,6 +356,8 @@ static int system_space(struct disk *disk, struct disk_space *ret_space) {
     }
     ret_space->total_bytes = (uint64_t)st.f_blocks * st.f_frsize;
     ret_space->available_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+    ret_space->total_files = st.f_files;
+    ret_space->available_files = st.f_files > 0 ? st.f_favail : 0;
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Room on the disk of the data folder, as modules see it.
  *
- *   SPACE_OK    more is free than the low-water mark
+ *   SPACE_OK    more is free than the low-water mark, of bytes and of files (inodes)
  *   SPACE_LOW   less: a log line and a metric say so; everything goes on
  *   SPACE_FULL  the host has given its reserve back to the file system, so that what is
  * acknowledged can still be written, and what frees space can work. Whoever adds refuses now;

@@ -29,6 +29,10 @@ enum { DISK_ALIGN = 4096, DISK_NAME_MAX = 255 };
 struct disk_space {
     uint64_t total_bytes;
     uint64_t available_bytes;
+    /* Files and folders (inodes) that it can have, and how many of them are left; a total of 0: as
+     * many as the bytes allow. */
+    uint64_t total_files;
+    uint64_t available_files;
 };
 
 typedef int (*disk_list_fn)(void *userdata, const char *name,

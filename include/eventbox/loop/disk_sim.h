@@ -27,6 +27,9 @@ bool disk_sim_is_cut(struct disk *disk);
 void disk_sim_fail_at(struct disk *disk, uint64_t call, int error);
 /** disk_sim_limit() - DISK_E_FULL beyond @bytes of file content (0: no limit) */
 void disk_sim_limit(struct disk *disk, uint64_t bytes);
+/** disk_sim_limit_files() - DISK_E_FULL beyond @files files and folders, the root not counted (0:
+ * no limit) */
+void disk_sim_limit_files(struct disk *disk, uint64_t files);
 /** disk_sim_refuse_direct() - whether opening with DISK_DIRECT is DISK_E_UNSUPPORTED, as on some
  * file systems */
 void disk_sim_refuse_direct(struct disk *disk, bool refuses);
@@ -34,7 +37,7 @@ void disk_sim_refuse_direct(struct disk *disk, bool refuses);
  * disk_sim_reboot() - a new disk with what survived, chosen by @seed; the old one is freed, with
  * its open files: close them before, or never. May be called without a cut: a crash of the process
  * (@power_cut false) then keeps everything that was written, synced or not; after a cut power is
- * always lost. Limit and refusal stay, counters and planned failures do not.
+ * always lost. Limits and refusal stay, counters and planned failures do not.
  */
 int disk_sim_reboot(struct disk *disk, uint64_t seed, bool power_cut, struct disk **ret_disk);
 /** disk_sim_digest() - hash of all durable content, to count distinct crash states */

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <eventbox/loop/disk_sim.h>
+#include <stdio.h>
 
 enum { TOTAL = 64 << 20, RESERVE = 8 << 20, FULL_MARK = 1 << 20, LOW_MARK = 4 << 20 };
 
@@ -18,6 +19,7 @@ struct world {
     struct space *space;
     struct disk_file *filler;
     unsigned changes;
+    unsigned made; /* files that take others' place */
     enum space_state state;
     bool stopped;
 };
@@ -178,6 +180,98 @@ static void test_space__reserve_is_at_most_an_eighth(void **state) {
     world_deinit(&w);
 }
 
+/* ---- files ---- */
+
+enum { FILES = 6400, FILES_FULL = 100, FILES_LOW = 320 };
+
+static uint64_t files_left(struct world *w) {
+    struct disk_space now;
+    assert_int_equal(disk_space(w->disk, &now), 0);
+    return now.available_files;
+}
+
+/* Leaves @count files that can be made; bytes are plenty. */
+static void leave_files(struct world *w, uint64_t count) {
+    char name[16];
+    while (files_left(w) > count) {
+        struct disk_file *file;
+        snprintf(name, sizeof name, "f%u", w->made++);
+        assert_int_equal(disk_open(w->disk, name, DISK_WRITE | DISK_CREATE, &file), 0);
+        disk_close(file);
+    }
+    while (files_left(w) < count) {
+        snprintf(name, sizeof name, "f%u", --w->made);
+        assert_int_equal(disk_unlink(w->disk, name), 0);
+    }
+}
+
+static void test_space__files_run_low_and_out_as_bytes_do(void **state) {
+    struct world w;
+    struct space_stats stats;
+    world_init(&w);
+    disk_sim_limit_files(w.disk, FILES);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 100);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    leave_files(&w, FILES_LOW);
+    run_ms(&w, 6000);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    leave_files(&w, FILES_LOW - 1);
+    run_ms(&w, 1100);
+    assert_int_equal(w.state, SPACE_LOW);
+    space_stats(w.space, &stats);
+    assert_int_equal(stats.available_files, FILES_LOW - 1);
+    assert_int_equal(stats.low_files, FILES_LOW);
+    leave_files(&w, FILES_FULL);
+    run_ms(&w, 1100);
+    assert_int_equal(w.state, SPACE_LOW);
+    leave_files(&w, FILES_FULL - 1);
+    run_ms(&w, 1100);
+    assert_int_equal(w.state, SPACE_FULL);
+    /* The reserve's own, which came back with it, is no reason to go on: no flicker. */
+    leave_files(&w, 2 * FILES_FULL - 1);
+    run_ms(&w, 6000);
+    assert_int_equal(w.state, SPACE_FULL);
+    assert_int_equal(w.changes, 2);
+    leave_files(&w, FILES_LOW + 1);
+    run_ms(&w, 1100);
+    assert_int_equal(w.state, SPACE_OK);
+    assert_int_equal(reserve_on_disk(&w), RESERVE);
+    world_deinit(&w);
+}
+
+static void test_space__start_without_a_file_left_is_full(void **state) {
+    struct world w;
+    world_init(&w);
+    disk_sim_limit_files(w.disk, FILES);
+    leave_files(&w, 0);
+    open_space(&w);
+    assert_int_equal(space_state(w.space), SPACE_FULL);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    assert_int_equal(w.state, SPACE_FULL);
+    run_ms(&w, 3000);
+    assert_int_equal(w.state, SPACE_FULL);
+    leave_files(&w, FILES_LOW + 1);
+    run_ms(&w, 1100);
+    assert_int_equal(w.state, SPACE_OK);
+    world_deinit(&w);
+}
+
+/* As btrfs and vfat: they report 0 of 0. */
+static void test_space__without_a_bound_files_do_not_count(void **state) {
+    struct world w;
+    struct space_stats stats;
+    world_init(&w);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 100);
+    space_stats(w.space, &stats);
+    assert_int_equal(stats.available_files + stats.low_files + stats.full_files, 0);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    world_deinit(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_space__reserve_is_given_back_on_a_full_disk_and_made_again),
@@ -185,6 +279,9 @@ int main(void) {
         cmocka_unit_test(test_space__who_meets_a_full_disk_gets_the_reserve_at_once),
         cmocka_unit_test(test_space__start_on_a_full_disk_has_the_reserve),
         cmocka_unit_test(test_space__reserve_is_at_most_an_eighth),
+        cmocka_unit_test(test_space__files_run_low_and_out_as_bytes_do),
+        cmocka_unit_test(test_space__start_without_a_file_left_is_full),
+        cmocka_unit_test(test_space__without_a_bound_files_do_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
