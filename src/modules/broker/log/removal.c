@@ -5,8 +5,10 @@
  * A registry record says so first. Its frame stands in the list of removals, which is in every
  * checkpoint; when the older of the two valid checkpoints covers it, no replay can come by these
  * files again, and the cleaner's thread unlinks them. Every batch that belongs there has been
- * written by then, since a checkpoint waits for that. An entry leaves the list only when the folder
- * is synced without them: cut at any instant, the next start finds them in the list, or gone.
+ * written by then, since a checkpoint waits for that, all but entries of an index that wait in the
+ * segment writer: it forgets them first, else it would make the file again when it gets to them. An
+ * entry leaves the list only when the folder is synced without them: cut at any instant, the next
+ * start finds them in the list, or gone.
  *
  * An unlink that fails loses nothing but room: it is tried again, later each time, and after
  * TRIES_MAX times by the next start. So is one whose folder could not be synced, and at once:
@@ -196,7 +198,7 @@ static void removal_run(struct work *work) {
     }
 }
 
-/* Descriptors that the caches still hold would keep the space. */
+/* At the segment writer, before: descriptors that it holds would keep the space, too. */
 static void forget_run(struct work *work) {
     struct removal_job *job = container_of(work, struct removal_job, job.work);
     for (uint32_t i = 0; i < job->count; i++) {
@@ -204,11 +206,6 @@ static void forget_run(struct work *work) {
         struct segment_id id = {removal->number, removal->partition, removal->base_offset};
         segment_writer_forget(job->job.log->segments, &id);
     }
-}
-
-static void forget_done(struct work *work) {
-    struct removal_job *job = container_of(work, struct removal_job, job.work);
-    log_job_finish(&job->job);
 }
 
 /* ---- the loop's side ---- */
@@ -266,11 +263,19 @@ static void removal_done(struct work *work) {
     if (job->failure) {
         log_tick_soon(log);
     }
-    /* The same list goes to the segment writer, whose cache it is. */
-    job->job.work = (struct work){.run = forget_run, .done = forget_done};
-    (void)log_job_submit(&job->job, log->segment_worker);
+    log_job_finish(&job->job);
     removals_maybe(log);
     log_stop_continue(log);
+}
+
+static void forget_done(struct work *work) {
+    struct removal_job *job = container_of(work, struct removal_job, job.work);
+    struct topic_log *log = job->job.log;
+    job->job.work = (struct work){.run = removal_run, .done = removal_done};
+    if (log_job_submit(&job->job, log->cleaner_worker)) {
+        log->removing = false; /* the next start goes on */
+        log_stop_continue(log);
+    }
 }
 
 void removals_maybe(struct topic_log *log) {
@@ -303,11 +308,11 @@ void removals_maybe(struct topic_log *log) {
         }
     }
     if (job) {
-        log_job_init(log, &job->job, removal_done, removal_destroy);
-        job->job.work.run = removal_run;
+        log_job_init(log, &job->job, forget_done, removal_destroy);
+        job->job.work.run = forget_run;
         log->removing = true;
-        if (log_job_submit(&job->job, log->cleaner_worker)) {
-            log->removing = false; /* the next start goes on */
+        if (log_job_submit(&job->job, log->segment_worker)) {
+            log->removing = false; /* as above */
         }
     }
 }

@@ -121,12 +121,54 @@ static void test_log_removal__unlink_that_keeps_failing_is_left_to_the_next_star
     fixture_deinit(&f);
 }
 
+/*
+ * Entries of its indexes wait in memory when a segment goes with all of the log; the next batch
+ * begins another one, and theirs are due. Each seed has it come at another moment.
+ */
+static void test_log_removal__no_index_is_made_again_behind_its_segment(void **state) {
+    struct batch_spec spec = {.records = 1,
+                              .value_bytes = 6000,
+                              .tag = 1,
+                              .timestamp_ms = 1700000000000,
+                              .producer_id = -1};
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct fixture f;
+        struct one one;
+        fixture_init(&f, seed);
+        f.limits.cleaner_ms = 0;
+        assert_int_equal(fixture_start(&f), 0);
+        struct topic *topic = fixture_topic(&f, "t", 1, NULL);
+        const uint32_t number = topic->number;
+        for (int64_t n = 0; n < 3; n++) {
+            assert_int_equal(fixture_append(&f, topic->partitions[0], &spec), n);
+        }
+        fixture_until(&f, f.log->unwritten_count == 0);
+        assert_false(fixture_has_file(&f, number, 0, 0, SEGMENT_INDEX)); /* they wait */
+        assert_int_equal(fixture_delete_records(&f, topic->partitions[0], 3), 0);
+        topic_log_set_room(f.log, TOPIC_LOG_ROOM_LOW);
+        for (uint64_t steps = seed; steps > 0 && !f.log->removing; steps--) {
+            fixture_step(&f);
+        }
+        assert_int_equal(one_start(&f, &one, topic->partitions[0], &spec), 0);
+        fixture_until(&f, one.done && (f.log->removing || f.log->removal_count == 0));
+        tail_flush(f.log, true);
+        fixture_until(&f, f.log->removal_count == 0 && f.log->unwritten_count == 0);
+        assert_int_equal(one.status, 0);
+        one_free(&one);
+        fixture_stop(&f);
+        assert_false(fixture_has_file(&f, number, 0, 0, SEGMENT_INDEX));
+        assert_false(fixture_has_file(&f, number, 0, 0, SEGMENT_TIMEINDEX));
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_removal__deleted_topic_makes_room_soon_when_the_disk_is_low),
         cmocka_unit_test(test_log_removal__and_when_it_is_low_already),
         cmocka_unit_test(test_log_removal__failed_unlink_is_tried_again),
         cmocka_unit_test(test_log_removal__unlink_that_keeps_failing_is_left_to_the_next_start),
+        cmocka_unit_test(test_log_removal__no_index_is_made_again_behind_its_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
