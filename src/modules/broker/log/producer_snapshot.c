@@ -167,6 +167,22 @@ int producer_snapshot_read(struct disk *disk, const struct segment_id *at,
     return 0;
 }
 
+bool producer_snapshot_unfinished(struct disk *disk, const struct segment_id *at) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    uint8_t header[PRODUCER_SNAPSHOT_HEADER_BYTES];
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    size_t got = 0;
+    segment_name(at, SEGMENT_SNAPSHOT, name);
+    int r = disk_open(disk, name, DISK_READ, &file);
+    if (r || disk_size(file, &size) || disk_pread(file, header, sizeof header, 0, &got)) {
+        return false;
+    }
+    return got < sizeof header ||
+           (get_le32(header + HEADER_CRC_AT) == crc32c(0, header, HEADER_CRC_AT) &&
+            size - sizeof header < get_le64(header + 24));
+}
+
 bool producer_snapshot_name_parse(const char *name, int64_t *ret_offset) {
     enum segment_kind kind;
     return segment_name_parse(name, &kind, ret_offset) && kind == SEGMENT_SNAPSHOT;

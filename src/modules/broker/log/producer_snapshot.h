@@ -62,6 +62,8 @@ int producer_snapshot_write(struct disk *disk, const struct segment_id *at, stru
  */
 int producer_snapshot_read(struct disk *disk, const struct segment_id *at,
                            struct producers **ret_producers);
+/** producer_snapshot_unfinished() - shorter than it should be: a kill in the middle of its write */
+bool producer_snapshot_unfinished(struct disk *disk, const struct segment_id *at);
 /** producer_snapshot_name_parse() - whether @name, without its folder, is that of a snapshot */
 bool producer_snapshot_name_parse(const char *name, int64_t *ret_offset);
 /**

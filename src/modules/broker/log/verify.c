@@ -10,6 +10,9 @@
  *   5. files that nobody names, and snapshots of producers
  *
  * Three levels: a note; what mends itself (indexes, orphans, one checkpoint, a torn tail); loss.
+ * What a kill leaves of a file that was being made, and no damage looks like, is a note: a journal
+ * file in its making, what compaction was writing, a snapshot that ends early. A torn end of the
+ * journal or of a checkpoint may as well be damage, and is told as that.
  */
 #include "inspect.h"
 
@@ -361,6 +364,13 @@ static void tell_orphan(struct log_verify *verify, const char *path, const char 
     tell(verify, &finding, "%s", why);
 }
 
+/* Of something that a kill has ended, and that begins anew. */
+static void tell_leftover(struct log_verify *verify, const char *path, const char *why) {
+    struct log_finding finding = {
+        .level = FINDING_NOTE, .kind = "orphan", .from = 0, .to = -1, .file = path};
+    tell(verify, &finding, "%s", why);
+}
+
 /* A segment of the partition, or one that only waits for its removal. */
 static bool names_segment(const struct topic_log *log, const struct log_partition *partition,
                           const char *name) {
@@ -390,18 +400,28 @@ static void check_snapshot(struct orphan_search *search, const char *path, int64
     struct producers *producers = NULL;
     int r = producer_snapshot_read(search->verify->inspect->folder, &at, &producers);
     bool beyond = offset > partition->high_watermark;
+    bool cut =
+        r == BROKER_E_CORRUPT && producer_snapshot_unfinished(search->verify->inspect->folder, &at);
     producers_free(producers);
     search->verify->snapshots++;
     if (r || beyond) {
         struct log_finding finding = records_finding(search->partition, 0, -1);
-        finding.level = r == BROKER_E_NEWER ? FINDING_NOTE : FINDING_MENDS;
+        finding.level = cut || r == BROKER_E_NEWER ? FINDING_NOTE : FINDING_MENDS;
         finding.kind = "snapshot";
         finding.file = path;
         tell(search->verify, &finding, "%s; a start without checkpoint reads the batches instead",
-             r == BROKER_E_NEWER ? "written by a newer eventbox"
-             : r                 ? "this snapshot of producers is damaged"
-                                 : "this snapshot of producers is from behind the log end");
+             cut                   ? "this snapshot of producers was being written at a kill"
+             : r == BROKER_E_NEWER ? "written by a newer eventbox"
+             : r                   ? "this snapshot of producers is damaged"
+                                   : "this snapshot of producers is from behind the log end");
     }
+}
+
+/* <base offset>.<kind>.<run>.cleaned, see compact.h. */
+static bool is_compaction(const char *name) {
+    const char *ending = strrchr(name, '.');
+    return strspn(name, "0123456789") == 20 && name[20] == '.' && ending &&
+           strcmp(ending, ".cleaned") == 0;
 }
 
 static int look_at_file(void *userdata, const char *name, bool is_dir) {
@@ -411,6 +431,10 @@ static int look_at_file(void *userdata, const char *name, bool is_dir) {
     snprintf(path, sizeof path, "%.64s/%.200s", search->folder, name);
     if (!is_dir && producer_snapshot_name_parse(name, &offset)) {
         check_snapshot(search, path, offset);
+    } else if (!is_dir && is_compaction(name)) {
+        tell_leftover(search->verify, path,
+                      "of a compaction under way at a kill, not used, and "
+                      "removed by the cleaner of a later start");
     } else if (is_dir || !names_segment(search->verify->inspect->log, search->partition, name)) {
         tell_orphan(search->verify, path, "no segment of its partition has this name");
     }
@@ -462,10 +486,10 @@ static int look_at_journal(void *userdata, const char *name, bool is_dir) {
         struct log_finding finding = {
             .level = FINDING_NOTE, .kind = "journal", .from = 0, .to = -1, .file = path};
         tell(search->verify, &finding, "the torn tail of an earlier crash, kept to be looked at");
+    } else if (!is_dir && strcmp(name, "new") == 0) {
+        tell_leftover(search->verify, path, "a journal file in its making at a kill");
     } else if (!file && strcmp(name, "clean") != 0) {
-        tell_orphan(search->verify, path,
-                    strcmp(name, "new") == 0 ? "a journal file that was never finished"
-                                             : "no file of the journal has this name");
+        tell_orphan(search->verify, path, "no file of the journal has this name");
     }
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "dump_text.h"
 #include "inspect.h"
 #include "log_fixture.h"
+#include "producer_snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -217,6 +218,23 @@ static void test_log_verify__removed_segment_is_loss(void **state) {
     fixture_deinit(&f);
 }
 
+/* One of a single producer, of topic 1, partition 1, offset 1; @size bytes of it. */
+static void put_snapshot(struct fixture *f, const char *path, size_t size) {
+    const struct segment_id at = {1, 1, 1};
+    const struct producer_batch batch = {.last_sequence = 0};
+    struct producers *producers = NULL;
+    struct disk_file *file = NULL;
+    struct text bytes;
+    text_init(&bytes);
+    assert_int_equal(producer_push(&producers, NULL, 7, &batch, INT64_MAX, 1), 0);
+    assert_int_equal(producer_snapshot_encode(producers, &at, &bytes), 1);
+    assert_int_equal(disk_open(f->disk, path, DISK_WRITE | DISK_CREATE | DISK_TRUNCATE, &file), 0);
+    assert_int_equal(disk_pwrite(file, bytes.data, MIN(size, bytes.size), 0), 0);
+    disk_close(file);
+    producers_free(producers);
+    text_deinit(&bytes);
+}
+
 /* Each alone, in a folder that is sound otherwise: told, and no loss. */
 static void test_log_verify__what_mends_itself(void **state) {
     enum { INDEX_WRONG, TIME_WRONG, ORPHAN_FILE, ORPHAN_FOLDER, CHECKPOINT, CASES };
@@ -251,6 +269,51 @@ static void test_log_verify__what_mends_itself(void **state) {
         assert_int_equal(looked.count, 1);
         assert_int_equal(looked.kept[0].finding.level, FINDING_MENDS);
         assert_string_equal(looked.kept[0].finding.kind, kinds[what]);
+        fixture_deinit(&f);
+    }
+}
+
+/* Files that a kill has ended in their making: told, and no damage. */
+static void test_log_verify__what_a_kill_leaves_is_a_note(void **state) {
+    enum { JOURNAL_NEW, CLEANED, SNAPSHOT_EMPTY, SNAPSHOT_SHORT, CASES };
+    static const char *const paths[CASES] = {
+        "journal/new",
+        "topics/1-1/00000000000000000001.timeindex.7.cleaned",
+        "topics/1-1/00000000000000000001.snapshot",
+        "topics/1-1/00000000000000000001.snapshot",
+    };
+    for (int what = 0; what < CASES; what++) {
+        struct fixture f;
+        struct looked looked;
+        fill(&f, 100);
+        fixture_run_ms(&f, 3000);
+        fixture_stop(&f);
+        make_file(&f, paths[what]);
+        if (what >= SNAPSHOT_EMPTY) {
+            put_snapshot(&f, paths[what], what == SNAPSHOT_EMPTY ? 0 : 50);
+        }
+        look(&f, &looked, false);
+        assert_int_equal(looked.count, 1);
+        assert_int_equal(looked.kept[0].finding.level, FINDING_NOTE);
+        assert_int_equal(looked.verify.worst, FINDING_NOTE);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_verify__a_snapshot_of_its_length_that_is_wrong_is_damage(void **state) {
+    static const char path[] = "topics/1-1/00000000000000000001.snapshot";
+    for (unsigned at = 40; at <= 50; at += 10) { /* in the header, behind it */
+        struct fixture f;
+        struct looked looked;
+        fill(&f, 100);
+        fixture_run_ms(&f, 3000);
+        fixture_stop(&f);
+        put_snapshot(&f, path, SIZE_MAX);
+        assert_int_equal(disk_sim_corrupt(f.disk, path, at, 1, 1), 0);
+        look(&f, &looked, false);
+        assert_int_equal(looked.count, 1);
+        assert_int_equal(looked.kept[0].finding.level, FINDING_MENDS);
+        assert_string_equal(looked.kept[0].finding.kind, "snapshot");
         fixture_deinit(&f);
     }
 }
@@ -532,6 +595,8 @@ int main(void) {
         cmocka_unit_test(test_log_verify__short_segment_is_loss_up_to_its_end),
         cmocka_unit_test(test_log_verify__removed_segment_is_loss),
         cmocka_unit_test(test_log_verify__what_mends_itself),
+        cmocka_unit_test(test_log_verify__what_a_kill_leaves_is_a_note),
+        cmocka_unit_test(test_log_verify__a_snapshot_of_its_length_that_is_wrong_is_damage),
         cmocka_unit_test(test_log_verify__damaged_frame_is_told_as_recovery_tells_it),
         cmocka_unit_test(test_log_verify__frame_between_the_checkpoints),
         cmocka_unit_test(test_log_verify__live_reads_what_a_checkpoint_covers),
