@@ -49,6 +49,7 @@ struct recovery {
     bool need_syncfs;
     uint64_t replayed_frames, replayed_bytes;
     uint64_t replaying_sequence; /* of the frame in hand */
+    unsigned raised_count;       /* partitions in a new epoch for a frame that nobody can read */
     struct recovery_report reports[RECOVERY_REPORTS_MAX];
     unsigned report_count, unreported_count;
     int64_t producer_ids_end; /* rebuild's: behind every one that a batch has */

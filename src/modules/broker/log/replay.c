@@ -469,7 +469,8 @@ int recovery_replay(struct recovery *recovery) {
         replay_note_cut_files(recovery);
     }
     if (!r && recovery->unknown_sequence > 0) {
-        r = replay_raise_unproven(recovery);
+        r = replay_catch_up_registry(recovery);
+        r = r ? r : replay_raise_unproven(recovery);
     }
     return r;
 }

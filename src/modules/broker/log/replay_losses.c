@@ -6,7 +6,10 @@
 
 #include <inttypes.h>
 
-enum { NUMBERS_LEFT_OUT = 1 << 16 };
+enum {
+    NUMBERS_LEFT_OUT = 1 << 16,
+    RAISED_NAMED_MAX = 16, /* partitions told by name; there may be thousands */
+};
 
 /* For what follows the last frame. */
 static const struct frame_entry no_end = {.base_offset = INT64_MAX, .segment_base = -1};
@@ -20,52 +23,78 @@ static void leave_numbers(struct topic_log *log) {
     log->producer_durable_end = ((log->producer_durable_end >> 32) + 1) << 32;
 }
 
-/*
- * After frames were lost that nobody can read: partitions that a later frame names are proven
- * (their loss, if any, is known by offsets). All others may have lost batches that somebody has
- * seen.
- */
-int replay_raise_unproven(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    unsigned raised = 0;
-    list_for_each(link, &log->topics_all) {
+static bool unproven(const struct recovery *recovery, const struct log_partition *partition) {
+    return partition->proven_sequence <= recovery->unknown_sequence;
+}
+
+static void tell_raised(struct recovery *recovery) {
+    unsigned count = 0;
+    list_for_each(link, &recovery->log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
-            struct log_partition *partition = topic_partition(topic, i);
-            if (partition->proven_sequence > recovery->unknown_sequence) {
-                continue;
-            }
-            int filled = replay_fill(recovery, partition, &no_end);
-            if (filled) {
-                return filled;
-            }
-            int64_t next = ((partition->public.log_end_offset >> 32) + 1) << 32;
-            int r = partition_epoch_raise(partition, next);
-            if (r) {
-                return r;
-            }
-            partition->public.log_end_offset = partition->public.high_watermark = next;
-            partition->writer_base = -1;
-            partition->writer_position = 0;
-            raised++;
-            if (topic == log->registry) {
-                leave_numbers(log);
-            }
+            count += unproven(recovery, topic_partition(topic, i));
         }
     }
-    recovery->changed = true;
     if (recovery->sequence == 0) {
         recovery_report(recovery, TOPIC_LOG_DAMAGED,
                         "the journal is gone: %u partitions go on in a new leader epoch at the "
                         "next multiple of 2^32",
-                        raised);
-        return 0;
+                        count);
+        return;
     }
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
                     "frame %" PRIu64
                     " of the journal is not readable: %u partitions go on in a new "
                     "leader epoch at the next multiple of 2^32",
-                    recovery->unknown_sequence, raised);
+                    recovery->unknown_sequence, count);
+}
+
+static int raise_partition(struct recovery *recovery, struct log_partition *partition) {
+    int r = replay_fill(recovery, partition, &no_end);
+    if (r) {
+        return r;
+    }
+    int64_t end = partition->public.log_end_offset, next = ((end >> 32) + 1) << 32;
+    r = partition_epoch_raise(partition, next);
+    if (r) {
+        return r;
+    }
+    partition->public.log_end_offset = partition->public.high_watermark = next;
+    partition->writer_base = -1;
+    partition->writer_position = 0;
+    if (recovery->raised_count++ < RAISED_NAMED_MAX) {
+        recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                        "topic %s partition %" PRId32
+                        ": whether anything was lost from offset %" PRId64
+                        " on is not known; it goes on at %" PRId64,
+                        partition->topic->public.name, partition->public.index, end, next);
+    }
+    return 0;
+}
+
+/*
+ * After frames were lost that nobody can read: partitions that a later frame names are proven
+ * (their loss, if any, is known by offsets). All others may have lost batches that somebody has
+ * seen. Their offsets up to where they go on are no damage to a reader: nothing may have been lost,
+ * and who waits at the old end comes to the new one by itself.
+ */
+int replay_raise_unproven(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    tell_raised(recovery);
+    list_for_each(link, &log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; i < topic->public.partition_count; i++) {
+            struct log_partition *partition = topic_partition(topic, i);
+            int r = unproven(recovery, partition) ? raise_partition(recovery, partition) : 0;
+            if (r) {
+                return r;
+            }
+            if (topic == log->registry && unproven(recovery, partition)) {
+                leave_numbers(log);
+            }
+        }
+    }
+    recovery->changed = true;
     return 0;
 }
 

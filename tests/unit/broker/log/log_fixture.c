@@ -25,6 +25,9 @@ static void on_event(void *userdata, enum topic_log_event event, const char *tex
     }
     f->events[event]++;
     snprintf(f->last_event, sizeof f->last_event, "%s", text);
+    if (event == TOPIC_LOG_DAMAGED) {
+        snprintf(f->last_damage, sizeof f->last_damage, "%s", text);
+    }
     if (f->verbose) {
         fprintf(stderr, "event %d: %s\n", (int)event, text);
     }

@@ -26,7 +26,7 @@ struct fixture {
     int start_status;
     bool started, stopped;
     unsigned events[TOPIC_LOG_HELD + 1];
-    char last_event[400];
+    char last_event[400], last_damage[400];
     unsigned scrub_refused; /* what the scrub told of a disk that was to fail; not in @events */
     bool verbose, expect_failures;
 };

@@ -321,6 +321,8 @@ static void lose_a_frame(bool checkpoints) {
     assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", at, 64, 1), 0);
     assert_int_equal(fixture_start(&f), 0);
     assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    assert_true(!checkpoints || strstr(f.last_damage, "topic t partition 0: "));
+    assert_true(!checkpoints || strstr(f.last_damage, " lost from offset 6 on "));
     struct partition *partition = fixture_partition(&f, "t", 0);
     assert_int_equal(partition->leader_epoch, epochs);
     assert_true(partition->log_end_offset == INT64_C(1) << 32);
@@ -398,6 +400,23 @@ static void lose_the_creation(bool in_segment) {
 static void test_log_damage__records_outlive_the_frame_that_created_their_topic(void **state) {
     lose_the_creation(true);
     lose_the_creation(false);
+}
+
+/* The newest checkpoint knows nothing of "t", and the journal is gone: segments have all of it. */
+static void test_log_damage__without_journal_segments_have_the_topic(void **state) {
+    struct fixture f;
+    fill(&f);
+    fixture_run_ms(&f, 3000);
+    fixture_crash(&f, false);
+    assert_int_equal(disk_unlink(f.disk, "journal/00000000"), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    assert_non_null(fixture_partition(&f, "t", 0));
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        assert_true(read_batch(&f, n) > 0);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
 }
 
 /* The batch of the registry in the frame at @at says that its record is of another version, with a
@@ -802,6 +821,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch),
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
         cmocka_unit_test(test_log_damage__records_outlive_the_frame_that_created_their_topic),
+        cmocka_unit_test(test_log_damage__without_journal_segments_have_the_topic),
         cmocka_unit_test(test_log_damage__a_newer_record_in_a_bad_frame_is_refused),
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
