@@ -18,6 +18,7 @@ enum broker_metric {
     BROKER_M_FETCH_SESSION_PARTITIONS,
     BROKER_M_FETCH_SESSIONS_EVICTED,
     BROKER_M_REQUEST_MEMORY,
+    BROKER_M_PARKED_MEMORY,
     BROKER_M_KEPT_MEMORY,
     BROKER_M_TOPICS,
     BROKER_M_PARTITIONS,
@@ -98,6 +99,8 @@ const struct metric_row broker_metric_rows[] = {
                                          "Fetch sessions that gave way to others"},
     [BROKER_M_REQUEST_MEMORY] = {"eventbox_kafka_request_memory_bytes", METRIC_GAUGE, NULL,
                                  "Memory of large requests in flight, bytes"},
+    [BROKER_M_PARKED_MEMORY] = {"eventbox_kafka_parked_memory_bytes", METRIC_GAUGE, NULL,
+                                "Large requests that wait for records"},
     [BROKER_M_KEPT_MEMORY] = {"eventbox_kafka_kept_memory_bytes", METRIC_GAUGE, NULL,
                               "Memory kept for large requests to come, bytes"},
     [BROKER_M_TOPICS] = {"eventbox_log_topics", METRIC_GAUGE, NULL, "Topics"},
@@ -303,6 +306,7 @@ void broker_collect(void *state) {
                (int64_t)server.fetch_session_partitions);
     metric_set(&metrics[BROKER_M_FETCH_SESSIONS_EVICTED], (int64_t)server.fetch_sessions_evicted);
     metric_set(&metrics[BROKER_M_REQUEST_MEMORY], (int64_t)server.reserved_bytes);
+    metric_set(&metrics[BROKER_M_PARKED_MEMORY], (int64_t)server.parked_bytes);
     metric_set(&metrics[BROKER_M_KEPT_MEMORY], (int64_t)buf_kept_bytes());
     metric_set(&metrics[BROKER_M_GROUPS], groups.groups);
     metric_set(&metrics[BROKER_M_COMMITS], (int64_t)groups.commits);

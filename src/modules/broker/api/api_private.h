@@ -170,6 +170,7 @@ struct api_request {
     size_t frame_bytes; /* counted on the connection */
     size_t reserved;    /* of the server's account */
     bool exempt;        /* holds the server's exemption */
+    size_t parked;      /* of the server's account of requests that wait */
     bool answered;      /* respond was called; waits for its turn */
     bool silent;        /* without an answer */
     bool is_fetch;
@@ -212,6 +213,7 @@ struct kafka_server {
     struct list receiving; /* struct kafka_conn.large_link */
     bool exemption_taken;
     size_t reserved_bytes;
+    size_t parked_bytes; /* large requests that wait; at most limits.memory_bytes */
 
     struct list pool; /* struct api_request.order, the one used last first */
     unsigned pool_count;
@@ -242,6 +244,8 @@ void api_request_free(struct kafka_server *server, struct api_request *request);
 /** server_reserve() - take @bytes from the account; *exempt is set when that is beyond it */
 bool server_reserve(struct kafka_server *server, size_t bytes, bool *exempt);
 void server_release(struct kafka_server *server, size_t bytes, bool exempt);
+/** server_park() - what @request has of the account counts as parked; false: that is full */
+bool server_park(struct kafka_server *server, struct api_request *request);
 /** server_answers_left() - answers were sent or dropped: memory goes back once much has */
 void server_answers_left(struct kafka_server *server);
 void server_check_stopped(struct kafka_server *server);

@@ -37,9 +37,15 @@ static int respond(struct kafka_request *public, const void *body);
 static int respond_encoded(struct kafka_request *public, struct span body);
 static void respond_none(struct kafka_request *public);
 static void close_request(struct kafka_request *public, const char *reason);
+static bool park(struct kafka_request *public);
 
-static const struct kafka_request_ops request_ops = {respond, respond_encoded, respond_none,
-                                                     close_request};
+static const struct kafka_request_ops request_ops = {
+    .respond = respond,
+    .respond_encoded = respond_encoded,
+    .respond_none = respond_none,
+    .close = close_request,
+    .park = park,
+};
 
 /* "127.0.0.1:51234" or "[::1]:51234", even once closed; static until the next call. */
 static const char *peer_address(const struct kafka_conn *c) {
@@ -318,6 +324,12 @@ static void respond_none(struct kafka_request *public) {
     }
     request->answered = request->silent = true;
     send_ready(c);
+}
+
+static bool park(struct kafka_request *public) {
+    struct api_request *request = api_request_of(public);
+
+    return server_park(request->conn->server, request);
 }
 
 static void close_request(struct kafka_request *public, const char *reason) {

@@ -262,20 +262,25 @@ static bool is_enough(const struct fetch *fetch) {
            fetch->bytes >= (size_t)MAX(body->min_bytes, 0);
 }
 
-static void park(struct fetch *fetch) {
+/* False: too much is parked already; the answer is what there is. */
+static bool park(struct fetch *fetch) {
+    if (!fetch->parked && !kafka_request_park(fetch->request)) {
+        return false;
+    }
     for (int32_t i = 0; fetch->bytes > 0 && i < fetch->part_count; i++) {
         fetch_drop_data(&fetch->parts[i]); /* a parked request holds no data */
     }
     fetch->bytes = 0;
     fetch->next = 0;
     if (fetch->parked) {
-        return;
+        return true;
     }
     fetch->parked = true;
     list_push_back(&fetch->broker->fetches, &fetch->link);
     fetch->broker->fetch_count++;
     wait_everywhere(fetch);
     timer_start(&fetch->timer, MAX(fetch->deadline_ns - loop_now_ns(fetch->broker->loop), 0));
+    return true;
 }
 
 /* Goes on with parts[next]; ends in an answer, in parking, or in a wait for the disk. */
@@ -291,7 +296,10 @@ static void collect(struct fetch *fetch) {
             answer(fetch);
             return;
         }
-        park(fetch);
+        if (!park(fetch)) {
+            answer(fetch);
+            return;
+        }
         if (!fetch->woken) {
             return;
         }

@@ -95,7 +95,7 @@ struct kafka_server_stats {
     uint64_t requests_total, bytes_in, bytes_out;
     uint64_t unsupported_versions;
     unsigned connections, requests_in_flight, fetches_parked, connections_starved;
-    size_t reserved_bytes, answer_bytes;
+    size_t reserved_bytes, parked_bytes, answer_bytes;
     unsigned fetch_sessions;
     uint64_t fetch_session_partitions, fetch_sessions_evicted;
 };

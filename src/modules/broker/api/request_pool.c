@@ -120,6 +120,7 @@ void api_request_free(struct kafka_server *server, struct api_request *request) 
     if (request->reserved || request->exempt) {
         server_release(server, request->reserved, request->exempt);
     }
+    server->parked_bytes -= request->parked;
     server->stats.requests_in_flight--;
     arena_reset(&request->arena);
     arena = request->arena;

@@ -237,6 +237,7 @@ void kafka_server_stats(const struct kafka_server *server, struct kafka_server_s
     ret_stats->fetch_session_partitions = sessions.partitions;
     ret_stats->fetch_sessions_evicted = sessions.evicted;
     ret_stats->reserved_bytes = server->reserved_bytes;
+    ret_stats->parked_bytes = server->parked_bytes;
     ret_stats->fetches_parked = server->broker.fetch_count;
 }
 
@@ -262,6 +263,24 @@ void server_release(struct kafka_server *server, size_t bytes, bool exempt) {
     while (!list_empty(&server->starved) &&
            kafka_conn_feed(kafka_conn_of_starved(server->starved.next))) {
     }
+}
+
+bool server_park(struct kafka_server *server, struct api_request *request) {
+    size_t bytes = request->reserved;
+    bool exempt = request->exempt;
+
+    if (bytes == 0 && !exempt) {
+        return true; /* parked already, or too small to be counted */
+    }
+    if (server->parked_bytes + bytes > server->limits.memory_bytes) {
+        return false;
+    }
+    server->parked_bytes += bytes;
+    request->parked += bytes;
+    request->reserved = 0;
+    request->exempt = false;
+    server_release(server, bytes, exempt);
+    return true;
 }
 
 /* ---- events ---- */

@@ -53,6 +53,7 @@ struct kafka_request_ops {
     int (*respond_encoded)(struct kafka_request *request, struct span body);
     void (*respond_none)(struct kafka_request *request);
     void (*close)(struct kafka_request *request, const char *reason);
+    bool (*park)(struct kafka_request *request); /* NULL: always true */
 };
 
 /**
@@ -78,6 +79,15 @@ static inline void kafka_respond_none(struct kafka_request *request) {
  * @reason is logged */
 static inline void kafka_request_close(struct kafka_request *request, const char *reason) {
     request->ops->close(request, reason);
+}
+
+/**
+ * kafka_request_park() - the request will wait for what may not come for long: its memory no longer
+ * counts as that of requests under way, for which others wait
+ * Return: false when requests that are parked hold as much already; then it is answered now.
+ */
+static inline bool kafka_request_park(struct kafka_request *request) {
+    return !request->ops->park || request->ops->park(request);
 }
 
 /* KAFKA_DROP_EMPTY(rows, count, inner): leave out the rows whose array @inner is empty, as answers

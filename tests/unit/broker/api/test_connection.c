@@ -399,7 +399,11 @@ static void put_produce(struct text *out, int32_t correlation_id, const void *va
     buf_unref(batch);
 }
 
-static void put_fetch(struct text *out, int32_t correlation_id, int32_t max_wait_ms) {
+/* @padding: bytes more, in topics to be forgotten: without a session nobody looks at them. */
+static void put_large_fetch(struct text *out, int32_t correlation_id, int32_t max_wait_ms,
+                            size_t padding) {
+    static const char name[32000];
+    struct fetch_request_forgotten_topic forgotten[8];
     struct fetch_request_partition partition;
     struct fetch_request_topic topic;
     struct fetch_request body;
@@ -415,7 +419,18 @@ static void put_fetch(struct text *out, int32_t correlation_id, int32_t max_wait
     topic.partitions = &partition;
     topic.partitions_count = 1;
     partition.partition_max_bytes = 100 << 20;
+    for (size_t left = padding; left > 0; left -= MIN(left, sizeof name)) {
+        struct fetch_request_forgotten_topic *one = &forgotten[body.forgotten_topics_data_count++];
+
+        kafka_init(&kafka_fetch_request_forgotten_topic_type, one, 1);
+        one->topic = span_of(name, MIN(left, sizeof name));
+    }
+    body.forgotten_topics_data = forgotten;
     put_request(out, 1, 11, correlation_id, &body);
+}
+
+static void put_fetch(struct text *out, int32_t correlation_id, int32_t max_wait_ms) {
+    put_large_fetch(out, correlation_id, max_wait_ms, 0);
 }
 
 static void on_topic(struct topic_log_request *request, int status) {
@@ -524,6 +539,49 @@ static void test_connection__serves_large_requests_beyond_the_account_in_turn(vo
     kafka_server_stats(server, &stats);
     assert_int_equal(stats.reserved_bytes, 0);
     assert_int_equal(stats.connections_starved, 0);
+    text_deinit(&out);
+    free(value);
+}
+
+/* Their memory is not what requests under way wait for. As much may be parked as may be under way.
+ */
+static void test_connection__requests_that_are_parked_hold_up_no_large_one(void **state) {
+    enum { FETCH = 150000, PARKED = 4 };
+    char *value = calloc(1, FETCH);
+    struct text out = {0};
+    struct kafka_server_stats stats;
+    int fds[PARKED], late, producer;
+
+    make_topic();
+    config.limits.memory_bytes = PARKED * (FETCH + 1000);
+    start();
+    for (int i = 0; i < PARKED; i++) {
+        fds[i] = dial();
+        put_large_fetch(&out, i, 600000, FETCH);
+        send_all(fds[i], out.data, out.size);
+        text_clear(&out);
+        RUN_UNTIL(stats_now().fetches_parked == (unsigned)i + 1);
+    }
+    kafka_server_stats(server, &stats);
+    assert_int_equal(stats.reserved_bytes, 0);
+    assert_true(stats.parked_bytes >= PARKED * FETCH);
+    late = dial();
+    put_large_fetch(&out, 8, 600000, FETCH);
+    send_all(late, out.data, out.size);
+    expect_answer(late, 8); /* at once, with nothing */
+    text_clear(&out);
+    producer = dial();
+    put_produce(&out, 9, value, FETCH);
+    send_all(producer, out.data, out.size);
+    expect_answer(producer, 9);
+    for (int i = 0; i < PARKED; i++) {
+        expect_answer(fds[i], i);
+        close(fds[i]);
+    }
+    close(late);
+    close(producer);
+    kafka_server_stats(server, &stats);
+    assert_int_equal(stats.reserved_bytes + stats.parked_bytes, 0);
     text_deinit(&out);
     free(value);
 }
@@ -882,6 +940,7 @@ int main(void) {
         TEST(test_connection__carries_large_batches_from_memory),
         TEST(test_connection__carries_large_batches_from_files),
         TEST(test_connection__serves_large_requests_beyond_the_account_in_turn),
+        TEST(test_connection__requests_that_are_parked_hold_up_no_large_one),
         TEST(test_connection__lets_trickling_peers_go_when_others_wait),
         TEST(test_connection__serves_the_older_of_two_starved_requests_first),
         TEST(test_connection__handles_one_fetch_at_a_time),
