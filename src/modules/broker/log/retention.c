@@ -149,32 +149,46 @@ static int64_t mono_ms(const struct topic_log *log) {
     return clock_mono_ns(log->config.clock) / NS_PER_MS;
 }
 
-int64_t log_now_ms(const struct topic_log *log) {
-    int64_t wall_ms = clock_wall_ms(log->config.clock);
-    int64_t passed_ms = log->retention.wall_ms + mono_ms(log) - log->retention.mono_ms;
-    return wall_ms > passed_ms + JUMP_MS ? passed_ms : wall_ms;
+/* Both clocks, read once: what is judged is what is remembered. */
+struct moment {
+    int64_t wall_ms, mono_ms;
+};
+
+static struct moment moment_of(const struct topic_log *log) {
+    return (struct moment){clock_wall_ms(log->config.clock), mono_ms(log)};
 }
 
-static void believe_clock(struct topic_log *log) {
-    log->retention.wall_ms = clock_wall_ms(log->config.clock);
-    log->retention.mono_ms = mono_ms(log);
+static int64_t believed_ms(const struct topic_log *log, const struct moment *moment) {
+    int64_t passed_ms = log->retention.wall_ms + moment->mono_ms - log->retention.mono_ms;
+    return moment->wall_ms > passed_ms + JUMP_MS ? passed_ms : moment->wall_ms;
+}
+
+int64_t log_now_ms(const struct topic_log *log) {
+    const struct moment moment = moment_of(log);
+    return believed_ms(log, &moment);
+}
+
+static void believe_clock(struct topic_log *log, const struct moment *moment) {
+    log->retention.wall_ms = moment->wall_ms;
+    log->retention.mono_ms = moment->mono_ms;
     log->retention.jumped = false;
 }
 
 /* Once a pass: the clock of this moment is what the next one is compared with. */
 static void follow_clock(struct topic_log *log) {
-    int64_t ahead_ms = clock_wall_ms(log->config.clock) - log_now_ms(log);
+    const struct moment moment = moment_of(log);
+    int64_t ahead_ms = moment.wall_ms - believed_ms(log, &moment);
     if (ahead_ms > 0 && !log->retention.jumped) {
         log->retention.jumped = true;
-        log->retention.jumped_ms = mono_ms(log);
+        log->retention.jumped_ms = moment.mono_ms;
         topic_log_report(log, TOPIC_LOG_HELD,
                          "the clock went forward by %" PRId64
                          " s at once: nothing is removed for its age until it is right again, or "
                          "has been so for a day",
                          ahead_ms / 1000);
     }
-    if (ahead_ms == 0 || mono_ms(log) - log->retention.jumped_ms >= BELIEVED_MS) {
-        believe_clock(log);
+    if (ahead_ms == 0 || moment.mono_ms - log->retention.jumped_ms >= BELIEVED_MS) {
+        believe_clock(log, &moment);
     }
 }
 
@@ -234,7 +248,8 @@ static void on_due(struct timer *timer) {
 void retention_init(struct topic_log *log) {
     timer_init(&log->retention.timer, log->loop, on_due);
     log->retention.task.run = on_turn;
-    believe_clock(log);
+    const struct moment moment = moment_of(log);
+    believe_clock(log, &moment);
 }
 
 void retention_start(struct topic_log *log) {
