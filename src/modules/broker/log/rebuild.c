@@ -364,13 +364,14 @@ static int raise_epoch(struct log_partition *partition) {
 }
 
 static int keep_strays_in(struct recovery *recovery, struct log_partition *partition,
-                          const struct log_segment *segment, int64_t next_base) {
+                          struct log_segment *segment, int64_t next_base) {
     struct batch_order order = order_of(partition);
     struct segment_id id = {partition->topic->public.number, partition->public.index,
                             segment->base_offset};
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     char name[SEGMENT_NAME_SIZE];
     struct segment_cursor at = {0};
+    struct record_batch batch;
     int64_t end;
     segment_name(&id, SEGMENT_LOG, name);
     int r = disk_open(recovery->log->disk, name, DISK_READ, &file);
@@ -384,7 +385,11 @@ static int keep_strays_in(struct recovery *recovery, struct log_partition *parti
         in.wanted = partition->damage;
         in.wanted_count = partition->damage_count;
         r = segment_stray(&in, from, in.end, &at, &end);
+        r = r ? r : segment_batch_check(file, at.position, in.end, &batch);
         r = r ? r : partition_damage_remove(partition, at.offset, end);
+        if (!r) { /* else a lookup by time would not look in here */
+            segment->max_timestamp_ms = MAX(segment->max_timestamp_ms, batch.max_timestamp_ms);
+        }
     }
     return r == BROKER_E_CORRUPT || r == DISK_E_NOT_FOUND ? 0 : r;
 }
@@ -399,7 +404,7 @@ static int keep_strays(struct recovery *recovery, struct log_partition *partitio
     for (uint32_t i = 0; partition->topic != recovery->log->registry &&
                          i < partition->segment_count && partition->damage_count > 0 && !r;
          i++) {
-        const struct log_segment *segment = &partition->segments[i];
+        struct log_segment *segment = &partition->segments[i];
         int64_t next_base = i + 1 < partition->segment_count ? segment[1].base_offset : -1;
         bool hit = false;
         for (uint32_t n = 0; n < partition->damage_count; n++) {

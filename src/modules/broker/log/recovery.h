@@ -33,6 +33,7 @@ struct recovery {
     const struct found_frame *last; /* the last whole one */
     const struct found_frame *torn; /* the unfinished one behind it */
     uint64_t unknown_sequence;      /* the last lost frame whose entries nobody can read; 0: none */
+    bool overwritten;               /* right batches, by such that were put back */
     bool holes_expected;            /* no checkpoint tells where the journal begins, */
     uint64_t covered_through;       /* but frames do: those up to here may be missing */
     uint64_t lost_through;          /* the last one that is missing all the same; 0: none */

@@ -8,10 +8,19 @@
  * batches that whole frames have are in their places, and a place counts that contradicts none of
  * them. If what the entry says is wrong nevertheless, the batch stands between the right ones all
  * the same, behind a gap in bytes that was lost before; every walk passes over such.
+ *
+ * Where a disk has written a block to the place of another, the bytes that a batch is put back to
+ * may be those of a right batch that the walk has met there, out of its place. What goes with them
+ * is missing from then on, and put back where a frame has it, at last by another look through all.
  */
 #include "registry.h"
 #include "replay.h"
 #include "segment_resync.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { FILLS_MAX = 4 }; /* looks through all frames: each puts back what the one before overwrote */
 
 struct log_partition *replay_partition_of(struct recovery *recovery,
                                           const struct frame_entry *entry) {
@@ -103,6 +112,72 @@ static bool place_fits(const struct recovery *recovery, const struct replayed *i
            batch.base_offset == entry->base_offset + item->batch.last_offset_delta + 1;
 }
 
+/* Whether all of a place is zeros, or not there yet: what a power cut has left of it. */
+static int is_blank(struct disk_file *file, uint64_t position, size_t bytes, bool *ret_blank) {
+    uint8_t *data = malloc(bytes);
+    size_t got = 0;
+    int r = data ? disk_pread(file, data, bytes, position, &got) : err_origin(-ENOMEM);
+    *ret_blank = true;
+    for (size_t i = 0; i < got && !r && *ret_blank; i++) {
+        *ret_blank = data[i] == 0;
+    }
+    free(data);
+    return r;
+}
+
+/* Some of these may stand elsewhere as well: keep_strays() takes them out again. */
+static int note_overwritten(struct recovery *recovery, struct log_partition *partition,
+                            int64_t from, int64_t to) {
+    bool noted = from < partition->public.log_start_offset || to > partition->public.log_end_offset;
+    for (uint32_t i = 0; i < partition->damage_count && !noted; i++) {
+        noted = partition->damage[i].from <= from && to <= partition->damage[i].to;
+    }
+    recovery->overwritten |= !noted;
+    return noted ? 0 : partition_damage_add(partition, from, to);
+}
+
+/*
+ * Right batches that have bytes of a place which is about to be written. The registry has been read
+ * in order, and has what it needs of them.
+ */
+static int note_what_stands_in(struct recovery *recovery, struct log_partition *partition,
+                               const struct frame_entry *entry) {
+    struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
+    struct batch_order order = batch_order_of(partition);
+    uint64_t end = entry->position + entry->bytes, size = 0;
+    uint64_t from = entry->position - MIN(entry->position, (uint64_t)SEGMENT_BATCH_TRUSTED_BYTES);
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    bool blank = true;
+    segment_name(&id, SEGMENT_LOG, name);
+    int r = entry->topic == 0 ? DISK_E_NOT_FOUND
+                              : disk_open(recovery->log->disk, name, DISK_READ, &file);
+    r = r ? r : disk_size(file, &size);
+    r = r ? r : is_blank(file, entry->position, entry->bytes, &blank);
+    order.epochs_open = true;
+    const struct segment_resync in = {.file = file,
+                                      .end = size,
+                                      .base_offset = entry->segment_base,
+                                      .next_base = -1,
+                                      .most_offset = INT64_MAX,
+                                      .order = &order,
+                                      .alone = true};
+    while (!r && !blank) {
+        /* Its header must end before the limit, the batch begin before the end of the place. */
+        uint64_t limit = end + RECORD_BATCH_HEADER_BYTES - 1;
+        struct segment_cursor at;
+        struct record_batch batch;
+        int64_t to;
+        r = segment_stray(&in, from, limit, &at, &to);
+        r = r ? r : segment_batch_check(file, at.position, size, &batch);
+        if (!r && at.position + batch.total_bytes > entry->position) {
+            r = note_overwritten(recovery, partition, at.offset, to);
+        }
+        from = at.position + 1;
+    }
+    return r == BROKER_E_CORRUPT || r == DISK_E_NOT_FOUND ? 0 : r;
+}
+
 /* Puts a missing batch back. */
 static int put_back(struct recovery *recovery, struct log_partition *partition,
                     const struct replayed *item) {
@@ -117,7 +192,8 @@ static int put_back(struct recovery *recovery, struct log_partition *partition,
     struct segment_file *file;
     struct log_segment *segment;
     int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
-    int r = segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
+    int r = note_what_stands_in(recovery, partition, entry);
+    r = r ? r : segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
     r = r ? r : recovery_touched(recovery, file);
     r = r ? r : partition_segment_at(partition, entry->segment_base, &segment);
     if (r) {
@@ -209,20 +285,33 @@ static int fill_from(struct recovery *recovery, const struct found_frame *frame)
         bool holds = replay_item(recovery, frame, got, i, &item);
         struct log_partition *partition = replay_partition_of(recovery, &item.entry);
         if (holds && partition && item.entry.topic != 0 && partition->tail_count == 0 &&
-            is_missing(recovery, partition, &item) && place_is_free(recovery, partition, &item)) {
+            is_missing(recovery, partition, &item) &&
+            (frame->valid || place_is_free(recovery, partition, &item))) {
             r = put_back(recovery, partition, &item);
         }
     }
     return r ? err_trace(r) : 0;
 }
 
-int replay_fill_holes(struct recovery *recovery) {
+static int fill_once(struct recovery *recovery, bool whole_ones) {
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
         const struct found_frame *frame = &recovery->frames[i];
-        if (!frame->valid && frame->header.sequence <= recovery->sequence) {
+        if ((whole_ones || !frame->valid) && frame->header.sequence <= recovery->sequence) {
             r = fill_from(recovery, frame);
         }
+    }
+    return r;
+}
+
+int replay_fill_holes(struct recovery *recovery) {
+    bool again = true;
+    int r = 0;
+    for (unsigned n = 0; n < FILLS_MAX && again && !r; n++) {
+        bool whole_ones = recovery->overwritten;
+        recovery->overwritten = false;
+        r = fill_once(recovery, whole_ones);
+        again = recovery->overwritten;
     }
     return r;
 }
