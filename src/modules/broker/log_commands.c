@@ -3,7 +3,8 @@
  *
  * Both take the folder's lock, shared, as long as they read, so that no server begins meanwhile,
  * and write nothing into it. A folder that a server holds is read only with --live, and then only
- * what its newest checkpoint covers: that alone stands still.
+ * the batches that its newest checkpoint covers. The files that have them may be replaced all the
+ * while: inspect_live.c and verify_live.c say what is told then, and what is a note only.
  *
  * Exit codes: 0 all is well, 1 records are lost, 2 the command cannot be done, 3 something is wrong
  * and nothing is lost, 4 a server holds the folder.
@@ -246,6 +247,7 @@ static void print_summary(struct opened *opened, const struct log_verify *verify
                     {"frames", verify->frames},
                     {"index_entries", verify->index_entries},
                     {"snapshots", verify->snapshots},
+                    {"unchecked", verify->unchecked},
                     {"loss", loss},
                     {"mends", mends}};
         json_write_object(out, NULL);
@@ -269,6 +271,9 @@ static void print_summary(struct opened *opened, const struct log_verify *verify
                         loss, mends);
         } else if (mends > 0) {
             text_printf(out, "nothing is lost, %" PRIu64 " findings of what mends itself\n", mends);
+        } else if (verify->unchecked > 0) {
+            text_printf(out, "nothing wrong was found, %" PRIu64 " partitions were not checked\n",
+                        verify->unchecked);
         } else {
             text_append_str(out, "all is well\n");
         }

@@ -221,7 +221,8 @@ static int dump_segment(struct log_dump *dump, const struct log_partition *parti
     while (!r && (r = batch_walk_next(&walk)) > 0) {
         int64_t last = walk.batch.base_offset + walk.batch.last_offset_delta;
         if (r == BATCH_BAD) {
-            dump_bad(dump->out, dump->json, partition, name, walk.bad_position, walk.bad_bytes);
+            dump_bad(dump->out, dump->json, dump->inspect->live, partition, name, walk.bad_position,
+                     walk.bad_bytes);
         } else if (walk.batch.base_offset > dump->to) {
             r = 0;
             break;
@@ -238,7 +239,7 @@ static int dump_segment(struct log_dump *dump, const struct log_partition *parti
     }
     batch_walk_close(&walk);
     if (r > 0 || (r < 0 && r != -ENOMEM && r != -EPIPE)) {
-        dump_bad(dump->out, dump->json, partition, name, 0, segment->bytes);
+        dump_bad(dump->out, dump->json, dump->inspect->live, partition, name, 0, segment->bytes);
         r = 0;
     }
     return r;

@@ -320,18 +320,19 @@ void dump_record(struct text *out, bool json, const struct log_partition *partit
     text_append_char(out, '\n');
 }
 
-void dump_bad(struct text *out, bool json, const struct log_partition *partition, const char *name,
-              uint64_t position, uint64_t bytes) {
+void dump_bad(struct text *out, bool json, bool live, const struct log_partition *partition,
+              const char *name, uint64_t position, uint64_t bytes) {
     if (json) {
-        json_begin(out, "damage", partition);
+        json_begin(out, live ? "unproven" : "damage", partition);
         json_write_string(out, "file", span_text(name));
         json_write_int(out, "position", (int64_t)position);
         json_write_int(out, "bytes", (int64_t)bytes);
         json_end(out);
         return;
     }
-    text_printf(out, "  DAMAGED: %" PRIu64 " bytes at %" PRIu64 " of %s are no batch\n", bytes,
-                position, name);
+    text_printf(out, "  %s: %" PRIu64 " bytes at %" PRIu64 " of %s are no batch%s\n",
+                live ? "NOT READ" : "DAMAGED", bytes, position, name,
+                live ? ", or a compaction has replaced it just now: log verify --live tells" : "");
 }
 
 void dump_unreadable(struct text *out, bool json, const struct log_partition *partition,

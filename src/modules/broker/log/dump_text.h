@@ -18,9 +18,10 @@ void dump_batch(struct text *out, bool json, const struct log_partition *partiti
                 const struct record_batch *batch, uint64_t position);
 void dump_record(struct text *out, bool json, const struct log_partition *partition,
                  const struct record *record, bool control);
-/** dump_bad() - bytes that are no batch; dump_unreadable() - a right batch whose records are not */
-void dump_bad(struct text *out, bool json, const struct log_partition *partition, const char *name,
-              uint64_t position, uint64_t bytes);
+/** dump_bad() - bytes that are no batch, when @live perhaps only because the file was replaced;
+ * dump_unreadable() - a right batch whose records are not */
+void dump_bad(struct text *out, bool json, bool live, const struct log_partition *partition,
+              const char *name, uint64_t position, uint64_t bytes);
 void dump_unreadable(struct text *out, bool json, const struct log_partition *partition,
                      int64_t base_offset);
 /** dump_escaped() - @bytes in double quotes, printable ASCII and valid UTF-8 as they are, the rest

@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum { WINDOW_BYTES = 1 << 20 };
+enum { WINDOW_BYTES = 1 << 20, LIVE_TRIES = 3 };
 
 /* ---- one state ---- */
 
@@ -40,16 +40,17 @@ static int open_live(struct log_inspect *inspect, int slot, struct span image) {
     if (slot < 0) {
         return err_origin(BROKER_E_CORRUPT);
     }
-    return checkpoint_decode(inspect->log, image, &file_id, &position);
+    int r = checkpoint_decode(inspect->log, image, &file_id, &position);
+    return r ? r : log_inspect_follow(inspect, &inspect->checkpoints[slot]);
 }
 
-int log_inspect_open(struct log_inspect *inspect) {
+static int open_once(struct log_inspect *inspect) {
     struct text image;
     int best;
     text_init(&image);
     read_checkpoints(inspect, &image, &best);
     inspect->overlay = inspect->folder;
-    int r = inspect->live ? 0 : disk_overlay_new(inspect->folder, &inspect->overlay);
+    int r = disk_overlay_new(inspect->folder, &inspect->overlay);
     if (!r) {
         r = loop_new_simulated(clock_system(), &inspect->loop);
     }
@@ -73,6 +74,16 @@ int log_inspect_open(struct log_inspect *inspect) {
     }
     text_deinit(&image);
     return r ? err_trace(r) : 0;
+}
+
+int log_inspect_open(struct log_inspect *inspect) {
+    int r = open_once(inspect);
+    /* A file of the journal that goes between its listing and its opening, and the like. */
+    for (unsigned n = 1; r && inspect->live && n < LIVE_TRIES; n++) {
+        log_inspect_close(inspect);
+        r = open_once(inspect);
+    }
+    return r;
 }
 
 void log_inspect_close(struct log_inspect *inspect) {

@@ -4,8 +4,9 @@
  * Nothing is written. A folder that no server holds is brought to one state by recovery itself, the
  * code that a start runs, over an overlay disk that keeps its changes in memory: so the inspection
  * sees what the next start would serve, the records that stand in the journal alone among it, and
- * tells the damage in that start's words. Of a folder in use the newest checkpoint is all that
- * stands still: what it covers is synced and is looked at; journal, indexes and orphans are not.
+ * tells the damage in that start's words. Of a folder in use the batches that the newest checkpoint
+ * covers are looked at, in the files in which they are by now (inspect_live.c); later batches,
+ * indexes and orphans are not.
  */
 #pragma once
 
@@ -14,7 +15,7 @@
 
 struct log_inspect {
     struct disk *folder;  /* as it is; the caller's */
-    struct disk *overlay; /* as a start would leave it; @folder itself when @live */
+    struct disk *overlay; /* as a start would leave it; nothing is written below */
     struct loop *loop;    /* never run: the log wants one to be made */
     struct topic_log *log;
     bool live;
@@ -33,6 +34,9 @@ struct log_inspect {
  */
 int log_inspect_open(struct log_inspect *inspect);
 void log_inspect_close(struct log_inspect *inspect); /* accepts one that was not opened */
+/** log_inspect_follow() - inspect_live.c: @inspect->log is the state of @checkpoint; what the
+ * journal tells of files since is applied to it */
+int log_inspect_follow(struct log_inspect *inspect, const struct checkpoint_header *checkpoint);
 
 /*
  * Walks the batches of one .log from a position where one begins. Reads past the page cache where
@@ -93,9 +97,12 @@ struct log_verify {
     uint64_t findings[FINDING_LOSS + 1];
     uint64_t topics, partitions, segments, batches, records, bytes, frames, index_entries,
         snapshots;
+    uint64_t unchecked; /* partitions that moved all the while; live */
 };
 /** log_verify_run() - read everything; negative only when nothing could be said at all */
 int log_verify_run(struct log_verify *verify);
+/** log_verify_partition() - for verify_live.c */
+int log_verify_partition(struct log_verify *verify, struct log_partition *partition);
 /** log_verify_indexes() - verify_index.c: what the two indexes of one segment say, held against its
  * batches as log_verify_run() walks by */
 struct index_check {

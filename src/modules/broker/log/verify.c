@@ -9,6 +9,8 @@
  *   4. indexes against the batches
  *   5. files that nobody names, and snapshots of producers
  *
+ * Beside a server that goes on: 1, and of 3 what verify_live.c has proven.
+ *
  * Three levels: a note; what mends itself (indexes, orphans, one checkpoint, a torn tail); loss.
  * What a kill leaves of a file that was being made, and no damage looks like, is a note: a journal
  * file in its making, what compaction was writing, a snapshot that ends early. A torn end of the
@@ -18,6 +20,7 @@
 
 #include "producer_snapshot.h"
 #include "recovery.h"
+#include "verify_live.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -50,8 +53,12 @@ static void check_checkpoints(struct log_verify *verify) {
     }
     for (int slot = 0; slot < 2; slot++) {
         int status = inspect->checkpoint_status[slot];
-        struct log_finding finding = {
-            .level = FINDING_MENDS, .kind = "checkpoint", .from = 0, .to = -1, .file = names[slot]};
+        /* A server overwrites each in turn: it may be amid that, and damage does not outlast it. */
+        struct log_finding finding = {.level = inspect->live ? FINDING_NOTE : FINDING_MENDS,
+                                      .kind = "checkpoint",
+                                      .from = 0,
+                                      .to = -1,
+                                      .file = names[slot]};
         if (status != 0 && (status != DISK_E_NOT_FOUND || (any && !inspect->have_checkpoint))) {
             tell(verify, &finding, "%s",
                  inspect->have_checkpoint
@@ -308,7 +315,7 @@ static void tell_known_damage(struct log_verify *verify, const struct log_partit
     }
 }
 
-static int check_partition(struct log_verify *verify, struct log_partition *partition) {
+int log_verify_partition(struct log_verify *verify, struct log_partition *partition) {
     const struct partition *public = &partition->public;
     int64_t expected = public->log_start_offset;
     verify->partitions++;
@@ -329,7 +336,13 @@ static int check_partition(struct log_verify *verify, struct log_partition *part
     return 0;
 }
 
-static int check_partitions(struct log_verify *verify) {
+static int check_partition(struct log_verify *verify, struct log_partition *partition,
+                           struct live_suspects *suspects) {
+    return verify->inspect->live ? live_check(verify, partition, suspects)
+                                 : log_verify_partition(verify, partition);
+}
+
+static int check_partitions(struct log_verify *verify, struct live_suspects *suspects) {
     list_for_each(link, &verify->inspect->log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         if (topic->public.deleted ||
@@ -339,7 +352,8 @@ static int check_partitions(struct log_verify *verify) {
         verify->topics++;
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
             int r = verify->partition < 0 || verify->partition == i
-                        ? check_partition(verify, log_partition_of(topic->public.partitions[i]))
+                        ? check_partition(verify, log_partition_of(topic->public.partitions[i]),
+                                          suspects)
                         : 0;
             if (r) {
                 return r;
@@ -509,7 +523,10 @@ int log_verify_run(struct log_verify *verify) {
         check_checkpoints(verify);
     }
     int r = all && !verify->inspect->live ? check_journal(verify) : 0;
-    r = r ? r : check_partitions(verify);
+    struct live_suspects suspects = {0};
+    r = r ? r : check_partitions(verify, &suspects);
+    r = r ? r : live_check_again(verify, &suspects);
+    free(suspects.at);
     if (!r && all && !verify->inspect->live) {
         r = check_orphans(verify);
     }

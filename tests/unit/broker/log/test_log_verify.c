@@ -442,6 +442,135 @@ static void test_log_verify__removed_segment_without_records_is_no_loss(void **s
     fixture_deinit(&f);
 }
 
+/* ---- beside a server that compacts ---- */
+
+static const struct topic_config_entry small_compacted[] = {
+    {"cleanup.policy", "compact"}, {"segment.bytes", "600"}, {0}};
+
+static struct partition *begin_compacted(struct fixture *f, uint64_t seed, int64_t checkpoint_ms) {
+    fixture_init(f, seed);
+    f->limits.checkpoint_ms = checkpoint_ms;
+    f->limits.cleaner_ms = 100;
+    assert_int_equal(fixture_start(f), 0);
+    return fixture_topic(f, "t", 1, small_compacted)->partitions[0];
+}
+
+static void append_keys(struct fixture *f, struct partition *partition, unsigned count) {
+    for (uint64_t n = 0; n < count; n++) {
+        struct batch_spec spec = {.records = 1,
+                                  .value_bytes = 50,
+                                  .tag = n,
+                                  .timestamp_ms = 1700000000000,
+                                  .producer_id = -1,
+                                  .keys = 2};
+        assert_true(fixture_append(f, partition, &spec) >= 0);
+    }
+}
+
+/* At every step of swaps, files named by the newest checkpoint replaced or not, nothing is told,
+ * and the inspection moves no file, also of a swap that the checkpoint names. */
+static void test_log_verify__live_a_compaction_is_no_loss(void **state) {
+    unsigned uncovered = 0, amid = 0;
+    for (uint64_t seed = 300; seed < 304; seed++) {
+        struct fixture f;
+        struct looked looked;
+        struct partition *partition = begin_compacted(&f, seed, 200);
+        append_keys(&f, partition, 40);
+        struct log_partition *inner = log_partition_of(partition);
+        for (unsigned n = 0; n < 400; n++) {
+            uint32_t swaps = inner->swap_count;
+            uint64_t covered = f.log->newest_sequence;
+            fixture_step(&f);
+            if (inner->swap_count == swaps && f.log->newest_sequence == covered && !f.log->swap &&
+                n % 16 != 0) {
+                continue;
+            }
+            look(&f, &looked, true);
+            assert_int_equal(looked.count, 0);
+            uncovered += inner->swap_count > 0 && f.log->newest_sequence < f.log->durable_sequence;
+            amid += f.log->swap != NULL;
+        }
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+    assert_true(uncovered > 0);
+    assert_true(amid > 0);
+}
+
+struct beside {
+    struct fixture *f;
+    struct looked looked;
+};
+
+static void open_beside(struct beside *b, struct fixture *f) {
+    *b = (struct beside){.f = f};
+    b->looked.inspect = (struct log_inspect){
+        .folder = f->disk, .live = true, .on_event = on_event, .userdata = &b->looked};
+    assert_int_equal(log_inspect_open(&b->looked.inspect), 0);
+}
+
+static void verify_beside(struct beside *b) {
+    b->looked.verify = (struct log_verify){.inspect = &b->looked.inspect,
+                                           .on_finding = on_finding,
+                                           .userdata = &b->looked,
+                                           .partition = -1};
+    assert_int_equal(log_verify_run(&b->looked.verify), 0);
+    log_inspect_close(&b->looked.inspect);
+}
+
+/* The server replaces files between the look at the state and the look at them. */
+static void test_log_verify__live_files_that_move_meanwhile_are_no_loss(void **state) {
+    struct fixture f;
+    struct beside b;
+    struct partition *partition = begin_compacted(&f, 310, 200);
+    append_keys(&f, partition, 40);
+    uint64_t sequence = f.log->durable_sequence;
+    uint32_t swaps = log_partition_of(partition)->swap_count;
+    fixture_until(&f, f.log->newest_sequence >= sequence);
+    assert_int_equal(log_partition_of(partition)->swap_count, swaps);
+    open_beside(&b, &f);
+    fixture_until(&f, log_partition_of(partition)->cleaned_to >= 30 && !f.log->cleaner.busy);
+    verify_beside(&b);
+    assert_int_equal(b.looked.count, 0);
+    assert_true(b.looked.verify.batches > 0);
+    assert_int_equal(b.looked.verify.partitions, 2); /* once, and the registry's */
+    fixture_deinit(&f);
+}
+
+/* What is lost is told beside a server, too, also of what it has compacted since its checkpoint. */
+static void test_log_verify__live_tells_what_is_lost(void **state) {
+    for (unsigned round = 0; round < 3; round++) {
+        struct fixture f;
+        struct looked looked;
+        struct partition *partition = begin_compacted(&f, 320 + round, 200);
+        append_keys(&f, partition, 40);
+        fixture_until(&f, log_partition_of(partition)->swap_count > 0 && !f.log->swap &&
+                              (round == 2) == (f.log->newest_sequence < f.log->durable_sequence));
+        struct log_partition *inner = log_partition_of(partition);
+        uint32_t at = 0;
+        while (inner->segments[at].bytes == 0) {
+            at++;
+        }
+        struct segment_id id = {1, 0, inner->segments[at].base_offset};
+        char path[SEGMENT_NAME_SIZE];
+        segment_name(&id, SEGMENT_LOG, path);
+        if (round == 0) {
+            assert_int_equal(disk_unlink(f.disk, path), 0);
+        } else {
+            assert_int_equal(disk_sim_corrupt(f.disk, path, RECORD_BATCH_HEADER_BYTES + 10, 1, 3),
+                             0);
+        }
+        look(&f, &looked, true);
+        assert_true(looked.count > 0);
+        assert_int_equal(looked.verify.worst, FINDING_LOSS);
+        assert_int_equal(looked.kept[0].finding.level, FINDING_LOSS);
+        assert_string_equal(looked.kept[0].file, path);
+        assert_int_equal(looked.verify.unchecked, 0);
+        f.expect_failures = true;
+        fixture_deinit(&f);
+    }
+}
+
 /* ---- dump ---- */
 
 static int keep_text(void *userdata, struct text *text) {
@@ -602,6 +731,9 @@ int main(void) {
         cmocka_unit_test(test_log_verify__live_reads_what_a_checkpoint_covers),
         cmocka_unit_test(test_log_verify__gaps_of_compaction_outlive_its_policy),
         cmocka_unit_test(test_log_verify__removed_segment_without_records_is_no_loss),
+        cmocka_unit_test(test_log_verify__live_a_compaction_is_no_loss),
+        cmocka_unit_test(test_log_verify__live_files_that_move_meanwhile_are_no_loss),
+        cmocka_unit_test(test_log_verify__live_tells_what_is_lost),
         cmocka_unit_test(test_log_dump__prints_the_range_and_nothing_else),
         cmocka_unit_test(test_log_dump__journal_and_checkpoints),
         cmocka_unit_test(test_log_verify__tells_a_damaged_snapshot_of_producers),
