@@ -1,11 +1,12 @@
 """Compacted topics over a stock client: last values remain at their offsets, tombstones go, kills change nothing."""
 
 import random
+import subprocess
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from support.server import wait_for
+from support.server import binary, clean_environment, wait_for
 
 TOPIC = "prices"
 
@@ -15,6 +16,15 @@ def server(make_eventbox):
     return make_eventbox(
         modules="broker", args=["--broker.cleaner_interval=100ms", "--broker.segment=1MiB"]
     ).start()
+
+
+def log_command(data, *arguments):
+    """The command's exit code, standard output and standard error."""
+    done = subprocess.run(
+        [binary(), "log", *arguments, "--data", str(data)],
+        env=clean_environment(), capture_output=True, text=True, timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def create(server, topic, **configs):
@@ -144,3 +154,29 @@ def test_compaction__committed_offsets_are_compacted_and_load_again(server):
         consumer.commit(offsets=[TopicPartition(TOPIC, 0, 699, "m")], asynchronous=False)
     consumer.close()
     assert server.stop() == 0
+
+
+def test_compaction__log_verify_beside_it_never_calls_it_a_loss(server):
+    """From before the first files are replaced, through the time in which no checkpoint covers that, and behind."""
+    create(
+        server, TOPIC, **{"cleanup.policy": "compact", "internal.segment.bytes": "3000",
+                          "min.cleanable.dirty.ratio": "0.01"}
+    )
+    write(server, "none")
+    most = behind = 0
+
+    def looked():
+        nonlocal most, behind
+        segments = len(list(server.data.glob("topics/*-0/*.log")))
+        most = max(most, segments)
+        behind += segments < most
+        produce(server, TOPIC, [("k0", f"more-{behind}")])  # only with new frames there are new checkpoints
+        code, out, err = log_command(server.data, "verify", "--live")
+        assert code == 0 and out.rstrip().endswith("all is well"), out + err
+        code, out, err = log_command(server.data, "dump", "--live", "--topic", TOPIC, "--batches")
+        assert code == 0 and "DAMAGED" not in out, out + err
+        return behind >= 10
+
+    wait_for(looked, 90, "looks behind a compaction")
+    assert server.stop() == 0
+    assert log_command(server.data, "verify")[0] == 0
