@@ -38,7 +38,7 @@ def test_damaged_segment__is_named_and_the_rest_is_readable(make_eventbox):
     ]
     subprocess.run(command, capture_output=True, timeout=20)
     line = wait_for(lambda: [x for x in server.log_lines() if x["action"] == "log_damaged"], what="the log line")[0]
-    assert "rot-0" in str(line["details"]) and "offset 0" in str(line["details"])
+    assert "rot-0: a read found offsets 0 to 0 damaged" in str(line["details"])
     rest = server.kcat("-C", "-t", "rot", "-p", "0", "-o", "1", "-e", "-q", "-f", "%s\n").split()
     assert [r.rsplit("-", 1)[0] for r in rest] == [f"record-{i}" for i in range(1, 20)]
     server.kcat("-P", "-t", "rot", "-p", "0", stdin="after\n")
@@ -69,6 +69,35 @@ def read_from(server, offset):
         offsets.append(message.offset())
     consumer.close()
     return offsets, message.error().name()
+
+
+def test_read__rot_that_was_seen_is_refused_whatever_the_source(make_eventbox):
+    """Consumers that check no checksum: what a read has found damaged the page cache must not hand out."""
+    server = make_eventbox(args=["--broker.scrub_interval=0"]).start()
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    topic = NewTopic("cold", 1, 1, config={"internal.segment.bytes": "4000"})
+    admin.create_topics([topic])["cold"].result(20)
+    producer = Producer({"bootstrap.servers": server.bootstrap, "batch.num.messages": 1})
+    for i in range(60):
+        producer.produce("cold", f"record-{i}-" + "x" * 300, partition=0)
+    assert producer.flush(20) == 0
+    assert server.stop() == 0  # no memory has them any more
+    server.start()
+    segments = sorted(p for p in server.data.glob("topics/*-0/*.log") if b"record-" in p.read_bytes())
+    bad = [int(segments[1].stem) + 3, int(segments[-1].stem) + 1]  # the latter is written to
+    flip_batch(segments[1], bad[0])
+    flip_batch(segments[-1], bad[1])
+    for _ in range(3):
+        assert read_from(server, 0)[0] == list(range(bad[0]))
+        assert read_from(server, bad[0])[0] == []
+        assert read_from(server, bad[0] + 1)[0] == list(range(bad[0] + 1, bad[1]))
+        assert read_from(server, bad[1])[0] == []
+        assert read_from(server, bad[1] + 1) == (list(range(bad[1] + 1, 60)), "_PARTITION_EOF")
+    assert metric(server, "eventbox_log_scrub_damaged_total") == 2
+    lines = [str(x["details"]) for x in server.log_lines() if x["action"] == "log_damaged"]
+    assert [f"cold-0: a read found offsets {n} to {n} damaged" in line for n, line in zip(bad, lines)] == [True, True]
+    assert len(lines) == 2
+    assert server.stop() == 0
 
 
 def test_scrub__rot_in_a_running_server_is_found_without_a_reader(make_eventbox):

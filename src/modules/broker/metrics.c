@@ -199,7 +199,8 @@ const struct metric_row broker_metric_rows[] = {
     [BROKER_M_SCRUB_BYTES] = {"eventbox_log_scrub_bytes_total", METRIC_COUNTER, NULL,
                               "Bytes that the scrub has read"},
     [BROKER_M_SCRUB_DAMAGED] = {"eventbox_log_scrub_damaged_total", METRIC_COUNTER, NULL,
-                                "Ranges of offsets that the scrub found damaged"},
+                                "Ranges of offsets found damaged and set aside, by the scrub or "
+                                "a read"},
     [BROKER_M_SCRUB_UNREADABLE] = {"eventbox_log_scrub_unreadable_total", METRIC_COUNTER, NULL,
                                    "Segments that the scrub left, since the disk refused to read "
                                    "on"},

@@ -118,8 +118,9 @@ struct log_partition {
     uint32_t epoch_count, damage_count;
     struct epoch_start *epochs; /* empty while only epoch 0 ever was */
     struct offset_range *damage;
-    /* What the scrub found damaged in this run. Apart, since no batch may be believed for its sake:
-     * the bytes are there, and one of them may claim to stand just behind it (batch_order.h). */
+    /* What was found damaged in this run (rot.h). Apart, since no batch may be believed for its
+     * sake: the bytes are there, and one of them may claim to stand just behind it (batch_order.h).
+     */
     struct offset_range *rot;
     uint32_t rot_count;
     struct producers *producers;

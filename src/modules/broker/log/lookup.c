@@ -8,10 +8,12 @@
  * only, since its segment is not written yet, goes along as a slice.
  */
 #include "reader.h"
-#include "segment_resync.h"
+#include "rot.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+enum { RESYNC_BYTES = 4 << 20 }; /* how far is looked for the end of rot */
 
 struct lookup_job {
     struct log_job job;
@@ -23,11 +25,14 @@ struct lookup_job {
     uint64_t end;      /* 0: not in a file */
     int64_t next_base; /* where what follows these bytes begins */
     int64_t timestamp_ms;
-    int64_t ceiling_ms;     /* of the largest: no segment that was looked in claimed more */
-    int64_t least_offset;   /* what lies below does not count */
-    struct slice memory[2]; /* the first batches in memory that may have it; with references */
+    int64_t ceiling_ms;   /* of the largest: no segment that was looked in claimed more */
+    int64_t least_offset; /* what lies below does not count */
+    struct batch_order order;
+    struct segment_cursor met; /* the place that the walk is at; what it expects there */
+    struct slice memory[2];    /* the first batches in memory that may have it; with references */
     /* out */
     int status;
+    struct offset_range rot; /* with BROKER_E_CORRUPT: confirmed; empty: not so */
     int64_t offset, found_ms;
     int32_t leader_epoch;
     bool index_wrong;
@@ -36,6 +41,7 @@ struct lookup_job {
 static void lookup_destroy(struct log_job *base) {
     struct lookup_job *job = container_of(base, struct lookup_job, job);
     list_remove(&job->wait.link);
+    batch_order_deinit(&job->order);
     buf_unref(job->memory[0].buf);
     buf_unref(job->memory[1].buf);
     topic_unref(&job->topic->public);
@@ -74,12 +80,14 @@ static int search_file(struct lookup_job *job, struct disk_file *file) {
     struct segment_target target = {.offset = -1, .timestamp_ms = job->timestamp_ms};
     struct segment_cursor cursor;
     struct segment_walk walk;
+    job->met = (struct segment_cursor){0, job->id.base_offset};
     int r = segment_seek(job->job.log->disk, file, &job->id, &target, job->end, &cursor,
                          &job->index_wrong);
     if (r || (r = segment_walk_init(&walk, file, job->end)) != 0) {
         return r;
     }
     uint64_t position = cursor.position;
+    job->met = cursor;
     while (!r && job->offset < 0 && position < job->end) {
         struct record_batch batch;
         r = segment_walk_header(&walk, position, &batch);
@@ -98,7 +106,10 @@ static int search_file(struct lookup_job *job, struct disk_file *file) {
             }
             free(data);
         }
-        position += r ? 0 : batch.total_bytes;
+        if (!r) {
+            position += batch.total_bytes;
+            job->met = (struct segment_cursor){position, record_batch_end(&batch)};
+        }
     }
     segment_walk_deinit(&walk);
     return r;
@@ -108,7 +119,20 @@ static int search_segment(struct lookup_job *job, struct disk_file *file) {
     struct patient_file patient;
     patient_file_init(&patient, file, REFUSALS_MAX);
     int r = search_file(job, &patient.file);
-    return r == BROKER_E_CORRUPT && patient.refused ? err_origin(-EIO) : r;
+    if (r == BROKER_E_CORRUPT && !patient.refused) {
+        const struct segment_resync in = {.file = &patient.file,
+                                          .end = job->end,
+                                          .base_offset = job->id.base_offset,
+                                          .next_base = job->next_base,
+                                          .order = &job->order};
+        rot_find(job->job.log->disk, &job->id, &in, &job->met, job->met.offset, RESYNC_BYTES,
+                 &job->rot);
+    }
+    if (r == BROKER_E_CORRUPT && patient.refused) {
+        job->rot = (struct offset_range){0, 0};
+        r = err_origin(-EIO);
+    }
+    return r;
 }
 
 static void lookup_run(struct work *work) {
@@ -119,7 +143,12 @@ static void lookup_run(struct work *work) {
         char name[SEGMENT_NAME_SIZE];
         segment_name(&job->id, SEGMENT_LOG, name);
         r = disk_open(job->job.log->disk, name, DISK_READ, &file);
-        r = r ? (r == DISK_E_NOT_FOUND ? BROKER_E_CORRUPT : r) : search_segment(job, file);
+        if (r == DISK_E_NOT_FOUND) {
+            job->rot = (struct offset_range){job->id.base_offset, job->next_base};
+            r = BROKER_E_CORRUPT;
+        } else if (r == 0) {
+            r = search_segment(job, file);
+        }
     }
     for (unsigned i = 0; i < 2 && !r && job->offset < 0; i++) {
         if (job->memory[i].buf) {
@@ -214,6 +243,10 @@ static int look_in(struct topic_log *log, struct lookup_job *job,
                                   segment->base_offset};
     job->end = segment->written_bytes;
     job->next_base = next_base(partition, segment);
+    if (batch_order_copy(partition, &job->order)) {
+        log_job_finish(&job->job);
+        return err_origin(-ENOMEM);
+    }
     take_memory(job, partition);
     job->swap_count = partition->swap_count;
     if (swap_window_open(log, partition)) {
@@ -260,7 +293,7 @@ static void lookup_done(struct work *work) {
     struct lookup_job *job = container_of(work, struct lookup_job, job.work);
     struct topic_log *log = job->job.log;
     struct partition_lookup *lookup = job->lookup;
-    const struct log_partition *partition = log_partition_of(lookup->partition);
+    struct log_partition *partition = log_partition_of(lookup->partition);
     if (swap_came_between(log, partition, job->swap_count, &job->wait)) {
         return;
     }
@@ -268,6 +301,9 @@ static void lookup_done(struct work *work) {
         segment_rebuild_soon(log, &job->id, job->end, job->next_base, false);
     }
     const struct log_segment *next = look_further(job);
+    if (job->status == BROKER_E_CORRUPT) {
+        (void)rot_met(log, partition, &job->id, job->rot, "a lookup by time");
+    }
     int status = job->status;
     lookup->ret_offset = job->offset;
     lookup->ret_timestamp_ms = job->offset >= 0 ? job->found_ms : -1;

@@ -7,7 +7,7 @@
  */
 #include "cached.h"
 #include "reader.h"
-#include "segment_resync.h"
+#include "rot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,6 +99,7 @@ static int walk_to_batch(struct read_job *job, struct segment_walk *walk,
     unsigned hops = 0, since_rot = 0;
     while (cursor->position < job->end) {
         struct record_batch batch;
+        job->met = *cursor;
         int r = segment_walk_header(walk, cursor->position, &batch);
         if (!r && !batch_order_admits(&job->order, cursor->offset, &batch)) {
             r = BROKER_E_CORRUPT;
@@ -167,18 +168,24 @@ static int find_stray(struct read_job *job, struct segment_cursor *cursor) {
                          &end);
 }
 
-/* How many bytes of whole batches from the front of @data are right. */
+/* How many bytes of whole batches from the front of @data are right. @ret_damaged: what ends them
+ * is a whole one that is not. */
 static size_t check_batches(struct read_job *job, const uint8_t *data, size_t size,
-                            uint64_t position, int64_t *ret_next) {
+                            uint64_t position, int64_t *ret_next, bool *ret_damaged) {
     size_t good = 0;
+    *ret_damaged = false;
     while (size - good >= RECORD_BATCH_HEADER_BYTES) {
         struct record_batch batch;
         struct span rest = span_of(data + good, size - good);
-        if (record_batch_parse(rest, &batch) ||
+        if (record_batch_parse(rest, &batch)) {
+            break;
+        }
+        if (
 #ifndef MUTANT_READ_CRC
             !record_batch_check_crc(span_of(rest.data, batch.total_bytes)) ||
 #endif
             (good > 0 && !batch_order_admits(&job->order, *ret_next, &batch))) {
+            *ret_damaged = true;
             break;
         }
         add_waypoint(job, batch.base_offset, position + good, false);
@@ -229,13 +236,15 @@ static int read_batches(struct read_job *job, struct segment_walk *walk,
         return err_trace(r);
     }
     int64_t next = first.base_offset;
-    job->bytes = check_batches(job, job->buf->data, got, cursor->position, &next);
+    bool damaged;
+    job->bytes = check_batches(job, job->buf->data, got, cursor->position, &next, &damaged);
     if (job->bytes == 0) {
         return BROKER_E_CORRUPT;
     }
     uint64_t position = cursor->position + job->bytes;
     add_waypoint(job, next, position, true);
-    uint64_t limit = job->look_ahead ? ahead_until(job, walk->file, position) : 0;
+    /* Not past damage by headers alone: whoever asks for it would get it from the page cache. */
+    uint64_t limit = job->look_ahead && !damaged ? ahead_until(job, walk->file, position) : 0;
     while (position < limit && disk_fd(walk->file) >= 0) {
         struct record_batch batch;
         if (segment_walk_header(walk, position, &batch) ||
@@ -259,15 +268,29 @@ static int open_log(struct read_job *job) {
     return r ? err_trace(r) : 0;
 }
 
+static void find_rot(struct read_job *job) {
+    const struct segment_resync in = {.file = &job->patient.file,
+                                      .end = job->end,
+                                      .base_offset = job->id.base_offset,
+                                      .next_base = job->next_base,
+                                      .order = &job->order};
+    rot_find(job->job.log->disk, &job->id, &in, &job->met, job->offset, RESYNC_BYTES, &job->rot);
+}
+
 static int read_segment(struct read_job *job) {
     if (!job->file) {
         int r = open_log(job);
+        if (r == DISK_E_NOT_FOUND) {
+            job->rot = (struct offset_range){job->id.base_offset, job->next_base};
+            return BROKER_E_CORRUPT;
+        }
         if (r) {
-            return r == DISK_E_NOT_FOUND ? BROKER_E_CORRUPT : r;
+            return r;
         }
     }
     struct segment_walk walk;
     struct segment_cursor cursor = {0};
+    job->met = (struct segment_cursor){0, job->id.base_offset};
     patient_file_init(&job->patient, job->file, REFUSALS_MAX);
     int r = segment_walk_init(&walk, &job->patient.file, job->end);
     if (!r) {
@@ -291,10 +314,14 @@ static int read_segment(struct read_job *job) {
         job->index_wrong = true;
         r = read_batches(job, &walk, &cursor);
     }
+    if (r == BROKER_E_CORRUPT && !job->patient.refused) {
+        find_rot(job);
+    }
     segment_walk_deinit(&walk);
     if (job->patient.refused) {
         job->index_wrong = false; /* to make it anew all of the segment would have to be read */
         r = r == BROKER_E_CORRUPT ? err_origin(-EIO) : r;
+        job->rot = (struct offset_range){0, 0};
     }
     return r;
 }

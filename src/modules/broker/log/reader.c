@@ -13,6 +13,7 @@
 #include "reader.h"
 
 #include "cached.h"
+#include "rot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -247,7 +248,7 @@ static void read_destroy(struct log_job *base) {
 
 static int read_on(struct topic_log *log, struct partition_read *read, int64_t from);
 
-/* A reader that asks again and again for the same damaged range leaves one line. */
+/* Damage that no mark stands for (rot.h): a reader that asks again and again leaves one line. */
 static void report_damage(struct topic_log *log, const struct partition_read *read, int status) {
     const struct partition *partition = read->partition;
     if (log->damage_told_of == partition && log->damage_told_at == read->offset) {
@@ -286,7 +287,7 @@ static void on_read_done(struct work *work) {
     struct partition_read *read = job->read;
     struct segment_view *view = job->view;
     int status = job->status;
-    const struct log_partition *partition = log_partition_of(read->partition);
+    struct log_partition *partition = log_partition_of(read->partition);
     if (swap_came_between(log, partition, job->swap_count, &job->wait)) {
         return;
     }
@@ -320,7 +321,8 @@ static void on_read_done(struct work *work) {
         status = TOPIC_E_UNKNOWN;
     } else if (status != 0 && read->offset < read->partition->log_start_offset) {
         status = TOPIC_E_OUT_OF_RANGE; /* its files went while the gate looked for them */
-    } else if (status == BROKER_E_CORRUPT || status == -EIO) {
+    } else if (status == -EIO || (status == BROKER_E_CORRUPT &&
+                                  !rot_met(log, partition, &job->id, job->rot, "a read"))) {
         report_damage(log, read, status);
     }
     log_job_finish(&job->job);
@@ -428,7 +430,7 @@ static bool is_aside(const struct offset_range *ranges, uint32_t count, int64_t 
     return false;
 }
 
-/* What the scrub has set aside on disk, memory may have yet. */
+/* What is set aside on disk memory may have yet. */
 static bool is_in_memory(const struct log_partition *partition, int64_t offset) {
     uint32_t index = tail_find(partition, offset);
     return index < tail_readable(partition) && tail_at(partition, index)->base_offset <= offset;

@@ -60,8 +60,10 @@ struct read_job {
     bool min_one_batch, look_ahead, start_known;
     struct batch_order order;
     struct segment_cursor start;
+    struct segment_cursor met; /* the place that the walk is at; what it expects there */
     /* out */
     int status;
+    struct offset_range rot; /* with BROKER_E_CORRUPT: confirmed; empty: not so */
     struct disk_file *opened;
     struct buf *buf;
     size_t begin, bytes;

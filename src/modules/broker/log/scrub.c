@@ -3,7 +3,7 @@
 
 #include "cached.h"
 #include "log_private.h"
-#include "reader.h"
+#include "rot.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,8 +16,7 @@ enum {
     LOOK_MS = 3600000, /* the wall clock may be set: whether a round is due is asked so often */
     RETRY_MS = 1000,
     RETRY_LATER_MS = 60000,
-    TOLD_MAX = 16,    /* lines for one segment */
-    MARKS_MAX = 1000, /* of a partition: each costs every read */
+    TOLD_MAX = 16, /* lines for one segment */
 };
 
 struct scrub {
@@ -149,54 +148,9 @@ static void save_when_due(struct scrub *scrub) {
 
 /* ---- what a step found ---- */
 
-/* All of it: two ranges that overlap are one that the disk has made larger. */
-static bool is_set_aside(const struct log_partition *partition, int64_t from, int64_t to) {
-    uint32_t i = 0, count = partition->damage_count + partition->rot_count;
-    while (from < to && i < count) {
-        const struct offset_range *range = i < partition->damage_count
-                                               ? &partition->damage[i]
-                                               : &partition->rot[i - partition->damage_count];
-        if (range->from <= from && from < range->to) {
-            from = range->to;
-            i = 0; /* they are in no order */
-        } else {
-            i++;
-        }
-    }
-    return from >= to;
-}
-
-/* Without memory, or beyond the bound, there is no mark: a read finds it as well. */
-static void mark(struct log_partition *partition, int64_t from, int64_t to) {
-    struct offset_range *grown =
-        partition->rot_count < MARKS_MAX
-            ? realloc(partition->rot, (partition->rot_count + 1) * sizeof *grown)
-            : NULL;
-    if (grown) {
-        grown[partition->rot_count++] = (struct offset_range){from, to};
-        partition->rot = grown;
-    }
-}
-
 static void set_aside(struct scrub *scrub, struct offset_range range) {
-    struct topic_log *log = scrub->log;
-    struct log_partition *partition = scrub->partition;
-    int64_t from = MAX(range.from, partition->public.log_start_offset);
-    if (is_set_aside(partition, from, range.to)) {
-        return;
-    }
-    log->stats.scrub_damaged++;
-    if (++scrub->told <= TOLD_MAX) {
-        topic_log_report(log, TOPIC_LOG_DAMAGED,
-                         "%s-%" PRId32 ": the scrub found offsets %" PRId64 " to %" PRId64
-                         " damaged on disk; reads of them get CORRUPT_MESSAGE, a consumer goes on "
-                         "when it seeks behind them%s",
-                         partition->topic->public.name, partition->public.index, from, range.to - 1,
-                         scrub->told == TOLD_MAX ? "; more damage in this segment is not told"
-                                                 : "");
-    }
-    mark(partition, from, range.to);
-    reader_forget(log, &scrub->id); /* it may know boundaries on the far side */
+    rot_set_aside(scrub->log, scrub->partition, &scrub->id, range, "the scrub", &scrub->told,
+                  TOLD_MAX);
 }
 
 static void set_losses_aside(struct scrub *scrub) {

@@ -16,7 +16,7 @@
  *
  * Damage: the bytes are read a second time, and the next right batch behind them is looked for
  * (segment_resync.h). At the segment's end the offsets between that no other right batch of it has,
- * out of its order, are set aside for this run of the log: reads of them get
+ * out of its order, are set aside for this run of the log (rot.h): reads of them get
  * BROKER_E_CORRUPT at once, what is around them stays readable, and no second line tells of them.
  * The mark itself is not written down. The bytes are what lasts, reads check them by themselves,
  * and the first round of a later run that passes them tells of them anew. Nor is it a range that a

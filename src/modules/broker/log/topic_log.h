@@ -444,8 +444,8 @@ struct topic_log_stats {
     uint64_t compaction_records_removed, compaction_ns_total;
     uint64_t compaction_map_keys, compaction_map_bytes; /* of the last run */
     uint64_t scrub_segments, scrub_bytes;               /* that the scrub has read */
-    uint64_t scrub_damaged, scrub_unreadable; /* ranges found; segments that the disk refused */
-    int64_t scrub_ended_s;                    /* wall clock; 0: no whole round yet */
+    uint64_t scrub_damaged, scrub_unreadable;           /* ranges, by reads too; segments refused */
+    int64_t scrub_ended_s;                              /* wall clock; 0: no whole round yet */
 };
 /** topic_log_stats() - walks all topics: for /metrics, not for each request */
 void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_stats);
