@@ -248,8 +248,8 @@ static void exchange(struct fixture *f, const char *path, unsigned one, unsigned
     free(data);
 }
 
-/* 15 is right and stands where 18 belongs. A read does not believe it there, since 19 follows it;
- * but a mark, as the scrub's, is for what no right batch has. */
+/* 15 and 18 are right and stand in each other's place. A read does not believe them there, since
+ * what follows does not agree; but a mark, as the scrub's, is for what no right batch has. */
 static void test_rot__spares_right_batches_out_of_their_place(void **state) {
     struct fixture f;
     char path[SEGMENT_NAME_SIZE];
@@ -259,7 +259,10 @@ static void test_rot__spares_right_batches_out_of_their_place(void **state) {
     flip(&f, A_SEGMENT, 4, 100);
     assert_int_equal(try_read(&f, 14, 1), -BROKER_E_CORRUPT);
     assert_mark(&f, 14, 15);
-    assert_reads_all_but(&f, 14, 16);
+    for (int64_t n = 0; n < BATCHES; n++) {
+        ssize_t size = try_read(&f, n, 1);
+        assert_true(size > 0 || n == 14 || n == 15 || n == 18);
+    }
     assert_int_equal(partition_of(&f)->rot_count, 1);
     assert_int_equal(partition_of(&f)->rot[0].to, 15);
     end(&f);
