@@ -300,6 +300,50 @@ static void test_rot__reaches_no_further_than_was_looked(void **state) {
     end(&f);
 }
 
+/* 15 stands before what is looked through, and the index leads a read of it there. */
+static void test_rot__spares_what_the_index_leads_to(void **state) {
+    struct fixture f;
+    struct disk_file *index;
+    struct offset_range range;
+    char path[SEGMENT_NAME_SIZE], name[SEGMENT_NAME_SIZE];
+    value_bytes = 5000; /* each has an entry */
+    begin(&f, 64, "delete");
+    struct batch_order order = batch_order_of(partition_of(&f));
+    const struct segment_id id = {partition_of(&f)->topic->public.number, 0, A_SEGMENT};
+    segment_path(&f, A_SEGMENT, path);
+    segment_name(&id, SEGMENT_INDEX, name);
+    uint64_t size = find_batch(&f, path, 1);
+    exchange(&f, path, 1, 5);
+    flip(&f, A_SEGMENT, 4, 100);
+    assert_int_equal(disk_open(f.disk, name, DISK_READ | DISK_WRITE, &index), 0);
+    uint8_t entry[INDEX_ENTRY_BYTES] = {0};
+    size_t got = sizeof entry;
+    uint64_t at = INDEX_HEADER_BYTES;
+    for (; got == sizeof entry; at += sizeof entry) {
+        assert_int_equal(disk_pread(index, entry, sizeof entry, at, &got), 0);
+        if (got == sizeof entry && get_le32(entry) == 5) {
+            assert_int_equal(get_le32(entry + 4), 5 * size);
+            put_le32(entry + 4, (uint32_t)size);
+            assert_int_equal(disk_pwrite(index, entry, sizeof entry, at), 0);
+            break;
+        }
+    }
+    assert_int_equal(got, sizeof entry);
+    disk_close(index);
+    struct segment_resync in = {.end = A_SEGMENT * size,
+                                .base_offset = A_SEGMENT,
+                                .next_base = 2 * A_SEGMENT,
+                                .order = &order};
+    const struct segment_cursor lost = {4 * size, 14};
+    assert_int_equal(disk_open(f.disk, path, DISK_READ, &in.file), 0);
+    rot_find(f.disk, &id, &in, &lost, 14, 5 * size / 2, &range);
+    assert_int_equal(range.from, 14);
+    assert_int_equal(range.to, 15);
+    disk_close(in.file);
+    value_bytes = 200;
+    end(&f);
+}
+
 /* What is right when it is read again was torn, or the disk's whim. */
 static void test_rot__right_when_read_again_is_none(void **state) {
     struct fixture f;
@@ -355,6 +399,8 @@ static void test_rot__in_a_file_that_the_log_no_longer_names_is_none(void **stat
     partition->swap_broken = false;
     assert_int_equal(partition->rot_count, 0);
     assert_false(rot_met(f.log, partition, &second, (struct offset_range){0, 0}, "a read"));
+    const struct segment_id merged = {partition->topic->public.number, 0, A_SEGMENT + 5};
+    assert_false(rot_met(f.log, partition, &merged, (struct offset_range){16, 17}, "a read"));
     assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
     assert_true(rot_met(f.log, partition, &second, (struct offset_range){10, 14}, "a read"));
     assert_mark(&f, 12, 14);
@@ -408,6 +454,7 @@ int main(void) {
         cmocka_unit_test(test_rot__file_that_is_gone_is_all_set_aside),
         cmocka_unit_test(test_rot__spares_right_batches_out_of_their_place),
         cmocka_unit_test(test_rot__reaches_no_further_than_was_looked),
+        cmocka_unit_test(test_rot__spares_what_the_index_leads_to),
         cmocka_unit_test(test_rot__right_when_read_again_is_none),
         cmocka_unit_test(test_rot__refusal_of_the_disk_is_none),
         cmocka_unit_test(test_rot__in_a_file_that_the_log_no_longer_names_is_none),
