@@ -93,6 +93,10 @@ def test_log_verify__what_stands_in_the_place_of_something_else_is_named(filled)
     (filled.data / "checkpoint.0").mkdir()
     code, out, err = log_command(filled.data, "verify")
     assert code == CANNOT and "checkpoint.0 is a folder" in out + err, out + err
+    (filled.data / "checkpoint.0").rmdir()
+    (filled.data / "checkpoint.0").symlink_to("nowhere")
+    code, out, err = log_command(filled.data, "verify")
+    assert code == CANNOT and "checkpoint.0 cannot be opened: " in out + err, out + err
 
 
 def test_log_verify__names_lost_records_and_says_so_by_its_exit_code(filled):

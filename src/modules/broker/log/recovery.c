@@ -405,7 +405,7 @@ int recovery_run(struct topic_log *log) {
     text_init(&image);
     int64_t begin_ns = clock_mono_ns(log->config.clock);
     int r = run(recovery, &image);
-    if (r == -EISDIR || r == -ENOTDIR) {
+    if (recovery_is_misplaced(r)) {
         recovery_name_misplaced(recovery);
     }
     log->recovered_sequence = log->durable_sequence;

@@ -1,9 +1,12 @@
 /*
- * A folder where a file should be, or a file where a folder should be: the start is refused, and
- * the disk's failure tells what is wrong but not where. So after it we look.
+ * A folder where a file should be, a file where a folder should be, or what cannot be opened as
+ * either (a link that leads nowhere, a pipe): the start is refused, and the disk's failure tells
+ * what is wrong but not where. So after it we look.
  */
 #include "recovery.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum kind { KIND_ANY, KIND_FILE, KIND_FOLDER };
@@ -33,16 +36,48 @@ static enum kind wanted_in_topics(const char *name) {
     return strspn(name, "0123456789") > 0 ? KIND_FOLDER : KIND_ANY;
 }
 
+static enum kind wanted_in_partition(const char *name) {
+    return strspn(name, "0123456789") == 20 && name[20] == '.' ? KIND_FILE : KIND_ANY;
+}
+
+static void tell(const struct look *look, const char *name, const char *what) {
+    recovery_report(look->recovery, TOPIC_LOG_FAILED, "%s%s%s %s", look->folder,
+                    *look->folder ? "/" : "", name, what);
+}
+
+static void try_open(const struct look *look, const char *name) {
+    char path[SEGMENT_NAME_SIZE], what[80];
+    struct disk_file *file;
+    snprintf(path, sizeof path, "%s%s%s", look->folder, *look->folder ? "/" : "", name);
+    int r = disk_open(look->recovery->log->disk, path, DISK_READ, &file);
+    if (r == 0) {
+        disk_close(file);
+    } else if (r < 0) {
+        snprintf(what, sizeof what, "cannot be opened: %s", err_text(r));
+        tell(look, name, what);
+    }
+}
+
 static int look_at(void *userdata, const char *name, bool is_dir) {
     const struct look *look = userdata;
     enum kind wanted = look->wanted(name);
-    if (wanted == (is_dir ? KIND_FILE : KIND_FOLDER)) {
-        recovery_report(look->recovery, TOPIC_LOG_FAILED, "%s%s%s %s", look->folder,
-                        *look->folder ? "/" : "", name,
-                        is_dir ? "is a folder, and a file should be there"
-                               : "is not a folder, and one should be there");
+    if (wanted == KIND_FILE && is_dir) {
+        tell(look, name, "is a folder, and a file should be there");
+    } else if (wanted == KIND_FOLDER && !is_dir) {
+        tell(look, name, "is not a folder, and one should be there");
+    } else if (!is_dir && (wanted == KIND_FILE || look->wanted == wanted_in_journal)) {
+        try_open(look, name);
+    } else if (is_dir && look->wanted == wanted_in_topics) {
+        char path[SEGMENT_NAME_SIZE];
+        struct look inside = {look->recovery, path, wanted_in_partition};
+        snprintf(path, sizeof path, "topics/%s", name);
+        (void)disk_list(look->recovery->log->disk, path, look_at, &inside);
     }
     return 0;
+}
+
+bool recovery_is_misplaced(int status) {
+    return status == -EISDIR || status == -ENOTDIR || status == -ENXIO || status == -ELOOP;
 }
 
 void recovery_name_misplaced(struct recovery *recovery) {

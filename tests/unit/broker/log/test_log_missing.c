@@ -138,8 +138,13 @@ static void test_log_missing__misplaced_folder_or_file_is_named(void **state) {
     static const struct {
         const char *path;
         bool folder; /* is put there */
-    } cases[] = {{"checkpoint.0", true}, {"checkpoint.1", true}, {"journal/clean", true},
-                 {"journal", false},     {"topics", false},      {"topics/1-0", false}};
+    } cases[] = {{"checkpoint.0", true},
+                 {"checkpoint.1", true},
+                 {"journal/clean", true},
+                 {"journal", false},
+                 {"topics", false},
+                 {"topics/1-0", false},
+                 {"topics/1-0/00000000000000000000.index", true}};
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         struct fixture f;
         struct disk_file *file;
