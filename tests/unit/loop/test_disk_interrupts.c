@@ -1,14 +1,14 @@
 /*
  * The file system's disk under system calls that are interrupted, do a part of their work, or fail
- * behind one that did. The linker puts our wrappers before the C library's functions (meson.build).
+ * behind one that did.
  */
+#include "interposer.h"
 #include "support.h"
 
 #include <errno.h>
 #include <eventbox/loop/disk.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ static int fail_after = -1; /* so many transfers from now on, after a short one 
 static int fail_with;       /* errno; 0: the call moves nothing */
 static unsigned interrupted, shortened;
 
-static bool interrupt(void) {
+bool interposed_interrupt(void) {
     if (interrupts && random_below(&dice.random, 3) == 0) {
         interrupted++;
         errno = EINTR;
@@ -31,8 +31,7 @@ static bool interrupt(void) {
     return false;
 }
 
-/* How much of @size is done; -1: the call fails. */
-static ssize_t allow(int fd, size_t size) {
+ssize_t interposed_allow(int fd, size_t size) {
     bool direct = fcntl(fd, F_GETFL) & O_DIRECT;
     if (fail_after == 0) {
         errno = fail_with;
@@ -48,54 +47,6 @@ static ssize_t allow(int fd, size_t size) {
     some = MIN(some, size);
     shortened += some < size;
     return (ssize_t)some;
-}
-
-#define WRAP_PLAIN(name, parameters, arguments)                                                    \
-    int __real_##name parameters;                                                                  \
-    int __wrap_##name parameters;                                                                  \
-    int __wrap_##name parameters {                                                                 \
-        return interrupt() ? -1 : __real_##name arguments;                                         \
-    }
-WRAP_PLAIN(fdatasync, (int fd), (fd))
-WRAP_PLAIN(fsync, (int fd), (fd))
-WRAP_PLAIN(syncfs, (int fd), (fd))
-WRAP_PLAIN(ftruncate64, (int fd, off_t size), (fd, size))
-WRAP_PLAIN(fallocate64, (int fd, int mode, off_t from, off_t size), (fd, mode, from, size))
-WRAP_PLAIN(fstatvfs64, (int fd, struct statvfs *out), (fd, out))
-WRAP_PLAIN(openat64, (int fd, const char *path, int flags, mode_t mode), (fd, path, flags, mode))
-
-ssize_t __real_pread64(int fd, void *data, size_t size, off_t offset);
-ssize_t __wrap_pread64(int fd, void *data, size_t size, off_t offset);
-ssize_t __wrap_pread64(int fd, void *data, size_t size, off_t offset) {
-    ssize_t some = interrupt() ? -1 : allow(fd, size);
-    return some <= 0 ? some : __real_pread64(fd, data, (size_t)some, offset);
-}
-
-ssize_t __real_pwrite64(int fd, const void *data, size_t size, off_t offset);
-ssize_t __wrap_pwrite64(int fd, const void *data, size_t size, off_t offset);
-ssize_t __wrap_pwrite64(int fd, const void *data, size_t size, off_t offset) {
-    ssize_t some = interrupt() ? -1 : allow(fd, size);
-    return some <= 0 ? some : __real_pwrite64(fd, data, (size_t)some, offset);
-}
-
-ssize_t __real_pwritev64(int fd, const struct iovec *parts, int count, off_t offset);
-ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int count, off_t offset);
-ssize_t __wrap_pwritev64(int fd, const struct iovec *parts, int count, off_t offset) {
-    struct iovec some[PARTS];
-    size_t size = 0;
-    assert_true(count <= PARTS);
-    for (int i = 0; i < count; i++) {
-        size += parts[i].iov_len;
-    }
-    ssize_t left = interrupt() ? -1 : allow(fd, size);
-    if (left <= 0) {
-        return left;
-    }
-    for (int i = 0; i < count; i++) {
-        some[i] = (struct iovec){parts[i].iov_base, MIN(parts[i].iov_len, (size_t)left)};
-        left -= (ssize_t)some[i].iov_len;
-    }
-    return __real_pwritev64(fd, some, count, offset);
 }
 
 /* ---- the tests ---- */

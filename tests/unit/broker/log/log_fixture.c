@@ -13,9 +13,19 @@ void fixture_init(struct fixture *f, uint64_t seed) {
     assert(disk_sim_new(seed, &f->disk) == 0);
 }
 
+static bool is_cut(const struct fixture *f) {
+    return !f->real_disk && disk_sim_is_cut(f->disk);
+}
+
+void fixture_use_real_disk(struct fixture *f, const char *root) {
+    disk_free(f->disk);
+    assert(disk_system_new(root, &f->disk) == 0);
+    f->real_disk = true;
+}
+
 static void on_event(void *userdata, enum topic_log_event event, const char *text) {
     struct fixture *f = userdata;
-    if ((f->expect_failures || disk_sim_is_cut(f->disk)) &&
+    if ((f->expect_failures || is_cut(f)) &&
         (strstr(text, "the scrub cannot") || strstr(text, "the scrub is"))) {
         f->scrub_refused++;
         return;
@@ -59,7 +69,7 @@ static void on_started(void *userdata, int status) {
 int fixture_start(struct fixture *f) {
     fixture_open(f);
     topic_log_start(f->log, on_started, f);
-    fixture_until(f, f->started || disk_sim_is_cut(f->disk));
+    fixture_until(f, f->started || is_cut(f));
     return f->started ? f->start_status : -ENODEV;
 }
 
@@ -88,7 +98,7 @@ static void on_stopped(void *userdata) {
 
 void fixture_stop(struct fixture *f) {
     topic_log_stop(f->log, on_stopped, f);
-    fixture_until(f, f->stopped || disk_sim_is_cut(f->disk));
+    fixture_until(f, f->stopped || is_cut(f));
     if (!f->stopped) {
         return;
     }
@@ -98,7 +108,7 @@ void fixture_stop(struct fixture *f) {
     f->log = NULL;
 }
 
-static void abandon(struct fixture *f) {
+void fixture_abandon(struct fixture *f) {
     if (f->log) {
         work_sim_abandon(f->work);
         topic_log_free(f->log);
@@ -109,14 +119,14 @@ static void abandon(struct fixture *f) {
 
 void fixture_crash(struct fixture *f, bool power_cut) {
     struct disk *next = NULL;
-    abandon(f);
+    fixture_abandon(f);
     f->seed = f->seed * 6364136223846793005u + 1442695040888963407u;
     assert(disk_sim_reboot(f->disk, f->seed, power_cut, &next) == 0);
     f->disk = next;
 }
 
 void fixture_deinit(struct fixture *f) {
-    abandon(f);
+    fixture_abandon(f);
     disk_free(f->disk);
     f->disk = NULL;
 }
@@ -182,7 +192,7 @@ int64_t fixture_append(struct fixture *f, struct partition *partition,
                        const struct batch_spec *spec) {
     struct one one;
     one_start(f, &one, partition, spec);
-    fixture_until(f, one.done || disk_sim_is_cut(f->disk));
+    fixture_until(f, one.done || is_cut(f));
     int64_t offset = one.part.base_offset;
     assert(one.done);
     one_free(&one);

@@ -28,10 +28,13 @@ struct fixture {
     unsigned events[TOPIC_LOG_HELD + 1];
     char last_event[400], last_damage[400];
     unsigned scrub_refused; /* what the scrub told of a disk that was to fail; not in @events */
-    bool verbose, expect_failures;
+    bool verbose, expect_failures, real_disk;
 };
 
 void fixture_init(struct fixture *f, uint64_t seed);
+/** fixture_use_real_disk() - @root in place of the simulated disk, before the start: no power cuts
+ */
+void fixture_use_real_disk(struct fixture *f, const char *root);
 /** fixture_open() - loop, workers and log over the disk; fixture_start() waits for recovery too */
 void fixture_open(struct fixture *f);
 int fixture_start(struct fixture *f);
@@ -41,6 +44,8 @@ void fixture_run_ms(struct fixture *f, int64_t ms);
 void fixture_stop(struct fixture *f); /* cleanly; keeps the disk */
 /** fixture_crash() - drop everything in memory; the disk goes on as after a kill or a power cut */
 void fixture_crash(struct fixture *f, bool power_cut);
+/** fixture_abandon() - drop everything in memory, as a kill does */
+void fixture_abandon(struct fixture *f);
 void fixture_deinit(struct fixture *f);
 
 #define fixture_until(f, condition)                                                                \
