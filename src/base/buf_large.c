@@ -17,6 +17,7 @@
  */
 #include "buf_large.h"
 
+#include <eventbox/base/defs.h>
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <stdbool.h>
@@ -59,8 +60,7 @@ static void have_range(void) {
 
 /* Where @count granules are free and most of them warm, or NOWHERE. */
 static unsigned find_place(unsigned count, unsigned *ret_warm) {
-    unsigned place = NOWHERE, used = 0, warm = 0,
-             last = top + count < GRANULES ? top + count : GRANULES;
+    unsigned place = NOWHERE, used = 0, warm = 0, last = MIN(top + count, (unsigned)GRANULES);
     *ret_warm = 0;
     for (unsigned end = 1; end <= last; end++) {
         used += granules[end - 1] == USED;
@@ -105,7 +105,7 @@ static void *take(size_t size) {
         return NULL;
     }
     memset(granules + place, USED, count);
-    top = place + count > top ? place + count : top;
+    top = MAX(top, place + count);
     warm_count -= warm;
     cool(count - warm);
     return range + (size_t)place * GRANULE_BYTES;

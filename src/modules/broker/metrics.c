@@ -100,7 +100,7 @@ const struct metric_row broker_metric_rows[] = {
     [BROKER_M_REQUEST_MEMORY] = {"eventbox_kafka_request_memory_bytes", METRIC_GAUGE, NULL,
                                  "Memory of large requests in flight, bytes"},
     [BROKER_M_PARKED_MEMORY] = {"eventbox_kafka_parked_memory_bytes", METRIC_GAUGE, NULL,
-                                "Large requests that wait for records"},
+                                "Memory of large requests that wait for records, bytes"},
     [BROKER_M_KEPT_MEMORY] = {"eventbox_kafka_kept_memory_bytes", METRIC_GAUGE, NULL,
                               "Memory kept for large requests to come, bytes"},
     [BROKER_M_TOPICS] = {"eventbox_log_topics", METRIC_GAUGE, NULL, "Topics"},

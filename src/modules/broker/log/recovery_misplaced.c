@@ -15,6 +15,8 @@ struct look {
     struct recovery *recovery;
     const char *folder; /* "": the data folder */
     enum kind (*wanted)(const char *name);
+    bool all;   /* each file must open, not those alone that have to be there */
+    bool enter; /* folders are looked into as those of partitions */
 };
 
 static enum kind wanted_in_root(const char *name) {
@@ -65,9 +67,9 @@ static int look_at(void *userdata, const char *name, bool is_dir) {
         tell(look, name, "is a folder, and a file should be there");
     } else if (wanted == KIND_FOLDER && !is_dir) {
         tell(look, name, "is not a folder, and one should be there");
-    } else if (!is_dir && (wanted == KIND_FILE || look->wanted == wanted_in_journal)) {
+    } else if (!is_dir && (wanted == KIND_FILE || look->all)) {
         try_open(look, name);
-    } else if (is_dir && look->wanted == wanted_in_topics) {
+    } else if (is_dir && look->enter) {
         char path[SEGMENT_NAME_SIZE];
         struct look inside = {look->recovery, path, wanted_in_partition};
         snprintf(path, sizeof path, "topics/%s", name);
@@ -82,9 +84,9 @@ bool recovery_is_misplaced(int status) {
 
 void recovery_name_misplaced(struct recovery *recovery) {
     struct look looks[] = {
-        {recovery, "", wanted_in_root},
-        {recovery, "journal", wanted_in_journal},
-        {recovery, "topics", wanted_in_topics},
+        {recovery, "", wanted_in_root, .all = false},
+        {recovery, "journal", wanted_in_journal, .all = true},
+        {recovery, "topics", wanted_in_topics, .enter = true},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(looks); i++) {
         const char *path = *looks[i].folder ? looks[i].folder : ".";

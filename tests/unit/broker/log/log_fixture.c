@@ -343,6 +343,33 @@ ssize_t fixture_read(struct fixture *f, struct partition *partition, int64_t off
     return (ssize_t)at;
 }
 
+void fixture_segment_path(struct fixture *f, int64_t base_offset, char path[SEGMENT_NAME_SIZE]) {
+    const struct log_partition *partition = log_partition_of(fixture_partition(f, "t", 0));
+    struct segment_id id = {partition->topic->public.number, 0, base_offset};
+    segment_name(&id, SEGMENT_LOG, path);
+}
+
+uint64_t fixture_find_batch(struct fixture *f, const char *path, unsigned index) {
+    struct disk_file *file;
+    uint64_t at = 0;
+    assert(disk_open(f->disk, path, DISK_READ, &file) == 0);
+    while (index-- > 0) {
+        uint8_t header[12];
+        size_t got;
+        assert(disk_pread(file, header, sizeof header, at, &got) == 0 && got == sizeof header);
+        at += sizeof header + get_be32(header + 8);
+    }
+    disk_close(file);
+    return at;
+}
+
+void fixture_forget_memory(struct fixture *f) {
+    uint64_t tail_bytes = f->log->limits.tail_bytes;
+    f->log->limits.tail_bytes = 0;
+    tail_evict(f->log);
+    f->log->limits.tail_bytes = tail_bytes;
+}
+
 uint8_t fixture_put_byte(struct fixture *f, enum segment_kind kind, uint64_t at, uint8_t byte) {
     struct segment_id id = {1, 0, 0};
     struct disk_file *file = NULL;

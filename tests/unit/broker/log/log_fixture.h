@@ -106,6 +106,12 @@ int64_t fixture_lookup(struct fixture *f, struct partition *partition, int64_t t
 /** fixture_has_file() - of a segment */
 bool fixture_has_file(struct fixture *f, uint32_t topic, int32_t partition, int64_t base_offset,
                       enum segment_kind kind);
+/** fixture_segment_path() - of a .log of partition 0 of "t" */
+void fixture_segment_path(struct fixture *f, int64_t base_offset, char path[SEGMENT_NAME_SIZE]);
+/** fixture_find_batch() - where the @index-th batch of the .log at @path begins */
+uint64_t fixture_find_batch(struct fixture *f, const char *path, unsigned index);
+/** fixture_forget_memory() - of batches that are in their segments */
+void fixture_forget_memory(struct fixture *f);
 /** fixture_put_byte() - another byte in a file of the first segment of topic 1; what was there */
 uint8_t fixture_put_byte(struct fixture *f, enum segment_kind kind, uint64_t at, uint8_t byte);
 /** fixture_flip() - another bit in it; the byte that was there */

@@ -26,13 +26,6 @@ static struct batch_spec spec_of(uint64_t n) {
                                .producer_id = -1};
 }
 
-static void forget_memory(struct fixture *f) {
-    uint64_t tail_bytes = f->log->limits.tail_bytes;
-    f->log->limits.tail_bytes = 0;
-    tail_evict(f->log);
-    f->log->limits.tail_bytes = tail_bytes;
-}
-
 static struct log_partition *partition_of(struct fixture *f) {
     return log_partition_of(fixture_partition(f, "t", 0));
 }
@@ -55,7 +48,7 @@ static void begin(struct fixture *f, uint64_t seed, const char *cleanup_policy) 
     }
     fixture_until(f, f->log->unwritten_count == 0 && !f->log->checkpoint.under_way &&
                          f->log->durable_sequence == f->log->newest_sequence);
-    forget_memory(f);
+    fixture_forget_memory(f);
     assert_int_equal(partition_of(f)->segments[3].base_offset, ACTIVE);
 }
 
@@ -71,34 +64,14 @@ static ssize_t try_read(struct fixture *f, int64_t offset, size_t max) {
     return size;
 }
 
-static void segment_path(struct fixture *f, int64_t base_offset, char path[SEGMENT_NAME_SIZE]) {
-    struct segment_id id = {partition_of(f)->topic->public.number, 0, base_offset};
-    segment_name(&id, SEGMENT_LOG, path);
-}
-
-/* Where the batch at @base + @index begins. */
-static uint64_t find_batch(struct fixture *f, const char *path, unsigned index) {
-    struct disk_file *file;
-    uint64_t at = 0;
-    assert_int_equal(disk_open(f->disk, path, DISK_READ, &file), 0);
-    while (index-- > 0) {
-        uint8_t header[12];
-        size_t got;
-        assert_int_equal(disk_pread(file, header, sizeof header, at, &got), 0);
-        at += sizeof header + get_be32(header + 8);
-    }
-    disk_close(file);
-    return at;
-}
-
 /* The same byte again makes it right again. */
 static void flip(struct fixture *f, int64_t base_offset, unsigned index, uint64_t place) {
     struct disk_file *file;
     char path[SEGMENT_NAME_SIZE];
     uint8_t byte;
     size_t got;
-    segment_path(f, base_offset, path);
-    place += find_batch(f, path, index);
+    fixture_segment_path(f, base_offset, path);
+    place += fixture_find_batch(f, path, index);
     assert_int_equal(disk_open(f->disk, path, DISK_READ | DISK_WRITE, &file), 0);
     assert_int_equal(disk_pread(file, &byte, 1, place, &got), 0);
     byte ^= 0x10;
@@ -219,7 +192,7 @@ static void test_rot__file_that_is_gone_is_all_set_aside(void **state) {
         struct fixture f;
         char path[SEGMENT_NAME_SIZE];
         begin(&f, 55, "delete");
-        segment_path(&f, A_SEGMENT, path);
+        fixture_segment_path(&f, A_SEGMENT, path);
         assert_int_equal(disk_unlink(f.disk, path), 0);
         int64_t r = lookup ? fixture_lookup(&f, &partition_of(&f)->public, START_MS + 13)
                            : try_read(&f, 13, 1);
@@ -232,8 +205,8 @@ static void test_rot__file_that_is_gone_is_all_set_aside(void **state) {
 
 /* Whole batches, all as large, in each other's place. */
 static void exchange(struct fixture *f, const char *path, unsigned one, unsigned other) {
-    uint64_t at[2] = {find_batch(f, path, one), find_batch(f, path, other)};
-    size_t size = (size_t)(find_batch(f, path, 1) - find_batch(f, path, 0)), got;
+    uint64_t at[2] = {fixture_find_batch(f, path, one), fixture_find_batch(f, path, other)};
+    size_t size = (size_t)(fixture_find_batch(f, path, 1) - fixture_find_batch(f, path, 0)), got;
     struct disk_file *file;
     uint8_t *data = malloc(2 * size);
     assert_non_null(data);
@@ -254,7 +227,7 @@ static void test_rot__spares_right_batches_out_of_their_place(void **state) {
     struct fixture f;
     char path[SEGMENT_NAME_SIZE];
     begin(&f, 61, "delete");
-    segment_path(&f, A_SEGMENT, path);
+    fixture_segment_path(&f, A_SEGMENT, path);
     exchange(&f, path, 5, 8);
     flip(&f, A_SEGMENT, 4, 100);
     assert_int_equal(try_read(&f, 14, 1), -BROKER_E_CORRUPT);
@@ -278,8 +251,8 @@ static void test_rot__reaches_no_further_than_was_looked(void **state) {
     begin(&f, 62, "delete");
     struct batch_order order = batch_order_of(partition_of(&f));
     const struct segment_id id = {partition_of(&f)->topic->public.number, 0, A_SEGMENT};
-    segment_path(&f, A_SEGMENT, path);
-    uint64_t size = find_batch(&f, path, 1);
+    fixture_segment_path(&f, A_SEGMENT, path);
+    uint64_t size = fixture_find_batch(&f, path, 1);
     struct segment_resync in = {.end = A_SEGMENT * size,
                                 .base_offset = A_SEGMENT,
                                 .next_base = 2 * A_SEGMENT,
@@ -310,9 +283,9 @@ static void test_rot__spares_what_the_index_leads_to(void **state) {
     begin(&f, 64, "delete");
     struct batch_order order = batch_order_of(partition_of(&f));
     const struct segment_id id = {partition_of(&f)->topic->public.number, 0, A_SEGMENT};
-    segment_path(&f, A_SEGMENT, path);
+    fixture_segment_path(&f, A_SEGMENT, path);
     segment_name(&id, SEGMENT_INDEX, name);
-    uint64_t size = find_batch(&f, path, 1);
+    uint64_t size = fixture_find_batch(&f, path, 1);
     exchange(&f, path, 1, 5);
     flip(&f, A_SEGMENT, 4, 100);
     assert_int_equal(disk_open(f.disk, name, DISK_READ | DISK_WRITE, &index), 0);
@@ -352,12 +325,12 @@ static void test_rot__right_when_read_again_is_none(void **state) {
     begin(&f, 63, "delete");
     struct batch_order order = batch_order_of(partition_of(&f));
     const struct segment_id id = {partition_of(&f)->topic->public.number, 0, A_SEGMENT};
-    segment_path(&f, A_SEGMENT, path);
-    struct segment_resync in = {.end = find_batch(&f, path, A_SEGMENT),
+    fixture_segment_path(&f, A_SEGMENT, path);
+    struct segment_resync in = {.end = fixture_find_batch(&f, path, A_SEGMENT),
                                 .base_offset = A_SEGMENT,
                                 .next_base = 2 * A_SEGMENT,
                                 .order = &order};
-    const struct segment_cursor lost = {find_batch(&f, path, 4), 14};
+    const struct segment_cursor lost = {fixture_find_batch(&f, path, 4), 14};
     assert_int_equal(disk_open(f.disk, path, DISK_READ, &in.file), 0);
     rot_find(f.disk, &id, &in, &lost, 14, MIB(4), &range);
     assert_true(range.from >= range.to);
@@ -377,7 +350,7 @@ static void test_rot__refusal_of_the_disk_is_none(void **state) {
         ssize_t size = try_read(&f, 13, 1);
         assert_true(size > 0 || size == -EIO);
         disk_sim_fail_at(f.disk, 0, 0);
-        forget_memory(&f);
+        fixture_forget_memory(&f);
     }
     assert_int_equal(partition_of(&f)->rot_count, 0);
     assert_int_equal(f.log->stats.scrub_damaged, 0);

@@ -17,13 +17,6 @@ enum { BATCHES = 40, A_SEGMENT = 10, CLOSED = BATCHES / A_SEGMENT - 1 };
 
 static size_t value_size; /* of the test that runs */
 
-static void forget_memory(struct fixture *f) {
-    uint64_t tail_bytes = f->log->limits.tail_bytes;
-    f->log->limits.tail_bytes = 0;
-    tail_evict(f->log);
-    f->log->limits.tail_bytes = tail_bytes;
-}
-
 /* Batches of one record, ten a segment, and nothing of them in memory. */
 static void begin_sized(struct fixture *f, uint64_t seed, size_t value_bytes, uint64_t rate) {
     char segment_bytes[24];
@@ -46,7 +39,7 @@ static void begin_sized(struct fixture *f, uint64_t seed, size_t value_bytes, ui
     }
     fixture_until(f, f->log->unwritten_count == 0 && !f->log->checkpoint.under_way &&
                          f->log->durable_sequence == f->log->newest_sequence);
-    forget_memory(f);
+    fixture_forget_memory(f);
     struct log_partition *partition = log_partition_of(topic->partitions[0]);
     assert_int_equal(partition->segment_count, CLOSED + 1);
     assert_int_equal(partition->segments[1].base_offset, A_SEGMENT);
@@ -110,26 +103,6 @@ static void assert_reads_all_but(struct fixture *f, int64_t from, int64_t to) {
     }
 }
 
-static void segment_path(struct fixture *f, int64_t base_offset, char path[SEGMENT_NAME_SIZE]) {
-    struct segment_id id = {partition_of(f)->topic->public.number, 0, base_offset};
-    segment_name(&id, SEGMENT_LOG, path);
-}
-
-/* Where the @index-th batch of a segment begins. */
-static uint64_t find_batch(struct fixture *f, const char *path, unsigned index) {
-    struct disk_file *file;
-    uint64_t at = 0;
-    assert_int_equal(disk_open(f->disk, path, DISK_READ, &file), 0);
-    while (index-- > 0) {
-        uint8_t header[12];
-        size_t got;
-        assert_int_equal(disk_pread(file, header, sizeof header, at, &got), 0);
-        at += sizeof header + get_be32(header + 8);
-    }
-    disk_close(file);
-    return at;
-}
-
 /* ---- what it finds ---- */
 
 static void test_log_scrub__rot_that_nobody_read_is_set_aside_and_the_rest_stays(void **state) {
@@ -139,8 +112,8 @@ static void test_log_scrub__rot_that_nobody_read_is_set_aside_and_the_rest_stays
         struct fixture f;
         char path[SEGMENT_NAME_SIZE];
         begin(&f, 31 + i);
-        segment_path(&f, A_SEGMENT, path);
-        uint64_t at = find_batch(&f, path, 3);
+        fixture_segment_path(&f, A_SEGMENT, path);
+        uint64_t at = fixture_find_batch(&f, path, 3);
         assert_int_equal(disk_sim_corrupt(f.disk, path, at + places[i], 1, i), 0);
         end_of_round(&f);
         assert_int_equal(stats(&f)->reads_disk, 0);
@@ -161,8 +134,9 @@ static void test_log_scrub__rot_is_told_once_in_a_run_and_found_again_by_the_nex
         struct fixture f;
         char path[SEGMENT_NAME_SIZE];
         begin(&f, 41);
-        segment_path(&f, A_SEGMENT, path);
-        assert_int_equal(disk_sim_corrupt(f.disk, path, find_batch(&f, path, 3) + 100, 1, 1), 0);
+        fixture_segment_path(&f, A_SEGMENT, path);
+        assert_int_equal(
+            disk_sim_corrupt(f.disk, path, fixture_find_batch(&f, path, 3) + 100, 1, 1), 0);
         end_of_round(&f);
         next_round(&f);
         assert_int_equal(stats(&f)->scrub_segments, 2 * CLOSED);
@@ -191,8 +165,8 @@ static void test_log_scrub__no_batch_is_believed_for_the_sake_of_a_mark(void **s
     char path[SEGMENT_NAME_SIZE];
     uint8_t next = 14;
     begin(&f, 42);
-    segment_path(&f, A_SEGMENT, path);
-    uint64_t at = find_batch(&f, path, 3);
+    fixture_segment_path(&f, A_SEGMENT, path);
+    uint64_t at = fixture_find_batch(&f, path, 3);
     assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
     assert_int_equal(disk_pwrite(file, &next, 1, at + 7), 0);
     disk_close(file);
@@ -212,11 +186,11 @@ static void test_log_scrub__file_without_its_end_or_gone_costs_what_it_held(void
         struct disk_file *file;
         char path[SEGMENT_NAME_SIZE];
         begin(&f, 51);
-        segment_path(&f, A_SEGMENT, path);
+        fixture_segment_path(&f, A_SEGMENT, path);
         if (gone) {
             assert_int_equal(disk_unlink(f.disk, path), 0);
         } else {
-            uint64_t size = find_batch(&f, path, 7) + 30;
+            uint64_t size = fixture_find_batch(&f, path, 7) + 30;
             assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
             assert_int_equal(disk_truncate(file, size), 0);
             disk_close(file);
@@ -251,8 +225,8 @@ static void test_log_scrub__large_batches_are_checked_and_passed_in_many_steps(v
             assert_int_equal(fixture_append(&f, topic->partitions[0], &spec), n);
         }
         fixture_until(&f, f.log->unwritten_count == 0);
-        segment_path(&f, 0, path);
-        uint64_t at = find_batch(&f, path, 1);
+        fixture_segment_path(&f, 0, path);
+        uint64_t at = fixture_find_batch(&f, path, 1);
         assert_int_equal(disk_sim_corrupt(f.disk, path, at + places[i], 1, 1), 0);
         end_of_round(&f);
         assert_int_equal(partition_of(&f)->rot_count, 1);
@@ -272,8 +246,8 @@ static void test_log_scrub__range_that_is_right_again_can_be_read_again(void **s
     uint8_t byte;
     size_t got;
     begin(&f, 61);
-    segment_path(&f, A_SEGMENT, path);
-    uint64_t at = find_batch(&f, path, 3) + 100;
+    fixture_segment_path(&f, A_SEGMENT, path);
+    uint64_t at = fixture_find_batch(&f, path, 3) + 100;
     assert_int_equal(disk_open(f.disk, path, DISK_READ | DISK_WRITE, &file), 0);
     assert_int_equal(disk_pread(file, &byte, 1, at, &got), 0);
     assert_int_equal(disk_sim_corrupt(f.disk, path, at, 1, 1), 0);
@@ -303,12 +277,13 @@ static void test_log_scrub__what_memory_has_stays_readable_as_long(void **state)
         assert_int_equal(fixture_append(&f, &partition_of(&f)->public, &spec), n);
     }
     fixture_until(&f, f.log->unwritten_count == 0);
-    segment_path(&f, BATCHES, path);
-    assert_int_equal(disk_sim_corrupt(f.disk, path, find_batch(&f, path, 3) + 100, 1, 1), 0);
+    fixture_segment_path(&f, BATCHES, path);
+    assert_int_equal(disk_sim_corrupt(f.disk, path, fixture_find_batch(&f, path, 3) + 100, 1, 1),
+                     0);
     end_of_round(&f);
     assert_int_equal(partition_of(&f)->rot_count, 1);
     assert_true(try_read(&f, BATCHES + 3) > 0);
-    forget_memory(&f);
+    fixture_forget_memory(&f);
     assert_int_equal(try_read(&f, BATCHES + 3), -BROKER_E_CORRUPT);
     end(&f);
 }
