@@ -31,14 +31,25 @@ static bool has_room(const struct topic_log *log, uint64_t bytes, uint64_t journ
     return journal_room(log) >= log->stats.queued_bytes + frame_bytes(1, bytes) + journal_reserve;
 }
 
+static uint64_t client_reserve(const struct topic_log *log) {
+    return log->limits.journal_max_bytes / 8;
+}
+
+uint64_t append_admit_wants(const struct topic_log *log) {
+    if (list_empty(&log->throttled)) {
+        return 0;
+    }
+    const struct append *first = list_entry(log->throttled.next, struct append, link);
+    return log->stats.queued_bytes + frame_bytes(1, append_bytes(first)) + client_reserve(log);
+}
+
 /* Waiting would not help: the host, or whoever holds the log, says when there is room. */
 static bool must_refuse(const struct topic_log *log) {
     return log->room == TOPIC_LOG_ROOM_FULL || log->held;
 }
 
 static bool client_may_pass(const struct topic_log *log, uint64_t bytes) {
-    return !log->disk_full && !must_refuse(log) &&
-           has_room(log, bytes, log->limits.journal_max_bytes / 8);
+    return !log->disk_full && !must_refuse(log) && has_room(log, bytes, client_reserve(log));
 }
 
 static int throttle(struct topic_log *log, struct append *append, uint64_t bytes) {

@@ -243,9 +243,10 @@ void checkpoint_maybe(struct topic_log *log) {
     bool removal = removals_wait(log) || log->cleaner.waits;
     bool due = (newer && log->bytes_since_checkpoint >= log->limits.checkpoint_bytes) ||
                ((newer || (removal && older)) && age_ms >= log->limits.checkpoint_ms);
-    /* A journal that fills up needs two checkpoints, however new they are. */
-    bool pressed =
-        older && (log->journal_pressed || journal_room(log) < log->limits.journal_max_bytes / 2);
+    /* A journal that fills up, or a large append that waits for room in it, needs two checkpoints,
+     * however new they are. */
+    uint64_t room = MAX(log->limits.journal_max_bytes / 2, append_admit_wants(log));
+    bool pressed = older && (log->journal_pressed || journal_room(log) < room);
     if (due || pressed || (older && room_waits(log))) {
         checkpoint_begin(log, false);
     }

@@ -429,6 +429,8 @@ void append_trim(struct topic_log *log); /* gives back what is kept for appends 
 void append_admit_init(struct topic_log *log);
 void append_admit_deinit(struct topic_log *log);
 void append_admit_soon(struct topic_log *log); /* there may be room for what waits */
+/** append_admit_wants() - journal_room() that the first append in wait needs; 0: none waits */
+uint64_t append_admit_wants(const struct topic_log *log);
 
 /* ---- append_submit.c ---- */
 void append_submit_init(struct topic_log *log);

@@ -343,6 +343,28 @@ static void test_log_pressure__a_stop_makes_room_for_what_is_under_way(void **st
     }
 }
 
+/* It may be near half of the journal, and more room than that is not asked for otherwise: wherever
+ * small ones before it have left the files. */
+static void test_log_pressure__a_large_append_finds_room_in_the_journal(void **state) {
+    for (unsigned small = 0; small < 60; small++) {
+        struct fixture f;
+        fixture_init(&f, 29);
+        f.limits.journal_first_bytes = 4096;
+        f.limits.journal_max_bytes = 65536;
+        f.limits.tail_bytes = 65536;
+        assert_int_equal(fixture_start(&f), 0);
+        struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+        for (unsigned n = 0; n < small; n++) {
+            struct batch_spec spec = spec_of(n, 3000);
+            assert_int_equal(fixture_append(&f, partition, &spec), n);
+        }
+        struct batch_spec spec = spec_of(small, 32000);
+        assert_int_equal(fixture_append(&f, partition, &spec), small);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_pressure__client_appends_wait_and_keep_their_order),
@@ -354,6 +376,7 @@ int main(void) {
         cmocka_unit_test(test_log_pressure__full_disk_is_waited_for),
         cmocka_unit_test(test_log_pressure__waiting_appends_fail_with_their_topic_g62),
         cmocka_unit_test(test_log_pressure__a_stop_makes_room_for_what_is_under_way),
+        cmocka_unit_test(test_log_pressure__a_large_append_finds_room_in_the_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
