@@ -237,6 +237,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->journal_first_bytes = 16384;
     limits->journal_max_bytes = 131072 << dice(run, 2);
     limits->group_max_bytes = 32768;
+    limits->gather_bytes = dice(run, 2) ? 4096 : KIB(32);
     limits->tail_bytes = 4096 << dice(run, 4);
     limits->tail_spread_bytes = dice(run, 2) ? 0 : 16384;
     limits->segment_bytes = 20000;
@@ -293,6 +294,7 @@ static void small_limits(struct topic_log_limits *limits) {
     limits->journal_first_bytes = 16384;
     limits->journal_max_bytes = 131072;
     limits->group_max_bytes = 32768;
+    limits->gather_bytes = 4096;
     limits->tail_bytes = 65536;
     limits->open_files_max = 8;
     limits->checkpoint_ms = 500;

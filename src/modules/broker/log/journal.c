@@ -229,8 +229,9 @@ int journal_prepare(struct disk *disk, struct journal_file *file) {
     return journal_open(disk, file);
 }
 
-int journal_write(struct journal_file *file, const void *frame, uint64_t bytes, uint64_t position) {
-    int r = disk_pwrite(file->file, frame, bytes, position);
+int journal_write(struct journal_file *file, const struct iovec *parts, int count,
+                  uint64_t position) {
+    int r = disk_pwritev(file->file, parts, count, position);
     if (r) {
         return err_trace(r);
     }

@@ -21,7 +21,8 @@
  * The last two are zero in frames of older releases, which look at neither: there it is not known
  * which frames a checkpoint had covered. So it is where the distance takes more than 32 bits.
  *
- * The body is the entries and the batches after them; zeros fill the last 4 KiB. Files have no
+ * The body is the entries and the batches after them, with zeros before those that are written from
+ * where they lie in memory (frame_build.h); zeros fill the last 4 KiB. Files have no
  * header of their own: sequences, not names, give the order of frames across files. A recycled file
  * still holds old frames behind the new ones; their sequences are at or below the checkpoint's.
  *
@@ -123,6 +124,7 @@ int journal_measure(struct journal_file *file);
 /** journal_prepare() - make file @file->id of @file->size zeros and the end mark, durable, and open
  * it. Thread: segment writer */
 int journal_prepare(struct disk *disk, struct journal_file *file);
-/** journal_write() - write one frame at @position and make it durable */
-int journal_write(struct journal_file *file, const void *frame, uint64_t bytes, uint64_t position);
+/** journal_write() - write one frame, which is in @parts, at @position and make it durable */
+int journal_write(struct journal_file *file, const struct iovec *parts, int count,
+                  uint64_t position);
 void journal_close(struct journal_file *file);

@@ -81,6 +81,7 @@ struct tail_batch {
     uint8_t state;
     bool roll;     /* in: begins a segment */
     bool in_block; /* tail_block.c's */
+    bool gathered; /* the log writer's: its frame takes it from where it lies */
     int64_t max_timestamp_ms;
     int64_t appended_ms; /* by our clock */
     /* in: how large and how old a segment becomes, by the topic's configs at the append */

@@ -15,19 +15,12 @@
  * disk holds the built frame; the loop's tick sends WRITER_AGAIN, and the same bytes are written
  * again at the same place. Any other failure fails every submit from then on.
  */
+#include "frame_build.h"
 #include "log_private.h"
 
 #include <errno.h>
-#include <eventbox/base/bytes.h>
-#include <eventbox/base/crc32c.h>
 #include <malloc.h>
 #include <stdlib.h>
-
-enum {
-    BUFFER_MIN_BYTES = 64 << 10,
-    BUFFER_KEEP_BYTES = 1 << 20,  /* what an idle writer keeps at most */
-    CONCAT_LEAST_BYTES = 8 << 10, /* of smaller ones it is quicker to read the bytes */
-};
 
 struct log_writer {
     struct topic_log *log; /* for clock and worker only */
@@ -40,10 +33,8 @@ struct log_writer {
     struct journal_file *spares[JOURNAL_FILES_MAX];
     unsigned spare_count;
     struct list held; /* struct writer_job.held */
-    uint8_t *buffer;
-    size_t capacity;
-    /* A built frame that waits for disk space. */
-    uint64_t built_bytes;
+    struct frame_build frame;
+    bool built; /* @frame waits to be written: perhaps for room on the disk */
     unsigned built_jobs;
     int failed;
 };
@@ -55,6 +46,7 @@ int log_writer_new(struct topic_log *log, struct log_writer **ret_writer) {
     }
     writer->log = log;
     writer->group_max_bytes = log->limits.group_max_bytes;
+    writer->frame.gather_bytes = log->limits.gather_bytes;
     list_init(&writer->held);
     *ret_writer = writer;
     return 0;
@@ -71,7 +63,7 @@ void log_writer_resume(struct log_writer *writer, const struct uuid *journal, ui
 
 void log_writer_free(struct log_writer *writer) {
     if (writer) {
-        free(writer->buffer);
+        frame_build_deinit(&writer->frame);
         free(writer);
     }
 }
@@ -80,32 +72,6 @@ static void complete(struct log_writer *writer, struct writer_job *job, int stat
     list_remove(&job->held);
     job->status = status;
     worker_complete(writer->log->writer_thread, &job->job.work);
-}
-
-static int reserve_buffer(struct log_writer *writer, uint64_t bytes) {
-    if (bytes <= writer->capacity) {
-        return 0;
-    }
-    size_t capacity = writer->capacity ? writer->capacity : BUFFER_MIN_BYTES;
-    while (capacity < bytes) {
-        capacity *= 2;
-    }
-    void *grown = aligned_alloc(FRAME_ALIGN, capacity);
-    if (!grown) {
-        return err_origin(-ENOMEM);
-    }
-    free(writer->buffer);
-    writer->buffer = grown;
-    writer->capacity = capacity;
-    return 0;
-}
-
-static void trim_buffer(struct log_writer *writer) {
-    if (writer->capacity > BUFFER_KEEP_BYTES && writer->built_bytes == 0) {
-        free(writer->buffer);
-        writer->buffer = NULL;
-        writer->capacity = 0;
-    }
 }
 
 /* Room for at least @bytes: in the current file, else in the first spare that fits. */
@@ -156,25 +122,9 @@ static void place(struct tail_batch *batch) {
     partition->writer_position += batch->batch.size;
 }
 
-/*
- * Goes on over a batch that was just copied. What its own checksum covers, which was checked when
- * it was appended, need not be read again, and the frame's tells if memory changed since.
- */
-static uint32_t frame_crc(uint32_t crc, const uint8_t *batch, size_t size) {
-    if (size < CONCAT_LEAST_BYTES) {
-        return crc32c(crc, batch, size);
-    }
-    crc = crc32c(crc, batch, RECORD_BATCH_AT_ATTRIBUTES);
-    return crc32c_concat(crc, get_be32(batch + RECORD_BATCH_AT_CRC),
-                         size - RECORD_BATCH_AT_ATTRIBUTES);
-}
-
-/* Builds one frame of the first @jobs held submits into the buffer. */
-static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count, uint64_t bytes) {
-    uint8_t *body = writer->buffer + FRAME_HEADER_BYTES;
-    uint32_t entries_bytes = entry_count * FRAME_ENTRY_BYTES;
-    uint32_t at = entries_bytes, batches_crc = 0;
-    uint8_t *entry_at = body;
+/* Each batch of the first @jobs held submits, in their order. */
+static void each_batch(struct log_writer *writer, unsigned jobs, uint32_t entry_count,
+                       void (*take)(struct log_writer *writer, struct tail_batch *batch)) {
     struct list *link = writer->held.next;
     for (unsigned n = 0; n < jobs; n++, link = link->next) {
         struct writer_job *job = list_entry(link, struct writer_job, held);
@@ -182,41 +132,47 @@ static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count
             struct append_unit *unit = list_entry(unit_link, struct append_unit, link);
             for (struct tail_batch *b = unit->first; b; b = b->next_in_unit) {
 #ifdef MUTANT_ATOMIC
-                if (b->sequence > 0 || entry_at == body + entries_bytes) {
+                if (b->sequence > 0 || entry_count == 0) {
                     continue; /* it went with the frame before, or goes with the next */
                 }
 #endif
-                place(b);
-                b->sequence = writer->sequence + 1;
-                struct frame_entry entry = {
-                    .topic = b->partition->topic->public.number,
-                    .partition = b->partition->public.index,
-                    .segment_base = b->segment_base,
-                    .position = b->position,
-                    .base_offset = b->base_offset,
-                    .body_offset = at,
-                    .bytes = (uint32_t)b->batch.size,
-                };
-                frame_entry_write(entry_at, &entry);
-                entry_at += FRAME_ENTRY_BYTES;
-                memcpy(body + at, b->batch.data, b->batch.size);
-                batches_crc = frame_crc(batches_crc, body + at, b->batch.size);
-                at += (uint32_t)b->batch.size;
+                entry_count--;
+                take(writer, b);
             }
         }
     }
+}
+
+static void plan_batch(struct log_writer *writer, struct tail_batch *batch) {
+    batch->gathered = frame_plan_batch(&writer->frame, batch->batch.data, batch->batch.size);
+}
+
+static void add_batch(struct log_writer *writer, struct tail_batch *batch) {
+    place(batch);
+    batch->sequence = writer->sequence + 1;
+    struct frame_entry entry = {
+        .topic = batch->partition->topic->public.number,
+        .partition = batch->partition->public.index,
+        .segment_base = batch->segment_base,
+        .position = batch->position,
+        .base_offset = batch->base_offset,
+        .bytes = (uint32_t)batch->batch.size,
+    };
+    frame_add(&writer->frame, &entry, batch->batch.data, batch->gathered);
+}
+
+/* Builds one frame of the first @jobs held submits, which are planned. */
+static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count) {
+    frame_begin(&writer->frame);
+    each_batch(writer, jobs, entry_count, add_batch);
     struct frame_header header = {
         .journal = writer->journal,
         .sequence = writer->sequence + 1,
         .synced_through = writer->sequence,
         .covered_through = writer->covered,
-        .entry_count = entry_count,
-        .body_bytes = at,
-        .body_crc = crc32c_concat(crc32c(0, body, entries_bytes), batches_crc, at - entries_bytes),
     };
-    frame_header_write(writer->buffer, &header);
-    memset(body + at, 0, (size_t)(bytes - FRAME_HEADER_BYTES - at));
-    writer->built_bytes = bytes;
+    frame_end(&writer->frame, &header);
+    writer->built = true;
     writer->built_jobs = jobs;
 }
 
@@ -268,8 +224,9 @@ static bool take_group(struct log_writer *writer) {
     }
     bool left = leave_last(list_entry(last, struct writer_job, held), &entries, &batch_bytes);
 #endif
-    uint64_t bytes = frame_bytes(entries, batch_bytes);
-    if (reserve_buffer(writer, bytes)) {
+    frame_plan(&writer->frame, entries, batch_bytes, room);
+    each_batch(writer, jobs, entries, plan_batch);
+    if (frame_plan_end(&writer->frame)) {
         writer->failed = -ENOMEM;
         return false;
     }
@@ -280,7 +237,7 @@ static bool take_group(struct log_writer *writer) {
         memmove(writer->spares + spare, writer->spares + spare + 1,
                 (writer->spare_count - spare) * sizeof writer->spares[0]);
     }
-    build(writer, jobs, entries, bytes);
+    build(writer, jobs, entries);
 #ifdef MUTANT_ATOMIC
     writer->built_jobs -= left;
 #endif
@@ -291,7 +248,8 @@ static bool take_group(struct log_writer *writer) {
 static bool write_built(struct log_writer *writer) {
     struct clock *clock = writer->log->config.clock;
     int64_t begin = clock_mono_ns(clock);
-    int r = journal_write(writer->current, writer->buffer, writer->built_bytes, writer->position);
+    const struct frame_build *frame = &writer->frame;
+    int r = journal_write(writer->current, frame->parts, frame->part_count, writer->position);
     if (r == DISK_E_FULL) {
         return false;
     }
@@ -301,16 +259,15 @@ static bool write_built(struct log_writer *writer) {
     }
     int64_t took = clock_mono_ns(clock) - begin;
     writer->sequence++;
-    writer->position += writer->built_bytes;
-    uint64_t bytes = writer->built_bytes;
-    writer->built_bytes = 0;
+    writer->position += frame->bytes;
+    writer->built = false;
     for (unsigned n = writer->built_jobs; n > 0; n--) {
         struct writer_job *job = list_entry(writer->held.next, struct writer_job, held);
         job->sequence = writer->sequence;
         job->last_of_frame = n == 1;
         job->ret_file = writer->current;
         job->file_end = writer->position;
-        job->frame_bytes = n == 1 ? bytes : 0;
+        job->frame_bytes = n == 1 ? frame->bytes : 0;
         job->sync_ns = n == 1 ? took : 0;
         complete(writer, job, 0);
     }
@@ -331,10 +288,10 @@ static bool complete_empty(struct log_writer *writer) {
 
 static void write_held(struct log_writer *writer) {
     while (!writer->failed && !list_empty(&writer->held)) {
-        if (writer->built_bytes == 0 && complete_empty(writer)) {
+        if (!writer->built && complete_empty(writer)) {
             continue;
         }
-        if (writer->built_bytes == 0 && !take_group(writer)) {
+        if (!writer->built && !take_group(writer)) {
             break;
         }
         if (!write_built(writer)) {
@@ -367,7 +324,9 @@ void log_writer_run(void *userdata, struct list *works) {
         case WRITER_AGAIN:
             break;
         case WRITER_TRIM:
-            trim_buffer(writer);
+            if (!writer->built) {
+                frame_build_trim(&writer->frame);
+            }
             buf_trim();
             malloc_trim(0); /* a burst leaves many freed batches behind in the heap */
             break;

@@ -45,6 +45,7 @@ struct topic_log_limits {
     uint64_t journal_first_bytes; /* size of the first journal file */
     uint64_t journal_max_bytes;   /* of all journal files together */
     uint64_t group_max_bytes;     /* of one frame, unless one atomic unit is larger */
+    uint64_t gather_bytes;        /* batches from here on are written to the journal uncopied */
     uint64_t segment_bytes;       /* roll beyond; default of segment.bytes */
     uint64_t tail_bytes; /* batches in memory, of all partitions; back pressure counts in it */
     uint64_t tail_spread_bytes; /* and at most so much more while many are written to */
@@ -69,6 +70,7 @@ struct topic_log_limits {
         .journal_first_bytes = MIB(1),                                                             \
         .journal_max_bytes = MIB(256),                                                             \
         .group_max_bytes = MIB(1),                                                                 \
+        .gather_bytes = KIB(32),                                                                   \
         .segment_bytes = (uint64_t)1 << 30,                                                        \
         .tail_bytes = MIB(8),                                                                      \
         .tail_spread_bytes = 0,                                                                    \
