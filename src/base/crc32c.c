@@ -7,7 +7,8 @@
  * The instruction of the CPU takes 8 bytes and answers three cycles later, but a new one may start
  * each cycle. So long inputs are cut into three neighbouring lanes that advance together. The CRC
  * of lane one is then moved over the bytes of lane two, which is a multiplication by x^(8 n) and
- * linear: four lookups in a table made for n. Two lane sizes cover large batches and small ones.
+ * linear: four lookups in a table made for n. Three lane sizes cover large batches and small ones;
+ * in the largest a lane is long enough for the CPU to fetch all three ahead from memory.
  *
  * For any n the factor x^(8 n) is the product of the powers x^(8 2^k) whose bits n has.
  */
@@ -55,11 +56,16 @@ static void fill_powers(void) {
     }
 }
 
-uint32_t crc32c_concat(uint32_t first, uint32_t second, size_t second_size) {
-    for (size_t k = 0; second_size > 0; k++, second_size >>= 1) {
-        first = second_size & 1 ? multiplied(powers[k], first) : first;
+/* A register moved over @zero_bytes. */
+static uint32_t moved(uint32_t crc, size_t zero_bytes) {
+    for (size_t k = 0; zero_bytes > 0; k++, zero_bytes >>= 1) {
+        crc = zero_bytes & 1 ? multiplied(powers[k], crc) : crc;
     }
-    return first ^ second;
+    return crc;
+}
+
+uint32_t crc32c_concat(uint32_t first, uint32_t second, size_t second_size) {
+    return moved(first, second_size) ^ second;
 }
 
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size) {
@@ -97,19 +103,17 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t size) {
 
 #ifdef HAVE_CRC_INSTRUCTION
 
-enum { LANE_LONG = 2048, LANE_SHORT = 128 };
+enum { LANE_LONG = 32768, LANE_MIDDLE = 2048, LANE_SHORT = 128 };
 
 /* shift[k][b]: byte k of a register has the value b; the register after the lane's zero bytes. */
 static uint32_t shift_long[4][256];
+static uint32_t shift_middle[4][256];
 static uint32_t shift_short[4][256];
 
 static void fill_shift(uint32_t shift[4][256], size_t zero_bytes) {
     for (int k = 0; k < 4; k++) {
         for (int bit = 0; bit < 8; bit++) {
-            uint32_t crc = UINT32_C(1) << (8 * k + bit);
-            for (size_t i = 0; i < zero_bytes; i++) {
-                crc = crc >> 8 ^ slices[0][crc & 0xff];
-            }
+            uint32_t crc = moved(UINT32_C(1) << (8 * k + bit), zero_bytes);
             for (int byte = 0; byte < 1 << bit; byte++) { /* linear: add the lower bits */
                 shift[k][byte | 1 << bit] = crc ^ shift[k][byte];
             }
@@ -143,6 +147,9 @@ CRC_TARGET static uint32_t crc32c_instruction(uint32_t start, const void *data, 
     for (; size >= 3 * LANE_LONG; size -= 3 * LANE_LONG, in += 3 * LANE_LONG) {
         crc = three_lanes(crc, in, LANE_LONG, shift_long);
     }
+    for (; size >= 3 * LANE_MIDDLE; size -= 3 * LANE_MIDDLE, in += 3 * LANE_MIDDLE) {
+        crc = three_lanes(crc, in, LANE_MIDDLE, shift_middle);
+    }
     for (; size >= 3 * LANE_SHORT; size -= 3 * LANE_SHORT, in += 3 * LANE_SHORT) {
         crc = three_lanes(crc, in, LANE_SHORT, shift_short);
     }
@@ -165,6 +172,7 @@ __attribute__((constructor)) static void crc32c_prepare(void) {
 #ifdef HAVE_CRC_INSTRUCTION
     if (CRC_INSTRUCTION()) {
         fill_shift(shift_long, LANE_LONG);
+        fill_shift(shift_middle, LANE_MIDDLE);
         fill_shift(shift_short, LANE_SHORT);
         crc32c_fn = crc32c_instruction;
     }

@@ -62,7 +62,7 @@ static void test_crc32c__all_versions_agree_on_every_short_length(void **state) 
 }
 
 static void test_crc32c__all_versions_agree_on_random_ranges(void **state) {
-    static uint8_t data[40000];
+    static uint8_t data[400000];
     struct random_seeded seeded;
 
     random_seeded_init(&seeded, 12);
