@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from support.server import binary, clean_environment, wait_for
+from support.server import binary, clean_environment, file_size, wait_for
 
 TOPIC = "prices"
 
@@ -141,7 +141,7 @@ def test_compaction__committed_offsets_are_compacted_and_load_again(server):
         consumer.commit(offsets=[TopicPartition(TOPIC, 0, i, "m" * 4000)], asynchronous=False)
 
     def size():
-        return sum(p.stat().st_size for p in server.data.glob("topics/*/*.log") if "-0" not in p.parent.name[:2])
+        return sum(file_size(p) for p in server.data.glob("topics/*/*.log") if "-0" not in p.parent.name[:2])
 
     wait_for(lambda: size() < 1500000, 90, "the offsets to be compacted")
     for restart in (server.kill, server.stop):

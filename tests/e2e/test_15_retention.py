@@ -6,7 +6,7 @@ import re
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from support.server import Eventbox, wait_for
+from support.server import Eventbox, file_size, wait_for
 
 RECORD_BYTES = 64 << 10
 
@@ -60,7 +60,7 @@ def read(consumer, count):
 def segment_bases(server):
     """Base offsets of the files of the topic whose segments are the largest."""
     folders = (server.data / "topics").glob("*-0")
-    folder = max(folders, key=lambda f: sum(p.stat().st_size for p in f.glob("*.log")))
+    folder = max(folders, key=lambda f: sum(file_size(p) for p in f.glob("*.log")))
     bases = sorted(int(p.stem) for p in folder.glob("*.log"))
     for path in folder.iterdir():
         assert re.fullmatch(r"\d{20}\.(log|index|timeindex|snapshot)", path.name), path

@@ -49,6 +49,14 @@ def wait_for(condition, timeout=20.0, what="condition"):
         time.sleep(0.02)
 
 
+def file_size(path):
+    """Nothing, of a file that the server has removed since it was listed."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def clean_environment():
     """This one without what the program would take for a setting."""
     bare = ("PORT", "HOST", "DEBUG", "DATABASE_URL", "SENDGRID_API_KEY", "SENDGRID_FROM")
