@@ -2,8 +2,13 @@
 
 import itertools
 import json
+import re
+import struct
 import subprocess
 import threading
+
+from support.kafka_wire import Peer
+from support.server import wait_for
 
 from . import Client, Member, Record
 
@@ -14,6 +19,7 @@ class KcatMember(Member):
 
     def __init__(self, client, group, topic, instance=None, cooperative=False, commit_on_revoke=False):
         super().__init__()
+        self.bootstrap, self.group, self.topic, self.member_id = client.bootstrap, group, topic, None
         settings = {
             "auto.offset.reset": "earliest",
             "heartbeat.interval.ms": 200,
@@ -48,6 +54,7 @@ class KcatMember(Member):
         % Group NAME rebalanced: incremental revoke of 1 partition(s) (memberid …, …): topic [0]"""
         if not line.startswith("% Group "):
             return
+        self.member_id = re.search(r"\(memberid ([^,)]*)", line)[1]
         places = {int(part.split("]")[0]) for part in line.split(": ")[-1].split("[")[1:]}
         if "incremental assignment" in line:
             self.assignment |= places
@@ -64,8 +71,23 @@ class KcatMember(Member):
         pass  # its consumer commits when it closes
 
     def leave(self):
+        # Closed with news of a rebalance that its callback has not seen, librdkafka leaves without waiting for the
+        # callback, and can lose the rd_kafka_assign() in it, which then waits forever: its issues 4041 and 4884.
+        wait_for(self._knows_its_share, what="a stable group whose assignment kcat has heard")
         self.process.terminate()
-        self.process.wait(20)
+        assert self.process.wait(20) == 0
+
+    def _knows_its_share(self):
+        with Peer(self.bootstrap) as peer:
+            group = peer.ask("DescribeGroups", 5, Groups=[self.group])["Groups"][0]
+        given = {m["MemberId"]: partitions_of(m["MemberAssignment"], self.topic) for m in group["Members"]}
+        return group["GroupState"] == "Stable" and given.get(self.member_id) == self.assignment
+
+
+def partitions_of(assignment, topic):
+    """What a member got of the only topic: in the bytes, its name is followed by a count and the partitions."""
+    rest = assignment.partition(topic.encode())[2]
+    return set(struct.unpack_from(f">{struct.unpack_from('>i', rest)[0]}i", rest, 4)) if rest else set()
 
 
 def record_of(line):
