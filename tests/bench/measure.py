@@ -184,7 +184,7 @@ class OwnEventbox(Target):
     def __init__(self, folder):
         from support.server import Eventbox
 
-        self.server = Eventbox(folder, args=["--log_level=warn"]).start()
+        self.server = Eventbox(folder, args=["--log_level=warn"], own_session=True).start()
         super().__init__("eventbox", self.server.bootstrap, self.server.process.pid)
 
     def kill(self):

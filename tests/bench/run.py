@@ -199,13 +199,13 @@ def parse():
 def main():
     given = parse()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="eventbox-bench-"))
-    settings, results = Settings(given, folder), {}
+    settings, results, server = Settings(given, folder), {}, None
     try:
         if "floor" in settings.only:
             results.update(floor_rows(folder, given.rounds, settings.scale, settings.progress))
         if "start" in settings.only:
             results.update(start_rows(folder, given.rounds))
-        server = Eventbox(folder / "data", args=["--log_level=warn"]).start()
+        server = Eventbox(folder / "data", args=["--log_level=warn"], own_session=True).start()
         targets = [Target("eventbox", server.bootstrap, server.process.pid)]
         if given.kafka:
             pid = given.kafka_pid or listener_pid(int(given.kafka.rsplit(":", 1)[1]))
@@ -215,6 +215,8 @@ def main():
             results.update(rest_rows(server, given.rounds, 2 if given.quick else 5))
         server.stop()
     finally:
+        if server:
+            server.close()
         shutil.rmtree(folder, ignore_errors=True)
         show(results)
 

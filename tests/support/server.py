@@ -97,8 +97,9 @@ def request(port, method, path, body=None, headers=None, timeout=20):
 class Eventbox:
     """One server process with a data folder of its own. Ports stay the same over restarts."""
 
-    def __init__(self, data, env=None, args=(), modules=None, log_path=None):
+    def __init__(self, data, env=None, args=(), modules=None, log_path=None, own_session=False):
         self.data = pathlib.Path(data)
+        self.own_session = own_session  # as a service has it; then Ctrl-C does not reach it
         self.env = dict(env or {})
         self.args = list(args)
         self.modules = modules
@@ -133,7 +134,12 @@ class Eventbox:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                self.command(), env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                self.command(),
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=self.own_session,
             )
         return self
 
