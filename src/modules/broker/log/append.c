@@ -265,10 +265,6 @@ static int append_checked(struct topic_log *log, struct append *append, struct c
 }
 
 int append_now(struct topic_log *log, struct append *append) {
-    uint64_t bytes = frame_bytes(append->part_count, append_bytes(append));
-    if (bytes > log->limits.journal_max_bytes / 2 || bytes > UINT32_MAX / 2) {
-        return TOPIC_E_TOO_LARGE;
-    }
     struct checked on_stack[PARTS_ON_STACK];
     if (append->part_count <= PARTS_ON_STACK) {
         return append_checked(log, append, on_stack);

@@ -5,6 +5,7 @@
  *   | a client's    | room, and nobody waits                    | append_now()                  |
  *   |               | no room, or others wait                   | goes to @throttled            |
  *   |               | disk full, log held, or @throttled full   | TOPIC_E_FULL                  |
+ *   | any           | more than half of the journal             | TOPIC_E_TOO_LARGE             |
  *   | one that      | room, and it is the first                 | append_now()                  |
  *   | waits         | its topic is deleted                      | TOPIC_E_UNKNOWN, wherever it  |
  *   |               |                                           | stands                        |
@@ -28,7 +29,12 @@ static bool has_room(const struct topic_log *log, uint64_t bytes, uint64_t journ
     if (used > 0 && used + bytes > tail_limit(log)) {
         return false;
     }
-    return journal_room(log) >= log->stats.queued_bytes + frame_bytes(1, bytes) + journal_reserve;
+    /* Where no checkpoint could free more, one large append goes beyond the limit of the journal
+     * rather than never: the rest of a file that an earlier one filled is room for nobody. */
+    bool all_free = log->stats.queued_bytes == 0 && log->older_sequence >= log->durable_sequence &&
+                    !log->journal_refused;
+    return all_free ||
+           journal_room(log) >= log->stats.queued_bytes + frame_bytes(1, bytes) + journal_reserve;
 }
 
 static uint64_t client_reserve(const struct topic_log *log) {
@@ -73,7 +79,10 @@ int topic_log_append(struct topic_log *log, struct append *append) {
     if (log->failed || (log->state != LOG_READY && log->state != LOG_STARTING)) {
         return TOPIC_E_FAILED;
     }
-    uint64_t bytes = append_bytes(append);
+    uint64_t bytes = append_bytes(append), frame = frame_bytes(append->part_count, bytes);
+    if (frame > log->limits.journal_max_bytes / 2 || frame > UINT32_MAX / 2) {
+        return TOPIC_E_TOO_LARGE; /* there may never be room for it */
+    }
     if (append->class == APPEND_CLIENT) {
         if (!list_empty(&log->throttled) || !client_may_pass(log, bytes)) {
             return throttle(log, append, bytes);

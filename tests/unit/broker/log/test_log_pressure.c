@@ -343,26 +343,58 @@ static void test_log_pressure__a_stop_makes_room_for_what_is_under_way(void **st
     }
 }
 
-/* It may be near half of the journal, and more room than that is not asked for otherwise: wherever
- * small ones before it have left the files. */
-static void test_log_pressure__a_large_append_finds_room_in_the_journal(void **state) {
-    for (unsigned small = 0; small < 60; small++) {
+static int64_t append_of(struct fixture *f, uint64_t tag, size_t bytes) {
+    struct batch_spec spec = spec_of(tag, bytes);
+    return fixture_append(f, fixture_partition(f, "t", 0), &spec);
+}
+
+static void start_small(struct fixture *f) {
+    fixture_init(f, 29);
+    f->limits.journal_first_bytes = 4096;
+    f->limits.journal_max_bytes = 65536;
+    f->limits.tail_bytes = 65536;
+    assert_int_equal(fixture_start(f), 0);
+    assert_non_null(fixture_topic(f, "t", 1, NULL));
+}
+
+/* An append may be near half of the journal, and more room than that is not asked for otherwise:
+ * wherever others before it have left the files. */
+static void test_log_pressure__large_appends_find_room_in_the_journal(void **state) {
+    const size_t sizes[] = {32000, 32000, 24000, 32000, 30000, 28000, 32000};
+    for (unsigned small = 0; small < 40; small++) {
         struct fixture f;
-        fixture_init(&f, 29);
-        f.limits.journal_first_bytes = 4096;
-        f.limits.journal_max_bytes = 65536;
-        f.limits.tail_bytes = 65536;
-        assert_int_equal(fixture_start(&f), 0);
-        struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
-        for (unsigned n = 0; n < small; n++) {
-            struct batch_spec spec = spec_of(n, 3000);
-            assert_int_equal(fixture_append(&f, partition, &spec), n);
+        start_small(&f);
+        int64_t n = 0;
+        while (n < small) {
+            assert_int_equal(append_of(&f, (uint64_t)n, 3000), n);
+            n++;
         }
-        struct batch_spec spec = spec_of(small, 32000);
-        assert_int_equal(fixture_append(&f, partition, &spec), small);
+        for (size_t i = 0; i < ARRAY_SIZE(sizes); i++, n++) {
+            assert_int_equal(append_of(&f, (uint64_t)n, sizes[i]), n);
+        }
+        uint64_t journal_bytes = 0;
+        for (unsigned i = 0; i < f.log->file_count; i++) {
+            journal_bytes += f.log->files[i]->size;
+        }
+        assert_in_range(journal_bytes, 1, 65536 + 36864); /* beyond the limit by one append */
         fixture_stop(&f);
         fixture_deinit(&f);
     }
+}
+
+static void test_log_pressure__what_may_never_fit_is_refused_at_once(void **state) {
+    struct fixture f;
+    start_small(&f);
+    for (size_t bytes = 33000; bytes < 140000; bytes += 7000) {
+        struct one one;
+        struct batch_spec spec = spec_of(1, bytes);
+        one_start(&f, &one, fixture_partition(&f, "t", 0), &spec);
+        assert_int_equal(one.status, TOPIC_E_TOO_LARGE);
+        one_free(&one);
+    }
+    assert_int_equal(append_of(&f, 2, 100), 0);
+    fixture_stop(&f);
+    fixture_deinit(&f);
 }
 
 int main(void) {
@@ -376,7 +408,8 @@ int main(void) {
         cmocka_unit_test(test_log_pressure__full_disk_is_waited_for),
         cmocka_unit_test(test_log_pressure__waiting_appends_fail_with_their_topic_g62),
         cmocka_unit_test(test_log_pressure__a_stop_makes_room_for_what_is_under_way),
-        cmocka_unit_test(test_log_pressure__a_large_append_finds_room_in_the_journal),
+        cmocka_unit_test(test_log_pressure__large_appends_find_room_in_the_journal),
+        cmocka_unit_test(test_log_pressure__what_may_never_fit_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
