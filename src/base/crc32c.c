@@ -110,6 +110,7 @@ static uint32_t shift_long[4][256];
 static uint32_t shift_middle[4][256];
 static uint32_t shift_short[4][256];
 
+/* After fill_powers(). */
 static void fill_shift(uint32_t shift[4][256], size_t zero_bytes) {
     for (int k = 0; k < 4; k++) {
         for (int bit = 0; bit < 8; bit++) {

@@ -205,7 +205,8 @@ def main():
             results.update(floor_rows(folder, given.rounds, settings.scale, settings.progress))
         if "start" in settings.only:
             results.update(start_rows(folder, given.rounds))
-        server = Eventbox(folder / "data", args=["--log_level=warn"], own_session=True).start()
+        server = Eventbox(folder / "data", args=["--log_level=warn"], own_session=True)
+        server.start()
         targets = [Target("eventbox", server.bootstrap, server.process.pid)]
         if given.kafka:
             pid = given.kafka_pid or listener_pid(int(given.kafka.rsplit(":", 1)[1]))
@@ -215,10 +216,10 @@ def main():
             results.update(rest_rows(server, given.rounds, 2 if given.quick else 5))
         server.stop()
     finally:
-        if server:
-            server.close()
-        shutil.rmtree(folder, ignore_errors=True)
         show(results)
+        if server and server.process and server.process.poll() is None:
+            server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

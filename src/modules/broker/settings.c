@@ -105,7 +105,9 @@ const struct conf_row broker_conf_rows[] = {
      .min = 8 << 20,
      .max = INT64_C(1) << 36,
      .unit = "bytes",
-     .doc = "All journal files together; bounds the time of a start after a crash."},
+     .doc = "All journal files together, but for one large append that finds no other room; bounds "
+            "the "
+            "time of a start after a crash. A batch that takes more than half of it is refused."},
     {.name = "segment",
      .type = CONF_SIZE,
      .offset = ROW(segment_bytes),

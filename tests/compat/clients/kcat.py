@@ -54,7 +54,8 @@ class KcatMember(Member):
         % Group NAME rebalanced: incremental revoke of 1 partition(s) (memberid …, …): topic [0]"""
         if not line.startswith("% Group "):
             return
-        self.member_id = re.search(r"\(memberid ([^,)]*)", line)[1]
+        if member := re.search(r"\(memberid ([^,)]*)", line):
+            self.member_id = member[1]
         places = {int(part.split("]")[0]) for part in line.split(": ")[-1].split("[")[1:]}
         if "incremental assignment" in line:
             self.assignment |= places

@@ -5,7 +5,7 @@
  *   | a client's    | room, and nobody waits                    | append_now()                  |
  *   |               | no room, or others wait                   | goes to @throttled            |
  *   |               | disk full, log held, or @throttled full   | TOPIC_E_FULL                  |
- *   | any           | more than half of the journal             | TOPIC_E_TOO_LARGE             |
+ *   | any           | its frame takes over half of the journal  | TOPIC_E_TOO_LARGE             |
  *   | one that      | room, and it is the first                 | append_now()                  |
  *   | waits         | its topic is deleted                      | TOPIC_E_UNKNOWN, wherever it  |
  *   |               |                                           | stands                        |
@@ -15,8 +15,9 @@
  *   | one           | beyond that                               | TOPIC_E_FULL                  |
  *
  * Room is memory and journal: what is queued or in no segment yet stays below tail_limit(), and the
- * journal can take all that is queued. Client appends wait unchecked and without offsets, so one
- * that is refused after all has changed nothing. Reserved ones pass them by, so that what frees
+ * journal can take all that is queued, or nothing is queued and no checkpoint could free more of
+ * it: then one append goes beyond the limit. Client appends wait unchecked and without offsets, so
+ * one that is refused after all has changed nothing. Reserved ones pass them by, so that what frees
  * space is never behind what fills it.
  *
  * Whatever may have made room calls append_admit_soon(): a frame that became durable, batches that
@@ -24,29 +25,29 @@
  */
 #include "log_private.h"
 
-static bool has_room(const struct topic_log *log, uint64_t bytes, uint64_t journal_reserve) {
+static uint64_t frame_of(const struct append *append) {
+    return frame_bytes(append->part_count, append_bytes(append));
+}
+
+/* Of the journal. The eighth is for reserved appends, and for the zeros in frames. */
+static uint64_t wanted_bytes(const struct topic_log *log, const struct append *append) {
+    return log->stats.queued_bytes + frame_of(append) + log->limits.journal_max_bytes / 8;
+}
+
+uint64_t append_admit_wanted_bytes(const struct topic_log *log) {
+    bool waits = !list_empty(&log->throttled);
+    return waits ? wanted_bytes(log, list_entry(log->throttled.next, struct append, link)) : 0;
+}
+
+static bool has_room(const struct topic_log *log, const struct append *append) {
     uint64_t used = log->queued_cost + log->unwritten_cost;
-    if (used > 0 && used + bytes > tail_limit(log)) {
+    if (used > 0 && used + append_bytes(append) > tail_limit(log)) {
         return false;
     }
-    /* Where no checkpoint could free more, one large append goes beyond the limit of the journal
-     * rather than never: the rest of a file that an earlier one filled is room for nobody. */
-    bool all_free = log->stats.queued_bytes == 0 && log->older_sequence >= log->durable_sequence &&
-                    !log->journal_refused;
-    return all_free ||
-           journal_room(log) >= log->stats.queued_bytes + frame_bytes(1, bytes) + journal_reserve;
-}
-
-static uint64_t client_reserve(const struct topic_log *log) {
-    return log->limits.journal_max_bytes / 8;
-}
-
-uint64_t append_admit_wants(const struct topic_log *log) {
-    if (list_empty(&log->throttled)) {
-        return 0;
-    }
-    const struct append *first = list_entry(log->throttled.next, struct append, link);
-    return log->stats.queued_bytes + frame_bytes(1, append_bytes(first)) + client_reserve(log);
+    /* What is left of the current file may be too small for this append, and is no help then. So
+     * where waiting would free no more, it may go beyond the limit. */
+    bool most = log->stats.queued_bytes == 0 && journal_is_freed(log);
+    return most || journal_room(log) >= wanted_bytes(log, append);
 }
 
 /* Waiting would not help: the host, or whoever holds the log, says when there is room. */
@@ -54,8 +55,8 @@ static bool must_refuse(const struct topic_log *log) {
     return log->room == TOPIC_LOG_ROOM_FULL || log->held;
 }
 
-static bool client_may_pass(const struct topic_log *log, uint64_t bytes) {
-    return !log->disk_full && !must_refuse(log) && has_room(log, bytes, client_reserve(log));
+static bool client_may_pass(const struct topic_log *log, const struct append *append) {
+    return !log->disk_full && !must_refuse(log) && has_room(log, append);
 }
 
 static int throttle(struct topic_log *log, struct append *append, uint64_t bytes) {
@@ -79,12 +80,12 @@ int topic_log_append(struct topic_log *log, struct append *append) {
     if (log->failed || (log->state != LOG_READY && log->state != LOG_STARTING)) {
         return TOPIC_E_FAILED;
     }
-    uint64_t bytes = append_bytes(append), frame = frame_bytes(append->part_count, bytes);
+    uint64_t bytes = append_bytes(append), frame = frame_of(append);
     if (frame > log->limits.journal_max_bytes / 2 || frame > UINT32_MAX / 2) {
         return TOPIC_E_TOO_LARGE; /* there may never be room for it */
     }
     if (append->class == APPEND_CLIENT) {
-        if (!list_empty(&log->throttled) || !client_may_pass(log, bytes)) {
+        if (!list_empty(&log->throttled) || !client_may_pass(log, append)) {
             return throttle(log, append, bytes);
         }
     } else {
@@ -159,7 +160,7 @@ static void on_admit(struct loop_task *task) {
             log->stats.refused_full++;
             status = TOPIC_E_FULL; /* nothing was appended: no offset was given out yet */
         } else if (!log->failed) {
-            if (!client_may_pass(log, append_bytes(append))) {
+            if (!client_may_pass(log, append)) {
                 return;
             }
             unthrottle(log, append);

@@ -16,23 +16,24 @@ enum {
 };
 
 /* How a batch lies on the multiples of FRAME_ALIGN. */
-struct lie {
+struct placement {
     size_t zeros; /* before it, so that place and address agree */
     size_t head;  /* up to the first multiple in it */
     size_t tail;  /* behind the last */
 };
 
-static struct lie lie_of(const struct frame_build *build, const uint8_t *batch, size_t size) {
+static struct placement placement_of(const struct frame_build *build, const uint8_t *batch,
+                                     size_t size) {
     uintptr_t address = (uintptr_t)batch;
-    return (struct lie){
+    return (struct placement){
         .zeros = (address - FRAME_HEADER_BYTES - build->at) % FRAME_ALIGN,
         .head = -address % FRAME_ALIGN,
         .tail = (address + size) % FRAME_ALIGN,
     };
 }
 
-void frame_plan(struct frame_build *build, uint32_t entry_count, uint64_t batch_bytes,
-                uint64_t room) {
+void frame_build_plan(struct frame_build *build, uint32_t entry_count, uint64_t batch_bytes,
+                      uint64_t room) {
     build->entry_count = entry_count;
     build->at = (uint64_t)entry_count * FRAME_ENTRY_BYTES;
     build->copied = FRAME_HEADER_BYTES + build->at;
@@ -40,14 +41,14 @@ void frame_plan(struct frame_build *build, uint32_t entry_count, uint64_t batch_
     build->part_count = 1;
 }
 
-bool frame_plan_batch(struct frame_build *build, const uint8_t *batch, size_t size) {
-    struct lie lie = lie_of(build, batch, size);
-    bool gathered = size >= build->gather_bytes && lie.head + lie.tail < size &&
-                    lie.zeros <= build->slack && build->part_count + 2 <= FRAME_PARTS_MAX;
+bool frame_build_plan_batch(struct frame_build *build, const uint8_t *batch, size_t size) {
+    struct placement placement = placement_of(build, batch, size);
+    bool gathered = size >= build->gather_bytes && placement.head + placement.tail < size &&
+                    placement.zeros <= build->slack && build->part_count + 2 <= FRAME_PARTS_MAX;
     if (gathered) {
-        build->slack -= lie.zeros;
-        build->at += lie.zeros;
-        build->copied += lie.zeros + lie.head + lie.tail;
+        build->slack -= placement.zeros;
+        build->at += placement.zeros;
+        build->copied += placement.zeros + placement.head + placement.tail;
         build->part_count += 2;
     } else {
         build->copied += size;
@@ -56,7 +57,7 @@ bool frame_plan_batch(struct frame_build *build, const uint8_t *batch, size_t si
     return gathered;
 }
 
-int frame_plan_end(struct frame_build *build) {
+int frame_build_plan_end(struct frame_build *build) {
     size_t wanted = build->copied + FRAME_ALIGN; /* and the zeros behind the last batch */
     if (wanted <= build->capacity) {
         return 0;
@@ -75,7 +76,7 @@ int frame_plan_end(struct frame_build *build) {
     return 0;
 }
 
-void frame_begin(struct frame_build *build) {
+void frame_build_begin(struct frame_build *build) {
     build->at = (uint64_t)build->entry_count * FRAME_ENTRY_BYTES;
     build->copied = FRAME_HEADER_BYTES + build->at;
     build->entry = build->memory + FRAME_HEADER_BYTES;
@@ -105,12 +106,12 @@ static void close_part(struct frame_build *build) {
     build->part_at = build->copied;
 }
 
-static void gather(struct frame_build *build, const struct lie *lie, const uint8_t *batch,
-                   size_t size) {
-    copy(build, batch, lie->head);
+static void gather(struct frame_build *build, const struct placement *placement,
+                   const uint8_t *batch, size_t size) {
+    copy(build, batch, placement->head);
     close_part(build);
-    add_part(build, batch + lie->head, size - lie->head - lie->tail);
-    copy(build, batch + size - lie->tail, lie->tail);
+    add_part(build, batch + placement->head, size - placement->head - placement->tail);
+    copy(build, batch + size - placement->tail, placement->tail);
 }
 
 /*
@@ -126,14 +127,15 @@ static uint32_t crc_of_batch(uint32_t crc, const uint8_t *batch, size_t size) {
                          size - RECORD_BATCH_AT_ATTRIBUTES);
 }
 
-void frame_add(struct frame_build *build, struct frame_entry *entry, const uint8_t *batch,
-               bool gathered) {
-    struct lie lie = lie_of(build, batch, entry->bytes);
+void frame_build_add(struct frame_build *build, struct frame_entry *entry, const uint8_t *batch,
+                     bool gathered) {
+    struct placement placement = placement_of(build, batch, entry->bytes);
     if (gathered) {
-        add_zeros(build, lie.zeros);
-        build->crc = crc32c(build->crc, build->memory + build->copied - lie.zeros, lie.zeros);
-        build->at += lie.zeros;
-        gather(build, &lie, batch, entry->bytes);
+        add_zeros(build, placement.zeros);
+        build->crc =
+            crc32c(build->crc, build->memory + build->copied - placement.zeros, placement.zeros);
+        build->at += placement.zeros;
+        gather(build, &placement, batch, entry->bytes);
     } else {
         copy(build, batch, entry->bytes);
     }
@@ -144,7 +146,7 @@ void frame_add(struct frame_build *build, struct frame_entry *entry, const uint8
     build->entry += FRAME_ENTRY_BYTES;
 }
 
-void frame_end(struct frame_build *build, struct frame_header *header) {
+void frame_build_end(struct frame_build *build, struct frame_header *header) {
     uint32_t entries = build->entry_count * FRAME_ENTRY_BYTES;
     uint32_t entries_crc = crc32c(0, build->memory + FRAME_HEADER_BYTES, entries);
     header->entry_count = build->entry_count;

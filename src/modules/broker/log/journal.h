@@ -124,7 +124,11 @@ int journal_measure(struct journal_file *file);
 /** journal_prepare() - make file @file->id of @file->size zeros and the end mark, durable, and open
  * it. Thread: segment writer */
 int journal_prepare(struct disk *disk, struct journal_file *file);
-/** journal_write() - write one frame, which is in @parts, at @position and make it durable */
+/**
+ * journal_write() - write one frame at @position and make it durable
+ * @parts: each aligned to FRAME_ALIGN in address and length; borrowed until return
+ * Return: 0; DISK_E_FULL: the same again at the same place, later; else the journal has failed.
+ */
 int journal_write(struct journal_file *file, const struct iovec *parts, int count,
                   uint64_t position);
 void journal_close(struct journal_file *file);

@@ -49,6 +49,16 @@ uint64_t journal_room(const struct topic_log *log) {
            (log->limits.journal_max_bytes > total ? log->limits.journal_max_bytes - total : 0);
 }
 
+bool journal_is_freed(const struct topic_log *log) {
+    for (unsigned i = 0; i < log->file_count; i++) {
+        const struct journal_file *file = log->files[i];
+        if (file->state == JOURNAL_FULL && !file->doomed && !is_free(log, file)) {
+            return false;
+        }
+    }
+    return !log->journal_refused;
+}
+
 struct prepare_job {
     struct log_job job;
     struct journal_file *file;

@@ -245,8 +245,8 @@ void checkpoint_maybe(struct topic_log *log) {
                ((newer || (removal && older)) && age_ms >= log->limits.checkpoint_ms);
     /* A journal that fills up, or a large append that waits for room in it, needs two checkpoints,
      * however new they are. */
-    uint64_t room = MAX(log->limits.journal_max_bytes / 2, append_admit_wants(log));
-    bool pressed = older && (log->journal_pressed || journal_room(log) < room);
+    uint64_t wanted_bytes = MAX(log->limits.journal_max_bytes / 2, append_admit_wanted_bytes(log));
+    bool pressed = older && (log->journal_pressed || journal_room(log) < wanted_bytes);
     if (due || pressed || (older && room_waits(log))) {
         checkpoint_begin(log, false);
     }

@@ -430,8 +430,9 @@ void append_trim(struct topic_log *log); /* gives back what is kept for appends 
 void append_admit_init(struct topic_log *log);
 void append_admit_deinit(struct topic_log *log);
 void append_admit_soon(struct topic_log *log); /* there may be room for what waits */
-/** append_admit_wants() - journal_room() that the first append in wait needs; 0: none waits */
-uint64_t append_admit_wants(const struct topic_log *log);
+/** append_admit_wanted_bytes() - journal_room() that the first append in wait needs; 0: none waits
+ */
+uint64_t append_admit_wanted_bytes(const struct topic_log *log);
 
 /* ---- append_submit.c ---- */
 void append_submit_init(struct topic_log *log);
@@ -598,6 +599,9 @@ void journal_maintain(struct topic_log *log);
 void journal_ask_again(struct topic_log *log);
 /** journal_room() - bytes that the journal can still take without a checkpoint */
 uint64_t journal_room(const struct topic_log *log);
+/** journal_is_freed() - all but the current file is free, and the disk refuses none: no checkpoint
+ * would free more */
+bool journal_is_freed(const struct topic_log *log);
 
 /* ---- log_keeper.c ---- */
 void checkpoint_maybe(struct topic_log *log);

@@ -13,7 +13,8 @@
  *
  * Without a file that has room the submits stay held until the loop sends one (WRITER_FILE). A full
  * disk holds the built frame; the loop's tick sends WRITER_AGAIN, and the same bytes are written
- * again at the same place. Any other failure fails every submit from then on.
+ * again at the same place. It borrows large batches (frame_build.h), so no submit of it completes
+ * before it is written or the log has failed. Any other failure fails every submit from then on.
  */
 #include "frame_build.h"
 #include "log_private.h"
@@ -122,7 +123,8 @@ static void place(struct tail_batch *batch) {
     partition->writer_position += batch->batch.size;
 }
 
-/* Each batch of the first @jobs held submits, in their order. */
+/* Each batch of the first @jobs held submits, in their order; @entry_count of them, which only the
+ * mutant needs to be told. */
 static void each_batch(struct log_writer *writer, unsigned jobs, uint32_t entry_count,
                        void (*take)(struct log_writer *writer, struct tail_batch *batch)) {
     struct list *link = writer->held.next;
@@ -144,7 +146,7 @@ static void each_batch(struct log_writer *writer, unsigned jobs, uint32_t entry_
 }
 
 static void plan_batch(struct log_writer *writer, struct tail_batch *batch) {
-    batch->gathered = frame_plan_batch(&writer->frame, batch->batch.data, batch->batch.size);
+    batch->gathered = frame_build_plan_batch(&writer->frame, batch->batch.data, batch->batch.size);
 }
 
 static void add_batch(struct log_writer *writer, struct tail_batch *batch) {
@@ -158,12 +160,12 @@ static void add_batch(struct log_writer *writer, struct tail_batch *batch) {
         .base_offset = batch->base_offset,
         .bytes = (uint32_t)batch->batch.size,
     };
-    frame_add(&writer->frame, &entry, batch->batch.data, batch->gathered);
+    frame_build_add(&writer->frame, &entry, batch->batch.data, batch->gathered);
 }
 
 /* Builds one frame of the first @jobs held submits, which are planned. */
 static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count) {
-    frame_begin(&writer->frame);
+    frame_build_begin(&writer->frame);
     each_batch(writer, jobs, entry_count, add_batch);
     struct frame_header header = {
         .journal = writer->journal,
@@ -171,7 +173,7 @@ static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count
         .synced_through = writer->sequence,
         .covered_through = writer->covered,
     };
-    frame_end(&writer->frame, &header);
+    frame_build_end(&writer->frame, &header);
     writer->built = true;
     writer->built_jobs = jobs;
 }
@@ -224,9 +226,9 @@ static bool take_group(struct log_writer *writer) {
     }
     bool left = leave_last(list_entry(last, struct writer_job, held), &entries, &batch_bytes);
 #endif
-    frame_plan(&writer->frame, entries, batch_bytes, room);
+    frame_build_plan(&writer->frame, entries, batch_bytes, room);
     each_batch(writer, jobs, entries, plan_batch);
-    if (frame_plan_end(&writer->frame)) {
+    if (frame_build_plan_end(&writer->frame)) {
         writer->failed = -ENOMEM;
         return false;
     }

@@ -44,7 +44,7 @@ enum topic_log_event {
 struct topic_log_limits {
     uint64_t journal_first_bytes; /* size of the first journal file */
     uint64_t journal_max_bytes;   /* of all journal files together */
-    uint64_t group_max_bytes;     /* of one frame, unless one atomic unit is larger */
+    uint64_t group_max_bytes;     /* of one frame but for zeros, unless one atomic unit is larger */
     uint64_t gather_bytes;        /* batches from here on are written to the journal uncopied */
     uint64_t segment_bytes;       /* roll beyond; default of segment.bytes */
     uint64_t tail_bytes; /* batches in memory, of all partitions; back pressure counts in it */
@@ -312,7 +312,9 @@ struct append {
  *
  * Return: 0, done() follows and never before the return; otherwise nothing was appended and done()
  * does not follow: BROKER_E_CORRUPT, BROKER_E_SEQUENCE, BROKER_E_EPOCH, BROKER_E_INVALID_RECORD,
- * TOPIC_E_TOO_LARGE, TOPIC_E_FULL, TOPIC_E_FAILED, TOPIC_E_UNKNOWN (deleted); negative.
+ * TOPIC_E_TOO_LARGE (a client's batch beyond max.message.bytes; any append whose frame takes more
+ * than half of journal_max_bytes), TOPIC_E_FULL, TOPIC_E_FAILED, TOPIC_E_UNKNOWN (deleted);
+ * negative.
  */
 int topic_log_append(struct topic_log *log, struct append *append);
 

@@ -165,13 +165,13 @@ static void on_append(struct append *append, int status) {
     one->status = status;
 }
 
-int one_start(struct fixture *f, struct one *one, struct partition *partition,
-              const struct batch_spec *spec) {
+int one_start_as(struct fixture *f, struct one *one, enum append_class class,
+                 struct partition *partition, const struct batch_spec *spec) {
     memset(one, 0, sizeof *one);
     one->buf = fixture_batch(spec);
     one->part.partition = partition;
     one->part.batch = slice_of(one->buf, 0, one->buf->size);
-    one->append.class = APPEND_CLIENT;
+    one->append.class = class;
     one->append.parts = &one->part;
     one->append.part_count = 1;
     one->append.done = on_append;
@@ -181,6 +181,11 @@ int one_start(struct fixture *f, struct one *one, struct partition *partition,
         one->status = r;
     }
     return r;
+}
+
+int one_start(struct fixture *f, struct one *one, struct partition *partition,
+              const struct batch_spec *spec) {
+    return one_start_as(f, one, APPEND_CLIENT, partition, spec);
 }
 
 void one_free(struct one *one) {

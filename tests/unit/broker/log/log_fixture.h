@@ -87,6 +87,8 @@ struct buf *fixture_batch(const struct batch_spec *spec);
 /** one_start() - append; frees itself never: one_free() after done */
 int one_start(struct fixture *f, struct one *one, struct partition *partition,
               const struct batch_spec *spec);
+int one_start_as(struct fixture *f, struct one *one, enum append_class class,
+                 struct partition *partition, const struct batch_spec *spec);
 void one_free(struct one *one);
 /** fixture_append() - append and wait; the offset, or the negated error */
 int64_t fixture_append(struct fixture *f, struct partition *partition,

@@ -64,19 +64,19 @@ static void join(struct made *made) {
 static void build_in(struct made *made, uint64_t room) {
     struct frame_build *build = &made->build;
     build->gather_bytes = GATHER_BYTES;
-    frame_plan(build, made->count, bytes_of_batches(made), room);
+    frame_build_plan(build, made->count, bytes_of_batches(made), room);
     for (uint32_t i = 0; i < made->count; i++) {
-        made->gathered[i] = frame_plan_batch(build, made->batches[i], made->sizes[i]);
+        made->gathered[i] = frame_build_plan_batch(build, made->batches[i], made->sizes[i]);
     }
-    assert_int_equal(frame_plan_end(build), 0);
-    frame_begin(build);
+    assert_int_equal(frame_build_plan_end(build), 0);
+    frame_build_begin(build);
     for (uint32_t i = 0; i < made->count; i++) {
         struct frame_entry entry = {
             .topic = 7, .base_offset = i, .bytes = (uint32_t)made->sizes[i]};
-        frame_add(build, &entry, made->batches[i], made->gathered[i]);
+        frame_build_add(build, &entry, made->batches[i], made->gathered[i]);
     }
     struct frame_header header = {.sequence = 3, .synced_through = 2};
-    frame_end(build, &header);
+    frame_build_end(build, &header);
     assert_true(build->bytes <= room);
     join(made);
 }

@@ -74,14 +74,8 @@ static void test_log_pressure__reserved_appends_pass_waiting_ones(void **state) 
         one_start(&f, &ones[taken], topic->partitions[0], &spec);
     } while (!ones[taken++].done);
     struct batch_spec spec = spec_of(1, 1000);
-    struct one reserved = {.buf = fixture_batch(&spec)};
-    reserved.part.partition = topic->partitions[1];
-    reserved.part.batch = slice_of(reserved.buf, 0, reserved.buf->size);
-    reserved.append = ones[0].append;
-    memset(&reserved.append.link, 0, sizeof reserved.append.link);
-    reserved.append.parts = &reserved.part;
-    reserved.append.class = APPEND_RESERVED;
-    assert_int_equal(topic_log_append(f.log, &reserved.append), 0);
+    struct one reserved;
+    assert_int_equal(one_start_as(&f, &reserved, APPEND_RESERVED, topic->partitions[1], &spec), 0);
     assert_int_equal(topic->partitions[1]->log_end_offset, 1);
     fixture_until(&f, reserved.done);
     assert_int_equal(reserved.status, 0);
@@ -348,17 +342,36 @@ static int64_t append_of(struct fixture *f, uint64_t tag, size_t bytes) {
     return fixture_append(f, fixture_partition(f, "t", 0), &spec);
 }
 
+/* Reserved appends to the other partition, one after the other, until the large one is done. */
+static void append_amid_reserved(struct fixture *f, uint64_t tag, size_t bytes) {
+    struct one large, small;
+    struct batch_spec spec = spec_of(tag, bytes), small_spec = spec_of(tag, 100);
+    unsigned count = 0;
+    assert_int_equal(one_start(f, &large, fixture_partition(f, "t", 0), &spec), 0);
+    while (!large.done) {
+        struct partition *partition = fixture_partition(f, "t", 1);
+        assert_int_equal(one_start_as(f, &small, APPEND_RESERVED, partition, &small_spec), 0);
+        fixture_until(f, small.done);
+        assert_int_equal(small.status, 0);
+        one_free(&small);
+        count++;
+        assert_true(count < 100);
+    }
+    assert_int_equal(large.status, 0);
+    one_free(&large);
+}
+
 static void start_small(struct fixture *f) {
     fixture_init(f, 29);
     f->limits.journal_first_bytes = 4096;
     f->limits.journal_max_bytes = 65536;
     f->limits.tail_bytes = 65536;
     assert_int_equal(fixture_start(f), 0);
-    assert_non_null(fixture_topic(f, "t", 1, NULL));
+    assert_non_null(fixture_topic(f, "t", 2, NULL));
 }
 
-/* An append may be near half of the journal, and more room than that is not asked for otherwise:
- * wherever others before it have left the files. */
+/* An append may take nearly half of the journal. Wherever earlier ones have left the files, it
+ * finds room in the end, also while reserved ones go on. */
 static void test_log_pressure__large_appends_find_room_in_the_journal(void **state) {
     const size_t sizes[] = {32000, 32000, 24000, 32000, 30000, 28000, 32000};
     for (unsigned small = 0; small < 40; small++) {
@@ -371,6 +384,9 @@ static void test_log_pressure__large_appends_find_room_in_the_journal(void **sta
         }
         for (size_t i = 0; i < ARRAY_SIZE(sizes); i++, n++) {
             assert_int_equal(append_of(&f, (uint64_t)n, sizes[i]), n);
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+            append_amid_reserved(&f, (uint64_t)(n + (int64_t)i), sizes[i]);
         }
         uint64_t journal_bytes = 0;
         for (unsigned i = 0; i < f.log->file_count; i++) {
