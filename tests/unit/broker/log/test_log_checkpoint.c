@@ -302,6 +302,44 @@ static void test_log_checkpoint__increment_of_another_full_one_is_not_taken(void
     fixture_deinit(&f);
 }
 
+/* The files take increments in turns, and the journal keeps what the older one needs: so the newest
+ * may rot as a whole, however many there were, and nothing is lost. */
+static void test_log_checkpoint__the_older_file_alone_is_enough(void **state) {
+    static const uint8_t zeros[CHECKPOINT_HEADER_BYTES];
+    for (uint64_t increments = 0; increments < 9; increments++) {
+        struct fixture f;
+        fixture_init(&f, 57);
+        f.limits.checkpoint_ms = 1000000;
+        f.limits.cleaner_ms = 0;
+        f.limits.journal_first_bytes = 8192;
+        f.limits.journal_max_bytes = 65536;
+        assert_int_equal(fixture_start(&f), 0);
+        fixture_topic(&f, "t", 20, NULL);
+        uint64_t n = 0;
+        for (; n < 60; n++) {
+            append(&f, "t", (int32_t)(n % 20), n);
+        }
+        checkpoint_both(&f);
+        for (uint64_t i = 0; i < increments; i++) {
+            for (uint64_t end = n + 5; n < end; n++) { /* 20 KiB of frames */
+                append(&f, "t", 0, n);
+            }
+            checkpoint(&f);
+        }
+        unsigned newest = f.log->next_slot ^ 1;
+        fixture_crash(&f, true);
+        put(&f, newest == 0 ? "checkpoint.0" : "checkpoint.1", zeros, sizeof zeros, 0);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        int64_t end = 3 + (int64_t)increments * 5;
+        assert_int_equal(end_of(&f, "t", 0), end);
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), end);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 /* What a start found behind the last whole record is gone once the start has confirmed the file. */
 static void test_log_checkpoint__a_start_cuts_off_what_does_not_belong(void **state) {
     struct fixture f;
@@ -359,6 +397,7 @@ int main(void) {
         cmocka_unit_test(test_log_checkpoint__stands_for_one_frame),
         cmocka_unit_test(test_log_checkpoint__damage_of_any_record_costs_a_replay),
         cmocka_unit_test(test_log_checkpoint__increment_of_another_full_one_is_not_taken),
+        cmocka_unit_test(test_log_checkpoint__the_older_file_alone_is_enough),
         cmocka_unit_test(test_log_checkpoint__a_start_cuts_off_what_does_not_belong),
         cmocka_unit_test(test_log_checkpoint__full_again_when_increments_are_half_of_it),
     };
