@@ -591,7 +591,6 @@ static void live(struct run *run, uint64_t seed) {
         f->limits.journal_max_bytes = 65536;
     }
     f->limits.group_max_bytes = 16384;
-    f->limits.gather_bytes = 8192;
     f->limits.tail_bytes = 8192;
     f->limits.segment_bytes = 20000;
     f->limits.checkpoint_ms = 200 << random_below(&run->random.random, 6);
@@ -602,8 +601,7 @@ static void live(struct run *run, uint64_t seed) {
     }
     model_settle(&run->model);
     for (uint64_t n = 20 + random_below(&run->random.random, 80); n > 0; n--) {
-        size_t most = n % 16 == 3 ? 4000 : 600;
-        model_append(&run->model, 1 + n % 2, 40 + (size_t)random_below(&run->random.random, most));
+        model_append(&run->model, 1 + n % 2, 40 + (size_t)random_below(&run->random.random, 600));
         if (n % 8 == 0) {
             model_settle(&run->model);
         }
