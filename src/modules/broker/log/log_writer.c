@@ -123,10 +123,12 @@ static void place(struct tail_batch *batch) {
     partition->writer_position += batch->batch.size;
 }
 
-/* Each batch of the first @jobs held submits, in their order; @entry_count of them, which only the
- * mutant needs to be told. */
-static void each_batch(struct log_writer *writer, unsigned jobs, uint32_t entry_count,
+/* Each batch of the first @jobs held submits, in their order. */
+static void each_batch(struct log_writer *writer, unsigned jobs,
                        void (*take)(struct log_writer *writer, struct tail_batch *batch)) {
+#ifdef MUTANT_ATOMIC
+    uint32_t left = writer->frame.entry_count;
+#endif
     struct list *link = writer->held.next;
     for (unsigned n = 0; n < jobs; n++, link = link->next) {
         struct writer_job *job = list_entry(link, struct writer_job, held);
@@ -134,11 +136,11 @@ static void each_batch(struct log_writer *writer, unsigned jobs, uint32_t entry_
             struct append_unit *unit = list_entry(unit_link, struct append_unit, link);
             for (struct tail_batch *b = unit->first; b; b = b->next_in_unit) {
 #ifdef MUTANT_ATOMIC
-                if (b->sequence > 0 || entry_count == 0) {
+                if (b->sequence > 0 || left == 0) {
                     continue; /* it went with the frame before, or goes with the next */
                 }
+                left--;
 #endif
-                entry_count--;
                 take(writer, b);
             }
         }
@@ -164,9 +166,9 @@ static void add_batch(struct log_writer *writer, struct tail_batch *batch) {
 }
 
 /* Builds one frame of the first @jobs held submits, which are planned. */
-static void build(struct log_writer *writer, unsigned jobs, uint32_t entry_count) {
+static void build(struct log_writer *writer, unsigned jobs) {
     frame_build_begin(&writer->frame);
-    each_batch(writer, jobs, entry_count, add_batch);
+    each_batch(writer, jobs, add_batch);
     struct frame_header header = {
         .journal = writer->journal,
         .sequence = writer->sequence + 1,
@@ -227,7 +229,7 @@ static bool take_group(struct log_writer *writer) {
     bool left = leave_last(list_entry(last, struct writer_job, held), &entries, &batch_bytes);
 #endif
     frame_build_plan(&writer->frame, entries, batch_bytes, room);
-    each_batch(writer, jobs, entries, plan_batch);
+    each_batch(writer, jobs, plan_batch);
     if (frame_build_plan_end(&writer->frame)) {
         writer->failed = -ENOMEM;
         return false;
@@ -239,7 +241,7 @@ static bool take_group(struct log_writer *writer) {
         memmove(writer->spares + spare, writer->spares + spare + 1,
                 (writer->spare_count - spare) * sizeof writer->spares[0]);
     }
-    build(writer, jobs, entries);
+    build(writer, jobs);
 #ifdef MUTANT_ATOMIC
     writer->built_jobs -= left;
 #endif
