@@ -28,8 +28,10 @@ static void mark_segment(const struct rot_cover *cover, uint32_t number, int32_t
     struct record_batch batch;
     for (size_t position = 0; position + RECORD_BATCH_HEADER_BYTES <= cover->before_bytes;
          position += batch.total_bytes) {
-        if (segment_header(cover->before + position, position, cover->before_bytes, &batch)) {
-            break;
+        if (segment_header(cover->before + position, position, cover->before_bytes, &batch) ||
+            !record_batch_check_crc(span_of(cover->before + position, batch.total_bytes))) {
+            batch.total_bytes = 1; /* what a power cut took before, with such behind it */
+            continue;
         }
         struct model_batch *known = find(cover->model, number, at, batch.base_offset);
         if (known) {

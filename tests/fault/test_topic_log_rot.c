@@ -1,8 +1,8 @@
 /*
  * Rot: one place of one file of a stopped log becomes other bytes, and the log starts on it. Every
- * run is a function of its seed: a life of random appends over several topics, a clean stop, a kill
- * or a power cut, then a flipped bit, a zeroed block, two blocks exchanged or an end cut off, in
- * any file of the folder.
+ * run is a function of its seed: a life of random appends over several topics, small ones and such
+ * that go to the journal from where they lie, a clean stop, a kill or a power cut, then a flipped
+ * bit, a zeroed block, two blocks exchanged or an end cut off, in any file of the folder.
  *
  * What must hold, whatever was hit:
  *
@@ -591,6 +591,7 @@ static void live(struct run *run, uint64_t seed) {
         f->limits.journal_max_bytes = 65536;
     }
     f->limits.group_max_bytes = 16384;
+    f->limits.gather_bytes = 8192;
     f->limits.tail_bytes = 8192;
     f->limits.segment_bytes = 20000;
     f->limits.checkpoint_ms = 200 << random_below(&run->random.random, 6);
@@ -601,7 +602,8 @@ static void live(struct run *run, uint64_t seed) {
     }
     model_settle(&run->model);
     for (uint64_t n = 20 + random_below(&run->random.random, 80); n > 0; n--) {
-        model_append(&run->model, 1 + n % 2, 40 + (size_t)random_below(&run->random.random, 600));
+        size_t most = n % 16 == 3 ? 4000 : 600;
+        model_append(&run->model, 1 + n % 2, 40 + (size_t)random_below(&run->random.random, most));
         if (n % 8 == 0) {
             model_settle(&run->model);
         }

@@ -133,6 +133,7 @@ struct log_partition {
     uint32_t swap_count;
     bool swap_broken; /* renaming has failed half-way: its files are no affair of this run any more
                        */
+    bool refilled; /* rebuild's: frames that a checkpoint had covered go on behind its segments */
 
     /* Batches in memory, oldest first: written, being flushed, durable, queued. A ring. */
     struct tail_batch **tail;
@@ -144,7 +145,7 @@ struct log_partition {
     struct list advanced_link; /* its high watermark moved in this frame */
     struct list changed_link;  /* see checkpoint_encode.c, as for the two numbers */
     uint32_t changed_turn, encoded_turn;
-    uint64_t proven_sequence; /* recovery's: the last frame that named it after a lost one */
+    uint64_t proven_sequence; /* recovery's: the last frame that names it, where some are missing */
     int64_t unread_from; /* rebuild's: where no batch is behind its last one, plus 1; 0: nowhere */
     struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };

@@ -11,7 +11,9 @@
  *
  * Behind the last right batch of a partition there may be bytes that are none, and no frame that
  * has them: somebody may have seen those offsets, so the partition goes on at the next multiple of
- * 2^32. So does one whose snapshot tells of a later end.
+ * 2^32. So does one whose snapshot tells of a later end; and one that has lost the end of its
+ * segments, where frames behind the last one that names it were recycled: what those had behind it
+ * nothing tells any more.
  *
  * Where records of the registry itself are lost, topics may be missing. If a folder is there that
  * belongs to no topic known, the start is refused: it would look as if the
@@ -253,13 +255,23 @@ static int walk_topics(struct recovery *recovery) {
 
 /* ---- what is lost ---- */
 
+/*
+ * Whether segments have lost their end, and frames that may have named what stood there were
+ * recycled, since a checkpoint had covered it. What older frames put back need not be all of it.
+ */
+static bool end_is_open(const struct recovery *recovery, const struct log_partition *partition) {
+    return (partition->unread_from > 0 || partition->refilled) &&
+           partition->proven_sequence <= recovery->recycled_through;
+}
+
 /* Whether records of the registry are missing, as far as is known. Its last ones may have been in a
  * frame that is lost, unless a later frame has one: a gap in their offsets would be damage. */
 static bool registry_lacks(const struct recovery *recovery) {
     const struct log_partition *partition = topic_partition(recovery->log->registry, 0);
     return recovery->lost_through > recovery->registry_through || partition->damage_count > 0 ||
            partition->public.log_end_offset == 0 ||
-           partition->unread_from == partition->public.log_end_offset + 1;
+           partition->unread_from == partition->public.log_end_offset + 1 ||
+           end_is_open(recovery, partition);
 }
 
 /*
@@ -344,16 +356,28 @@ static int check_registry(struct recovery *recovery) {
     return r;
 }
 
-/* The log goes on where nobody can have seen an offset. */
+/*
+ * The log goes on where nobody can have seen an offset. What is known to have been there is set
+ * aside; where nothing need have been lost readers are led on, as in replay_losses.c.
+ */
 static int leave_unread(struct recovery *recovery, struct log_partition *partition) {
     int64_t end = partition->public.log_end_offset, next = ((end >> 32) + 1) << 32;
-    if (partition->unread_from != end + 1) {
-        return 0; /* none, or frames went on behind it */
+    bool unread = partition->unread_from == end + 1; /* else frames went on behind it, if any was */
+    if (!unread && !end_is_open(recovery, partition)) {
+        return 0;
     }
     partition->public.log_end_offset = partition->public.high_watermark = next;
     partition->writer_base = -1;
     partition->writer_position = 0;
-    return partition_damage_add(partition, end, next);
+    if (unread) {
+        return partition_damage_add(partition, end, next);
+    }
+    recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    "topic %s partition %" PRId32 " has lost the end of a segment: whether "
+                    "anything stood from offset %" PRId64
+                    " on is not known; it goes on at %" PRId64,
+                    partition->topic->public.name, partition->public.index, end, next);
+    return 0;
 }
 
 /* Nobody knows what earlier epochs there were: the new one is higher than any in a batch. */
@@ -456,7 +480,9 @@ static void note_lost_frames(struct recovery *recovery) {
     }
     for (size_t i = 0; i < recovery->frame_count; i++) {
         uint64_t sequence = recovery->frames[i].header.sequence;
-        before = MAX(before, MIN(recovery->covered_through, sequence - 1));
+        if (before < MIN(recovery->covered_through, sequence - 1)) {
+            before = recovery->recycled_through = MIN(recovery->covered_through, sequence - 1);
+        }
         if (sequence > before + 1) {
             recovery->lost_through = sequence - 1;
         }

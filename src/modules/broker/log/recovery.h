@@ -36,6 +36,7 @@ struct recovery {
     bool overwritten;               /* right batches, by such that were put back */
     bool holes_expected;            /* no checkpoint tells where the journal begins, */
     uint64_t covered_through;       /* but frames do: those up to here may be missing */
+    uint64_t recycled_through;      /* the last one of those that is; 0: none */
     uint64_t lost_through;          /* the last one that is missing all the same; 0: none */
     uint64_t registry_through;      /* the last frame that has a record of the registry */
     bool changed;                   /* something that the checkpoint does not say yet */

@@ -188,6 +188,8 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         return 0; /* deleted further on */
     }
     recovery_pass_start(partition);
+    bool covered =
+        recovery->holes_expected && recovery->replaying_sequence <= recovery->covered_through;
     for (unsigned i = 0; i < count && !r; i++) {
         const struct replayed *item = &items[i];
         const struct frame_entry *entry = &item->entry;
@@ -208,6 +210,7 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
             }
         }
         if (!r) {
+            partition->refilled |= covered;
             segment_base = entry->segment_base;
             pieces[pending++] = (struct segment_piece){
                 .batch = span_of(item->data, entry->bytes),
@@ -226,7 +229,7 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
 }
 
 /* One batch of the registry, unless it is in its segment already. */
-static int fill_record(struct recovery *recovery, const struct replayed *item) {
+static int fill_record(struct recovery *recovery, const struct replayed *item, bool *ret_written) {
     const struct frame_entry *entry = &item->entry;
     struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
     struct segment_piece piece = {span_of(item->data, entry->bytes), entry->position,
@@ -235,6 +238,7 @@ static int fill_record(struct recovery *recovery, const struct replayed *item) {
     uint8_t *copy =
         replay_segment_batch(recovery, &id, entry->position, entry->base_offset, &there);
     free(copy);
+    *ret_written = !copy;
     if (copy) {
         return 0;
     }
@@ -244,6 +248,7 @@ static int fill_record(struct recovery *recovery, const struct replayed *item) {
 }
 
 int recovery_fill_registry(struct recovery *recovery) {
+    struct log_partition *registry = topic_partition(recovery->log->registry, 0);
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
         const struct found_frame *frame = &recovery->frames[i];
@@ -252,7 +257,10 @@ int recovery_fill_registry(struct recovery *recovery) {
         for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
             struct replayed item;
             if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
-                r = fill_record(recovery, &item);
+                bool written = false;
+                r = fill_record(recovery, &item, &written);
+                registry->refilled = written && frame->header.sequence <= recovery->covered_through;
+                registry->proven_sequence = frame->header.sequence;
                 recovery->registry_through = frame->header.sequence;
             }
         }
@@ -415,7 +423,8 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
 /* The last frame of the replay stands for every partition that it names. */
 static void note_proven(struct recovery *recovery, const struct found_frame *frame) {
     const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
-    for (uint32_t i = 0; recovery->unknown_sequence > 0 && i < frame->header.entry_count; i++) {
+    bool missing = recovery->unknown_sequence > 0 || recovery->holes_expected;
+    for (uint32_t i = 0; missing && i < frame->header.entry_count; i++) {
         struct frame_entry entry;
         frame_entry_read(body + (size_t)i * FRAME_ENTRY_BYTES, &entry);
         struct log_partition *partition = replay_partition_of(recovery, &entry);

@@ -62,6 +62,8 @@ static int raise_partition(struct recovery *recovery, struct log_partition *part
     partition->public.log_end_offset = partition->public.high_watermark = next;
     partition->writer_base = -1;
     partition->writer_position = 0;
+    partition->unread_from = 0;
+    partition->refilled = false;
     if (recovery->raised_count++ < RAISED_NAMED_MAX) {
         recovery_report(recovery, TOPIC_LOG_DAMAGED,
                         "topic %s partition %" PRId32

@@ -85,20 +85,54 @@ static int pass_lost_in(struct recovery *recovery, struct log_partition *partiti
     return r;
 }
 
-/* A batch that no segment has, and behind it such that one has: goes on with those. */
+struct next_base {
+    int64_t from, lowest; /* INT64_MAX: none */
+};
+
+static int look_for_base(void *userdata, const char *name, bool is_dir) {
+    struct next_base *next = userdata;
+    enum segment_kind kind;
+    int64_t base;
+    if (!is_dir && segment_name_parse(name, &kind, &base) && kind == SEGMENT_LOG &&
+        base >= next->from) {
+        next->lowest = MIN(next->lowest, base);
+    }
+    return 0;
+}
+
+/* The first segment in the folder that begins at @from or behind it. */
+static int find_base(struct recovery *recovery, const struct log_partition *partition, int64_t from,
+                     int64_t *ret_base) {
+    struct next_base next = {from, INT64_MAX};
+    char folder[SEGMENT_NAME_SIZE];
+    segment_folder(partition->topic->public.number, partition->public.index, folder);
+    int r = disk_list(recovery->log->disk, folder, look_for_base, &next);
+    *ret_base = next.lowest;
+    return r == DISK_E_NOT_FOUND ? 0 : r;
+}
+
+/*
+ * A batch that no segment has, and behind it such that one has: goes on with those. They may be in
+ * a later segment, of which no frame that is left need say that it began.
+ */
 static int pass_lost(struct recovery *recovery, struct log_partition *partition,
                      const struct frame_entry *until, bool *ret_passed) {
-    const int64_t bases[] = {partition->writer_base, partition->public.log_end_offset,
-                             until->segment_base};
+    int64_t base = partition->writer_base;
     int r = 0;
     *ret_passed = false;
-    for (size_t i = 0; i < ARRAY_SIZE(bases) && !r && !*ret_passed; i++) {
-        if (bases[i] >= 0) {
-            r = pass_lost_in(recovery, partition, bases[i], i == 0 ? partition->writer_position : 0,
-                             until, ret_passed);
-        }
+    if (base >= 0) {
+        r = pass_lost_in(recovery, partition, base, partition->writer_position, until, ret_passed);
     }
-    return r;
+    base = partition->public.log_end_offset;
+    while (!r && !*ret_passed) {
+        r = find_base(recovery, partition, base, &base);
+        if (r || base >= until->base_offset) {
+            break;
+        }
+        r = pass_lost_in(recovery, partition, base, 0, until, ret_passed);
+        base++;
+    }
+    return r ? err_trace(r) : 0;
 }
 
 /* Batches that a lost frame had and the segment already has: from the log end up to @until. */
