@@ -52,12 +52,33 @@ static void take_batch(struct worker_threads *self, struct list *batch) {
     }
 }
 
+/* As sched_setattr(2) has it, first version; of the C libraries not all know it. */
+struct scheduling {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns; /* the first: slice of a usual thread */
+};
+
+static void ask_for_slice(unsigned slice_us) {
+    struct scheduling scheduling;
+    const unsigned none = 0;
+    if (syscall(SYS_sched_getattr, 0, &scheduling, (unsigned)sizeof scheduling, none) == 0) {
+        scheduling.runtime_ns = (uint64_t)slice_us * 1000;
+        (void)syscall(SYS_sched_setattr, 0, &scheduling, none); /* refused: as all others */
+    }
+}
+
 static void thread_setup(struct worker_threads *self) {
     pthread_setname_np(pthread_self(), self->worker.name);
     if (self->worker.config.nice != 0) {
         id_t tid = (id_t)syscall(SYS_gettid);
         int niceness = getpriority(PRIO_PROCESS, tid) + self->worker.config.nice;
         setpriority(PRIO_PROCESS, tid, niceness); /* refused: as important as the rest, no harm */
+    }
+    if (self->worker.config.slice_us > 0) {
+        ask_for_slice(self->worker.config.slice_us);
     }
 }
 

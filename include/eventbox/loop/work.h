@@ -32,6 +32,10 @@ struct worker_config {
     unsigned queue_max; /* jobs waiting, beyond which worker_submit() returns WORK_E_FULL */
     unsigned batch_max; /* jobs a thread takes at once; 0 or 1: one */
     int nice;           /* added to the thread's niceness */
+    /* Turns on a processor, in microseconds: who asks for short ones is let in sooner when it has
+     * something to do, for the same share of time. 0: the system's. A hint: Linux before 6.12
+     * ignores it, and takes 100 to 100,000. */
+    unsigned slice_us;
     /* Optional: handles all of @works at once (list of struct work.link). Jobs still on the list
      * when it returns are complete; it may unlink jobs and complete them later by
      * worker_complete(). */

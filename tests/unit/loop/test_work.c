@@ -3,6 +3,9 @@
 #include <eventbox/loop/work.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct job {
     struct work work;
@@ -107,6 +110,44 @@ static void test_worker__runs_every_job_and_calls_done_on_the_loop(void **state)
     worker_stop(worker, on_stopped, NULL);
     loop_run(loop);
     assert_int_equal(stopped_count, 1);
+}
+
+/* Of the calling thread; 0: this kernel has no such thing. sched_setattr(2). */
+static uint64_t slice_ns(void) {
+    uint64_t scheduling[6] = {0};
+    const unsigned none = 0;
+    long r = syscall(SYS_sched_getattr, 0, scheduling, (unsigned)sizeof scheduling, none);
+    return r == 0 ? scheduling[3] : 0;
+}
+
+struct slice_job {
+    struct job job;
+    uint64_t slice_ns;
+    int niceness;
+};
+
+static void look_at_slice(struct work *work) {
+    struct slice_job *job = container_of(work, struct slice_job, job.work);
+    job->slice_ns = slice_ns();
+    job->niceness = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
+}
+
+static void test_worker__asks_for_short_turns(void **state) {
+    (void)state;
+    struct worker_config config = {
+        .name = "short", .threads = 1, .queue_max = 1, .nice = 2, .slice_us = 300};
+    if (slice_ns() == 0) {
+        skip(); /* Linux before 6.12 */
+    }
+    assert_true(slice_ns() != 300000);
+    struct worker *worker = make(work_port_threads(), &config);
+    struct slice_job job = {.job.work = {.run = look_at_slice, .done = done}};
+    assert_int_equal(worker_submit(worker, &job.job.work), 0);
+    loop_run(loop);
+    assert_int_equal(job.slice_ns, 300000);
+    assert_int_equal(job.niceness, getpriority(PRIO_PROCESS, 0) + 2);
+    worker_stop(worker, on_stopped, NULL);
+    loop_run(loop);
 }
 
 static void test_worker_submit__refuses_beyond_the_bound(void **state) {
@@ -254,6 +295,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_worker__runs_every_job_and_calls_done_on_the_loop),
+        T(test_worker__asks_for_short_turns),
         T(test_worker_submit__refuses_beyond_the_bound),
         T(test_worker__takes_waiting_jobs_as_one_batch),
         T(test_worker_complete__of_unlinked_jobs),

@@ -16,6 +16,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* Of the log writer. It runs for some dozen microseconds between the disk and the loop, everything
+ * acknowledged waits for it meanwhile, and on a busy machine it would wait for who runs. */
+enum { WRITER_SLICE_US = 100 };
+
 struct start_job {
     struct log_job job;
     int status;
@@ -78,6 +82,7 @@ static int start_worker(struct topic_log *log, const char *name, unsigned thread
         config.batch_max = queue_max;
         config.run_batch = log_writer_run;
         config.userdata = log;
+        config.slice_us = WRITER_SLICE_US;
     }
     int r = worker_new(log->config.work, log->loop, &config, ret_worker);
     if (r) {
