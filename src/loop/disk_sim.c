@@ -38,7 +38,7 @@ struct disk_sim {
     uint64_t limit_bytes, limit_files;
     bool is_cut;
     bool refuses_direct;
-    char last_call[2 * SIM_PATH_MAX + 16];
+    char last_call[2 * SIM_PATH_MAX + 16], failed_call[2 * SIM_PATH_MAX + 16];
 };
 
 struct sim_file {
@@ -67,7 +67,11 @@ static enum course enter(struct disk_sim *sim, const char *call, const char *pat
         sim->is_cut = true;
         return CUT;
     }
-    return sim->calls == sim->fail_at ? FAILS : AS_ASKED;
+    if (sim->calls != sim->fail_at) {
+        return AS_ASKED;
+    }
+    memcpy(sim->failed_call, sim->last_call, sizeof sim->failed_call);
+    return FAILS;
 }
 
 static bool coin(struct disk_sim *sim) {
@@ -729,4 +733,8 @@ int disk_sim_corrupt(struct disk *disk, const char *path, uint64_t offset, size_
 
 const char *disk_sim_last_call(struct disk *disk) {
     return sim_of(disk)->last_call;
+}
+
+const char *disk_sim_failed_call(struct disk *disk) {
+    return sim_of(disk)->failed_call;
 }

@@ -517,21 +517,6 @@ static void test_topic_log_power__checkpoints_cut_at_every_call(void **state) {
     assert_true(met.torn_increments > torn && met.halves > halves && met.switches > switches);
 }
 
-/* The name of a call of the script, by cutting it. */
-static bool call_is_sync(uint64_t call) {
-    struct run *run = calloc(1, sizeof *run);
-    begin_run(run, 7);
-    disk_sim_cut_at(run->f.disk, call);
-    play_script(run);
-    bool is_sync =
-        disk_sim_is_cut(run->f.disk) && strncmp(disk_sim_last_call(run->f.disk), "sync", 4) == 0;
-    model_crashed(&run->model);
-    fixture_crash(&run->f, true);
-    end_run(run);
-    free(run);
-    return is_sync;
-}
-
 static void fail_at_every_call(int error) {
     bool ended = false;
     uint64_t step = number_of("EVENTBOX_CRASH_IMAGES", 0) >= 5000 ? 1 : 5;
@@ -543,9 +528,11 @@ static void fail_at_every_call(int error) {
         play_script(run);
         ended = disk_sim_calls(run->f.disk) < call;
         if (error == DISK_E_FULL && run->f.started && run->f.start_status == 0) {
-            if (run->f.log && run->f.log->failed && !call_is_sync(call)) {
-                fail_msg("call %llu: a full disk has failed the log: %s", (unsigned long long)call,
-                         run->f.last_event);
+            const char *failed = disk_sim_failed_call(run->f.disk);
+            bool is_sync = strncmp(failed, "sync", 4) == 0;
+            if (run->f.log && run->f.log->failed && !is_sync) {
+                fail_msg("call %llu, %s: a full disk has failed the log: %s",
+                         (unsigned long long)call, failed, run->f.last_event);
             }
         }
         come_back(run, call % 2 == 0);

@@ -49,3 +49,5 @@ int disk_sim_corrupt(struct disk *disk, const char *path, uint64_t offset, size_
 /** disk_sim_last_call() - file:line-independent name of the last call, e.g. "pwritev
  * journal/00000000"; for coverage of call sites. After a cut: the call that was cut */
 const char *disk_sim_last_call(struct disk *disk);
+/** disk_sim_failed_call() - the same of the call that disk_sim_fail_at() made fail; "": none yet */
+const char *disk_sim_failed_call(struct disk *disk);
