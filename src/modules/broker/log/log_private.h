@@ -133,7 +133,6 @@ struct log_partition {
     uint32_t swap_count;
     bool swap_broken; /* renaming has failed half-way: its files are no affair of this run any more
                        */
-    bool refilled; /* rebuild's: frames that a checkpoint had covered go on behind its segments */
 
     /* Batches in memory, oldest first: written, being flushed, durable, queued. A ring. */
     struct tail_batch **tail;
@@ -147,6 +146,8 @@ struct log_partition {
     uint32_t changed_turn, encoded_turn;
     uint64_t proven_sequence; /* recovery's: the last frame that names it, where some are missing */
     int64_t unread_from; /* rebuild's: where no batch is behind its last one, plus 1; 0: nowhere */
+    int64_t refilled_to; /* recovery's: end of the last batch that a frame has put behind it, */
+    uint64_t refilled_sequence;        /* and that frame */
     struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };
 

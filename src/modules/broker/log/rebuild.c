@@ -257,11 +257,14 @@ static int walk_topics(struct recovery *recovery) {
 
 /*
  * Whether segments have lost their end, and frames that may have named what stood there were
- * recycled, since a checkpoint had covered it. What older frames put back need not be all of it.
+ * recycled, since a checkpoint had covered it: what stands at the end now a frame has put back, and
+ * older frames need not have all of it.
  */
 static bool end_is_open(const struct recovery *recovery, const struct log_partition *partition) {
-    return (partition->unread_from > 0 || partition->refilled) &&
-           partition->proven_sequence <= recovery->recycled_through;
+    return partition->refilled_to > 0 &&
+           partition->refilled_to == partition->public.log_end_offset &&
+           MAX(partition->proven_sequence, partition->refilled_sequence) <=
+               recovery->recycled_through;
 }
 
 /* Whether records of the registry are missing, as far as is known. Its last ones may have been in a
@@ -271,7 +274,7 @@ static bool registry_lacks(const struct recovery *recovery) {
     return recovery->lost_through > recovery->registry_through || partition->damage_count > 0 ||
            partition->public.log_end_offset == 0 ||
            partition->unread_from == partition->public.log_end_offset + 1 ||
-           end_is_open(recovery, partition);
+           recovery->registry_open;
 }
 
 /*
@@ -540,6 +543,7 @@ int recovery_rebuild(struct recovery *recovery) {
     }
     int r = recovery_fill_registry(recovery);
     r = r ? r : walk_partition(recovery, topic_partition(log->registry, 0));
+    recovery->registry_open = end_is_open(recovery, topic_partition(log->registry, 0));
     if (!r && registry_lacks(recovery)) {
         r = expect_gaps(recovery);
     }

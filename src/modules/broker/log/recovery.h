@@ -39,6 +39,7 @@ struct recovery {
     uint64_t recycled_through;      /* the last one of those that is; 0: none */
     uint64_t lost_through;          /* the last one that is missing all the same; 0: none */
     uint64_t registry_through;      /* the last frame that has a record of the registry */
+    bool registry_open;             /* it has lost its end, and not all that stood there is known */
     bool changed;                   /* something that the checkpoint does not say yet */
     bool named_missing;             /* the file that was written to as of the checkpoint */
     uint32_t named_file;            /* its id */

@@ -188,8 +188,6 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         return 0; /* deleted further on */
     }
     recovery_pass_start(partition);
-    bool covered =
-        recovery->holes_expected && recovery->replaying_sequence <= recovery->covered_through;
     for (unsigned i = 0; i < count && !r; i++) {
         const struct replayed *item = &items[i];
         const struct frame_entry *entry = &item->entry;
@@ -210,7 +208,8 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
             }
         }
         if (!r) {
-            partition->refilled |= covered;
+            partition->refilled_to = record_batch_end(&item->batch);
+            partition->refilled_sequence = recovery->replaying_sequence;
             segment_base = entry->segment_base;
             pieces[pending++] = (struct segment_piece){
                 .batch = span_of(item->data, entry->bytes),
@@ -259,7 +258,10 @@ int recovery_fill_registry(struct recovery *recovery) {
             if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
                 bool written = false;
                 r = fill_record(recovery, &item, &written);
-                registry->refilled = written && frame->header.sequence <= recovery->covered_through;
+                if (written) {
+                    registry->refilled_to = record_batch_end(&item.batch);
+                    registry->refilled_sequence = frame->header.sequence;
+                }
                 registry->proven_sequence = frame->header.sequence;
                 recovery->registry_through = frame->header.sequence;
             }

@@ -62,8 +62,9 @@ static int raise_partition(struct recovery *recovery, struct log_partition *part
     partition->public.log_end_offset = partition->public.high_watermark = next;
     partition->writer_base = -1;
     partition->writer_position = 0;
-    partition->unread_from = 0;
-    partition->refilled = false;
+    recovery->registry_open |=
+        partition->topic == recovery->log->registry && partition->unread_from == end + 1;
+    partition->unread_from = partition->refilled_to = 0;
     if (recovery->raised_count++ < RAISED_NAMED_MAX) {
         recovery_report(recovery, TOPIC_LOG_DAMAGED,
                         "topic %s partition %" PRId32

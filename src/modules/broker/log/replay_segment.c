@@ -86,51 +86,59 @@ static int pass_lost_in(struct recovery *recovery, struct log_partition *partiti
 }
 
 struct next_base {
-    int64_t from, lowest; /* INT64_MAX: none */
+    int64_t above, from;
+    int64_t holding, lowest; /* the last one between both, or -1; the first from @from on */
 };
 
 static int look_for_base(void *userdata, const char *name, bool is_dir) {
     struct next_base *next = userdata;
     enum segment_kind kind;
     int64_t base;
-    if (!is_dir && segment_name_parse(name, &kind, &base) && kind == SEGMENT_LOG &&
-        base >= next->from) {
+    if (is_dir || !segment_name_parse(name, &kind, &base) || kind != SEGMENT_LOG) {
+        return 0;
+    }
+    if (base >= next->from) {
         next->lowest = MIN(next->lowest, base);
+    } else if (base > next->above) {
+        next->holding = MAX(next->holding, base);
     }
     return 0;
 }
 
-/* The first segment in the folder that begins at @from or behind it. */
-static int find_base(struct recovery *recovery, const struct log_partition *partition, int64_t from,
-                     int64_t *ret_base) {
-    struct next_base next = {from, INT64_MAX};
+/* The segment that may have @from, behind the one at @above; else the first that begins behind it,
+ * or INT64_MAX. */
+static int find_base(struct recovery *recovery, const struct log_partition *partition,
+                     int64_t above, int64_t from, int64_t *ret_base) {
+    struct next_base next = {above, from, -1, INT64_MAX};
     char folder[SEGMENT_NAME_SIZE];
     segment_folder(partition->topic->public.number, partition->public.index, folder);
     int r = disk_list(recovery->log->disk, folder, look_for_base, &next);
-    *ret_base = next.lowest;
+    *ret_base = next.holding >= 0 ? next.holding : next.lowest;
     return r == DISK_E_NOT_FOUND ? 0 : r;
 }
 
 /*
  * A batch that no segment has, and behind it such that one has: goes on with those. They may be in
- * a later segment, of which no frame that is left need say that it began.
+ * a later segment, of which no frame that is left need say that it began; the log end may lie in
+ * the midst of that where the log's start has moved.
  */
 static int pass_lost(struct recovery *recovery, struct log_partition *partition,
                      const struct frame_entry *until, bool *ret_passed) {
-    int64_t base = partition->writer_base;
+    int64_t base = partition->writer_base, from = partition->public.log_end_offset;
     int r = 0;
     *ret_passed = false;
     if (base >= 0) {
         r = pass_lost_in(recovery, partition, base, partition->writer_position, until, ret_passed);
+    } else if (partition->segment_count > 0) { /* that one has been read */
+        base = partition->segments[partition->segment_count - 1].base_offset;
     }
-    base = partition->public.log_end_offset;
     while (!r && !*ret_passed) {
-        r = find_base(recovery, partition, base, &base);
+        r = find_base(recovery, partition, base, from, &base);
         if (r || base >= until->base_offset) {
             break;
         }
         r = pass_lost_in(recovery, partition, base, 0, until, ret_passed);
-        base++;
+        from = MAX(from, base + 1);
     }
     return r ? err_trace(r) : 0;
 }

@@ -1,0 +1,363 @@
+/*
+ * Segments that have lost their end, or a file of them, together with frames that would have told
+ * of it: no offset is given out twice, what is whole stays readable, and where nothing is lost
+ * nothing is told.
+ */
+#include "log_fixture.h"
+#include "registry.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BEFORE = 6 };
+
+static struct batch_spec spec_of(uint64_t n) {
+    return (struct batch_spec){.records = 2,
+                               .value_bytes = 300,
+                               .tag = n * 16,
+                               .timestamp_ms = 1700000000000 + (int64_t)n,
+                               .producer_id = -1};
+}
+
+/* BEFORE batches that a checkpoint covers, and behind it so many that only the journal has. */
+static void fill(struct fixture *f, uint64_t behind) {
+    fixture_init(f, 31);
+    assert_int_equal(fixture_start(f), 0);
+    struct partition *partition = fixture_topic(f, "t", 1, NULL)->partitions[0];
+    for (uint64_t n = 0; n < BEFORE + behind; n++) {
+        if (n == BEFORE) {
+            fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+        }
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(f, partition, &spec), n * 2);
+    }
+    if (behind == 0) {
+        fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+    }
+}
+
+static uint64_t batch_bytes(void) {
+    struct batch_spec spec = spec_of(0);
+    struct buf *batch = fixture_batch(&spec);
+    uint64_t bytes = batch->size;
+    buf_unref(batch);
+    return bytes;
+}
+
+/* The frame of the batch at @offset looks as if its place had been written to anew. */
+static void rot_frame_of(struct fixture *f, uint32_t topic, int64_t offset, uint64_t from,
+                         size_t bytes) {
+    struct disk_file *file;
+    struct frame_header header;
+    uint8_t block[FRAME_ALIGN];
+    uint64_t size = 0;
+    unsigned found = 0;
+    char name[JOURNAL_NAME_SIZE];
+    journal_name(0, name);
+    assert_int_equal(disk_open(f->disk, name, DISK_READ, &file), 0);
+    assert_int_equal(disk_size(file, &size), 0);
+    for (uint64_t at = 0; at < size; at += sizeof block) {
+        struct frame_entry entry;
+        size_t got = 0;
+        assert_int_equal(disk_pread(file, block, sizeof block, at, &got), 0);
+        if (!frame_header_read(block, NULL, &header)) {
+            continue;
+        }
+        frame_entry_read(block + FRAME_HEADER_BYTES, &entry);
+        if (entry.topic == topic && entry.base_offset == offset) {
+            assert_int_equal(disk_sim_corrupt(f->disk, name, at + from, bytes, 1), 0);
+            found++;
+        }
+    }
+    disk_close(file);
+    assert_int_equal(found, 1);
+}
+
+static void recycle_frame_of(struct fixture *f, uint32_t topic, int64_t offset) {
+    rot_frame_of(f, topic, offset, 0, FRAME_HEADER_BYTES);
+}
+
+static void lose_checkpoints(struct fixture *f) {
+    (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
+    (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
+}
+
+static void cut_segment(struct fixture *f, uint32_t topic, int64_t base, uint64_t bytes) {
+    const struct segment_id id = {topic, 0, base};
+    struct disk_file *file;
+    char path[SEGMENT_NAME_SIZE];
+    segment_name(&id, SEGMENT_LOG, path);
+    assert_int_equal(disk_open(f->disk, path, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, bytes), 0);
+    disk_close(file);
+}
+
+/*
+ * Both checkpoints are gone and a segment has lost its end. What older frames put back of it need
+ * not be all: the frames of two more batches were recycled. @proven: a frame behind those says
+ * where the partition goes on.
+ */
+static void lose_the_end(bool proven) {
+    struct fixture f;
+    struct disk_file *file;
+    char path[SEGMENT_NAME_SIZE];
+    const struct segment_id first = {1, 0, 0};
+    int64_t end = INT64_C(2) * (BEFORE + (proven ? 1 : 0));
+    fill(&f, 0);
+    struct topic *other = fixture_topic(&f, "u", 1, NULL);
+    struct batch_spec spec = spec_of(BEFORE);
+    assert_int_equal(fixture_append(&f, other->partitions[0], &spec), 0);
+    if (proven) {
+        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), end - 2);
+    }
+    segment_name(&first, SEGMENT_LOG, path);
+    fixture_crash(&f, false);
+    lose_checkpoints(&f);
+    recycle_frame_of(&f, 1, 2 * (BEFORE - 1));
+    recycle_frame_of(&f, 1, 2 * (BEFORE - 2));
+    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, 2 * batch_bytes()), 0);
+    disk_close(file);
+
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    struct partition *partition = fixture_partition(&f, "t", 0);
+    for (int64_t offset = 0; offset < end; offset += 2) {
+        uint8_t *data = NULL;
+        bool lost = offset >= 2 * (BEFORE - 2) && offset < 2 * BEFORE;
+        ssize_t size = fixture_read(&f, partition, offset, 1, &data);
+        assert_true(lost ? size == (proven ? -BROKER_E_CORRUPT : 0) : size > 0);
+        free(data);
+    }
+    assert_true(partition->log_end_offset == (proven ? end : INT64_C(1) << 32));
+    assert_int_equal(fixture_partition(&f, "u", 0)->log_end_offset, 2);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_lost_end__end_of_a_segment_gives_no_offset_out_again(void **state) {
+    lose_the_end(false);
+    lose_the_end(true);
+}
+
+/* The same of the registry: a topic with records must not be as if it had never been. */
+static void test_log_lost_end__end_of_the_registry_refuses_the_start(void **state) {
+    struct fixture f;
+    struct disk_file *file;
+    char path[SEGMENT_NAME_SIZE];
+    const struct segment_id registry = {0, 0, 0};
+    fill(&f, 0);
+    struct batch_spec spec = spec_of(BEFORE);
+    int64_t offset = topic_partition(f.log->registry, 0)->public.log_end_offset;
+    struct topic *topic = fixture_topic(&f, "gone", 1, NULL);
+    assert_int_equal(topic_partition(f.log->registry, 0)->public.log_end_offset, offset + 1);
+    assert_int_equal(fixture_append(&f, topic->partitions[0], &spec), 0);
+    fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 2 * BEFORE);
+    fixture_crash(&f, false);
+    lose_checkpoints(&f);
+    recycle_frame_of(&f, 0, offset);
+    recycle_frame_of(&f, 2, 0);
+    segment_name(&registry, SEGMENT_LOG, path);
+    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, 0), 0);
+    disk_close(file);
+
+    f.expect_failures = true;
+    assert_int_equal(fixture_start(&f), BROKER_E_CORRUPT);
+    assert_int_equal(f.events[TOPIC_LOG_FAILED], 1);
+    assert_non_null(strstr(f.last_event, "topics/2-0"));
+    fixture_deinit(&f);
+}
+
+/* No frame says that a segment began behind the one that is gone: it is there all the same. */
+static void test_log_lost_end__segment_costs_none_behind_it(void **state) {
+    static const struct topic_config_entry small[] = {{"segment.bytes", "1400"}, {0}};
+    struct fixture f;
+    char name[JOURNAL_NAME_SIZE], path[SEGMENT_NAME_SIZE];
+    struct disk_file *file;
+    fixture_init(&f, 33);
+    f.limits.checkpoint_ms = 100000;
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_topic(&f, "t", 1, small)->partitions[0];
+    for (uint64_t n = 0; n < BEFORE; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, partition, &spec), n * 2);
+    }
+    fixture_run_ms(&f, 3000);
+    fixture_crash(&f, false);
+    journal_name(0, name);
+    assert_int_equal(disk_open(f.disk, name, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, 0), 0);
+    disk_close(file);
+    int64_t from = -1, to = -1;
+    for (int64_t base = 1; base < INT64_C(2) * BEFORE && to < 0; base++) {
+        bool there = fixture_has_file(&f, 1, 0, base, SEGMENT_LOG);
+        to = there && from > 0 ? base : to;
+        from = there && from < 0 ? base : from;
+    }
+    assert_true(from > 0 && to > from);
+    const struct segment_id id = {1, 0, from};
+    segment_name(&id, SEGMENT_LOG, path);
+    assert_int_equal(disk_unlink(f.disk, path), 0);
+
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+    partition = fixture_partition(&f, "t", 0);
+    for (int64_t offset = 0; offset < INT64_C(2) * BEFORE; offset += 2) {
+        uint8_t *data = NULL;
+        ssize_t size = fixture_read(&f, partition, offset, 1, &data);
+        assert_true(offset < from || offset >= to ? size > 0 : size == -BROKER_E_CORRUPT);
+        free(data);
+    }
+    assert_true(partition->log_end_offset == INT64_C(1) << 32);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* The registry's state made its older segments go; an old frame still has a record of one. */
+static void old_record(bool rot) {
+    struct fixture f;
+    fill(&f, 0);
+    (void)fixture_topic(&f, "u", 1, NULL);
+    struct log_partition *registry = topic_partition(f.log->registry, 0);
+    int64_t offset = registry->public.log_end_offset;
+    f.log->registry_state.wanted = true;
+    registry_state_maybe(f.log);
+    fixture_until(&f, registry->public.log_start_offset == offset);
+    struct batch_spec spec = spec_of(BEFORE);
+    for (unsigned n = 0; n < 4; n++) {
+        spec = spec_of(BEFORE + n);
+        assert_true(fixture_append(&f, fixture_partition(&f, "t", 0), &spec) >= 0);
+        fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
+        fixture_run_ms(&f, 3000);
+    }
+    assert_false(fixture_has_file(&f, 0, 0, 0, SEGMENT_LOG));
+    assert_true(fixture_has_file(&f, 0, 0, offset, SEGMENT_LOG));
+    spec = spec_of(BEFORE + 4);
+    assert_true(fixture_append(&f, fixture_partition(&f, "u", 0), &spec) >= 0);
+    fixture_crash(&f, false);
+    lose_checkpoints(&f);
+    recycle_frame_of(&f, 0, offset);
+    if (rot) { /* of a batch that a frame has */
+        const struct segment_id id = {1, 0, 0};
+        char path[SEGMENT_NAME_SIZE];
+        segment_name(&id, SEGMENT_LOG, path);
+        assert_int_equal(disk_sim_corrupt(f.disk, path, batch_bytes() + 100, 8, 1), 0);
+    }
+    assert_int_equal(fixture_start(&f), 0);
+    registry = topic_partition(f.log->registry, 0);
+    uint8_t *data = NULL;
+    assert_true(fixture_read(&f, fixture_partition(&f, "t", 0), 2, 1, &data) > 0);
+    assert_int_equal(get_be64(data), 2);
+    assert_true(registry->public.log_end_offset < INT64_C(1) << 32);
+    free(data);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+static void test_log_lost_end__removed_registry_segment_is_no_loss(void **state) {
+    old_record(false);
+}
+
+static void test_log_lost_end__removed_registry_segment_costs_no_batch(void **state) {
+    old_record(true);
+}
+
+/* Nothing was recycled; a bad frame gives its batch, the segment has zeros of it. */
+static void test_log_lost_end__salvaged_batch_is_an_end(void **state) {
+    struct fixture f;
+    fixture_init(&f, 35);
+    f.limits.checkpoint_ms = 100000;
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *t = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+    struct partition *u = fixture_topic(&f, "u", 1, NULL)->partitions[0];
+    struct batch_spec spec = spec_of(0);
+    assert_int_equal(fixture_append(&f, t, &spec), 0);
+    assert_int_equal(fixture_append(&f, u, &spec), 0);
+    fixture_run_ms(&f, 3000);
+    fixture_crash(&f, false);
+    lose_checkpoints(&f);
+    rot_frame_of(&f, 1, 0, FRAME_HEADER_BYTES + 16, 1); /* the place in the segment */
+    cut_segment(&f, 1, 0, 0);
+    cut_segment(&f, 1, 0, batch_bytes());
+    assert_int_equal(fixture_start(&f), 0);
+    t = fixture_partition(&f, "t", 0);
+    uint8_t *data = NULL;
+    assert_true(fixture_read(&f, t, 0, 1, &data) > 0);
+    assert_int_equal(t->log_end_offset, 2);
+    free(data);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* As above, and behind it a bad frame: the registry is raised for that, and still lacks records. */
+static void test_log_lost_end__bad_frame_does_not_hide_the_registry(void **state) {
+    struct fixture f;
+    fill(&f, 0);
+    struct batch_spec spec = spec_of(BEFORE);
+    int64_t offset = topic_partition(f.log->registry, 0)->public.log_end_offset;
+    struct topic *topic = fixture_topic(&f, "gone", 1, NULL);
+    assert_int_equal(fixture_append(&f, topic->partitions[0], &spec), 0);
+    fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 2 * BEFORE);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 2 * BEFORE + 2);
+    fixture_crash(&f, false);
+    lose_checkpoints(&f);
+    recycle_frame_of(&f, 0, offset);
+    recycle_frame_of(&f, 2, 0);
+    rot_frame_of(&f, 1, 2 * BEFORE, FRAME_HEADER_BYTES, 300);
+    cut_segment(&f, 0, 0, 0);
+    f.expect_failures = true;
+    assert_int_equal(fixture_start(&f), BROKER_E_CORRUPT);
+    fixture_deinit(&f);
+}
+
+/* Frames are lost in which a segment began, and a later one removes records of it. */
+static void test_log_lost_end__segment_is_found_behind_a_moved_log_start(void **state) {
+    struct fixture f;
+    char bytes[16];
+    snprintf(bytes, sizeof bytes, "%d", (int)(4 * batch_bytes()));
+    const struct topic_config_entry small[] = {{"segment.bytes", bytes}, {0}};
+    fixture_init(&f, 36);
+    f.limits.checkpoint_ms = 100000;
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *t = fixture_topic(&f, "t", 1, small)->partitions[0];
+    for (uint64_t n = 0; n < 6; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, t, &spec), n * 2);
+    }
+    fixture_run_ms(&f, 3000);
+    assert_true(fixture_has_file(&f, 1, 0, 8, SEGMENT_LOG));
+    assert_int_equal(fixture_delete_records(&f, t, 10), 0);
+    struct batch_spec spec = spec_of(6);
+    assert_int_equal(fixture_append(&f, t, &spec), 12);
+    fixture_run_ms(&f, 3000);
+    fixture_crash(&f, false);
+    recycle_frame_of(&f, 1, 8);
+    recycle_frame_of(&f, 1, 10);
+    assert_int_equal(fixture_start(&f), 0);
+    t = fixture_partition(&f, "t", 0);
+    uint8_t *data = NULL;
+    assert_true(fixture_read(&f, t, 10, 1, &data) > 0);
+    free(data);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_lost_end__end_of_a_segment_gives_no_offset_out_again),
+        cmocka_unit_test(test_log_lost_end__end_of_the_registry_refuses_the_start),
+        cmocka_unit_test(test_log_lost_end__segment_costs_none_behind_it),
+        cmocka_unit_test(test_log_lost_end__removed_registry_segment_costs_no_batch),
+        cmocka_unit_test(test_log_lost_end__removed_registry_segment_is_no_loss),
+        cmocka_unit_test(test_log_lost_end__salvaged_batch_is_an_end),
+        cmocka_unit_test(test_log_lost_end__bad_frame_does_not_hide_the_registry),
+        cmocka_unit_test(test_log_lost_end__segment_is_found_behind_a_moved_log_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
