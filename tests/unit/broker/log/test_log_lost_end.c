@@ -22,21 +22,16 @@ static struct batch_spec spec_of(uint64_t n) {
                                .producer_id = -1};
 }
 
-/* BEFORE batches that a checkpoint covers, and behind it so many that only the journal has. */
-static void fill(struct fixture *f, uint64_t behind) {
+/* BEFORE batches in partition 0 of "t", which a checkpoint covers. */
+static void fill(struct fixture *f) {
     fixture_init(f, 31);
     assert_int_equal(fixture_start(f), 0);
     struct partition *partition = fixture_topic(f, "t", 1, NULL)->partitions[0];
-    for (uint64_t n = 0; n < BEFORE + behind; n++) {
-        if (n == BEFORE) {
-            fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
-        }
+    for (uint64_t n = 0; n < BEFORE; n++) {
         struct batch_spec spec = spec_of(n);
         assert_int_equal(fixture_append(f, partition, &spec), n * 2);
     }
-    if (behind == 0) {
-        fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
-    }
+    fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
 }
 
 static uint64_t batch_bytes(void) {
@@ -102,25 +97,19 @@ static void cut_segment(struct fixture *f, uint32_t topic, int64_t base, uint64_
  */
 static void lose_the_end(bool proven) {
     struct fixture f;
-    struct disk_file *file;
-    char path[SEGMENT_NAME_SIZE];
-    const struct segment_id first = {1, 0, 0};
     int64_t end = INT64_C(2) * (BEFORE + (proven ? 1 : 0));
-    fill(&f, 0);
+    fill(&f);
     struct topic *other = fixture_topic(&f, "u", 1, NULL);
     struct batch_spec spec = spec_of(BEFORE);
     assert_int_equal(fixture_append(&f, other->partitions[0], &spec), 0);
     if (proven) {
         assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), end - 2);
     }
-    segment_name(&first, SEGMENT_LOG, path);
     fixture_crash(&f, false);
     lose_checkpoints(&f);
     recycle_frame_of(&f, 1, 2 * (BEFORE - 1));
     recycle_frame_of(&f, 1, 2 * (BEFORE - 2));
-    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
-    assert_int_equal(disk_truncate(file, 2 * batch_bytes()), 0);
-    disk_close(file);
+    cut_segment(&f, 1, 0, 2 * batch_bytes());
 
     assert_int_equal(fixture_start(&f), 0);
     assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
@@ -146,10 +135,7 @@ static void test_log_lost_end__end_of_a_segment_gives_no_offset_out_again(void *
 /* The same of the registry: a topic with records must not be as if it had never been. */
 static void test_log_lost_end__end_of_the_registry_refuses_the_start(void **state) {
     struct fixture f;
-    struct disk_file *file;
-    char path[SEGMENT_NAME_SIZE];
-    const struct segment_id registry = {0, 0, 0};
-    fill(&f, 0);
+    fill(&f);
     struct batch_spec spec = spec_of(BEFORE);
     int64_t offset = topic_partition(f.log->registry, 0)->public.log_end_offset;
     struct topic *topic = fixture_topic(&f, "gone", 1, NULL);
@@ -161,10 +147,7 @@ static void test_log_lost_end__end_of_the_registry_refuses_the_start(void **stat
     lose_checkpoints(&f);
     recycle_frame_of(&f, 0, offset);
     recycle_frame_of(&f, 2, 0);
-    segment_name(&registry, SEGMENT_LOG, path);
-    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
-    assert_int_equal(disk_truncate(file, 0), 0);
-    disk_close(file);
+    cut_segment(&f, 0, 0, 0);
 
     f.expect_failures = true;
     assert_int_equal(fixture_start(&f), BROKER_E_CORRUPT);
@@ -221,7 +204,7 @@ static void test_log_lost_end__segment_costs_none_behind_it(void **state) {
 /* The registry's state made its older segments go; an old frame still has a record of one. */
 static void old_record(bool rot) {
     struct fixture f;
-    fill(&f, 0);
+    fill(&f);
     (void)fixture_topic(&f, "u", 1, NULL);
     struct log_partition *registry = topic_partition(f.log->registry, 0);
     int64_t offset = registry->public.log_end_offset;
@@ -297,7 +280,7 @@ static void test_log_lost_end__salvaged_batch_is_an_end(void **state) {
 /* As above, and behind it a bad frame: the registry is raised for that, and still lacks records. */
 static void test_log_lost_end__bad_frame_does_not_hide_the_registry(void **state) {
     struct fixture f;
-    fill(&f, 0);
+    fill(&f);
     struct batch_spec spec = spec_of(BEFORE);
     int64_t offset = topic_partition(f.log->registry, 0)->public.log_end_offset;
     struct topic *topic = fixture_topic(&f, "gone", 1, NULL);
