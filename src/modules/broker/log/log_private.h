@@ -146,8 +146,8 @@ struct log_partition {
     uint32_t changed_turn, encoded_turn;
     uint64_t proven_sequence; /* recovery's: the last frame that names it, where some are missing */
     int64_t unread_from; /* rebuild's: where no batch is behind its last one, plus 1; 0: nowhere */
-    int64_t refilled_to; /* recovery's: end of the last batch that a frame has put behind it, */
-    uint64_t refilled_sequence;        /* and that frame */
+    int64_t refilled_to; /* rebuild's: up to where frames put back its end, not known to be all */
+    int64_t resume_offset; /* rebuild's: base of its empty last segment; 0: none (open_ends.c) */
     struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };
 

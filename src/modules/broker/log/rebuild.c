@@ -12,8 +12,7 @@
  * Behind the last right batch of a partition there may be bytes that are none, and no frame that
  * has them: somebody may have seen those offsets, so the partition goes on at the next multiple of
  * 2^32. So does one whose snapshot tells of a later end; and one that has lost the end of its
- * segments, where frames behind the last one that names it were recycled: what those had behind it
- * nothing tells any more.
+ * segments, where frames behind the last one that names it were recycled (open_ends.c).
  *
  * Where records of the registry itself are lost, topics may be missing. If a folder is there that
  * belongs to no topic known, the start is refused: it would look as if the
@@ -29,38 +28,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum { SEGMENTS_MAX = 1 << 20 };
-
-struct bases {
-    int64_t *offsets;
-    size_t count, capacity;
-};
-
-static int collect_base(void *userdata, const char *name, bool is_dir) {
-    struct bases *bases = userdata;
-    char *end;
-    long long base = strtoll(name, &end, 10);
-    if (is_dir || end != name + 20 || strcmp(end, ".log") != 0 || bases->count == SEGMENTS_MAX) {
-        return 0;
-    }
-    if (bases->count == bases->capacity) {
-        size_t capacity = bases->capacity ? bases->capacity * 2 : 16;
-        void *grown = realloc(bases->offsets, capacity * sizeof *bases->offsets);
-        if (!grown) {
-            return -ENOMEM;
-        }
-        bases->offsets = grown;
-        bases->capacity = capacity;
-    }
-    bases->offsets[bases->count++] = base;
-    return 0;
-}
-
-static int compare_bases(const void *a, const void *b) {
-    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
-    return (left > right) - (left < right);
-}
 
 /* What a start without checkpoint knows: epochs show in the batches alone. */
 static struct batch_order order_of(const struct log_partition *partition) {
@@ -190,11 +157,12 @@ static int drop_below_start(struct topic_log *log, struct log_partition *partiti
 }
 
 /* Whether the file of a segment has nothing in it. */
-static bool is_empty(struct disk *disk, const struct segment_id *id) {
+static bool is_empty(struct disk *disk, const struct log_partition *partition, int64_t base) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index, base};
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     char name[SEGMENT_NAME_SIZE];
     uint64_t size = 0;
-    segment_name(id, SEGMENT_LOG, name);
+    segment_name(&id, SEGMENT_LOG, name);
     return disk_open(disk, name, DISK_READ, &file) == 0 && disk_size(file, &size) == 0 && size == 0;
 }
 
@@ -202,41 +170,39 @@ static bool is_empty(struct disk *disk, const struct segment_id *id) {
 static int drop_empty(struct topic_log *log, struct log_partition *partition) {
     struct pending_removal removal = {.number = partition->topic->public.number,
                                       .partition = partition->public.index};
-    char folder[SEGMENT_NAME_SIZE];
-    struct bases bases = {0};
-    segment_folder(removal.number, removal.partition, folder);
-    int r = disk_list(log->disk, folder, collect_base, &bases);
-    r = r == DISK_E_NOT_FOUND ? 0 : r;
+    struct segment_bases bases = {0};
+    int r = segment_bases_list(log->disk, removal.number, removal.partition, &bases);
     for (size_t i = 0; i < bases.count && partition->segment_count > 0 && !r; i++) {
         int64_t base = bases.offsets[i];
         int at = partition_segment_index(partition, base);
-        struct segment_id id = {removal.number, removal.partition, base};
         bool closed = base < partition->segments[partition->segment_count - 1].base_offset;
         if (closed && (at < 0 || partition->segments[at].base_offset != base) &&
-            is_empty(log->disk, &id)) {
+            is_empty(log->disk, partition, base)) {
             removal.base_offset = base;
             r = removal_add(log, &removal);
         }
     }
-    free(bases.offsets);
+    segment_bases_deinit(&bases);
     return r ? err_trace(r) : 0;
 }
 
 static int walk_partition(struct recovery *recovery, struct log_partition *partition) {
-    char folder[SEGMENT_NAME_SIZE];
-    struct bases bases = {0};
-    segment_folder(partition->topic->public.number, partition->public.index, folder);
+    struct disk *disk = recovery->log->disk;
+    struct segment_bases bases = {0};
     int r = snapshots_look(recovery, partition);
-    r = r ? r : disk_list(recovery->log->disk, folder, collect_base, &bases);
-    if (bases.count > 1) {
-        qsort(bases.offsets, bases.count, sizeof *bases.offsets, compare_bases);
-    }
+    r = r == DISK_E_NOT_FOUND ? 0 : r;
+    r = r ? r
+          : segment_bases_list(disk, partition->topic->public.number, partition->public.index,
+                               &bases);
     for (size_t i = 0; i < bases.count && !r; i++) {
         r = walk_segment(recovery, partition, bases.offsets[i],
                          i + 1 < bases.count ? bases.offsets[i + 1] : -1);
     }
-    free(bases.offsets);
-    return r == DISK_E_NOT_FOUND ? 0 : r ? r : drop_below_start(recovery->log, partition);
+    if (!r && bases.count > 0 && is_empty(disk, partition, bases.offsets[bases.count - 1])) {
+        open_end_found(partition, bases.offsets[bases.count - 1]);
+    }
+    segment_bases_deinit(&bases);
+    return r ? r : drop_below_start(recovery->log, partition);
 }
 
 static int walk_topics(struct recovery *recovery) {
@@ -254,18 +220,6 @@ static int walk_topics(struct recovery *recovery) {
 }
 
 /* ---- what is lost ---- */
-
-/*
- * Whether segments have lost their end, and frames that may have named what stood there were
- * recycled, since a checkpoint had covered it: what stands at the end now a frame has put back, and
- * older frames need not have all of it.
- */
-static bool end_is_open(const struct recovery *recovery, const struct log_partition *partition) {
-    return partition->refilled_to > 0 &&
-           partition->refilled_to == partition->public.log_end_offset &&
-           MAX(partition->proven_sequence, partition->refilled_sequence) <=
-               recovery->recycled_through;
-}
 
 /* Whether records of the registry are missing, as far as is known. Its last ones may have been in a
  * frame that is lost, unless a later frame has one: a gap in their offsets would be damage. */
@@ -364,23 +318,17 @@ static int check_registry(struct recovery *recovery) {
  * aside; where nothing need have been lost readers are led on, as in replay_losses.c.
  */
 static int leave_unread(struct recovery *recovery, struct log_partition *partition) {
-    int64_t end = partition->public.log_end_offset, next = ((end >> 32) + 1) << 32;
+    int64_t end = partition->public.log_end_offset;
     bool unread = partition->unread_from == end + 1; /* else frames went on behind it, if any was */
-    if (!unread && !end_is_open(recovery, partition)) {
+    if (!unread && !open_end(partition)) {
         return 0;
     }
-    partition->public.log_end_offset = partition->public.high_watermark = next;
-    partition->writer_base = -1;
-    partition->writer_position = 0;
+    int r = open_end_pass(recovery, partition);
     if (unread) {
-        return partition_damage_add(partition, end, next);
+        return r ? r : partition_damage_add(partition, end, partition->public.log_end_offset);
     }
-    recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                    "topic %s partition %" PRId32 " has lost the end of a segment: whether "
-                    "anything stood from offset %" PRId64
-                    " on is not known; it goes on at %" PRId64,
-                    partition->topic->public.name, partition->public.index, end, next);
-    return 0;
+    open_end_tell(recovery, partition, end);
+    return r;
 }
 
 /* Nobody knows what earlier epochs there were: the new one is higher than any in a batch. */
@@ -541,9 +489,11 @@ int recovery_rebuild(struct recovery *recovery) {
                         "topics/ is read, what had not come to a segment is lost");
         recovery->lost_through = recovery->unknown_sequence = 1;
     }
-    int r = recovery_fill_registry(recovery);
-    r = r ? r : walk_partition(recovery, topic_partition(log->registry, 0));
-    recovery->registry_open = end_is_open(recovery, topic_partition(log->registry, 0));
+    struct log_partition *registry = topic_partition(log->registry, 0);
+    int r = open_end_of_registry(recovery);
+    r = r ? r : recovery_fill_registry(recovery);
+    r = r ? r : walk_partition(recovery, registry);
+    recovery->registry_open = open_end(registry);
     if (!r && registry_lacks(recovery)) {
         r = expect_gaps(recovery);
     }
@@ -552,6 +502,9 @@ int recovery_rebuild(struct recovery *recovery) {
     }
     if (!r) {
         r = disk_list(log->disk, "topics", note_number, log);
+    }
+    if (!r) {
+        r = open_ends_of_topics(recovery);
     }
     if (!r) {
         r = recovery_replay(recovery);

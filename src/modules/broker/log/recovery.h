@@ -1,6 +1,8 @@
 /* What the files of recovery share: recovery.c (order of events), recovery_checkpoint.c,
- * recovery_scan.c (frames that there are), replay.c (frames to state), rebuild.c,
- * recovery_misplaced.c (why a start is refused). */
+ * recovery_scan.c (frames that there are), replay.c (frames to state), rebuild.c, open_ends.c
+ * (where the log goes on behind an end that nobody knows), recovery_misplaced.c (why a start is
+ * refused).
+ */
 #pragma once
 
 #include "log_private.h"
@@ -90,6 +92,22 @@ bool recovery_is_misplaced(int status);
 /** recovery_name_misplaced() - report folders in the place of files, files in that of folders, and
  * what can be opened as neither */
 void recovery_name_misplaced(struct recovery *recovery);
+
+/* ---- open_ends.c, of a start without checkpoint ---- */
+
+/** open_end_found() - the last segment of a partition is empty; it counts on a multiple of 2^32 */
+void open_end_found(struct log_partition *partition, int64_t base);
+/** open_end() - whether offsets behind the log end may have been given out of which nothing is left
+ */
+bool open_end(const struct log_partition *partition);
+/**
+ * open_end_of_registry() - before recovery_fill_registry(), what is behind its end is looked at
+ * Makes the empty segments that say it durable, as the next one. Return: also DISK_E_FULL.
+ */
+int open_end_of_registry(struct recovery *recovery);
+/** open_ends_of_topics() - the same of all others, between the walk through segments and the replay
+ */
+int open_ends_of_topics(struct recovery *recovery);
 
 /* ---- recovery.c, replay.c, rebuild.c ---- */
 

@@ -208,8 +208,6 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
             }
         }
         if (!r) {
-            partition->refilled_to = record_batch_end(&item->batch);
-            partition->refilled_sequence = recovery->replaying_sequence;
             segment_base = entry->segment_base;
             pieces[pending++] = (struct segment_piece){
                 .batch = span_of(item->data, entry->bytes),
@@ -228,20 +226,15 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
 }
 
 /* One batch of the registry, unless it is in its segment already. */
-static int fill_record(struct recovery *recovery, const struct replayed *item, bool *ret_written) {
+static int fill_record(struct recovery *recovery, const struct replayed *item) {
     const struct frame_entry *entry = &item->entry;
     struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
     struct segment_piece piece = {span_of(item->data, entry->bytes), entry->position,
                                   entry->base_offset, item->batch.max_timestamp_ms};
-    struct record_batch there;
-    uint8_t *copy =
-        replay_segment_batch(recovery, &id, entry->position, entry->base_offset, &there);
-    free(copy);
-    *ret_written = !copy;
-    if (copy) {
+    struct segment_file *file;
+    if (replay_is_in_segment(recovery, entry)) {
         return 0;
     }
-    struct segment_file *file;
     int r = segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
     return r ? r : recovery_touched(recovery, file);
 }
@@ -256,12 +249,7 @@ int recovery_fill_registry(struct recovery *recovery) {
         for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
             struct replayed item;
             if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
-                bool written = false;
-                r = fill_record(recovery, &item, &written);
-                if (written) {
-                    registry->refilled_to = record_batch_end(&item.batch);
-                    registry->refilled_sequence = frame->header.sequence;
-                }
+                r = fill_record(recovery, &item);
                 registry->proven_sequence = frame->header.sequence;
                 recovery->registry_through = frame->header.sequence;
             }
@@ -337,12 +325,7 @@ static bool proven_durable(struct recovery *recovery, const struct found_frame *
         if (!partition || entry.base_offset != partition->public.log_end_offset) {
             continue;
         }
-        struct segment_id id = {entry.topic, entry.partition, entry.segment_base};
-        struct record_batch batch;
-        uint8_t *data =
-            replay_segment_batch(recovery, &id, entry.position, entry.base_offset, &batch);
-        free(data);
-        if (data) {
+        if (replay_is_in_segment(recovery, &entry)) {
             return true;
         }
     }

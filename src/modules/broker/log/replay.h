@@ -54,6 +54,8 @@ int replay_fill_holes(struct recovery *recovery);
 uint8_t *replay_segment_batch(struct recovery *recovery, const struct segment_id *id,
                               uint64_t position, int64_t base_offset,
                               struct record_batch *ret_batch);
+/** replay_is_in_segment() - whether that is so of the batch that @entry names */
+bool replay_is_in_segment(struct recovery *recovery, const struct frame_entry *entry);
 /** replay_note_lost() - the batches from the log end to @until are gone: say which */
 int replay_note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until);
 /** replay_fill() - take over what segments have, from the log end up to what @until names */
@@ -66,6 +68,17 @@ int replay_fill(struct recovery *recovery, struct log_partition *partition,
 int replay_registry(struct recovery *recovery, struct span batch, uint64_t sequence);
 /** replay_catch_up_registry() - apply records that segments have, from the registry's end on */
 int replay_catch_up_registry(struct recovery *recovery);
+
+/* ---- open_ends.c ---- */
+
+/**
+ * open_end_pass() - the log goes on at the next multiple of 2^32, or where an empty segment says,
+ * which is made if it can be
+ * A full disk is no error: then the checkpoint alone says it.
+ */
+int open_end_pass(struct recovery *recovery, struct log_partition *partition);
+/** open_end_tell() - that it does, and that nobody knows what was behind @end */
+void open_end_tell(struct recovery *recovery, const struct log_partition *partition, int64_t end);
 
 /* ---- replay_losses.c ---- */
 

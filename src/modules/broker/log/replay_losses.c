@@ -54,23 +54,17 @@ static int raise_partition(struct recovery *recovery, struct log_partition *part
     if (r) {
         return r;
     }
-    int64_t end = partition->public.log_end_offset, next = ((end >> 32) + 1) << 32;
-    r = partition_epoch_raise(partition, next);
+    int64_t end = partition->public.log_end_offset;
+    r = open_end_pass(recovery, partition);
+    r = r ? r : partition_epoch_raise(partition, partition->public.log_end_offset);
     if (r) {
         return r;
     }
-    partition->public.log_end_offset = partition->public.high_watermark = next;
-    partition->writer_base = -1;
-    partition->writer_position = 0;
     recovery->registry_open |=
         partition->topic == recovery->log->registry && partition->unread_from == end + 1;
-    partition->unread_from = partition->refilled_to = 0;
+    partition->unread_from = 0;
     if (recovery->raised_count++ < RAISED_NAMED_MAX) {
-        recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                        "topic %s partition %" PRId32
-                        ": whether anything was lost from offset %" PRId64
-                        " on is not known; it goes on at %" PRId64,
-                        partition->topic->public.name, partition->public.index, end, next);
+        open_end_tell(recovery, partition, end);
     }
     return 0;
 }

@@ -30,6 +30,15 @@ uint8_t *replay_segment_batch(struct recovery *recovery, const struct segment_id
     return data;
 }
 
+bool replay_is_in_segment(struct recovery *recovery, const struct frame_entry *entry) {
+    const struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
+    struct record_batch batch;
+    uint8_t *data =
+        replay_segment_batch(recovery, &id, entry->position, entry->base_offset, &batch);
+    free(data);
+    return data != NULL;
+}
+
 /* The batches before @until are gone: say which, and go on behind them. */
 int replay_note_lost(struct recovery *recovery, struct log_partition *partition, int64_t until) {
     int64_t from = partition->public.log_end_offset;
@@ -85,36 +94,17 @@ static int pass_lost_in(struct recovery *recovery, struct log_partition *partiti
     return r;
 }
 
-struct next_base {
-    int64_t above, from;
-    int64_t holding, lowest; /* the last one between both, or -1; the first from @from on */
-};
-
-static int look_for_base(void *userdata, const char *name, bool is_dir) {
-    struct next_base *next = userdata;
-    enum segment_kind kind;
-    int64_t base;
-    if (is_dir || !segment_name_parse(name, &kind, &base) || kind != SEGMENT_LOG) {
-        return 0;
-    }
-    if (base >= next->from) {
-        next->lowest = MIN(next->lowest, base);
-    } else if (base > next->above) {
-        next->holding = MAX(next->holding, base);
-    }
-    return 0;
-}
-
 /* The segment that may have @from, behind the one at @above; else the first that begins behind it,
  * or INT64_MAX. */
-static int find_base(struct recovery *recovery, const struct log_partition *partition,
-                     int64_t above, int64_t from, int64_t *ret_base) {
-    struct next_base next = {above, from, -1, INT64_MAX};
-    char folder[SEGMENT_NAME_SIZE];
-    segment_folder(partition->topic->public.number, partition->public.index, folder);
-    int r = disk_list(recovery->log->disk, folder, look_for_base, &next);
-    *ret_base = next.holding >= 0 ? next.holding : next.lowest;
-    return r == DISK_E_NOT_FOUND ? 0 : r;
+static int64_t find_base(const struct segment_bases *bases, int64_t above, int64_t from) {
+    int64_t holding = -1;
+    for (size_t i = 0; i < bases->count; i++) {
+        if (bases->offsets[i] >= from) {
+            return holding >= 0 ? holding : bases->offsets[i];
+        }
+        holding = bases->offsets[i] > above ? bases->offsets[i] : holding;
+    }
+    return holding >= 0 ? holding : INT64_MAX;
 }
 
 /*
@@ -125,21 +115,20 @@ static int find_base(struct recovery *recovery, const struct log_partition *part
 static int pass_lost(struct recovery *recovery, struct log_partition *partition,
                      const struct frame_entry *until, bool *ret_passed) {
     int64_t base = partition->writer_base, from = partition->public.log_end_offset;
-    int r = 0;
+    struct segment_bases bases = {0};
+    int r = segment_bases_list(recovery->log->disk, partition->topic->public.number,
+                               partition->public.index, &bases);
     *ret_passed = false;
-    if (base >= 0) {
+    if (!r && base >= 0) {
         r = pass_lost_in(recovery, partition, base, partition->writer_position, until, ret_passed);
     } else if (partition->segment_count > 0) { /* that one has been read */
         base = partition->segments[partition->segment_count - 1].base_offset;
     }
-    while (!r && !*ret_passed) {
-        r = find_base(recovery, partition, base, from, &base);
-        if (r || base >= until->base_offset) {
-            break;
-        }
+    while (!r && !*ret_passed && (base = find_base(&bases, base, from)) < until->base_offset) {
         r = pass_lost_in(recovery, partition, base, 0, until, ret_passed);
         from = MAX(from, base + 1);
     }
+    segment_bases_deinit(&bases);
     return r ? err_trace(r) : 0;
 }
 

@@ -46,6 +46,49 @@ void segment_name(const struct segment_id *id, enum segment_kind kind,
              id->partition, id->base_offset, endings[kind]);
 }
 
+static int collect_base(void *userdata, const char *name, bool is_dir) {
+    enum { BASES_MAX = 1 << 20 };
+    struct segment_bases *bases = userdata;
+    enum segment_kind kind;
+    int64_t base;
+    if (is_dir || !segment_name_parse(name, &kind, &base) || kind != SEGMENT_LOG ||
+        bases->count == BASES_MAX) {
+        return 0;
+    }
+    if (bases->count == bases->capacity) {
+        size_t capacity = bases->capacity ? bases->capacity * 2 : 16;
+        void *grown = realloc(bases->offsets, capacity * sizeof *bases->offsets);
+        if (!grown) {
+            return -ENOMEM;
+        }
+        bases->offsets = grown;
+        bases->capacity = capacity;
+    }
+    bases->offsets[bases->count++] = base;
+    return 0;
+}
+
+static int compare_bases(const void *a, const void *b) {
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+int segment_bases_list(struct disk *disk, uint32_t topic, int32_t partition,
+                       struct segment_bases *bases) {
+    char folder[SEGMENT_NAME_SIZE];
+    segment_folder(topic, partition, folder);
+    int r = disk_list(disk, folder, collect_base, bases);
+    if (bases->count > 1) {
+        qsort(bases->offsets, bases->count, sizeof *bases->offsets, compare_bases);
+    }
+    return r == DISK_E_NOT_FOUND ? 0 : r ? err_trace(r) : 0;
+}
+
+void segment_bases_deinit(struct segment_bases *bases) {
+    free(bases->offsets);
+    *bases = (struct segment_bases){0};
+}
+
 int segment_unlink(struct disk *disk, const struct segment_id *id) {
     for (unsigned kind = 0; kind < SEGMENT_KINDS; kind++) {
         char name[SEGMENT_NAME_SIZE];

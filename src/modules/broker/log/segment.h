@@ -61,6 +61,16 @@ void segment_name(const struct segment_id *id, enum segment_kind kind, char out[
 /** segment_name_parse() - whether @name, without its folder, is one of those above */
 bool segment_name_parse(const char *name, enum segment_kind *ret_kind, int64_t *ret_base_offset);
 
+/* Base offsets of the .log files in the folder of a partition, in order. */
+struct segment_bases {
+    int64_t *offsets;
+    size_t count, capacity;
+};
+/** segment_bases_list() - @bases is empty. Return: 0, also when there is no folder; negative */
+int segment_bases_list(struct disk *disk, uint32_t topic, int32_t partition,
+                       struct segment_bases *bases);
+void segment_bases_deinit(struct segment_bases *bases);
+
 /** segment_unlink() - remove the files of a segment; those that are gone are fine. Again is
  * harmless. Return: 0; a code of the disk; negative */
 int segment_unlink(struct disk *disk, const struct segment_id *id);
@@ -109,6 +119,10 @@ uint32_t segment_writer_open_files(const struct segment_writer *writer);
 int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
                          const struct segment_piece *pieces, unsigned count,
                          struct segment_file **ret_file);
+/** segment_writer_make() - the .log of a segment, empty unless it is there. As above, but for the
+ * pieces */
+int segment_writer_make(struct segment_writer *writer, const struct segment_id *id,
+                        struct segment_file **ret_file);
 /** segment_writer_rebuild() - write the index files anew from the first @end bytes of the .log; or
  * just the entries that still wait, if there are any */
 int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id, uint64_t end,

@@ -298,6 +298,16 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
     return 0;
 }
 
+int segment_writer_make(struct segment_writer *writer, const struct segment_id *id,
+                        struct segment_file **ret_file) {
+    struct segment_file *file;
+    int r = cache_get(writer, id, &file);
+    if (!r) {
+        *ret_file = segment_file_ref(file);
+    }
+    return r;
+}
+
 int segment_writer_flush_index(struct segment_writer *writer, const struct segment_id *id) {
     struct active_index *index = index_find(writer, id);
     return index ? active_index_flush(index, writer->disk) : 0;

@@ -385,7 +385,8 @@ static void tell_leftover(struct log_verify *verify, const char *path, const cha
     tell(verify, &finding, "%s", why);
 }
 
-/* A segment of the partition, or one that only waits for its removal. */
+/* A segment of the partition, one that only waits for its removal, or the empty one that says where
+ * the log goes on (open_ends.c). */
 static bool names_segment(const struct topic_log *log, const struct log_partition *partition,
                           const char *name) {
     int64_t base;
@@ -397,6 +398,9 @@ static bool names_segment(const struct topic_log *log, const struct log_partitio
         if (partition->segments[i].base_offset == base) {
             return true;
         }
+    }
+    if (kind == SEGMENT_LOG && base > 0 && base == partition->public.log_end_offset) {
+        return true;
     }
     for (uint32_t i = 0; i < log->removal_count; i++) {
         const struct pending_removal *removal = &log->removals[i];

@@ -76,8 +76,14 @@ static void recycle_frame_of(struct fixture *f, uint32_t topic, int64_t offset) 
 }
 
 static void lose_checkpoints(struct fixture *f) {
-    (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
-    (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
+    static const char *const names[] = {"checkpoint.0", "checkpoint.1"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct disk_file *file;
+        assert_int_equal(disk_open(f->disk, names[i], DISK_WRITE | DISK_CREATE, &file), 0);
+        assert_int_equal(disk_truncate(file, 70), 0); /* the header is there, not what it says */
+        assert_int_equal(disk_sync(file), 0);
+        disk_close(file);
+    }
 }
 
 static void cut_segment(struct fixture *f, uint32_t topic, int64_t base, uint64_t bytes) {
@@ -87,6 +93,7 @@ static void cut_segment(struct fixture *f, uint32_t topic, int64_t base, uint64_
     segment_name(&id, SEGMENT_LOG, path);
     assert_int_equal(disk_open(f->disk, path, DISK_WRITE, &file), 0);
     assert_int_equal(disk_truncate(file, bytes), 0);
+    assert_int_equal(disk_sync(file), 0);
     disk_close(file);
 }
 
@@ -95,21 +102,25 @@ static void cut_segment(struct fixture *f, uint32_t topic, int64_t base, uint64_
  * not be all: the frames of two more batches were recycled. @proven: a frame behind those says
  * where the partition goes on.
  */
-static void lose_the_end(bool proven) {
+static void lose_the_end(struct fixture *f, bool proven) {
+    fill(f);
+    struct topic *other = fixture_topic(f, "u", 1, NULL);
+    struct batch_spec spec = spec_of(BEFORE);
+    assert_int_equal(fixture_append(f, other->partitions[0], &spec), 0);
+    if (proven) {
+        assert_int_equal(fixture_append(f, fixture_partition(f, "t", 0), &spec), 2 * BEFORE);
+    }
+    fixture_crash(f, false);
+    lose_checkpoints(f);
+    recycle_frame_of(f, 1, 2 * (BEFORE - 1));
+    recycle_frame_of(f, 1, 2 * (BEFORE - 2));
+    cut_segment(f, 1, 0, 2 * batch_bytes());
+}
+
+static void start_behind_a_lost_end(bool proven) {
     struct fixture f;
     int64_t end = INT64_C(2) * (BEFORE + (proven ? 1 : 0));
-    fill(&f);
-    struct topic *other = fixture_topic(&f, "u", 1, NULL);
-    struct batch_spec spec = spec_of(BEFORE);
-    assert_int_equal(fixture_append(&f, other->partitions[0], &spec), 0);
-    if (proven) {
-        assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), end - 2);
-    }
-    fixture_crash(&f, false);
-    lose_checkpoints(&f);
-    recycle_frame_of(&f, 1, 2 * (BEFORE - 1));
-    recycle_frame_of(&f, 1, 2 * (BEFORE - 2));
-    cut_segment(&f, 1, 0, 2 * batch_bytes());
+    lose_the_end(&f, proven);
 
     assert_int_equal(fixture_start(&f), 0);
     assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
@@ -128,8 +139,81 @@ static void lose_the_end(bool proven) {
 }
 
 static void test_log_lost_end__end_of_a_segment_gives_no_offset_out_again(void **state) {
-    lose_the_end(false);
-    lose_the_end(true);
+    start_behind_a_lost_end(false);
+    start_behind_a_lost_end(true);
+}
+
+/* What the start has put back must not pass for all that was there, whatever cuts it short. */
+static void test_log_lost_end__is_told_until_a_checkpoint_says_it(void **state) {
+    unsigned cuts = 0;
+    for (uint64_t call = 1;; call++) {
+        struct fixture f;
+        lose_the_end(&f, false);
+        disk_sim_cut_at(f.disk, disk_sim_calls(f.disk) + call);
+        (void)fixture_start(&f);
+        bool cut = disk_sim_is_cut(f.disk);
+        fixture_crash(&f, cut);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(fixture_partition(&f, "t", 0)->log_end_offset == INT64_C(1) << 32);
+        assert_int_equal(fixture_partition(&f, "u", 0)->log_end_offset, 2);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+        cuts += cut;
+        if (!cut) {
+            break;
+        }
+    }
+    assert_true(cuts > 50);
+}
+
+/* Nothing was appended since, so that no frame says where the partition goes on. */
+static void test_log_lost_end__is_known_without_checkpoints_too(void **state) {
+    struct batch_spec spec = spec_of(BEFORE);
+    struct fixture f;
+    lose_the_end(&f, false);
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(fixture_partition(&f, "t", 0)->log_end_offset == INT64_C(1) << 32);
+        fixture_crash(&f, round % 2);
+        lose_checkpoints(&f);
+    }
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_partition(&f, "t", 0);
+    assert_true(fixture_append(&f, partition, &spec) == INT64_C(1) << 32);
+    fixture_crash(&f, true);
+    lose_checkpoints(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    partition = fixture_partition(&f, "t", 0);
+    assert_true(partition->log_end_offset == (INT64_C(1) << 32) + 2);
+    uint8_t *data = NULL;
+    assert_true(fixture_read(&f, partition, INT64_C(1) << 32, 1, &data) > 0);
+    free(data);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* The same where a frame that nobody can read has raised the partition. */
+static void test_log_lost_end__raised_partition_is_known_without_checkpoints(void **state) {
+    struct batch_spec spec = spec_of(BEFORE);
+    struct fixture f;
+    fill(&f);
+    struct topic *other = fixture_topic(&f, "u", 1, NULL);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 2 * BEFORE);
+    assert_int_equal(fixture_append(&f, other->partitions[0], &spec), 0);
+    fixture_crash(&f, false);
+    recycle_frame_of(&f, 1, 2 * BEFORE);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(fixture_partition(&f, "t", 0)->log_end_offset == INT64_C(1) << 32);
+    for (unsigned n = 0; n < 3; n++) { /* frames that stand for all before them */
+        assert_true(fixture_append(&f, fixture_partition(&f, "u", 0), &spec) >= 0);
+        fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
+    }
+    fixture_crash(&f, true);
+    lose_checkpoints(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(fixture_partition(&f, "t", 0)->log_end_offset == INT64_C(1) << 32);
+    fixture_stop(&f);
+    fixture_deinit(&f);
 }
 
 /* The same of the registry: a topic with records must not be as if it had never been. */
@@ -150,9 +234,12 @@ static void test_log_lost_end__end_of_the_registry_refuses_the_start(void **stat
     cut_segment(&f, 0, 0, 0);
 
     f.expect_failures = true;
-    assert_int_equal(fixture_start(&f), BROKER_E_CORRUPT);
-    assert_int_equal(f.events[TOPIC_LOG_FAILED], 1);
-    assert_non_null(strstr(f.last_event, "topics/2-0"));
+    for (unsigned n = 1; n <= 3; n++) { /* what the first one has put back is not taken for all */
+        assert_int_equal(fixture_start(&f), BROKER_E_CORRUPT);
+        assert_int_equal(f.events[TOPIC_LOG_FAILED], n);
+        assert_non_null(strstr(f.last_event, "topics/2-0"));
+        fixture_crash(&f, n % 2);
+    }
     fixture_deinit(&f);
 }
 
@@ -334,6 +421,9 @@ static void test_log_lost_end__segment_is_found_behind_a_moved_log_start(void **
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_lost_end__end_of_a_segment_gives_no_offset_out_again),
+        cmocka_unit_test(test_log_lost_end__is_told_until_a_checkpoint_says_it),
+        cmocka_unit_test(test_log_lost_end__is_known_without_checkpoints_too),
+        cmocka_unit_test(test_log_lost_end__raised_partition_is_known_without_checkpoints),
         cmocka_unit_test(test_log_lost_end__end_of_the_registry_refuses_the_start),
         cmocka_unit_test(test_log_lost_end__segment_costs_none_behind_it),
         cmocka_unit_test(test_log_lost_end__removed_registry_segment_costs_no_batch),

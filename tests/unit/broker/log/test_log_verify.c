@@ -273,6 +273,24 @@ static void test_log_verify__what_mends_itself(void **state) {
     }
 }
 
+/* A journal that was taken away has raised all partitions: nothing of that is damage any more. */
+static void test_log_verify__knows_where_the_log_goes_on(void **state) {
+    struct fixture f;
+    struct looked looked;
+    char name[JOURNAL_NAME_SIZE];
+    fill(&f, 100);
+    fixture_run_ms(&f, 3000);
+    fixture_crash(&f, false);
+    journal_name(0, name);
+    assert_int_equal(disk_unlink(f.disk, name), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    fixture_stop(&f);
+    assert_true(fixture_has_file(&f, 1, 1, INT64_C(1) << 32, SEGMENT_LOG));
+    look(&f, &looked, false);
+    assert_int_equal(looked.count, 0);
+    fixture_deinit(&f);
+}
+
 /* Files that a kill has ended in their making: told, and no damage. */
 static void test_log_verify__what_a_kill_leaves_is_a_note(void **state) {
     enum { JOURNAL_NEW, CLEANED, SNAPSHOT_EMPTY, SNAPSHOT_SHORT, CASES };
@@ -766,6 +784,7 @@ int main(void) {
         cmocka_unit_test(test_log_verify__short_segment_is_loss_up_to_its_end),
         cmocka_unit_test(test_log_verify__removed_segment_is_loss),
         cmocka_unit_test(test_log_verify__what_mends_itself),
+        cmocka_unit_test(test_log_verify__knows_where_the_log_goes_on),
         cmocka_unit_test(test_log_verify__what_a_kill_leaves_is_a_note),
         cmocka_unit_test(test_log_verify__a_snapshot_of_its_length_that_is_wrong_is_damage),
         cmocka_unit_test(test_log_verify__damaged_frame_is_told_as_recovery_tells_it),
