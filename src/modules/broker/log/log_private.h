@@ -146,8 +146,10 @@ struct log_partition {
     uint32_t changed_turn, encoded_turn;
     uint64_t proven_sequence; /* recovery's: the last frame that names it, where some are missing */
     int64_t unread_from; /* rebuild's: where no batch is behind its last one, plus 1; 0: nowhere */
-    int64_t refilled_to; /* rebuild's: up to where frames put back its end, not known to be all */
-    int64_t resume_offset; /* rebuild's: base of its empty last segment; 0: none (open_ends.c) */
+    struct refilled *refilled; /* rebuild's, as the next ones: see open_ends.c */
+    int64_t resume_offset;     /* base of its empty last segment; 0: none */
+    int64_t seen_to;           /* offsets up to here may have been given out, also behind the end */
+    bool resume_found;         /* that segment was there */
     struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };
 
@@ -498,6 +500,9 @@ int partition_log_start(struct topic_log *log, struct log_partition *partition, 
 int partition_epoch_raise(struct log_partition *partition, int64_t start_offset);
 /** partition_epoch_begin() - the same with @epoch, which is a later one */
 int partition_epoch_begin(struct log_partition *partition, int32_t epoch, int64_t start_offset);
+/** partition_epoch_learn() - a batch of @epoch is at @offset, below the log end: it began no later
+ */
+int partition_epoch_learn(struct log_partition *partition, int32_t epoch, int64_t offset);
 /** topic_acknowledges_early() - flush.ms is set: answers leave before the sync */
 bool topic_acknowledges_early(const struct topic_log *log, const struct topic *topic);
 int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to);

@@ -1,26 +1,53 @@
 /*
  * Where offsets behind a partition's log end may have been given out that nothing tells of any
- * more, it goes on at the next multiple of 2^32. The segment that begins there is made at once,
- * empty: so this is known as long as the folder is there, also to a start that has no checkpoint.
+ * more, it goes on at a multiple of 2^32 behind all that is known. The segment that begins there is
+ * made at once, empty: so this is known as long as the folder is there, also to a start that has no
+ * checkpoint. It is made when the checkpoint that says so stands; a full disk may refuse it.
  *
  * A start without checkpoint puts back what a segment has lost of its end. Where frames behind the
  * last one that names the partition were recycled, that need not be all. The next start would find
- * the batches where they belong, and take them for all there was: so the empty segment is durable
- * before the first of them is written.
+ * the batches where they belong, and take them for all there was: so then the empty segment is
+ * durable before the first of them is written.
+ *
+ * Such a segment may have got batches since. Where frames are lost they may have been in those, and
+ * the log goes on behind it, else there.
  */
 #include "registry.h"
 #include "replay.h"
 #include "segment_resync.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+
+/* What frames put back at the end of a partition: up to which offset, and where the last batch of
+ * it belongs. */
+struct refilled {
+    int64_t to;
+    int64_t segment_base;
+    uint64_t file_end;
+};
 
 static int64_t next_resume_offset(int64_t end) {
     return ((end >> 32) + 1) << 32;
 }
 
-void open_end_found(struct log_partition *partition, int64_t base) {
-    if (base > 0 && base == next_resume_offset(base - 1)) {
+bool open_end_is_jump(int64_t offset) {
+    return offset > 0 && (offset & UINT32_MAX) == 0;
+}
+
+void open_end_seen(struct log_partition *partition, int64_t offset) {
+    if (offset < INT64_MAX / 2) { /* a name that somebody made up must not use offsets up */
+        partition->seen_to = MAX(partition->seen_to, offset);
+    }
+}
+
+void open_end_found(struct log_partition *partition, int64_t base, bool empty) {
+    if (empty && open_end_is_jump(base) && base < INT64_MAX / 2) {
         partition->resume_offset = base;
+        partition->resume_found = true;
+    } else {
+        open_end_seen(partition, base);
     }
 }
 
@@ -28,24 +55,30 @@ bool open_end(const struct log_partition *partition) {
     return partition->resume_offset > partition->public.log_end_offset;
 }
 
-static int make_segment(struct recovery *recovery, const struct log_partition *partition) {
-    struct segment_id id = {partition->topic->public.number, partition->public.index,
-                            partition->resume_offset};
-    struct segment_file *file;
-    int r = segment_writer_make(recovery->log->segments, &id, &file);
-    return r ? r : recovery_touched(recovery, file);
+/* A start from a checkpoint may be that from the older one, which knows of no later jump. */
+static int look_at_folder(struct recovery *recovery, struct log_partition *partition) {
+    struct segment_bases bases = {0};
+    int r = segment_bases_list(recovery->log->disk, partition->topic->public.number,
+                               partition->public.index, &bases);
+    for (size_t i = 0; i < bases.count && !r; i++) {
+        open_end_seen(partition, bases.offsets[i]);
+    }
+    segment_bases_deinit(&bases);
+    return r;
 }
 
-int open_end_pass(struct recovery *recovery, struct log_partition *partition) {
-    int64_t end = partition->public.log_end_offset;
-    if (!open_end(partition)) {
-        partition->resume_offset = next_resume_offset(end);
+int open_end_pass(struct recovery *recovery, struct log_partition *partition, bool frames_lost) {
+    int r = frames_lost && recovery->have_checkpoint ? look_at_folder(recovery, partition) : 0;
+    if (frames_lost && partition->resume_found) {
+        open_end_seen(partition, partition->resume_offset);
     }
+    int64_t known = MAX(partition->public.log_end_offset, partition->seen_to);
+    partition->resume_offset = MAX(partition->resume_offset, next_resume_offset(known));
     partition->public.log_end_offset = partition->public.high_watermark = partition->resume_offset;
     partition->writer_base = -1;
     partition->writer_position = 0;
-    int r = make_segment(recovery, partition);
-    return r == DISK_E_FULL ? 0 : r; /* then the checkpoint alone says it */
+    recovery->ends_passed = true;
+    return r;
 }
 
 void open_end_tell(struct recovery *recovery, const struct log_partition *partition, int64_t end) {
@@ -56,12 +89,61 @@ void open_end_tell(struct recovery *recovery, const struct log_partition *partit
                     partition->public.log_end_offset);
 }
 
+static int make_segment(struct recovery *recovery, const struct log_partition *partition) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index,
+                            partition->resume_offset};
+    struct segment_file *file;
+    int r = segment_writer_make(recovery->log->segments, &id, &file);
+    return r ? r : recovery_touched(recovery, file);
+}
+
+int open_ends_make(struct recovery *recovery) {
+    int r = 0;
+    list_for_each(link, &recovery->log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; recovery->ends_passed && !r && i < topic->public.partition_count; i++) {
+            struct log_partition *partition = topic_partition(topic, i);
+            bool passed = partition->resume_offset > 0 &&
+                          partition->resume_offset == partition->public.log_end_offset;
+            r = passed ? make_segment(recovery, partition) : 0;
+        }
+    }
+    if (r && r != DISK_E_FULL) {
+        return err_trace(r);
+    }
+    return recovery->ends_passed ? disk_syncfs(recovery->log->disk) : 0;
+}
+
 /* ---- before a start without checkpoint puts anything back ---- */
 
-/* Makes the empty segment of a partition that frames put back up to @end. */
-static int leave_open(struct recovery *recovery, struct log_partition *partition, int64_t end) {
-    partition->resume_offset = MAX(partition->resume_offset, next_resume_offset(end));
+/* Whether nothing stood behind the last batch that is put back: its file has just that length. */
+static bool is_all(struct recovery *recovery, const struct log_partition *partition,
+                   const struct refilled *refilled) {
+    struct segment_id id = {partition->topic->public.number, partition->public.index,
+                            refilled->segment_base};
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint64_t size = 0;
+    segment_name(&id, SEGMENT_LOG, name);
+    return disk_open(recovery->log->disk, name, DISK_READ, &file) == 0 &&
+           disk_size(file, &size) == 0 && size == refilled->file_end;
+}
+
+/* Makes the empty segment of a partition that frames put back at the end, unless that is all. */
+static int leave_open(struct recovery *recovery, struct log_partition *partition,
+                      const struct refilled *refilled, bool *ret_made) {
+    if (is_all(recovery, partition, refilled)) {
+        return 0;
+    }
+    int64_t known = MAX(refilled->to, partition->seen_to);
+    partition->resume_offset = MAX(partition->resume_offset, next_resume_offset(known));
+    *ret_made = true;
     return make_segment(recovery, partition);
+}
+
+static struct refilled refilled_by(const struct replayed *item) {
+    return (struct refilled){record_batch_end(&item->batch), item->entry.segment_base,
+                             item->entry.position + item->entry.bytes};
 }
 
 /* Frames from here on are not replayed: see recovery_replay(). */
@@ -120,9 +202,9 @@ static int has_batch_from(struct recovery *recovery, int64_t offset, bool *ret_h
 
 int open_end_of_registry(struct recovery *recovery) {
     struct log_partition *registry = topic_partition(recovery->log->registry, 0);
-    int64_t end = 0;       /* of the last record that its segment lacks */
-    uint64_t sequence = 0; /* of the last frame that has one */
-    bool more = false;
+    struct refilled last = {0}; /* the last record that its segment lacks */
+    uint64_t sequence = 0;      /* of the last frame that has one */
+    bool more = false, made = false;
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
         const struct found_frame *frame = &recovery->frames[i];
@@ -131,43 +213,52 @@ int open_end_of_registry(struct recovery *recovery) {
         for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
             struct replayed item;
             if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
-                end = replay_is_in_segment(recovery, &item.entry) ? end
-                                                                  : record_batch_end(&item.batch);
+                last = replay_is_in_segment(recovery, &item.entry) ? last : refilled_by(&item);
                 sequence = frame->header.sequence;
             }
         }
     }
-    if (r || end == 0 || sequence > recovery->recycled_through) {
+    if (r || last.to == 0 || sequence > recovery->recycled_through) {
         return r;
     }
-    r = has_batch_from(recovery, end, &more);
-    if (!r && !more) {
-        r = leave_open(recovery, registry, end);
-        r = r ? r : disk_syncfs(recovery->log->disk);
-    }
-    return r;
+    r = has_batch_from(recovery, last.to, &more);
+    r = r || more ? r : leave_open(recovery, registry, &last, &made);
+    return r ? err_trace(r) : made ? disk_syncfs(recovery->log->disk) : 0;
 }
 
 /* What a frame has behind the log end: up to where one puts it back, behind which frames were
  * recycled; nothing, where a later one tells of the end. */
+static int look_at_entry(struct log_partition *partition, const struct replayed *item, bool proves,
+                         bool whole) {
+    int64_t end = item->data ? record_batch_end(&item->batch) : 0;
+    int64_t known = partition->refilled ? partition->refilled->to : 0;
+    bool behind = end > partition->public.log_end_offset;
+    if (proves && (whole || behind)) {
+        free(partition->refilled);
+        partition->refilled = NULL;
+    } else if (!proves && behind && end > known) {
+        struct refilled *refilled =
+            partition->refilled ? partition->refilled : malloc(sizeof *refilled);
+        if (!refilled) {
+            return err_origin(-ENOMEM);
+        }
+        *refilled = refilled_by(item);
+        partition->refilled = refilled;
+    }
+    return 0;
+}
+
 static int look_at_frame(struct recovery *recovery, const struct found_frame *frame) {
     bool proves = frame->header.sequence > recovery->recycled_through;
     uint64_t got = 0;
     int r = recovery_load(recovery, frame, &got);
     uint32_t count = r ? 0 : replay_entries(frame, got);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && !r; i++) {
         struct replayed item;
-        bool holds = replay_item(recovery, frame, got, i, &item);
+        (void)replay_item(recovery, frame, got, i, &item);
         struct log_partition *partition = replay_partition_of(recovery, &item.entry);
-        int64_t end = holds ? record_batch_end(&item.batch) : 0;
-        if (!partition || item.entry.topic == 0) {
-            continue;
-        }
-        bool behind = end > partition->public.log_end_offset;
-        if (proves && (frame->valid || behind)) {
-            partition->refilled_to = 0;
-        } else if (!proves && behind) {
-            partition->refilled_to = MAX(partition->refilled_to, end);
+        if (partition && item.entry.topic != 0) {
+            r = look_at_entry(partition, &item, proves, frame->valid);
         }
     }
     return r;
@@ -183,12 +274,13 @@ int open_ends_of_topics(struct recovery *recovery) {
     }
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
-        for (int32_t i = 0; i < topic->public.partition_count && !r; i++) {
+        for (int32_t i = 0; i < topic->public.partition_count; i++) {
             struct log_partition *partition = topic_partition(topic, i);
-            if (partition->refilled_to > 0) {
-                r = leave_open(recovery, partition, partition->refilled_to);
-                made = true;
+            if (partition->refilled && !r) {
+                r = leave_open(recovery, partition, partition->refilled, &made);
             }
+            free(partition->refilled);
+            partition->refilled = NULL;
         }
     }
     return r ? err_trace(r) : made ? disk_syncfs(log->disk) : 0;

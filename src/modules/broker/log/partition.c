@@ -155,6 +155,31 @@ int partition_epoch_begin(struct log_partition *partition, int32_t epoch, int64_
     return 0;
 }
 
+int partition_epoch_learn(struct log_partition *partition, int32_t epoch, int64_t offset) {
+    uint32_t count = partition->epoch_count, next = count;
+    while (next > 1 && partition->epochs[next - 1].start_offset > offset) {
+        next--;
+    }
+    /* Epochs rise: else the batch is not what it seems. */
+    if (next == count || next == 0 || partition->epochs[next - 1].epoch >= epoch ||
+        partition->epochs[next].epoch < epoch) {
+        return 0;
+    }
+    if (partition->epochs[next].epoch == epoch) {
+        partition->epochs[next].start_offset = offset;
+        return 0;
+    }
+    struct epoch_start *grown = realloc(partition->epochs, (count + 1) * sizeof *grown);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    memmove(grown + next + 1, grown + next, (count - next) * sizeof *grown);
+    grown[next] = (struct epoch_start){epoch, offset};
+    partition->epochs = grown;
+    partition->epoch_count = count + 1;
+    return 0;
+}
+
 bool topic_acknowledges_early(const struct topic_log *log, const struct topic *topic) {
     int64_t flush_ms = topic_config_int(log, topic, TOPIC_FLUSH_MS);
     return flush_ms >= 0 && flush_ms != INT64_MAX;

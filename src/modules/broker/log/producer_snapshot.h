@@ -100,8 +100,10 @@ int snapshots_look(struct recovery *recovery, struct log_partition *partition);
  * last one before it, becomes the state
  */
 void snapshots_pass(struct log_partition *partition, int64_t offset);
-/** snapshots_settle() - every log end is known: pass it; what lies behind it is no part of the log
- */
-int snapshots_settle(struct recovery *recovery);
+/** snapshots_settle() - every log end is known: pass it; what lies behind it is no part of the log,
+ * but says how far that once went */
+void snapshots_settle(struct recovery *recovery);
+/** snapshots_drop_beyond() - remove those; not before a checkpoint says where the log goes on */
+int snapshots_drop_beyond(struct recovery *recovery);
 /** snapshots_forget() - accepts a partition without any */
 void snapshots_forget(struct log_partition *partition);

@@ -43,6 +43,19 @@ static int note_gap(struct log_partition *partition, int64_t from, int64_t next)
     return batch_order_gap(&order, from, next) ? 0 : partition_damage_add(partition, from, next);
 }
 
+/* Whether an epoch begins with @batch. Offsets may have been left out before it, up to where the
+ * log has gone on (open_ends.c). */
+static bool rises(const struct log_partition *partition, const struct record_batch *batch) {
+    return batch->leader_epoch > partition->public.leader_epoch;
+}
+
+/* The same where bytes between two batches are none: compaction, which may leave offsets out,
+ * leaves no such. */
+static int note_rot(struct log_partition *partition, int64_t from, int64_t next) {
+    from = MAX(from, partition->public.log_start_offset);
+    return from < next ? partition_damage_add(partition, from, next) : 0;
+}
+
 struct walked {
     struct recovery *recovery;
     struct log_partition *partition;
@@ -55,8 +68,8 @@ static uint8_t *read_next(struct walked *walked, struct record_batch *ret_batch)
     const struct batch_order order = order_of(walked->partition);
     uint8_t *data =
         segment_batch_read(walked->in.file, walked->at.position, walked->in.end, ret_batch);
-    bool rises = data && ret_batch->leader_epoch > walked->partition->public.leader_epoch;
-    if (data && (rises || !batch_order_admits(&order, walked->at.offset, ret_batch))) {
+    if (data && (rises(walked->partition, ret_batch) ||
+                 !batch_order_admits(&order, walked->at.offset, ret_batch))) {
         free(data);
         data = NULL;
     }
@@ -71,12 +84,18 @@ static uint8_t *read_behind(struct walked *walked, struct record_batch *ret_batc
     if (segment_resync(&walked->in, NULL, &next, walked->in.end)) {
         return NULL;
     }
-    int64_t expected = walked->at.offset;
+    struct segment_cursor before = walked->at;
     walked->at = next;
     uint8_t *data = segment_batch_read(walked->in.file, next.position, walked->in.end, ret_batch);
-    /* At the start of an epoch offsets may have been left out. */
-    bool rises = data && ret_batch->leader_epoch > walked->partition->public.leader_epoch;
-    if (data && !rises && note_gap(walked->partition, expected, next.offset)) {
+    if (!data) {
+        return NULL;
+    }
+    bool left_out = rises(walked->partition, ret_batch) && open_end_is_jump(next.offset);
+    int r = next.position > before.position
+                ? note_rot(walked->partition, before.offset, next.offset)
+            : left_out ? 0
+                       : note_gap(walked->partition, before.offset, next.offset);
+    if (r) {
         free(data);
         return NULL;
     }
@@ -105,7 +124,12 @@ static int take(struct walked *walked, const uint8_t *data, const struct record_
     return r;
 }
 
-/* @next_base: of the segment behind it; -1: it is the last one. */
+/* Where what is behind a segment begins: not known before a jump. */
+static int64_t follower(int64_t next_base) {
+    return open_end_is_jump(next_base) ? -1 : next_base;
+}
+
+/* @next_base: of the segment behind it; -1: not known, or it is the last one. */
 static int walk_segment(struct recovery *recovery, struct log_partition *partition, int64_t base,
                         int64_t next_base) {
     struct segment_id id = {partition->topic->public.number, partition->public.index, base};
@@ -135,7 +159,11 @@ static int walk_segment(struct recovery *recovery, struct log_partition *partiti
             partition->unread_from = partition->public.log_end_offset + 1;
             break;
         }
-        r = note_gap(partition, end_before, base); /* only now: else frames simply go on */
+        bool left_out = rises(partition, &batch) && open_end_is_jump(base);
+        /* Only now: else frames simply go on. */
+        r = partition->unread_from == end_before + 1 ? note_rot(partition, end_before, base)
+            : left_out                               ? 0
+                                                     : note_gap(partition, end_before, base);
         r = r ? r : take(&walked, data, &batch);
         end_before = base;
         free(data);
@@ -157,13 +185,17 @@ static int drop_below_start(struct topic_log *log, struct log_partition *partiti
 }
 
 /* Whether the file of a segment has nothing in it. */
-static bool is_empty(struct disk *disk, const struct log_partition *partition, int64_t base) {
+static int is_empty(struct disk *disk, const struct log_partition *partition, int64_t base,
+                    bool *ret_empty) {
     struct segment_id id = {partition->topic->public.number, partition->public.index, base};
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     char name[SEGMENT_NAME_SIZE];
     uint64_t size = 0;
     segment_name(&id, SEGMENT_LOG, name);
-    return disk_open(disk, name, DISK_READ, &file) == 0 && disk_size(file, &size) == 0 && size == 0;
+    int r = disk_open(disk, name, DISK_READ, &file);
+    r = r ? r : disk_size(file, &size);
+    *ret_empty = size == 0;
+    return r ? err_trace(r) : 0;
 }
 
 /* Closed segments that compaction has left without a batch: nothing will ever go there. */
@@ -176,8 +208,11 @@ static int drop_empty(struct topic_log *log, struct log_partition *partition) {
         int64_t base = bases.offsets[i];
         int at = partition_segment_index(partition, base);
         bool closed = base < partition->segments[partition->segment_count - 1].base_offset;
-        if (closed && (at < 0 || partition->segments[at].base_offset != base) &&
-            is_empty(log->disk, partition, base)) {
+        bool empty = false;
+        if (closed && (at < 0 || partition->segments[at].base_offset != base)) {
+            r = is_empty(log->disk, partition, base, &empty);
+        }
+        if (!r && empty) {
             removal.base_offset = base;
             r = removal_add(log, &removal);
         }
@@ -196,10 +231,13 @@ static int walk_partition(struct recovery *recovery, struct log_partition *parti
                                &bases);
     for (size_t i = 0; i < bases.count && !r; i++) {
         r = walk_segment(recovery, partition, bases.offsets[i],
-                         i + 1 < bases.count ? bases.offsets[i + 1] : -1);
+                         follower(i + 1 < bases.count ? bases.offsets[i + 1] : -1));
     }
-    if (!r && bases.count > 0 && is_empty(disk, partition, bases.offsets[bases.count - 1])) {
-        open_end_found(partition, bases.offsets[bases.count - 1]);
+    if (!r && bases.count > 0) {
+        int64_t last = bases.offsets[bases.count - 1];
+        bool empty;
+        r = is_empty(disk, partition, last, &empty);
+        open_end_found(partition, last, empty);
     }
     segment_bases_deinit(&bases);
     return r ? r : drop_below_start(recovery->log, partition);
@@ -323,7 +361,7 @@ static int leave_unread(struct recovery *recovery, struct log_partition *partiti
     if (!unread && !open_end(partition)) {
         return 0;
     }
-    int r = open_end_pass(recovery, partition);
+    int r = open_end_pass(recovery, partition, false);
     if (unread) {
         return r ? r : partition_damage_add(partition, end, partition->public.log_end_offset);
     }
@@ -380,7 +418,8 @@ static int keep_strays(struct recovery *recovery, struct log_partition *partitio
                          i < partition->segment_count && partition->damage_count > 0 && !r;
          i++) {
         struct log_segment *segment = &partition->segments[i];
-        int64_t next_base = i + 1 < partition->segment_count ? segment[1].base_offset : -1;
+        int64_t next_base =
+            follower(i + 1 < partition->segment_count ? segment[1].base_offset : -1);
         bool hit = false;
         for (uint32_t n = 0; n < partition->damage_count; n++) {
             hit |= partition->damage[n].from < (next_base < 0 ? INT64_MAX : next_base) &&
@@ -513,9 +552,7 @@ int recovery_rebuild(struct recovery *recovery) {
         r = check_registry(recovery);
     }
     if (!r) {
-        r = snapshots_settle(recovery);
-    }
-    if (!r) {
+        snapshots_settle(recovery);
         r = settle_partitions(recovery);
     }
     if (!r) {
@@ -523,6 +560,9 @@ int recovery_rebuild(struct recovery *recovery) {
     }
     if (!r) {
         r = recovery_finish(recovery, NULL, 0);
+    }
+    if (!r) {
+        r = snapshots_drop_beyond(recovery);
     }
     if (!r) {
         r = clean_marker_write(log->disk, &log->journal_uuid, 0); /* it may name this very frame */

@@ -308,7 +308,7 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     if (!r && cut) {
         r = drop_cut(log);
     }
-    return r;
+    return r ? r : open_ends_make(recovery);
 }
 
 static int start_from_checkpoint(struct recovery *recovery, struct span image) {

@@ -42,6 +42,7 @@ struct recovery {
     uint64_t lost_through;          /* the last one that is missing all the same; 0: none */
     uint64_t registry_through;      /* the last frame that has a record of the registry */
     bool registry_open;             /* it has lost its end, and not all that stood there is known */
+    bool ends_passed;               /* partitions go on behind an end that nobody knows */
     bool changed;                   /* something that the checkpoint does not say yet */
     bool named_missing;             /* the file that was written to as of the checkpoint */
     uint32_t named_file;            /* its id */
@@ -93,10 +94,19 @@ bool recovery_is_misplaced(int status);
  * what can be opened as neither */
 void recovery_name_misplaced(struct recovery *recovery);
 
-/* ---- open_ends.c, of a start without checkpoint ---- */
+/* ---- open_ends.c ---- */
 
-/** open_end_found() - the last segment of a partition is empty; it counts on a multiple of 2^32 */
-void open_end_found(struct log_partition *partition, int64_t base);
+/** open_ends_make() - behind the checkpoint: the empty segments of partitions that go on elsewhere
+ */
+int open_ends_make(struct recovery *recovery);
+
+/** open_end_found() - the last segment of a partition; an empty one on a multiple of 2^32 says
+ * where the log goes on */
+void open_end_found(struct log_partition *partition, int64_t base, bool empty);
+/** open_end_seen() - @offset may have been given out */
+void open_end_seen(struct log_partition *partition, int64_t offset);
+/** open_end_is_jump() - whether offsets may be left out before @offset, where an epoch begins */
+bool open_end_is_jump(int64_t offset);
 /** open_end() - whether offsets behind the log end may have been given out of which nothing is left
  */
 bool open_end(const struct log_partition *partition);

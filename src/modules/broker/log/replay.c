@@ -203,7 +203,11 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         }
         if (!r && entry->base_offset > end) {
             r = replay_fill(recovery, partition, entry);
-            if (!r && partition->public.log_end_offset < entry->base_offset) {
+            end = partition->public.log_end_offset;
+            bool left_out = item->batch.leader_epoch > partition->public.leader_epoch &&
+                            open_end_is_jump(entry->base_offset) &&
+                            partition->unread_from != end + 1;
+            if (!r && end < entry->base_offset && !left_out) {
                 r = replay_note_lost(recovery, partition, entry->base_offset);
             }
         }

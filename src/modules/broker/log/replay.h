@@ -72,11 +72,10 @@ int replay_catch_up_registry(struct recovery *recovery);
 /* ---- open_ends.c ---- */
 
 /**
- * open_end_pass() - the log goes on at the next multiple of 2^32, or where an empty segment says,
- * which is made if it can be
- * A full disk is no error: then the checkpoint alone says it.
+ * open_end_pass() - the log goes on at the next multiple of 2^32, or where an empty segment says
+ * @frames_lost: that one may have got batches
  */
-int open_end_pass(struct recovery *recovery, struct log_partition *partition);
+int open_end_pass(struct recovery *recovery, struct log_partition *partition, bool frames_lost);
 /** open_end_tell() - that it does, and that nobody knows what was behind @end */
 void open_end_tell(struct recovery *recovery, const struct log_partition *partition, int64_t end);
 

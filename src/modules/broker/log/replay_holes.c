@@ -205,6 +205,7 @@ static int put_back(struct recovery *recovery, struct log_partition *partition,
     segment->bytes = segment->written_bytes = MAX(segment->bytes, bytes);
     segment->end_offset = MAX(segment->end_offset, end);
     r = replay_remember_producer(partition, &item->batch, now_ms);
+    r = r ? r : partition_epoch_learn(partition, item->batch.leader_epoch, entry->base_offset);
     return r ? r : partition_damage_remove(partition, entry->base_offset, end);
 }
 

@@ -55,7 +55,7 @@ static int raise_partition(struct recovery *recovery, struct log_partition *part
         return r;
     }
     int64_t end = partition->public.log_end_offset;
-    r = open_end_pass(recovery, partition);
+    r = open_end_pass(recovery, partition, true);
     r = r ? r : partition_epoch_raise(partition, partition->public.log_end_offset);
     if (r) {
         return r;

@@ -90,24 +90,20 @@ void snapshots_pass(struct log_partition *partition, int64_t offset) {
     }
 }
 
-/* The log goes on below it: its offsets will be those of other batches. */
-static int drop_beyond(struct recovery *recovery, struct log_partition *partition) {
+/* The log has lost its end; somebody may have seen what was there. */
+static void tell_beyond(struct recovery *recovery, struct log_partition *partition) {
     const struct snapshots_found *found = partition->snapshots;
     int64_t end = partition->public.log_end_offset;
-    if (found->passed == found->count) {
-        return 0;
-    }
-    partition->unread_from = end + 1; /* somebody may have seen what was behind it */
+    partition->unread_from = end + 1;
+    open_end_seen(partition, found->offsets[found->count - 1]);
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
                     "topic %s partition %" PRId32 ": the log ends at offset %" PRId64
                     ", a snapshot of its producers knew of %" PRId64,
                     partition->topic->public.name, partition->public.index, end,
                     found->offsets[found->count - 1]);
-    struct segment_id id = {partition->topic->public.number, partition->public.index, 0};
-    return producer_snapshot_drop(recovery->log->disk, &id, end + 1, INT64_MAX);
 }
 
-int snapshots_settle(struct recovery *recovery) {
+void snapshots_settle(struct recovery *recovery) {
     list_for_each(link, &recovery->log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
         for (int32_t i = 0; i < topic->public.partition_count; i++) {
@@ -116,12 +112,29 @@ int snapshots_settle(struct recovery *recovery) {
                 continue;
             }
             snapshots_pass(partition, partition->public.log_end_offset);
-            int r = drop_beyond(recovery, partition);
-            snapshots_forget(partition);
-            if (r) {
-                return err_trace(r);
+            if (partition->snapshots->passed < partition->snapshots->count) {
+                tell_beyond(recovery, partition);
+            } else {
+                snapshots_forget(partition);
             }
         }
     }
-    return 0;
+}
+
+int snapshots_drop_beyond(struct recovery *recovery) {
+    int r = 0;
+    list_for_each(link, &recovery->log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; i < topic->public.partition_count && !r; i++) {
+            struct log_partition *partition = topic_partition(topic, i);
+            struct segment_id id = {topic->public.number, i, 0};
+            const struct snapshots_found *found = partition->snapshots;
+            if (found) {
+                r = producer_snapshot_drop(recovery->log->disk, &id, found->offsets[found->passed],
+                                           INT64_MAX);
+            }
+            snapshots_forget(partition);
+        }
+    }
+    return r ? err_trace(r) : 0;
 }

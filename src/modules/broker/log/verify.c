@@ -385,8 +385,7 @@ static void tell_leftover(struct log_verify *verify, const char *path, const cha
     tell(verify, &finding, "%s", why);
 }
 
-/* A segment of the partition, one that only waits for its removal, or the empty one that says where
- * the log goes on (open_ends.c). */
+/* A segment of the partition, or one that only waits for its removal. */
 static bool names_segment(const struct topic_log *log, const struct log_partition *partition,
                           const char *name) {
     int64_t base;
@@ -399,9 +398,6 @@ static bool names_segment(const struct topic_log *log, const struct log_partitio
             return true;
         }
     }
-    if (kind == SEGMENT_LOG && base > 0 && base == partition->public.log_end_offset) {
-        return true;
-    }
     for (uint32_t i = 0; i < log->removal_count; i++) {
         const struct pending_removal *removal = &log->removals[i];
         if (removal->number == partition->topic->public.number &&
@@ -410,6 +406,20 @@ static bool names_segment(const struct topic_log *log, const struct log_partitio
         }
     }
     return false;
+}
+
+/* An empty segment at a multiple of 2^32 says where the log goes on, or once went on
+ * (open_ends.c). */
+static bool says_where_to_go_on(const struct orphan_search *search, const char *path,
+                                const char *name) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    enum segment_kind kind;
+    uint64_t size = 0;
+    int64_t base;
+    return segment_name_parse(name, &kind, &base) && kind == SEGMENT_LOG &&
+           open_end_is_jump(base) && base <= search->partition->public.log_end_offset &&
+           disk_open(search->verify->inspect->folder, path, DISK_READ, &file) == 0 &&
+           disk_size(file, &size) == 0 && size == 0;
 }
 
 static void check_snapshot(struct orphan_search *search, const char *path, int64_t offset) {
@@ -453,7 +463,8 @@ static int look_at_file(void *userdata, const char *name, bool is_dir) {
         tell_leftover(search->verify, path,
                       "of a compaction under way at a kill, not used, and "
                       "removed by the cleaner of a later start");
-    } else if (is_dir || !names_segment(search->verify->inspect->log, search->partition, name)) {
+    } else if (is_dir || (!names_segment(search->verify->inspect->log, search->partition, name) &&
+                          !says_where_to_go_on(search, path, name))) {
         tell_orphan(search->verify, path, "no segment of its partition has this name");
     }
     return 0;
