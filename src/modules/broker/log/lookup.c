@@ -91,6 +91,9 @@ static int search_file(struct lookup_job *job, struct disk_file *file) {
     while (!r && job->offset < 0 && position < job->end) {
         struct record_batch batch;
         r = segment_walk_header(&walk, position, &batch);
+        if (!r && !batch_order_admits(&job->order, job->met.offset, &batch)) {
+            r = BROKER_E_CORRUPT; /* a block in another's place: what belongs here was not met */
+        }
         if (!r && record_batch_end(&batch) > job->least_offset) {
             /* Also where it is passed over: rot that makes its timestamp smaller hides records. */
             r = segment_batch_check(file, position, job->end, &batch);

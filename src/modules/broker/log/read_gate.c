@@ -150,7 +150,8 @@ static int find_batch(struct read_job *job, struct segment_walk *walk,
 /*
  * The last resort: a right batch with the offset, a little before or behind where the way to it
  * ended. Blocks that stand in each other's place may have led the walk past it, and which way it
- * took depends on what is known of the segment by chance.
+ * took depends on what is known of the segment by chance. One that has offsets of the batch before,
+ * too, says a wrong base offset.
  */
 static int find_stray(struct read_job *job, struct segment_cursor *cursor) {
     const struct offset_range wanted = {job->offset, job->offset + 1};
@@ -161,7 +162,8 @@ static int find_stray(struct read_job *job, struct segment_cursor *cursor) {
                                       .most_offset = job->offset,
                                       .order = &job->order,
                                       .wanted = &wanted,
-                                      .wanted_count = 1};
+                                      .wanted_count = 1,
+                                      .least_offset = cursor->offset};
     uint64_t at = cursor->position;
     int64_t end;
     return segment_stray(&in, at - MIN(at, (uint64_t)RESYNC_BYTES), at + RESYNC_BYTES, cursor,

@@ -393,7 +393,8 @@ static int keep_strays_in(struct recovery *recovery, struct log_partition *parti
                                 .base_offset = segment->base_offset,
                                 .next_base = next_base,
                                 .most_offset = INT64_MAX,
-                                .order = &order};
+                                .order = &order,
+                                .whole = true};
     for (uint64_t from = 0; !r && partition->damage_count > 0; from = at.position + 1) {
         in.wanted = partition->damage;
         in.wanted_count = partition->damage_count;

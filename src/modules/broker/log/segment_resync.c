@@ -131,11 +131,21 @@ static bool is_firm(const struct segment_resync *in, const struct segment_cursor
     return true;
 }
 
+/* Whether all offsets of a batch are wanted. */
+static bool is_all_wanted(const struct segment_resync *in, int64_t from, int64_t end) {
+    for (uint32_t i = 0; i < in->wanted_count && from < end;) {
+        bool has = in->wanted[i].from <= from && from < in->wanted[i].to;
+        from = has ? in->wanted[i].to : from;
+        i = has ? 0 : i + 1; /* they are in no order */
+    }
+    return from >= end;
+}
+
 static bool is_wanted(const struct segment_resync *in, const struct record_batch *batch) {
-    bool wanted = in->wanted_count == 0;
-    for (uint32_t i = 0; i < in->wanted_count && !wanted; i++) {
-        wanted =
-            batch->base_offset < in->wanted[i].to && record_batch_end(batch) > in->wanted[i].from;
+    int64_t from = batch->base_offset, end = record_batch_end(batch);
+    bool wanted = in->wanted_count == 0 || (in->whole && is_all_wanted(in, from, end));
+    for (uint32_t i = 0; i < in->wanted_count && !wanted && !in->whole; i++) {
+        wanted = from < in->wanted[i].to && end > in->wanted[i].from;
     }
     return wanted;
 }
@@ -254,7 +264,8 @@ int segment_stray(const struct segment_resync *in, uint64_t from, uint64_t limit
     uint8_t header[RECORD_BATCH_HEADER_BYTES];
     struct record_batch batch;
     size_t got = 0;
-    int r = search(in, from, MIN(limit, in->end), in->base_offset, ret_cursor);
+    int r =
+        search(in, from, MIN(limit, in->end), MAX(in->base_offset, in->least_offset), ret_cursor);
     r = r ? r : disk_pread(in->file, header, sizeof header, ret_cursor->position, &got);
     if (r) {
         return r;

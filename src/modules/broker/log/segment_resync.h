@@ -40,7 +40,10 @@ struct segment_resync {
     /* Only batches that have one of these offsets; without a count any. */
     const struct offset_range *wanted;
     uint32_t wanted_count;
-    bool alone; /* what follows need not agree */
+    bool whole; /* all offsets of the batch: no checksum covers its base offset, and rot in that may
+                   claim some of a batch that is right */
+    int64_t least_offset; /* of a stray */
+    bool alone;           /* what follows need not agree */
 };
 
 enum {

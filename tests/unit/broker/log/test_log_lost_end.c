@@ -353,6 +353,41 @@ static void test_log_lost_end__rot_is_told_where_offsets_may_be_left_out(void **
     fixture_deinit(&f);
 }
 
+/* Of three batches that are gone one is whole but for its base offset, which no checksum covers: it
+ * claims an offset of the one before them, too. */
+static void test_log_lost_end__batch_with_offsets_of_another_is_not_believed(void **state) {
+    const struct segment_id id = {1, 0, 0};
+    uint64_t bytes = lost_end_batch_bytes();
+    struct fixture f;
+    struct disk_file *file;
+    uint8_t claim[8], *data = NULL;
+    char path[SEGMENT_NAME_SIZE];
+    lost_end_fill(&f);
+    fixture_topic(&f, "u", 1, NULL);
+    assert_int_equal(lost_end_append(&f, "u"), 0);
+    fixture_crash(&f, false);
+    for (int64_t offset = 2; offset < 8; offset += 2) {
+        lost_end_recycle(&f, 1, offset);
+    }
+    lost_end_rot_segment(&f, 0, bytes);
+    lost_end_rot_segment(&f, 0, 2 * bytes);
+    segment_name(&id, SEGMENT_LOG, path);
+    put_be64(claim, 1);
+    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pwrite(file, claim, sizeof claim, 3 * bytes), 0);
+    disk_close(file);
+    lost_end_lose_checkpoints(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    for (int64_t offset = 2; offset < 8; offset++) {
+        assert_int_equal(fixture_read(&f, fixture_partition(&f, "t", 0), offset, 1, &data),
+                         -BROKER_E_CORRUPT);
+    }
+    assert_true(lost_end_reads(&f, 0));
+    assert_true(lost_end_reads(&f, 8));
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_lost_end__end_of_a_segment_gives_no_offset_out_again),
@@ -367,6 +402,7 @@ int main(void) {
         cmocka_unit_test(test_log_lost_end__segment_is_found_behind_a_moved_log_start),
         cmocka_unit_test(test_log_lost_end__first_batch_of_an_epoch_is_put_back),
         cmocka_unit_test(test_log_lost_end__rotten_last_batch_is_none),
+        cmocka_unit_test(test_log_lost_end__batch_with_offsets_of_another_is_not_believed),
         cmocka_unit_test(test_log_lost_end__rot_is_told_where_offsets_may_be_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,6 +241,21 @@ static void test_rot__spares_right_batches_out_of_their_place(void **state) {
     end(&f);
 }
 
+/* 13 and 17 are right in each other's place: the one that a lookup meets is not the one it looks
+ * for, which it has not met. */
+static void test_rot__a_lookup_by_time_believes_none_out_of_its_place(void **state) {
+    struct fixture f;
+    char path[SEGMENT_NAME_SIZE];
+    begin(&f, 62, "delete");
+    fixture_segment_path(&f, A_SEGMENT, path);
+    exchange(&f, path, 3, 7);
+    struct partition *partition = &partition_of(&f)->public;
+    assert_int_equal(fixture_lookup(&f, partition, START_MS + 13), -BROKER_E_CORRUPT);
+    assert_int_equal(fixture_lookup(&f, partition, START_MS + 12), 12);
+    assert_int_equal(fixture_lookup(&f, partition, START_MS + 20), 20);
+    end(&f);
+}
+
 /* Where the damage ends may be out of sight: then it is no more than was asked for. Nor does a mark
  * hide what stands so far away that only the index leads there. */
 static void test_rot__reaches_no_further_than_was_looked(void **state) {
@@ -426,6 +441,7 @@ int main(void) {
         cmocka_unit_test(test_rot__a_lookup_by_time_sets_it_aside),
         cmocka_unit_test(test_rot__file_that_is_gone_is_all_set_aside),
         cmocka_unit_test(test_rot__spares_right_batches_out_of_their_place),
+        cmocka_unit_test(test_rot__a_lookup_by_time_believes_none_out_of_its_place),
         cmocka_unit_test(test_rot__reaches_no_further_than_was_looked),
         cmocka_unit_test(test_rot__spares_what_the_index_leads_to),
         cmocka_unit_test(test_rot__right_when_read_again_is_none),
