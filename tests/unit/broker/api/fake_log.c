@@ -26,7 +26,7 @@ struct topic_log {
     bool settling, held, slow, files;
     int refuse;
     int64_t next_producer;
-    uint64_t reads;
+    uint64_t reads, file_chunks;
     struct partition_read *waiting_read;
     struct partition_lookup *waiting_lookup;
     unsigned files_open;
@@ -143,6 +143,10 @@ void fake_log_serve_files(struct topic_log *log, bool files) {
 
 uint64_t fake_log_reads(const struct topic_log *log) {
     return log->reads;
+}
+
+uint64_t fake_log_file_chunks(const struct topic_log *log) {
+    return log->file_chunks;
 }
 
 /* Batches that came in one request share its frame. */
@@ -427,6 +431,7 @@ static struct read_chunk as_file(struct topic_log *log, struct slice slice) {
         abort();
     }
     log->files_open++;
+    log->file_chunks++;
     chunk.file = conn_file_new(fd, file_closed, log);
     return chunk;
 }
@@ -446,7 +451,7 @@ static int read_now(struct topic_log *log, struct partition_read *read) {
             !(read->bytes == 0 && read->min_one_batch)) {
             break;
         }
-        if (log->files) {
+        if (log->files && !read->memory_only) {
             read->chunks[read->chunk_count++] = as_file(log, slice);
         } else {
             buf_ref(slice.buf);

@@ -17,10 +17,12 @@ void fake_log_slow_reads(struct topic_log *log, bool slow);
 void fake_log_read(struct topic_log *log);
 /** fake_log_refuse() - the next topic_log_append() returns @code */
 void fake_log_refuse(struct topic_log *log, int code);
-/** fake_log_serve_files() - reads answer with ranges of a file instead of memory */
+/** fake_log_serve_files() - reads that allow it answer with ranges of a file instead of memory */
 void fake_log_serve_files(struct topic_log *log, bool files);
 /** fake_log_reads() - how often partition_read() was called */
 uint64_t fake_log_reads(const struct topic_log *log);
+/** fake_log_file_chunks() - ranges of a file that reads were answered with */
+uint64_t fake_log_file_chunks(const struct topic_log *log);
 /** fake_log_leaks() - references to batches that nobody gave back */
 unsigned fake_log_leaks(struct topic_log *log);
 /** fake_log_defaults() - the broker's topic configs, to be changed */

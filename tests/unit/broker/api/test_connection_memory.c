@@ -39,6 +39,8 @@ static void produce_and_fetch(bool files) {
     send_text(fd, &out);
     _cleanup_(buf_unrefp) struct buf *bytes = receive_answer(fd);
     expect_answer(fd, 51);
+    assert_int_equal(fake_log_file_chunks(log_),
+                     files ? COUNT : 0); /* what the log has, uncopied */
     arena_init(&arena, MIB(1));
     assert_int_equal(kafka_decode(&kafka_fetch_response_type, 11, false,
                                   span_of(bytes->data + 4, bytes->size - 4), &arena, &answer, NULL),
