@@ -171,6 +171,66 @@ static void test_log_readers__large_reads_are_told_of_more_that_is_cached(void *
     assert_int_equal(system(command), 0);
 }
 
+/* ---- what the loop sends by itself ---- */
+
+static bool evicted; /* as if the kernel had taken the pages for something else */
+bool __real_range_cached(int fd, uint64_t offset, size_t size);
+bool __wrap_range_cached(int fd, uint64_t offset, size_t size);
+
+bool __wrap_range_cached(int fd, uint64_t offset, size_t size) {
+    return !evicted && __real_range_cached(fd, offset, size);
+}
+
+static int read_begin(struct fixture *f, int64_t offset, struct slow_read *slow, unsigned *left) {
+    *left = 1;
+    *slow = (struct slow_read){
+        .read = {.partition = fixture_partition(f, "t", 0),
+                 .offset = offset,
+                 .max_bytes = 100000,
+                 .min_one_batch = true,
+                 .done = on_read},
+        .left = left,
+    };
+    return partition_read(f->log, &slow->read);
+}
+
+/* A sendfile of what the page cache has not would stop the loop until the disk has answered. */
+static void test_log_readers__what_is_not_cached_goes_through_the_gate(void **state) {
+    char root[] = "/tmp/test_readers_XXXXXX", command[64];
+    struct fixture f;
+    struct slow_read slow;
+    unsigned left;
+    assert_non_null(mkdtemp(root));
+    fixture_init(&f, 73);
+    fixture_use_real_disk(&f, root);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+    for (uint64_t n = 0; n < 20; n++) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, partition, &spec), n);
+    }
+    fixture_stop(&f);
+    assert_int_equal(fixture_start(&f), 0); /* now no memory has them */
+    assert_int_equal(read_begin(&f, 0, &slow, &left), OP_WAIT);
+    fixture_until(&f, left == 0); /* from now on boundaries are known */
+
+    assert_int_equal(read_begin(&f, 0, &slow, &left), 0);
+    assert_non_null(slow.read.chunks[0].file);
+    partition_read_release(&slow.read);
+    assert_int_equal(f.log->stats.reads_cache, 1);
+
+    evicted = true;
+    assert_int_equal(read_begin(&f, 0, &slow, &left), OP_WAIT);
+    fixture_until(&f, left == 0);
+    evicted = false;
+    assert_int_equal(f.log->stats.reads_cache, 1);
+    assert_int_equal(f.log->stats.reads_disk, 2);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+    snprintf(command, sizeof command, "rm -r %s", root);
+    assert_int_equal(system(command), 0);
+}
+
 /* Segments that are read stay open, so many and no more; what was closed is opened again. */
 static void test_log_readers__so_many_segments_stay_open(void **state) {
     static const struct { uint32_t open_files_max, views; } limits[] = {{4096, 256}, {40, 10}};
@@ -207,6 +267,7 @@ int main(void) {
         cmocka_unit_test(test_log_readers__so_many_segments_stay_open),
         cmocka_unit_test(test_log_readers__an_append_waits_for_no_reader),
         cmocka_unit_test(test_log_readers__large_reads_are_told_of_more_that_is_cached),
+        cmocka_unit_test(test_log_readers__what_is_not_cached_goes_through_the_gate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
