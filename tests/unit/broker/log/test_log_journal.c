@@ -82,6 +82,36 @@ static void test_log_journal__grows_from_small_to_its_maximum_and_not_beyond(voi
     fixture_deinit(&f);
 }
 
+/* One sync a group: what comes while the log writer is busy is one frame, and so one write. */
+static void test_log_journal__appends_that_wait_together_share_a_frame(void **state) {
+    enum { JOBS = 40 };
+    static struct one ones[JOBS];
+    struct fixture f;
+    fixture_init(&f, 4);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_non_null(fixture_topic(&f, "t", 1, NULL));
+    fixture_until(&f, f.log->unwritten_count == 0 && !f.log->checkpoint.under_way);
+    uint64_t frames = f.log->stats.frames, calls = disk_sim_calls(f.disk);
+    for (unsigned n = 0; n < JOBS; n++) { /* a message of its own each */
+        struct batch_spec spec = spec_of(n, 100);
+        one_start(&f, &ones[n], fixture_partition(&f, "t", 0), &spec);
+        while (loop_step(f.loop)) {
+        }
+        assert_int_equal(f.log->submits_in_flight, n + 1);
+    }
+    fixture_until(&f, ones[JOBS - 1].done);
+    /* A few, not one: by seed the worker begins before it has been told of all. */
+    frames = f.log->stats.frames - frames;
+    assert_in_range(frames, 1, JOBS / 4);
+    assert_int_equal(disk_sim_calls(f.disk) - calls, frames);
+    for (unsigned n = 0; n < JOBS; n++) {
+        assert_int_equal(ones[n].status, 0);
+        one_free(&ones[n]);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 enum { BURST = 300 };
 
 /* Twice what the journal may hold, all at once: what has no room waits for a checkpoint. */
@@ -168,6 +198,7 @@ static void test_log_journal__unlink_that_fails_costs_nothing_but_room(void **st
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_journal__grows_from_small_to_its_maximum_and_not_beyond),
+        cmocka_unit_test(test_log_journal__appends_that_wait_together_share_a_frame),
         cmocka_unit_test(test_log_journal__a_burst_waits_below_the_maximum),
         cmocka_unit_test(test_log_journal__unlink_that_fails_costs_nothing_but_room),
     };
