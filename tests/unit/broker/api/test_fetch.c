@@ -298,15 +298,19 @@ static void test_fetch__ends_when_the_topic_is_deleted(void **state) {
     struct topic_log_request request = {.done = NULL};
     struct topic *topic = harness_topic(&h, "t", 1);
     struct fetch_args args;
-    struct call call;
+    struct call by_name, by_id;
 
     fetch_args(&args, 0, 60000);
-    call_start(&h, &call, FETCH, 12, &args.body);
+    call_start(&h, &by_name, FETCH, 12, &args.body);
+    call_start(&h, &by_id, FETCH, 13, &args.body);
     fake_log_hold(h.log, true);
     topic_log_delete(h.log, topic, &request);
-    call_wait(&h, &call);
-    assert_int_equal(first_row(&call)->error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
-    call_end(&call);
+    call_wait(&h, &by_name);
+    call_wait(&h, &by_id);
+    assert_int_equal(first_row(&by_name)->error_code, KAFKA_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_int_equal(first_row(&by_id)->error_code, KAFKA_UNKNOWN_TOPIC_ID);
+    call_end(&by_name);
+    call_end(&by_id);
     assert_int_equal(topic->refs, 0);
 }
 
