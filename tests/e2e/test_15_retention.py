@@ -2,13 +2,16 @@
 
 import os
 import re
+import sqlite3
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from support.kafka_wire import Peer
 from support.server import Eventbox, file_size, wait_for
 
 RECORD_BYTES = 64 << 10
+RESOURCE_TOPIC = 2
 
 
 def make_topic(server, name, **configs):
@@ -113,3 +116,55 @@ def test_retention__by_age_takes_even_the_last_segment(tmp_path):
     produce(server, "brief", 1)
     assert wait_for(lambda: watermarks(server, "brief")[1] == 4, what="the next offset")
     server.close()
+
+
+def tune(server, name, **configs):
+    rows = [{"Name": key.replace("_", "."), "ConfigOperation": 0, "Value": value} for key, value in configs.items()]
+    with Peer(server.bootstrap) as peer:
+        resource = {"ResourceType": RESOURCE_TOPIC, "ResourceName": name, "Configs": rows}
+        answer = peer.ask("IncrementalAlterConfigs", 1, Resources=[resource], ValidateOnly=False)
+    assert answer["Responses"][0]["ErrorCode"] == 0, answer
+
+
+def refusal(server, name):
+    """The error of one record, None when it was acknowledged."""
+    outcome = []
+    producer = Producer({"bootstrap.servers": server.bootstrap, "retries": 0})
+    producer.produce(name, os.urandom(RECORD_BYTES), partition=0, on_delivery=lambda error, _: outcome.append(error))
+    assert producer.flush(20) == 0
+    return outcome[0]
+
+
+def held_bytes(server):
+    text = server.user_service("GET", "/metrics").raw.decode()
+    return int(re.search(r"^eventbox_log_held_bytes (\d+)$", text, re.M).group(1))
+
+
+def test_retention__low_disk_and_a_consumer_that_holds_the_log_refuse_produce_and_name_it(make_eventbox):
+    """The guard of a consumer in process never yields: somebody else's lock keeps this one from going on."""
+    server = make_eventbox(args=["--disk_low_water=1024TiB", "--broker.retention_check=100ms"]).start()
+    wait_for(lambda: [x for x in server.log_lines() if x["action"] == "disk_low"], what="the low-water mark")
+    tune(server, "notification", retention_bytes="1", internal_segment_bytes=str(2 * RECORD_BYTES))
+    assert refusal(server, "notification") is None, "low alone refuses nobody"
+    assert held_bytes(server) == 0
+    lock = sqlite3.connect(server.data / "eventbox.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+
+    error = wait_for(lambda: refusal(server, "notification"), what="a refusal")
+    assert error.code() == KafkaError.KAFKA_STORAGE_ERROR, error
+    assert refusal(server, "elsewhere").code() == KafkaError.KAFKA_STORAGE_ERROR
+    ready = server.user_service("GET", "/readyz")
+    assert ready.status == 503
+    told = {part["part"]: part for part in ready.json["parts"]}
+    assert told["broker"]["state"] == "failed"
+    assert re.fullmatch(
+        r"the disk fills up and consumer notification-service holds notification-0 from offset \d+ on: "
+        r"produce is refused",
+        told["broker"]["detail"],
+    ), told
+    assert held_bytes(server) >= RECORD_BYTES
+
+    lock.close()  # it goes on, what it held goes
+    wait_for(lambda: server.user_service("GET", "/readyz").status == 200, what="readiness")
+    wait_for(lambda: held_bytes(server) == 0, what="nothing to be held")
+    wait_for(lambda: refusal(server, "elsewhere") is None, what="an acknowledgement")
