@@ -171,6 +171,10 @@ def read_by(server, topic):
     return {source: [b - a for a, b in zip(before[source], after[source])] for source in after}
 
 
+def checkpoints(figures):
+    return sum(value for name, value in figures.items() if name.startswith("eventbox_log_checkpoints_total"))
+
+
 def test_metrics__of_the_log_tell_its_traffic_and_a_crash(eventbox):
     record, size = "x" * 100_000 + "\n", 30 * 100_000  # less than half of what memory may hold
     before = figures_of(eventbox.users)
@@ -183,6 +187,9 @@ def test_metrics__of_the_log_tell_its_traffic_and_a_crash(eventbox):
     assert read["memory"][0] > 0 and read["memory"][1] > size, read
     assert read["page_cache"] == read["disk"] == [0, 0], read
 
+    # The next checkpoint, which is seconds away then, must not come between the last record and the kill.
+    taken = checkpoints(after)
+    wait_for(lambda: checkpoints(figures_of(eventbox.users)) > taken, what="a checkpoint")
     eventbox.kcat("-P", "-t", "replayed", "-p", "0", stdin=200 * record)
     eventbox.kill()
     eventbox.start()
