@@ -137,11 +137,13 @@ static int note_overwritten(struct recovery *recovery, struct log_partition *par
 }
 
 /*
- * Right batches that have bytes of a place which is about to be written. The registry has been read
- * in order, and has what it needs of them.
+ * Right batches that have bytes of a place which is about to be written; but for the one that is
+ * put back, with rot in its base offset. The registry has been read in order, and has what it needs
+ * of them.
  */
 static int note_what_stands_in(struct recovery *recovery, struct log_partition *partition,
-                               const struct frame_entry *entry) {
+                               const struct replayed *item) {
+    const struct frame_entry *entry = &item->entry;
     struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
     struct batch_order order = batch_order_of(partition);
     uint64_t end = entry->position + entry->bytes, size = 0;
@@ -170,7 +172,9 @@ static int note_what_stands_in(struct recovery *recovery, struct log_partition *
         int64_t to;
         r = segment_stray(&in, from, limit, &at, &to);
         r = r ? r : segment_batch_check(file, at.position, size, &batch);
-        if (!r && at.position + batch.total_bytes > entry->position) {
+        bool same = !r && at.position == entry->position &&
+                    batch.total_bytes == item->batch.total_bytes && batch.crc == item->batch.crc;
+        if (!r && !same && at.position + batch.total_bytes > entry->position) {
             r = note_overwritten(recovery, partition, at.offset, to);
         }
         from = at.position + 1;
@@ -192,7 +196,7 @@ static int put_back(struct recovery *recovery, struct log_partition *partition,
     struct segment_file *file;
     struct log_segment *segment;
     int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
-    int r = note_what_stands_in(recovery, partition, entry);
+    int r = note_what_stands_in(recovery, partition, item);
     r = r ? r : segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
     r = r ? r : recovery_touched(recovery, file);
     r = r ? r : partition_segment_at(partition, entry->segment_base, &segment);
