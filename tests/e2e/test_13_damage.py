@@ -3,11 +3,18 @@
 import re
 import struct
 import subprocess
+import sys
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from support.server import wait_for
+from support.server import ROOT, wait_for
+
+sys.path.append(str(ROOT / "tests/compat"))
+
+from raw import call  # noqa: E402
+
+CORRUPT_MESSAGE = 2
 
 
 def test_damaged_segment__is_named_and_the_rest_is_readable(make_eventbox):
@@ -100,6 +107,36 @@ def test_read__rot_that_was_seen_is_refused_whatever_the_source(make_eventbox):
     lines = [str(x["details"]) for x in server.log_lines() if x["action"] == "log_damaged"]
     assert [f"cold-0: a read found offsets {n} to {n} damaged" in line for n, line in zip(bad, lines)] == [True, True]
     assert len(lines) == 2
+    assert server.stop() == 0
+
+
+def by_time(server, timestamp):
+    """What the oldest and the newest version of ListOffsets answer, which is the same."""
+    row = {"partition_index": 0, "current_leader_epoch": -1, "timestamp": timestamp}
+    topics = [{"name": "cold", "partitions": [row]}]
+    fields = {"replica_id": -1, "isolation_level": 0, "timeout_ms": 10000}
+    answers = [call(server.bootstrap, "ListOffsets", version, topics=topics, **fields) for version in (1, 11)]
+    rows = [answer.topics[0].partitions[0] for answer in answers]
+    assert rows[0].error_code == rows[1].error_code and rows[0].offset == rows[1].offset
+    return rows[0].error_code, rows[0].offset
+
+
+def test_lookup_by_time__of_rot_is_answered_as_a_fetch_of_it_is(make_eventbox):
+    server = make_eventbox(args=["--broker.scrub_interval=0"]).start()
+    admin = AdminClient({"bootstrap.servers": server.bootstrap})
+    admin.create_topics([NewTopic("cold", 1, 1)])["cold"].result(20)
+    producer = Producer({"bootstrap.servers": server.bootstrap, "batch.num.messages": 1})
+    for i in range(9):
+        producer.produce("cold", f"record-{i}-" + "x" * 300, partition=0, timestamp=1_700_000_000_000 + i)
+    assert producer.flush(20) == 0
+    assert server.stop() == 0  # no memory has them any more
+    server.start()
+    assert by_time(server, 1_700_000_000_005) == (0, 5)
+    flip_batch(next(p for p in server.data.glob("topics/*-0/*.log") if b"record-" in p.read_bytes()), 5)
+    assert by_time(server, 1_700_000_000_004) == (0, 4)
+    for _ in range(2):  # the first finds it
+        assert by_time(server, 1_700_000_000_005) == (CORRUPT_MESSAGE, -1)
+        assert read_from(server, 5)[0] == []
     assert server.stop() == 0
 
 

@@ -58,11 +58,22 @@ static bool is_served(int64_t timestamp_ms, int16_t version) {
            (timestamp_ms >= AT_EARLIEST_PENDING_UPLOAD && version >= first[-timestamp_ms]);
 }
 
+/* As Fetch answers: what is damaged stays so, anything else another try may mend. */
+static int16_t lookup_error(int status) {
+    switch (status) {
+    case TOPIC_E_UNKNOWN:
+        return KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+    case BROKER_E_CORRUPT:
+        return KAFKA_CORRUPT_MESSAGE;
+    default:
+        return KAFKA_STORAGE_ERROR;
+    }
+}
+
 static void take_lookup(struct list_offsets_response_partition *row,
                         const struct partition_lookup *lookup, int status) {
     if (status) {
-        row->error_code =
-            status == TOPIC_E_UNKNOWN ? KAFKA_UNKNOWN_TOPIC_OR_PARTITION : KAFKA_STORAGE_ERROR;
+        row->error_code = lookup_error(status);
     } else if (lookup->ret_offset >= 0) { /* otherwise the defaults: -1 and no error */
         row->offset = lookup->ret_offset;
         row->timestamp = lookup->ret_timestamp_ms;

@@ -24,7 +24,7 @@ struct topic_log {
     struct list requests; /* struct topic_log_request.link */
     struct loop_task settle;
     bool settling, held, slow, files;
-    int refuse;
+    int refuse, lookup_status;
     int64_t next_producer;
     uint64_t reads, file_chunks;
     struct partition_read *waiting_read;
@@ -135,6 +135,10 @@ void fake_log_slow_reads(struct topic_log *log, bool slow) {
 
 void fake_log_refuse(struct topic_log *log, int code) {
     log->refuse = code;
+}
+
+void fake_log_fail_lookups(struct topic_log *log, int status) {
+    log->lookup_status = status;
 }
 
 void fake_log_serve_files(struct topic_log *log, bool files) {
@@ -484,7 +488,7 @@ void fake_log_read(struct topic_log *log) {
         read->done(read, read_now(log, read));
     }
     if (lookup) {
-        lookup->done(lookup, 0);
+        lookup->done(lookup, log->lookup_status);
     }
 }
 
@@ -520,7 +524,7 @@ int partition_lookup(struct topic_log *log, struct partition_lookup *lookup) {
         log->waiting_lookup = lookup;
         return OP_WAIT;
     }
-    return 0;
+    return log->lookup_status;
 }
 
 void partition_epoch_end(struct topic_log *log, struct partition *partition, int32_t epoch,

@@ -1,5 +1,7 @@
 #include "harness.h"
 
+#include <errno.h>
+
 enum {
     LIST_OFFSETS = 2,
     METADATA = 3,
@@ -468,6 +470,36 @@ static void test_list_offsets__knows_every_special_timestamp(void **state) {
     assert_int_equal(list_offsets(11, -7).error_code, KAFKA_UNSUPPORTED_VERSION);
 }
 
+/* As Fetch does: another try does not mend what is damaged, and may mend everything else. */
+static void test_list_offsets__tells_damage_from_what_another_try_may_mend(void **state) {
+    static const struct {
+        int status;
+        int16_t error;
+    } rows[] = {
+        {BROKER_E_CORRUPT, KAFKA_CORRUPT_MESSAGE},
+        {-EIO, KAFKA_STORAGE_ERROR},
+        {-ENOMEM, KAFKA_STORAGE_ERROR},
+        {TOPIC_E_FULL, KAFKA_STORAGE_ERROR},
+        {TOPIC_E_UNKNOWN, KAFKA_UNKNOWN_TOPIC_OR_PARTITION},
+    };
+
+    harness_topic(&h, "t", 1);
+    append_records(&h, "t", 2, 1000);
+    for (int slow = 0; slow < 2; slow++) {
+        fake_log_slow_reads(h.log, slow);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+            struct list_offsets_response_partition row;
+
+            fake_log_fail_lookups(h.log, rows[i].status);
+            row = list_offsets(7, 500);
+            assert_int_equal(row.error_code, rows[i].error);
+            assert_int_equal(row.offset, -1);
+            assert_int_equal(row.timestamp, -1);
+            assert_int_equal(list_offsets(7, -1).error_code, 0); /* needs no lookup */
+        }
+    }
+}
+
 static struct offset_for_leader_epoch_response_partition epoch_end(int16_t version, int32_t current,
                                                                    int32_t epoch) {
     struct offset_for_leader_epoch_request_partition partition;
@@ -736,6 +768,7 @@ int main(void) {
         TEST(test_create_partitions__makes_so_many_in_one_request),
         TEST(test_delete_topics__keeps_our_own),
         TEST(test_list_offsets__knows_every_special_timestamp),
+        TEST(test_list_offsets__tells_damage_from_what_another_try_may_mend),
         TEST(test_list_offsets__refuses_twins_and_unknown_levels),
         TEST(test_offset_for_leader_epoch__gives_the_end_or_undefined),
         TEST(test_api_versions__advertises_the_table),
