@@ -32,6 +32,11 @@ def fetch(bootstrap, offset):
     return answer.responses[0].partitions[0]
 
 
+def producer_id(bootstrap):
+    fields = {"transactional_id": None, "transaction_timeout_ms": -1, "producer_id": -1, "producer_epoch": -1}
+    return call(bootstrap, "InitProducerId", 4, **fields)
+
+
 def create(bootstrap):
     topic = {"name": TOPIC, "num_partitions": 1, "replication_factor": 1, "assignments": [], "configs": []}
     call(bootstrap, "CreateTopics", 5, topics=[topic], timeout_ms=10000, validate_only=False)
@@ -42,6 +47,7 @@ def test_failed_log__is_told_on_every_port_and_reads_go_on(start, disk, tmp_path
     ports = [f"127.0.0.1:{server.external}", f"127.0.0.1:{server.internal}"]
     create(ports[0])
     assert [produce(port).error_code for port in ports] == [0, 0]
+    assert [producer_id(port).error_code for port in ports] == [0, 0]
     assert parts(server) == {} and ready_metric(server) == "1"
     disk.cut()
     for port in ports * 2:  # the first is the one that fails it, the others come after
@@ -49,6 +55,8 @@ def test_failed_log__is_told_on_every_port_and_reads_go_on(start, disk, tmp_path
         assert answer.error_code == KAFKA_STORAGE_ERROR and answer.base_offset == -1
         assert answer.error_message == "The topic log has failed; the outcome is unknown until a restart"
     for port in ports:
+        answer = producer_id(port)
+        assert answer.error_code == KAFKA_STORAGE_ERROR and answer.producer_id == -1
         for offset in (0, 1):
             got = fetch(port, offset)
             assert got.error_code == 0 and got.high_watermark == 2 and got.records

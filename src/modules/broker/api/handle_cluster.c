@@ -124,6 +124,7 @@ void handle_init_producer_id(struct kafka_request *request) {
     struct init_producer_id_response *answer =
         KAFKA_NEW(request->arena, init_producer_id_response, 1);
     int64_t producer_id;
+    int r;
 
     if (!answer) {
         out_of_memory(request);
@@ -136,8 +137,10 @@ void handle_init_producer_id(struct kafka_request *request) {
                                  : KAFKA_INVALID_REQUEST;
     } else if ((body->producer_id == -1) != (body->producer_epoch == -1)) {
         answer->error_code = KAFKA_INVALID_REQUEST; /* both or none (KIP-360) */
-    } else if (topic_log_producer_id(broker->log, &producer_id)) {
-        answer->error_code = KAFKA_COORDINATOR_LOAD_IN_PROGRESS; /* the next block is on its way */
+    } else if ((r = topic_log_producer_id(broker->log, &producer_id)) != 0) {
+        /* The next block of ids is on its way or waits for room; in a failed log it never comes. */
+        answer->error_code =
+            r == TOPIC_E_FAILED ? KAFKA_STORAGE_ERROR : KAFKA_COORDINATOR_LOAD_IN_PROGRESS;
     } else {
         answer->producer_id = producer_id;
         answer->producer_epoch = 0;

@@ -24,7 +24,7 @@ struct topic_log {
     struct list requests; /* struct topic_log_request.link */
     struct loop_task settle;
     bool settling, held, slow, files;
-    int refuse, lookup_status;
+    int refuse, lookup_status, no_producers;
     int64_t next_producer;
     uint64_t reads, file_chunks;
     struct partition_read *waiting_read;
@@ -139,6 +139,10 @@ void fake_log_refuse(struct topic_log *log, int code) {
 
 void fake_log_fail_lookups(struct topic_log *log, int status) {
     log->lookup_status = status;
+}
+
+void fake_log_refuse_producers(struct topic_log *log, int code) {
+    log->no_producers = code;
 }
 
 void fake_log_serve_files(struct topic_log *log, bool files) {
@@ -415,6 +419,9 @@ int topic_log_append(struct topic_log *log, struct append *append) {
 }
 
 int topic_log_producer_id(struct topic_log *log, int64_t *ret_producer_id) {
+    if (log->no_producers) {
+        return log->no_producers;
+    }
     *ret_producer_id = log->next_producer++;
     return 0;
 }

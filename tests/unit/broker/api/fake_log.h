@@ -19,6 +19,8 @@ void fake_log_read(struct topic_log *log);
 void fake_log_refuse(struct topic_log *log, int code);
 /** fake_log_fail_lookups() - partition_lookup() ends with @status, at once or by done() */
 void fake_log_fail_lookups(struct topic_log *log, int status);
+/** fake_log_refuse_producers() - topic_log_producer_id() returns @code */
+void fake_log_refuse_producers(struct topic_log *log, int code);
 /** fake_log_serve_files() - reads that allow it answer with ranges of a file instead of memory */
 void fake_log_serve_files(struct topic_log *log, bool files);
 /** fake_log_reads() - how often partition_read() was called */

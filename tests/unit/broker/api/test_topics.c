@@ -682,6 +682,36 @@ static void test_init_producer_id__gives_new_ids_without_transactions(void **sta
     }
 }
 
+/* A block of ids that is on its way, or waits for room, comes by itself; a failed log needs
+ * somebody. */
+static void test_init_producer_id__tells_a_failed_log_from_a_busy_one(void **state) {
+    static const struct {
+        int code;
+        int16_t error;
+    } rows[] = {
+        {TOPIC_E_FAILED, KAFKA_STORAGE_ERROR},
+        {TOPIC_E_FULL, KAFKA_COORDINATOR_LOAD_IN_PROGRESS},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        for (int16_t version = 0; version <= 5; version++) {
+            struct init_producer_id_response *answer;
+            struct init_producer_id_request body;
+            struct call call;
+
+            fake_log_refuse_producers(h.log, rows[i].code);
+            kafka_init(&kafka_init_producer_id_request_type, &body, 1);
+            body.transactional_id = SPAN_NULL;
+            call_start(&h, &call, INIT_PRODUCER_ID, version, &body);
+            answer = call_wait(&h, &call);
+            assert_int_equal(answer->error_code, rows[i].error);
+            assert_int_equal(answer->producer_id, -1);
+            assert_int_equal(answer->producer_epoch, -1);
+            call_end(&call);
+        }
+    }
+}
+
 static void test_describe_cluster__has_one_broker(void **state) {
     for (int16_t version = 0; version <= 2; version++) {
         struct describe_cluster_response *answer;
@@ -775,6 +805,7 @@ int main(void) {
         TEST(test_api_versions__refuses_a_strange_software_name),
         TEST(test_find_coordinator__is_this_node),
         TEST(test_init_producer_id__gives_new_ids_without_transactions),
+        TEST(test_init_producer_id__tells_a_failed_log_from_a_busy_one),
         TEST(test_describe_cluster__has_one_broker),
         TEST(test_describe_configs__has_every_row_with_its_source),
     };
