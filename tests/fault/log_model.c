@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+enum { DELETE_RETENTION_MS = 200 }; /* of tombstones, in every topic */
+
 static char problem[300];
 
 const char *wrong(const char *format, ...) {
@@ -53,6 +55,10 @@ void model_deinit(struct model *model) {
 
 uint64_t roll(struct model *model, uint64_t limit) {
     return random_below(&model->random.random, limit);
+}
+
+int64_t model_now_ms(const struct model *model) {
+    return model->f->clock.wall_ns / NS_PER_MS;
 }
 
 /* ---- topics ---- */
@@ -281,7 +287,7 @@ static void hand_over(struct model *model, struct model_unit *unit) {
         struct buf *buf = fixture_batch(&unit->specs[i]);
         unit->parts[i].batch = slice_of(buf, 0, buf->size);
     }
-    unit->handed_ms = model->f->clock.wall_ns / NS_PER_MS;
+    unit->handed_ms = model_now_ms(model);
     int r = topic_log_append(model->f->log, &unit->append);
     model->appended++;
     if (r) {
@@ -384,6 +390,25 @@ const struct model_batch *batch_with(const struct model_partition *partition, in
         }
     }
     return NULL;
+}
+
+bool may_be_compacted(const struct model_topic *topic, const struct model_partition *partition,
+                      size_t index, unsigned n) {
+    const struct model_batch *batch = &partition->batches[index];
+    uint64_t tag = batch->spec.tag + n;
+    if (topic->keys == 0) {
+        return false;
+    }
+    /* Its time begins with the first compaction that meets it. */
+    bool gone = fixture_is_tombstone(&batch->spec, tag) &&
+                model_now_ms(topic->model) - batch->handed_ms >= DELETE_RETENTION_MS;
+    for (size_t i = index; i < partition->count && !gone; i++) {
+        const struct batch_spec *later = &partition->batches[i].spec;
+        for (unsigned k = i == index ? n + 1 : 0; k < later->records; k++) {
+            gone |= (later->tag + k) % topic->keys == tag % topic->keys;
+        }
+    }
+    return gone;
 }
 
 /* What compaction may leave of a batch: its header, and of its records some, as they were. */

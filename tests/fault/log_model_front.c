@@ -28,18 +28,14 @@ void front_config(struct model *model, struct model_topic *topic,
     }
 }
 
-static int64_t now_ms(const struct model *model) {
-    return model->f->clock.wall_ns / NS_PER_MS;
-}
-
 int64_t front_date(struct model *model) {
     switch (roll(model, 6)) {
     case 0:
-        return now_ms(model) - (int64_t)roll(model, 2000);
+        return model_now_ms(model) - (int64_t)roll(model, 2000);
     case 1:
-        return now_ms(model) + (int64_t)roll(model, 3000000);
+        return model_now_ms(model) + (int64_t)roll(model, 3000000);
     default:
-        return now_ms(model);
+        return model_now_ms(model);
     }
 }
 
@@ -136,24 +132,18 @@ size_t front_count(const struct model_partition *partition, int64_t start) {
     return count;
 }
 
-/* Compaction may have removed all of a batch: behind each of its records is one of the same key. */
-static bool is_superseded(const struct model_topic *topic, const struct model_partition *partition,
-                          size_t index) {
+/* When the newest record of a batch was written that compaction cannot have taken; INT64_MIN
+ * without one. A date in the future counts as the moment when the log got it. */
+static int64_t newest_left_ms(const struct model_topic *topic,
+                              const struct model_partition *partition, size_t index) {
     const struct model_batch *batch = &partition->batches[index];
+    int64_t newest_ms = INT64_MIN;
     for (unsigned n = 0; n < batch->spec.records; n++) {
-        uint64_t key = topic->keys > 0 ? (batch->spec.tag + n) % topic->keys : 0;
-        bool later = false;
-        for (size_t i = index; i < partition->count && topic->keys > 0; i++) {
-            const struct batch_spec *spec = &partition->batches[i].spec;
-            for (unsigned k = i == index ? n + 1 : 0; k < spec->records; k++) {
-                later |= (spec->tag + k) % topic->keys == key;
-            }
-        }
-        if (!later) {
-            return false;
+        if (!may_be_compacted(topic, partition, index, n)) {
+            newest_ms = MIN(batch->spec.timestamp_ms + n, batch->handed_ms);
         }
     }
-    return true;
+    return newest_ms;
 }
 
 static bool retention_says_so(const struct model *model, const struct model_topic *topic,
@@ -171,12 +161,9 @@ static bool retention_says_so(const struct model *model, const struct model_topi
     /* What DeleteRecords has asked for may be as young as it likes. */
     for (size_t i = front_count(partition, partition->start_asked);
          i < gone && topic->retention_ms >= 0; i++) {
-        const struct model_batch *batch = &partition->batches[i];
-        int64_t last_ms = batch->spec.timestamp_ms + batch->spec.records - 1;
-        if (is_superseded(topic, partition, i)) {
-            continue; /* a segment is as old as the newest record that is left of it */
-        }
-        if (now_ms(model) - MIN(last_ms, batch->handed_ms) <= topic->retention_ms) {
+        /* A segment is as old as the newest record that is left of it. */
+        int64_t newest_ms = newest_left_ms(topic, partition, i);
+        if (newest_ms != INT64_MIN && model_now_ms(model) - newest_ms <= topic->retention_ms) {
             return false;
         }
     }

@@ -20,24 +20,6 @@ static int64_t time_of(const struct model_batch *batch, int64_t offset) {
     return batch->spec.timestamp_ms + (offset - batch->offset);
 }
 
-/* A tombstone goes in time, any other record once there is a later one of its key. */
-static bool may_be_compacted(const struct question *question, size_t index, unsigned n) {
-    const struct model_partition *partition = question->partition;
-    const struct batch_spec *spec = &partition->batches[index].spec;
-    unsigned keys = question->topic->keys;
-    if (keys == 0) {
-        return false;
-    }
-    bool gone = fixture_is_tombstone(spec, spec->tag + n);
-    for (size_t i = index; i < partition->count && !gone; i++) {
-        const struct batch_spec *later = &partition->batches[i].spec;
-        for (unsigned k = i == index ? n + 1 : 0; k < later->records; k++) {
-            gone |= (later->tag + k) % keys == (spec->tag + n) % keys;
-        }
-    }
-    return gone;
-}
-
 /* A record that had to be found instead; below 0: there is none. */
 static int64_t passed_over(const struct question *question, int64_t answer, int64_t answer_ms) {
     bool largest = question->timestamp_ms < 0;
@@ -48,7 +30,7 @@ static int64_t passed_over(const struct question *question, int64_t answer, int6
             int64_t offset = batch->offset + n, ms = time_of(batch, offset);
             bool wanted = largest ? answer < 0 || ms > answer_ms : ms >= question->timestamp_ms;
             if (wanted && offset >= question->start_after && offset < end &&
-                !may_be_compacted(question, i, n)) {
+                !may_be_compacted(question->topic, question->partition, i, n)) {
                 return offset;
             }
         }

@@ -9,6 +9,13 @@ const char *wrong(const char *format, ...) _printf_(1, 2);
 /** live() - the topic of the running log; NULL when it is not there or about to go */
 struct topic *live(struct model *model, struct model_topic *topic);
 struct model_topic *any_topic(struct model *model);
+int64_t model_now_ms(const struct model *model);
+/**
+ * may_be_compacted() - whether compaction may have taken record @n of a batch: any record once
+ * there is a later one of its key, a tombstone when its time is over too
+ */
+bool may_be_compacted(const struct model_topic *topic, const struct model_partition *partition,
+                      size_t index, unsigned n);
 /** batch_with() - the batch that held an offset when it was appended */
 const struct model_batch *batch_with(const struct model_partition *partition, int64_t offset);
 
