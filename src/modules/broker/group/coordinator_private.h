@@ -61,7 +61,8 @@ enum kafka_error group_entry_get(struct coordinator *coordinator, struct span id
                                  struct group_entry **ret_entry);
 /** group_entry_is_unused() - neither members nor offsets nor anything durable speak of it */
 bool group_entry_is_unused(const struct group_entry *entry);
-/** group_entry_record() - write that there is this group, which nobody has joined yet */
+/** group_entry_record() - write that there is this group, which nobody has joined yet. A log that
+ * takes nothing ends the write before the return, and @entry with it */
 void group_entry_record(struct group_entry *entry);
 /** group_entry_remove() - out of the map; freed when its last write has ended */
 void group_entry_remove(struct group_entry *entry);

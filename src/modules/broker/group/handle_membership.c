@@ -137,7 +137,7 @@ static int join_of(struct kafka_request *request, struct group_join *ret_join) {
 }
 
 /* The group to join; one that nobody knows is made for newcomers only, and, as in Kafka, it is
- * there from then on, whatever becomes of the join. */
+ * there from then on, whatever becomes of the join. When its record is refused there is none. */
 static enum kafka_error join_entry(struct coordinator *coordinator, struct span group_id,
                                    const struct group_join *join, struct group_entry **ret_entry) {
     enum kafka_error error = group_id.size == 0
@@ -153,6 +153,9 @@ static enum kafka_error join_entry(struct coordinator *coordinator, struct span 
         error ? error : group_entry_get(coordinator, group_id, group_join_bytes(join), ret_entry);
     if (is_new && error == KAFKA_NONE) {
         group_entry_record(*ret_entry);
+        /* Where the log takes nothing the write has ended by now, and the group with it. */
+        *ret_entry = group_entry_find(coordinator, group_id);
+        error = *ret_entry ? KAFKA_NONE : KAFKA_COORDINATOR_NOT_AVAILABLE;
     }
     return error;
 }

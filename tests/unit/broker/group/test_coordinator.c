@@ -396,6 +396,28 @@ static void test_refused__leaves_no_group(void **state) {
     tear_down(w);
 }
 
+/* Until the restart nothing of a group can be kept. What is known is answered, a commit is refused,
+ * and so is a group that nobody knows: its members could never get an assignment. */
+static void test_failed_log__is_answered_from_memory_and_makes_no_group(void **state) {
+    struct world *w = set_up();
+    assert_int_equal(world_commit(w, "g", "t", 7), KAFKA_NONE);
+    w->f.expect_failures = true;
+    disk_sim_fail_at(w->f.disk, disk_sim_calls(w->f.disk) + 1, -EIO);
+    assert_int_equal(world_commit(w, "g", "t", 8), KAFKA_COORDINATOR_NOT_AVAILABLE);
+    assert_true(topic_log_failed(w->f.log));
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(ask_to_join(w, "h"), KAFKA_COORDINATOR_NOT_AVAILABLE);
+        assert_null(world_group(w, "h"));
+        assert_int_equal(world_commit(w, "g", "t", 8), KAFKA_COORDINATOR_NOT_AVAILABLE);
+        assert_int_equal(world_fetch(w, "g", "t"), 7);
+    }
+    world_crash(w);
+    world_start(w);
+    assert_int_equal(world_fetch(w, "g", "t"), 7);
+    assert_int_equal(ask_to_join(w, "h"), KAFKA_MEMBER_ID_REQUIRED);
+    tear_down(w);
+}
+
 /* As in Kafka: whoever asked for a member id has made the group; it goes with the next check. */
 static void test_group__that_nobody_joined_is_there_after_a_power_cut(void **state) {
     struct world *w = set_up();
@@ -464,6 +486,7 @@ int main(void) {
         cmocka_unit_test(test_groups__as_many_as_fit_into_the_memory),
         cmocka_unit_test(test_groups__one_that_holds_nothing_makes_room),
         cmocka_unit_test(test_refused__leaves_no_group),
+        cmocka_unit_test(test_failed_log__is_answered_from_memory_and_makes_no_group),
         cmocka_unit_test(test_group__that_nobody_joined_is_there_after_a_power_cut),
         cmocka_unit_test(test_tombstones__more_than_one_batch_can_hold),
     };
