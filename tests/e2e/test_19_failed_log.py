@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from support.server import ROOT, Eventbox, wait_for
 from test_17_readyz import disk, parts, ready_metric, start  # noqa: F401  (fixtures)
 
@@ -64,6 +65,26 @@ def test_failed_log__is_told_on_every_port_and_reads_go_on(start, disk, tmp_path
         wait_for(lambda port=port: parts(server, port).get("broker") == "failed", what="readyz")
     assert ready_metric(server) == "0"
     assert [line["level"] for line in server.log_lines() if line["action"] == "log_failed"] == ["FATAL"]
+
+
+def test_failed_log__is_read_by_who_assigns_itself_also_where_no_group_ever_was(start, disk, tmp_path):  # noqa: F811
+    """It asks for the coordinator, for the group's offsets, of which there are none, and begins at the front."""
+    server = start(disk.mount_point / "data", f"--database_url=sqlite:///{tmp_path}/store.db")
+    bootstrap = f"127.0.0.1:{server.external}"
+    create(bootstrap)
+    assert produce(bootstrap).error_code == 0
+    disk.cut()
+    assert produce(bootstrap).error_code == KAFKA_STORAGE_ERROR
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "new", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(TOPIC, 0)])
+    message = wait_for(lambda: consumer.poll(1), what="the record")
+    assert message.error() is None and message.offset() == 0
+    subscriber = Consumer({"bootstrap.servers": bootstrap, "group.id": "other", "session.timeout.ms": 6000})
+    subscriber.subscribe([TOPIC])  # its assignment could not be kept: it waits for the restart
+    assert subscriber.poll(3) is None
+    assert server.process.poll() is None
+    consumer.close()
+    subscriber.close()
 
 
 def test_failed_log__takes_appends_again_after_a_restart(start, disk, tmp_path):  # noqa: F811

@@ -62,6 +62,8 @@ void handle_describe_cluster(struct kafka_request *request) {
  */
 static int16_t coordinator_error(struct broker *broker, int8_t key_type, int16_t version,
                                  struct span *ret_message) {
+    int r = 0;
+
     /* So says Kafka where nothing is wrong. */
     *ret_message = version < VERSION_BATCHED ? SPAN_LITERAL("NONE") : SPAN_LITERAL("");
     if (key_type == KEY_TYPE_TRANSACTION) {
@@ -75,8 +77,12 @@ static int16_t coordinator_error(struct broker *broker, int8_t key_type, int16_t
         *ret_message = span_text(KAFKA_INVALID_REQUEST_TEXT);
         return KAFKA_INVALID_REQUEST;
     }
-    if (broker->config && broker->config->prepare_coordinator &&
-        broker->config->prepare_coordinator(broker->config->group_userdata)) {
+    if (broker->config && broker->config->prepare_coordinator) {
+        r = broker->config->prepare_coordinator(broker->config->group_userdata);
+    }
+    /* Whatever the log is like, this node is asked: groups are in memory. What cannot be kept in a
+     * failed log, a commit or an assignment, is refused by itself. */
+    if (r != 0 && r != TOPIC_E_FAILED) {
         *ret_message = SPAN_LITERAL("The topic of the offsets cannot be made now.");
         return KAFKA_COORDINATOR_NOT_AVAILABLE;
     }

@@ -651,6 +651,50 @@ static void test_find_coordinator__is_this_node(void **state) {
     }
 }
 
+static int prepare_status;
+
+static int on_prepare(void *userdata) {
+    return prepare_status;
+}
+
+/* In a failed log the topic of the offsets cannot be made until a restart. Groups need no topic to
+ * be asked for their offsets, and commits say themselves that they are not kept. */
+static void test_find_coordinator__is_this_node_in_a_failed_log_too(void **state) {
+    static const struct {
+        int status;
+        int16_t error;
+        int32_t port;
+    } rows[] = {
+        {0, 0, 9092},
+        {TOPIC_E_FAILED, 0, 9092},
+        {TOPIC_E_FULL, KAFKA_COORDINATOR_NOT_AVAILABLE, -1},
+        {-ENOMEM, KAFKA_COORDINATOR_NOT_AVAILABLE, -1},
+    };
+    struct span key = SPAN_LITERAL("g");
+
+    h.config.prepare_coordinator = on_prepare;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        for (int16_t version = 0; version <= 6; version++) {
+            struct find_coordinator_response *answer;
+            struct find_coordinator_request body;
+            struct call call;
+            bool batched = version >= 4;
+
+            prepare_status = rows[i].status;
+            kafka_init(&kafka_find_coordinator_request_type, &body, 1);
+            body.key = key;
+            body.coordinator_keys = &key;
+            body.coordinator_keys_count = 1;
+            call_start(&h, &call, FIND_COORDINATOR, version, &body);
+            answer = call_wait(&h, &call);
+            assert_int_equal(batched ? answer->coordinators[0].error_code : answer->error_code,
+                             rows[i].error);
+            assert_int_equal(batched ? answer->coordinators[0].port : answer->port, rows[i].port);
+            call_end(&call);
+        }
+    }
+}
+
 static void test_init_producer_id__gives_new_ids_without_transactions(void **state) {
     for (int16_t version = 0; version <= 5; version++) {
         struct init_producer_id_response *answer;
@@ -804,6 +848,7 @@ int main(void) {
         TEST(test_api_versions__advertises_the_table),
         TEST(test_api_versions__refuses_a_strange_software_name),
         TEST(test_find_coordinator__is_this_node),
+        TEST(test_find_coordinator__is_this_node_in_a_failed_log_too),
         TEST(test_init_producer_id__gives_new_ids_without_transactions),
         TEST(test_init_producer_id__tells_a_failed_log_from_a_busy_one),
         TEST(test_describe_cluster__has_one_broker),
