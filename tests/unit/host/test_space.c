@@ -134,6 +134,19 @@ static void test_space__low_water_is_told_before_it_is_full(void **state) {
     world_deinit(&w);
 }
 
+/* Also when there was plenty a second ago: a disk is filled faster than that. */
+static void test_space__low_water_is_told_within_a_second(void **state) {
+    struct world w;
+    world_init(&w);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 6500);
+    fill(&w, LOW_MARK - 1);
+    run_ms(&w, 1100);
+    assert_int_equal(w.state, SPACE_LOW);
+    world_deinit(&w);
+}
+
 /* A quota, or another program that was quicker than the look: whoever is refused says so. */
 static void test_space__who_meets_a_full_disk_gets_the_reserve_at_once(void **state) {
     struct world w;
@@ -276,6 +289,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_space__reserve_is_given_back_on_a_full_disk_and_made_again),
         cmocka_unit_test(test_space__low_water_is_told_before_it_is_full),
+        cmocka_unit_test(test_space__low_water_is_told_within_a_second),
         cmocka_unit_test(test_space__who_meets_a_full_disk_gets_the_reserve_at_once),
         cmocka_unit_test(test_space__start_on_a_full_disk_has_the_reserve),
         cmocka_unit_test(test_space__reserve_is_at_most_an_eighth),
