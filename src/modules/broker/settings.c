@@ -96,8 +96,12 @@ const struct conf_row broker_conf_rows[] = {
      .min = 4 << 20,
      .max = INT64_C(1) << 40,
      .unit = "bytes",
-     .doc = "Memory of large requests and of the log's tail together; a third is the tail's. While "
-            "hundreds of partitions are written to the tail takes up to as much again."},
+     .doc =
+         "Memory of large requests and of the log's tail together; a third is the tail's. While "
+         "hundreds of partitions are written to the tail takes up to as much again. The tail must "
+         "fit into half of disk_reserve: with 64MiB of that, this counts in full up to 16MiB; "
+         "above, the tail takes less for many partitions, and from 32MiB on only requests get "
+         "more."},
     {.name = "journal_max",
      .type = CONF_SIZE,
      .offset = ROW(journal_max_bytes),

@@ -1,5 +1,7 @@
-/* How the descriptors of the process are shared out between segment files and connections. */
+/* How the descriptors of the process are shared out between segment files and connections, and what
+ * of broker.memory the log may take. */
 #include "broker.h"
+#include "space.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +9,7 @@
 #include <sys/resource.h>
 
 #include <cmocka.h>
+#include <eventbox/loop/disk_sim.h>
 
 static struct broker_descriptors share(uint64_t limit, int64_t files, int64_t connections) {
     struct broker_settings settings = {.open_files_max = files, .connections_max = connections};
@@ -61,11 +64,41 @@ static void test_limits__tools_are_told_the_connections_that_descriptors_allow(v
     assert_int_equal(shown(&broker, "max.connections"), 400);
 }
 
+/* The figures of the README and of the setting's text. */
+static void test_limits__half_of_the_reserve_bounds_what_of_the_memory_the_log_takes(void **state) {
+    static const struct {
+        int64_t memory_bytes;
+        uint64_t tail_bytes, spread_bytes;
+    } rows[] = {
+        {MIB(12), MIB(4), MIB(12)},
+        {MIB(16), MIB(16) / 3, MIB(16) + 1}, /* a third is rounded down */
+        {MIB(24), MIB(8), MIB(8)},
+        {MIB(32), MIB(32) / 3, 2},
+        {MIB(1024), MIB(32) / 3, 2},
+    };
+    struct disk *disk;
+    struct space *space;
+    assert_int_equal(disk_sim_new(1, &disk), 0);
+    disk_sim_limit(disk, UINT64_C(1) << 40);
+    struct space_config config = {.disk = disk, .reserve_bytes = MIB(64)};
+    assert_int_equal(space_open(&config, &space), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct broker_settings settings = {.memory_bytes = rows[i].memory_bytes};
+        struct topic_log_limits limits = TOPIC_LOG_LIMITS_DEFAULT;
+        broker_limit_log(&settings, space, &limits);
+        assert_int_equal(limits.tail_bytes, rows[i].tail_bytes);
+        assert_in_range(limits.tail_spread_bytes, rows[i].spread_bytes - 1, rows[i].spread_bytes);
+    }
+    space_free(space);
+    disk_free(disk);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits__what_is_asked_for_where_the_limit_allows_it),
         cmocka_unit_test(test_limits__files_and_connections_never_come_to_more_than_the_limit),
         cmocka_unit_test(test_limits__tools_are_told_the_connections_that_descriptors_allow),
+        cmocka_unit_test(test_limits__half_of_the_reserve_bounds_what_of_the_memory_the_log_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
