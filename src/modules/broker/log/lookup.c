@@ -27,6 +27,7 @@ struct lookup_job {
     int64_t timestamp_ms;
     int64_t ceiling_ms;   /* of the largest: no segment that was looked in claimed more */
     int64_t least_offset; /* what lies below does not count */
+    int64_t seen_end;     /* high watermark when the segment was looked in */
     struct batch_order order;
     struct segment_cursor met; /* the place that the walk is at; what it expects there */
     struct slice memory[2];    /* the first batches in memory that may have it; with references */
@@ -163,14 +164,18 @@ static void lookup_run(struct work *work) {
 
 /* Whether a segment comes after the one that had nothing: behind it, or of the largest ones with
  * the next lower claim. Compaction may leave a segment without records, dated all the same. */
-static bool comes_after(const struct log_segment *segment, const struct lookup_job *last) {
+static bool comes_after(const struct log_partition *partition, uint32_t at,
+                        const struct lookup_job *last) {
+    const struct log_segment *segment = &partition->segments[at];
     if (!last) {
         return true;
     }
+    bool grown = partition_segment_end(partition, at) > last->seen_end;
     bool behind = segment->base_offset > last->id.base_offset;
     return last->lookup->timestamp_ms >= 0
                ? behind
                : segment->max_timestamp_ms > last->ceiling_ms ||
+                     (grown && segment->max_timestamp_ms > last->timestamp_ms) ||
                      segment->max_timestamp_ms < last->timestamp_ms ||
                      (segment->max_timestamp_ms == last->timestamp_ms && behind);
 }
@@ -182,7 +187,7 @@ static const struct log_segment *choose(const struct log_partition *partition, i
     const struct log_segment *chosen = NULL;
     for (uint32_t i = 0; i < partition->segment_count; i++) {
         const struct log_segment *segment = &partition->segments[i];
-        if (segment->bytes == 0 || !comes_after(segment, last)) {
+        if (segment->bytes == 0 || !comes_after(partition, i, last)) {
             continue;
         }
         if (timestamp_ms >= 0) {
@@ -242,6 +247,7 @@ static int look_in(struct topic_log *log, struct lookup_job *job,
     job->least_offset = largest ? 0 : partition->public.log_start_offset;
     job->timestamp_ms = largest ? segment->max_timestamp_ms : job->lookup->timestamp_ms;
     job->ceiling_ms = MAX(job->ceiling_ms, segment->max_timestamp_ms);
+    job->seen_end = partition->public.high_watermark;
     job->id = (struct segment_id){partition->topic->public.number, partition->public.index,
                                   segment->base_offset};
     job->end = segment->written_bytes;

@@ -135,12 +135,73 @@ static void test_log_lookup__an_index_made_from_a_wrong_header_passes_no_record_
     }
 }
 
+struct waiting {
+    struct partition_lookup lookup;
+    bool done;
+};
+
+static void on_lookup(struct partition_lookup *lookup, int status) {
+    struct waiting *waiting = container_of(lookup, struct waiting, lookup);
+    assert_int_equal(status, 0);
+    waiting->done = true;
+}
+
+/*
+ * The largest timestamp, while two closed segments claim more than they have, as compaction leaves
+ * them, and an append raises the claim of the active one to between both, @steps after the
+ * question.
+ */
+static int64_t largest_ms_while_it_grows(unsigned steps) {
+    const struct topic_config_entry small[] = {{"segment.bytes", "1200"}, {0}};
+    struct waiting waiting = {.lookup = {.timestamp_ms = -3 /* the largest */, .done = on_lookup}};
+    struct fixture f;
+    struct batch_spec spec = {
+        .records = 1, .value_bytes = VALUE_BYTES, .timestamp_ms = FIRST_MS, .producer_id = -1};
+    fixture_init(&f, 24);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_topic(&f, "t", 1, small)->partitions[0];
+    for (int64_t n = 0; n < 3; n++) {
+        spec.timestamp_ms = FIRST_MS + n;
+        assert_int_equal(fixture_append(&f, partition, &spec), n);
+    }
+    struct log_partition *state = log_partition_of(partition);
+    assert_int_equal(state->segment_count, 3);
+    state->segments[0].max_timestamp_ms = FIRST_MS + 9000;
+    state->segments[1].max_timestamp_ms = FIRST_MS + 7000;
+    state->roll_next = false;
+    fixture_forget_memory(&f);
+    waiting.lookup.partition = partition;
+    assert_int_equal(partition_lookup(f.log, &waiting.lookup), OP_WAIT);
+    for (unsigned n = 0; n < steps && !waiting.done; n++) {
+        fixture_step(&f);
+    }
+    spec.timestamp_ms = FIRST_MS + 8000;
+    spec.value_bytes = 10;
+    assert_int_equal(fixture_append(&f, partition, &spec), 3);
+    fixture_until(&f, waiting.done);
+    assert_int_equal(state->segment_count, 3);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+    return waiting.lookup.ret_timestamp_ms;
+}
+
+static void test_log_lookup__largest_is_found_while_a_segment_grows(void **state) {
+    unsigned before = 0;
+    for (unsigned steps = 0; steps < 20; steps++) {
+        int64_t ms = largest_ms_while_it_grows(steps) - FIRST_MS;
+        assert_true(ms == 2 || ms == 8000);
+        before += ms == 2;
+    }
+    assert_in_range(before, 1, 19); /* the append came before it and behind it */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_lookup__a_wrong_index_passes_no_record_over),
         cmocka_unit_test(test_log_lookup__a_wrong_time_index_is_made_anew),
         cmocka_unit_test(test_log_lookup__a_wrong_header_passes_no_record_over),
         cmocka_unit_test(test_log_lookup__an_index_made_from_a_wrong_header_passes_no_record_over),
+        cmocka_unit_test(test_log_lookup__largest_is_found_while_a_segment_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
