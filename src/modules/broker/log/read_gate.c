@@ -163,7 +163,7 @@ static int find_stray(struct read_job *job, struct segment_cursor *cursor) {
                                       .order = &job->order,
                                       .wanted = &wanted,
                                       .wanted_count = 1,
-                                      .least_offset = cursor->offset};
+                                      .least_offset = MIN(cursor->offset, job->offset)};
     uint64_t at = cursor->position;
     int64_t end;
     return segment_stray(&in, at - MIN(at, (uint64_t)RESYNC_BYTES), at + RESYNC_BYTES, cursor,

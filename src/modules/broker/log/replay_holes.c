@@ -208,6 +208,11 @@ static int put_back(struct recovery *recovery, struct log_partition *partition,
     segment_took(segment, entry->position, entry->bytes, item->batch.max_timestamp_ms, now_ms);
     segment->bytes = segment->written_bytes = MAX(segment->bytes, bytes);
     segment->end_offset = MAX(segment->end_offset, end);
+    if (entry->segment_base >= partition->writer_base && partition->writer_base >= 0) {
+        /* Rot in the base offset of one before it took that one for the last. */
+        partition->writer_base = entry->segment_base;
+        partition->writer_position = segment->bytes;
+    }
     r = replay_remember_producer(partition, &item->batch, now_ms);
     r = r ? r : partition_epoch_learn(partition, item->batch.leader_epoch, entry->base_offset);
     return r ? r : partition_damage_remove(partition, entry->base_offset, end);

@@ -353,15 +353,25 @@ static void test_log_lost_end__rot_is_told_where_offsets_may_be_left_out(void **
     fixture_deinit(&f);
 }
 
+/* The batch at byte @at of the first segment says another base offset. */
+static void claim(struct fixture *f, uint64_t at, int64_t offset) {
+    struct disk_file *file;
+    uint8_t bytes[8];
+    char path[SEGMENT_NAME_SIZE];
+    segment_name(&(struct segment_id){1, 0, 0}, SEGMENT_LOG, path);
+    put_be64(bytes, (uint64_t)offset);
+    assert_int_equal(disk_open(f->disk, path, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pwrite(file, bytes, sizeof bytes, at), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+}
+
 /* Of three batches that are gone one is whole but for its base offset, which no checksum covers: it
  * claims an offset of the one before them, too. */
 static void test_log_lost_end__batch_with_offsets_of_another_is_not_believed(void **state) {
-    const struct segment_id id = {1, 0, 0};
     uint64_t bytes = lost_end_batch_bytes();
     struct fixture f;
-    struct disk_file *file;
-    uint8_t claim[8], *data = NULL;
-    char path[SEGMENT_NAME_SIZE];
+    uint8_t *data = NULL;
     lost_end_fill(&f);
     fixture_topic(&f, "u", 1, NULL);
     assert_int_equal(lost_end_append(&f, "u"), 0);
@@ -371,11 +381,7 @@ static void test_log_lost_end__batch_with_offsets_of_another_is_not_believed(voi
     }
     lost_end_rot_segment(&f, 0, bytes);
     lost_end_rot_segment(&f, 0, 2 * bytes);
-    segment_name(&id, SEGMENT_LOG, path);
-    put_be64(claim, 1);
-    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
-    assert_int_equal(disk_pwrite(file, claim, sizeof claim, 3 * bytes), 0);
-    disk_close(file);
+    claim(&f, 3 * bytes, 1);
     lost_end_lose_checkpoints(&f);
     assert_int_equal(fixture_start(&f), 0);
     for (int64_t offset = 2; offset < 8; offset++) {
@@ -384,6 +390,26 @@ static void test_log_lost_end__batch_with_offsets_of_another_is_not_believed(voi
     }
     assert_true(lost_end_reads(&f, 0));
     assert_true(lost_end_reads(&f, 8));
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* One says a base offset behind all others; what frames put back behind it is not written over. */
+static void test_log_lost_end__goes_on_behind_all_that_is_put_back(void **state) {
+    uint64_t bytes = lost_end_batch_bytes();
+    struct fixture f;
+    lost_end_fill(&f);
+    fixture_crash(&f, false);
+    claim(&f, (BEFORE - 2) * bytes, 24);
+    lost_end_cut_segment(&f, 1, 0, (BEFORE - 1) * bytes);
+    lost_end_lose_checkpoints(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(lost_end_append(&f, "t") >= 2 * BEFORE);
+    fixture_run_ms(&f, 3000);
+    fixture_forget_memory(&f);
+    for (int64_t offset = 0; offset < INT64_C(2) * BEFORE; offset += 2) {
+        assert_true(lost_end_reads(&f, offset));
+    }
     fixture_stop(&f);
     fixture_deinit(&f);
 }
@@ -403,6 +429,7 @@ int main(void) {
         cmocka_unit_test(test_log_lost_end__first_batch_of_an_epoch_is_put_back),
         cmocka_unit_test(test_log_lost_end__rotten_last_batch_is_none),
         cmocka_unit_test(test_log_lost_end__batch_with_offsets_of_another_is_not_believed),
+        cmocka_unit_test(test_log_lost_end__goes_on_behind_all_that_is_put_back),
         cmocka_unit_test(test_log_lost_end__rot_is_told_where_offsets_may_be_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
