@@ -33,7 +33,7 @@ from group_rows import GROUP_ROWS  # noqa: E402
 from connection_rows import ROWS as CONNECTION_ROWS  # noqa: E402
 from floor_rows import floor_rows  # noqa: E402
 from log_rows import ROWS, chosen, log_rows  # noqa: E402
-from measure import Target, cpu_seconds, listener_pid, port_open, rss_mib  # noqa: E402
+from measure import Target, cpu_seconds, listener_pid, memory_kept, port_open, rss_mib  # noqa: E402
 from support.server import Eventbox, request, wait_for  # noqa: E402
 
 ROWS += GROUP_ROWS
@@ -207,7 +207,7 @@ def main():
             results.update(start_rows(folder, given.rounds))
         server = Eventbox(folder / "data", args=["--log_level=warn"], own_session=True)
         server.start()
-        targets = [Target("eventbox", server.bootstrap, server.process.pid)]
+        targets = [Target("eventbox", server.bootstrap, server.process.pid, server.data)]
         if given.kafka:
             pid = given.kafka_pid or listener_pid(int(given.kafka.rsplit(":", 1)[1]))
             targets.append(Target("kafka", given.kafka, pid))
@@ -223,4 +223,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with memory_kept():
+        main()
