@@ -376,6 +376,18 @@ static int raise_epoch(struct log_partition *partition) {
     return end > 0 ? partition_epoch_raise(partition, end) : 0;
 }
 
+/* Else a lookup by time would not look in here, no read so far, and an append would write over it.
+ */
+static void take_stray(struct log_partition *partition, struct log_segment *segment,
+                       uint64_t file_end, const struct record_batch *batch) {
+    segment->max_timestamp_ms = MAX(segment->max_timestamp_ms, batch->max_timestamp_ms);
+    segment->end_offset = MAX(segment->end_offset, record_batch_end(batch));
+    segment->bytes = segment->written_bytes = MAX(segment->bytes, file_end);
+    if (partition->writer_base == segment->base_offset) {
+        partition->writer_position = MAX(partition->writer_position, segment->bytes);
+    }
+}
+
 static int keep_strays_in(struct recovery *recovery, struct log_partition *partition,
                           struct log_segment *segment, int64_t next_base) {
     struct batch_order order = order_of(partition);
@@ -388,8 +400,10 @@ static int keep_strays_in(struct recovery *recovery, struct log_partition *parti
     int64_t end;
     segment_name(&id, SEGMENT_LOG, name);
     int r = disk_open(recovery->log->disk, name, DISK_READ, &file);
+    uint64_t size = 0; /* the last ones may not have been believed before those behind were known */
+    r = r ? r : disk_size(file, &size);
     struct segment_resync in = {.file = file,
-                                .end = segment->bytes,
+                                .end = size,
                                 .base_offset = segment->base_offset,
                                 .next_base = next_base,
                                 .most_offset = INT64_MAX,
@@ -401,8 +415,8 @@ static int keep_strays_in(struct recovery *recovery, struct log_partition *parti
         r = segment_stray(&in, from, in.end, &at, &end);
         r = r ? r : segment_batch_check(file, at.position, in.end, &batch);
         r = r ? r : partition_damage_remove(partition, at.offset, end);
-        if (!r) { /* else a lookup by time would not look in here */
-            segment->max_timestamp_ms = MAX(segment->max_timestamp_ms, batch.max_timestamp_ms);
+        if (!r) {
+            take_stray(partition, segment, at.position + batch.total_bytes, &batch);
         }
     }
     return r == BROKER_E_CORRUPT || r == DISK_E_NOT_FOUND ? 0 : r;

@@ -394,6 +394,40 @@ static void test_log_lost_end__batch_with_offsets_of_another_is_not_believed(voi
     fixture_deinit(&f);
 }
 
+/* The next segment is gone, so that nothing agrees with the last batch of this one; what is before
+ * it comes back from its frame. */
+static void test_log_lost_end__last_batch_before_a_lost_segment_is_kept(void **state) {
+    uint64_t bytes = lost_end_batch_bytes();
+    const struct segment_id id = {1, 0, 6};
+    struct fixture f;
+    char path[SEGMENT_NAME_SIZE];
+    snprintf(path, sizeof path, "%d", (int)(3 * bytes));
+    const struct topic_config_entry small[] = {{"segment.bytes", path}, {0}};
+    fixture_init(&f, 37);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *t = fixture_topic(&f, "t", 1, small)->partitions[0];
+    for (uint64_t n = 0; n < 7; n++) {
+        struct batch_spec spec = lost_end_spec(n);
+        assert_int_equal(fixture_append(&f, t, &spec), n * 2);
+    }
+    fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
+    assert_true(fixture_has_file(&f, 1, 0, 12, SEGMENT_LOG));
+    fixture_crash(&f, false);
+    for (int64_t offset = 4; offset < 12; offset += 2) {
+        lost_end_recycle(&f, 1, offset);
+    }
+    segment_name(&id, SEGMENT_LOG, path);
+    assert_int_equal(disk_unlink(f.disk, path), 0);
+    lost_end_rot_segment(&f, 0, bytes);
+    lost_end_lose_checkpoints(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    for (int64_t offset = 0; offset < 14; offset += 2) {
+        assert_int_equal(lost_end_reads(&f, offset), offset < 6 || offset == 12);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 /* One says a base offset behind all others; what frames put back behind it is not written over. */
 static void test_log_lost_end__goes_on_behind_all_that_is_put_back(void **state) {
     uint64_t bytes = lost_end_batch_bytes();
@@ -429,6 +463,7 @@ int main(void) {
         cmocka_unit_test(test_log_lost_end__first_batch_of_an_epoch_is_put_back),
         cmocka_unit_test(test_log_lost_end__rotten_last_batch_is_none),
         cmocka_unit_test(test_log_lost_end__batch_with_offsets_of_another_is_not_believed),
+        cmocka_unit_test(test_log_lost_end__last_batch_before_a_lost_segment_is_kept),
         cmocka_unit_test(test_log_lost_end__goes_on_behind_all_that_is_put_back),
         cmocka_unit_test(test_log_lost_end__rot_is_told_where_offsets_may_be_left_out),
     };
