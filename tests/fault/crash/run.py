@@ -79,7 +79,7 @@ class Clients:
         """Wait until each had something acknowledged, of the members of the group one: else the run would be void."""
 
         def idle():
-            histories = {p.name: checker.read_history(self.folder / f"{p.name}.history") for p in self.processes}
+            histories = {p.name: checker.read_history(self.folder / f"{p.name}.history", True) for p in self.processes}
             done = {name for name, history in histories.items() if any(e["kind"] == "ok" for e in history)}
             return {"a member" if name.startswith("member") else name for name in histories.keys() - done} - {
                 "a member" for name in done if name.startswith("member")
