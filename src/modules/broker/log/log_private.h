@@ -146,10 +146,11 @@ struct log_partition {
     uint32_t changed_turn, encoded_turn;
     uint64_t proven_sequence; /* recovery's: the last frame that names it, where some are missing */
     int64_t unread_from; /* rebuild's: where no batch is behind its last one, plus 1; 0: nowhere */
-    struct refilled *refilled; /* rebuild's, as the next ones: see open_ends.c */
-    int64_t resume_offset;     /* base of its empty last segment; 0: none */
-    int64_t seen_to;           /* offsets up to here may have been given out, also behind the end */
-    bool resume_found;         /* that segment was there */
+    int64_t
+        refilled_to; /* rebuild's, as the next ones (open_ends.c): up to where frames put it back */
+    int64_t resume_offset; /* base of its empty last segment; 0: none */
+    int64_t seen_to;       /* offsets up to here may have been given out, also behind the end */
+    bool resume_found;     /* that segment was there */
     struct snapshots_found *snapshots; /* recovery's, without a checkpoint */
 };
 

@@ -77,6 +77,24 @@ static bool may_hold(const struct lookup_job *job, const struct record_batch *ba
            record_batch_end(batch) > job->least_offset;
 }
 
+/* What is missing where the walk is does not count, if all of it is below the log's start: a start
+ * without checkpoint puts nothing back there. */
+static int pass_below_start(struct lookup_job *job, struct disk_file *file) {
+    const struct segment_resync in = {.file = file,
+                                      .end = job->end,
+                                      .base_offset = job->id.base_offset,
+                                      .next_base = job->next_base,
+                                      .most_offset = job->order.log_start,
+                                      .order = &job->order};
+    struct segment_cursor next = job->met;
+    int r = segment_resync(&in, NULL, &next, RESYNC_BYTES);
+    if (!r && next.position == job->met.position) {
+        r = BROKER_E_CORRUPT; /* right, and not what was expected */
+    }
+    job->met = r ? job->met : next;
+    return r;
+}
+
 static int search_file(struct lookup_job *job, struct disk_file *file) {
     struct segment_target target = {.offset = -1, .timestamp_ms = job->timestamp_ms};
     struct segment_cursor cursor;
@@ -113,6 +131,9 @@ static int search_file(struct lookup_job *job, struct disk_file *file) {
         if (!r) {
             position += batch.total_bytes;
             job->met = (struct segment_cursor){position, record_batch_end(&batch)};
+        } else if (r == BROKER_E_CORRUPT && job->met.offset < job->order.log_start) {
+            r = pass_below_start(job, file);
+            position = job->met.position;
         }
     }
     segment_walk_deinit(&walk);

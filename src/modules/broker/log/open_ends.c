@@ -11,6 +11,9 @@
  *
  * Such a segment may have got batches since. Where frames are lost they may have been in those, and
  * the log goes on behind it, else there.
+ *
+ * What lies before such a segment a start without checkpoint takes for missing, as far as frames
+ * have it; the rest was left out, or nobody knows.
  */
 #include "registry.h"
 #include "replay.h"
@@ -19,14 +22,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
-/* What frames put back at the end of a partition: up to which offset, and where the last batch of
- * it belongs. */
-struct refilled {
-    int64_t to;
-    int64_t segment_base;
-    uint64_t file_end;
-};
 
 static int64_t next_resume_offset(int64_t end) {
     return ((end >> 32) + 1) << 32;
@@ -116,34 +111,11 @@ int open_ends_make(struct recovery *recovery) {
 
 /* ---- before a start without checkpoint puts anything back ---- */
 
-/* Whether nothing stood behind the last batch that is put back: its file has just that length. */
-static bool is_all(struct recovery *recovery, const struct log_partition *partition,
-                   const struct refilled *refilled) {
-    struct segment_id id = {partition->topic->public.number, partition->public.index,
-                            refilled->segment_base};
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    char name[SEGMENT_NAME_SIZE];
-    uint64_t size = 0;
-    segment_name(&id, SEGMENT_LOG, name);
-    return disk_open(recovery->log->disk, name, DISK_READ, &file) == 0 &&
-           disk_size(file, &size) == 0 && size == refilled->file_end;
-}
-
-/* Makes the empty segment of a partition that frames put back at the end, unless that is all. */
-static int leave_open(struct recovery *recovery, struct log_partition *partition,
-                      const struct refilled *refilled, bool *ret_made) {
-    if (is_all(recovery, partition, refilled)) {
-        return 0;
-    }
-    int64_t known = MAX(refilled->to, partition->seen_to);
+/* Makes the empty segment of a partition that frames put back up to @end. */
+static int leave_open(struct recovery *recovery, struct log_partition *partition, int64_t end) {
+    int64_t known = MAX(end, partition->seen_to);
     partition->resume_offset = MAX(partition->resume_offset, next_resume_offset(known));
-    *ret_made = true;
     return make_segment(recovery, partition);
-}
-
-static struct refilled refilled_by(const struct replayed *item) {
-    return (struct refilled){record_batch_end(&item->batch), item->entry.segment_base,
-                             item->entry.position + item->entry.bytes};
 }
 
 /* Frames from here on are not replayed: see recovery_replay(). */
@@ -202,9 +174,9 @@ static int has_batch_from(struct recovery *recovery, int64_t offset, bool *ret_h
 
 int open_end_of_registry(struct recovery *recovery) {
     struct log_partition *registry = topic_partition(recovery->log->registry, 0);
-    struct refilled last = {0}; /* the last record that its segment lacks */
-    uint64_t sequence = 0;      /* of the last frame that has one */
-    bool more = false, made = false;
+    int64_t end = 0;       /* of the last record that its segment lacks */
+    uint64_t sequence = 0; /* of the last frame that has one */
+    bool more = false;
     int r = 0;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
         const struct found_frame *frame = &recovery->frames[i];
@@ -213,52 +185,43 @@ int open_end_of_registry(struct recovery *recovery) {
         for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
             struct replayed item;
             if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
-                last = replay_is_in_segment(recovery, &item.entry) ? last : refilled_by(&item);
+                end = replay_is_in_segment(recovery, &item.entry) ? end
+                                                                  : record_batch_end(&item.batch);
                 sequence = frame->header.sequence;
             }
         }
     }
-    if (r || last.to == 0 || sequence > recovery->recycled_through) {
+    if (r || end == 0 || sequence > recovery->recycled_through) {
         return r;
     }
-    r = has_batch_from(recovery, last.to, &more);
-    r = r || more ? r : leave_open(recovery, registry, &last, &made);
-    return r ? err_trace(r) : made ? disk_syncfs(recovery->log->disk) : 0;
+    r = has_batch_from(recovery, end, &more);
+    if (!r && !more) {
+        r = leave_open(recovery, registry, end);
+        r = r ? r : disk_syncfs(recovery->log->disk);
+    }
+    return r ? err_trace(r) : 0;
 }
 
 /* What a frame has behind the log end: up to where one puts it back, behind which frames were
  * recycled; nothing, where a later one tells of the end. */
-static int look_at_entry(struct log_partition *partition, const struct replayed *item, bool proves,
-                         bool whole) {
-    int64_t end = item->data ? record_batch_end(&item->batch) : 0;
-    int64_t known = partition->refilled ? partition->refilled->to : 0;
-    bool behind = end > partition->public.log_end_offset;
-    if (proves && (whole || behind)) {
-        free(partition->refilled);
-        partition->refilled = NULL;
-    } else if (!proves && behind && end > known) {
-        struct refilled *refilled =
-            partition->refilled ? partition->refilled : malloc(sizeof *refilled);
-        if (!refilled) {
-            return err_origin(-ENOMEM);
-        }
-        *refilled = refilled_by(item);
-        partition->refilled = refilled;
-    }
-    return 0;
-}
-
 static int look_at_frame(struct recovery *recovery, const struct found_frame *frame) {
     bool proves = frame->header.sequence > recovery->recycled_through;
     uint64_t got = 0;
     int r = recovery_load(recovery, frame, &got);
     uint32_t count = r ? 0 : replay_entries(frame, got);
-    for (uint32_t i = 0; i < count && !r; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         struct replayed item;
-        (void)replay_item(recovery, frame, got, i, &item);
+        bool holds = replay_item(recovery, frame, got, i, &item);
         struct log_partition *partition = replay_partition_of(recovery, &item.entry);
-        if (partition && item.entry.topic != 0) {
-            r = look_at_entry(partition, &item, proves, frame->valid);
+        int64_t end = holds ? record_batch_end(&item.batch) : 0;
+        if (!partition || item.entry.topic == 0) {
+            continue;
+        }
+        bool behind = end > partition->public.log_end_offset;
+        if (proves && (frame->valid || behind)) {
+            partition->refilled_to = 0;
+        } else if (!proves && behind) {
+            partition->refilled_to = MAX(partition->refilled_to, end);
         }
     }
     return r;
@@ -274,14 +237,51 @@ int open_ends_of_topics(struct recovery *recovery) {
     }
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
-        for (int32_t i = 0; i < topic->public.partition_count; i++) {
+        for (int32_t i = 0; i < topic->public.partition_count && !r; i++) {
             struct log_partition *partition = topic_partition(topic, i);
-            if (partition->refilled && !r) {
-                r = leave_open(recovery, partition, partition->refilled, &made);
+            if (partition->refilled_to > 0) {
+                r = leave_open(recovery, partition, partition->refilled_to);
+                made = true;
             }
-            free(partition->refilled);
-            partition->refilled = NULL;
         }
     }
     return r ? err_trace(r) : made ? disk_syncfs(log->disk) : 0;
+}
+
+/* ---- offsets left out ---- */
+
+int open_end_left_out(struct recovery *recovery, struct log_partition *partition, int64_t from,
+                      int64_t to) {
+    if (partition->topic == recovery->log->registry) {
+        return 0; /* it has what frames have, and behind a jump its whole state */
+    }
+    struct left_out *grown =
+        realloc(recovery->left_out, (recovery->left_out_count + 1) * sizeof *grown);
+    if (!grown) {
+        return err_origin(-ENOMEM);
+    }
+    recovery->left_out = grown;
+    grown[recovery->left_out_count++] = (struct left_out){partition, to};
+    return partition_damage_add(partition, from, to);
+}
+
+int open_ends_pass_left_out(struct recovery *recovery) {
+    int r = 0;
+    for (uint32_t i = 0; i < recovery->left_out_count && !r; i++) {
+        struct log_partition *partition = recovery->left_out[i].partition;
+        int64_t to = recovery->left_out[i].to;
+        for (uint32_t n = 0; n < partition->damage_count && !r; n++) {
+            struct offset_range range = partition->damage[n];
+            if (range.to == to) {
+                recovery_report(
+                    recovery, TOPIC_LOG_DAMAGED,
+                    "topic %s partition %" PRId32 ": whether anything was lost from offset %" PRId64
+                    " on is not known; it went on at %" PRId64,
+                    partition->topic->public.name, partition->public.index, range.from, to);
+                r = partition_damage_remove(partition, range.from, to);
+                break;
+            }
+        }
+    }
+    return r;
 }

@@ -36,24 +36,26 @@ static struct batch_order order_of(const struct log_partition *partition) {
     return order;
 }
 
-/* Offsets up to @next are not where they should be. A frame may have them, else they are lost. */
-static int note_gap(struct log_partition *partition, int64_t from, int64_t next) {
-    const struct batch_order order = order_of(partition);
-    from = MAX(from, order.log_start);
-    return batch_order_gap(&order, from, next) ? 0 : partition_damage_add(partition, from, next);
-}
-
-/* Whether an epoch begins with @batch. Offsets may have been left out before it, up to where the
- * log has gone on (open_ends.c). */
+/* Whether an epoch begins with @batch. */
 static bool rises(const struct log_partition *partition, const struct record_batch *batch) {
     return batch->leader_epoch > partition->public.leader_epoch;
 }
 
-/* The same where bytes between two batches are none: compaction, which may leave offsets out,
- * leaves no such. */
-static int note_rot(struct log_partition *partition, int64_t from, int64_t next) {
-    from = MAX(from, partition->public.log_start_offset);
-    return from < next ? partition_damage_add(partition, from, next) : 0;
+/*
+ * Offsets from @from to @next, before @batch, are not where they should be. A frame may have them,
+ * else they are lost; but compaction leaves offsets out, and no bytes that are no batch (@rotten),
+ * and so does a log that has gone on elsewhere (open_ends.c).
+ */
+static int note_gap(struct recovery *recovery, struct log_partition *partition, int64_t from,
+                    int64_t next, const struct record_batch *batch, bool rotten) {
+    const struct batch_order order = order_of(partition);
+    from = MAX(from, order.log_start);
+    if (from >= next || (!rotten && batch_order_gap(&order, from, next))) {
+        return 0;
+    }
+    bool left_out = !rotten && rises(partition, batch) && open_end_is_jump(next);
+    return left_out ? open_end_left_out(recovery, partition, from, next)
+                    : partition_damage_add(partition, from, next);
 }
 
 struct walked {
@@ -90,11 +92,8 @@ static uint8_t *read_behind(struct walked *walked, struct record_batch *ret_batc
     if (!data) {
         return NULL;
     }
-    bool left_out = rises(walked->partition, ret_batch) && open_end_is_jump(next.offset);
-    int r = next.position > before.position
-                ? note_rot(walked->partition, before.offset, next.offset)
-            : left_out ? 0
-                       : note_gap(walked->partition, before.offset, next.offset);
+    int r = note_gap(walked->recovery, walked->partition, before.offset, next.offset, ret_batch,
+                     next.position > before.position);
     if (r) {
         free(data);
         return NULL;
@@ -159,11 +158,10 @@ static int walk_segment(struct recovery *recovery, struct log_partition *partiti
             partition->unread_from = partition->public.log_end_offset + 1;
             break;
         }
-        bool left_out = rises(partition, &batch) && open_end_is_jump(base);
-        /* Only now: else frames simply go on. */
-        r = partition->unread_from == end_before + 1 ? note_rot(partition, end_before, base)
-            : left_out                               ? 0
-                                                     : note_gap(partition, end_before, base);
+        if (end_before < base) { /* only now: else frames simply go on */
+            r = note_gap(recovery, partition, end_before, base, &batch,
+                         partition->unread_from == end_before + 1);
+        }
         r = r ? r : take(&walked, data, &batch);
         end_before = base;
         free(data);
@@ -568,6 +566,9 @@ int recovery_rebuild(struct recovery *recovery) {
     }
     if (!r) {
         snapshots_settle(recovery);
+        r = open_ends_pass_left_out(recovery);
+    }
+    if (!r) {
         r = settle_partitions(recovery);
     }
     if (!r) {

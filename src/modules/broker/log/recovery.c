@@ -426,6 +426,7 @@ int recovery_run(struct topic_log *log) {
     }
     text_deinit(&image);
     free(recovery->frames);
+    free(recovery->left_out);
     free(recovery->buffer);
     log->recovery = recovery; /* its reports are told on the loop */
     return r;

@@ -21,6 +21,12 @@ struct recovery_report {
     char text[300];
 };
 
+/* Offsets before @to that were left out, or are lost. */
+struct left_out {
+    struct log_partition *partition;
+    int64_t to;
+};
+
 struct recovery {
     struct topic_log *log;
     unsigned checkpoints_seen; /* files that are there, valid or not */
@@ -42,12 +48,14 @@ struct recovery {
     uint64_t lost_through;          /* the last one that is missing all the same; 0: none */
     uint64_t registry_through;      /* the last frame that has a record of the registry */
     bool registry_open;             /* it has lost its end, and not all that stood there is known */
-    bool ends_passed;               /* partitions go on behind an end that nobody knows */
-    bool changed;                   /* something that the checkpoint does not say yet */
-    bool named_missing;             /* the file that was written to as of the checkpoint */
-    uint32_t named_file;            /* its id */
-    bool moved;                     /* the journal cannot go on in that one */
-    bool clean;                     /* the marker says that nothing is behind the checkpoint */
+    struct left_out *left_out;      /* as long as frames may have some of it */
+    uint32_t left_out_count;
+    bool ends_passed;    /* partitions go on behind an end that nobody knows */
+    bool changed;        /* something that the checkpoint does not say yet */
+    bool named_missing;  /* the file that was written to as of the checkpoint */
+    uint32_t named_file; /* its id */
+    bool moved;          /* the journal cannot go on in that one */
+    bool clean;          /* the marker says that nothing is behind the checkpoint */
     uint8_t *buffer;
     uint64_t buffer_bytes;
     struct segment_file *files[RECOVERY_FILES_MAX]; /* written to */
@@ -118,6 +126,14 @@ int open_end_of_registry(struct recovery *recovery);
 /** open_ends_of_topics() - the same of all others, between the walk through segments and the replay
  */
 int open_ends_of_topics(struct recovery *recovery);
+
+/** open_end_left_out() - what is missing before a jump; frames may have some of it. Of the registry
+ * nothing is */
+int open_end_left_out(struct recovery *recovery, struct log_partition *partition, int64_t from,
+                      int64_t to);
+/** open_ends_pass_left_out() - behind the last frame: the rest is told, and no damage to a reader
+ */
+int open_ends_pass_left_out(struct recovery *recovery);
 
 /* ---- recovery.c, replay.c, rebuild.c ---- */
 

@@ -87,6 +87,8 @@ void recovery_pass_start(struct log_partition *partition) {
     struct partition *public = &partition->public;
     if (public->log_end_offset < public->log_start_offset) {
         public->log_end_offset = public->high_watermark = public->log_start_offset;
+        partition->writer_base = -1;
+        partition->writer_position = 0;
     }
 }
 
@@ -204,11 +206,12 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
         if (!r && entry->base_offset > end) {
             r = replay_fill(recovery, partition, entry);
             end = partition->public.log_end_offset;
-            bool left_out = item->batch.leader_epoch > partition->public.leader_epoch &&
-                            open_end_is_jump(entry->base_offset) &&
+            bool left_out = recovery->holes_expected && open_end_is_jump(entry->base_offset) &&
+                            item->batch.leader_epoch > partition->public.leader_epoch &&
                             partition->unread_from != end + 1;
-            if (!r && end < entry->base_offset && !left_out) {
-                r = replay_note_lost(recovery, partition, entry->base_offset);
+            if (!r && end < entry->base_offset) {
+                r = left_out ? open_end_left_out(recovery, partition, end, entry->base_offset)
+                             : replay_note_lost(recovery, partition, entry->base_offset);
             }
         }
         if (!r) {

@@ -36,7 +36,9 @@ static void on_event(void *userdata, enum topic_log_event event, const char *tex
     f->events[event]++;
     snprintf(f->last_event, sizeof f->last_event, "%s", text);
     if (event == TOPIC_LOG_DAMAGED) {
+        size_t used = strlen(f->all_damage);
         snprintf(f->last_damage, sizeof f->last_damage, "%s", text);
+        snprintf(f->all_damage + used, sizeof f->all_damage - used, "%s\n", text);
     }
     if (f->verbose) {
         fprintf(stderr, "event %d: %s\n", (int)event, text);

@@ -27,6 +27,7 @@ struct fixture {
     bool started, stopped;
     unsigned events[TOPIC_LOG_HELD + 1];
     char last_event[400], last_damage[400];
+    char all_damage[4000];  /* a line each, as many as there is room for */
     unsigned scrub_refused; /* what the scrub told of a disk that was to fail; not in @events */
     bool verbose, expect_failures, real_disk;
 };

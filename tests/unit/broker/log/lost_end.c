@@ -125,3 +125,26 @@ void lost_end_rot_segment(struct fixture *f, int64_t base, uint64_t at) {
     segment_name(&id, SEGMENT_LOG, path);
     assert_int_equal(disk_sim_corrupt(f->disk, path, at + 100, 8, 1), 0);
 }
+
+void lost_end_fill_rolled(struct fixture *f) {
+    char bytes[16];
+    snprintf(bytes, sizeof bytes, "%d", (int)(3 * lost_end_batch_bytes()));
+    const struct topic_config_entry small[] = {{"segment.bytes", bytes}, {0}};
+    fixture_init(f, 37);
+    assert_int_equal(fixture_start(f), 0);
+    struct partition *t = fixture_topic(f, "t", 1, small)->partitions[0];
+    (void)fixture_topic(f, "u", 1, NULL);
+    for (uint64_t n = 0; n < BEFORE; n++) {
+        struct batch_spec spec = lost_end_spec(n);
+        assert_int_equal(fixture_append(f, t, &spec), n * 2);
+    }
+    fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+    assert_true(fixture_has_file(f, 1, 0, 6, SEGMENT_LOG));
+}
+
+void lost_end_go_on(struct fixture *f, const char *topic) {
+    for (unsigned n = 0; n < 3; n++) {
+        assert_true(lost_end_append(f, topic) >= 0);
+        fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+    }
+}

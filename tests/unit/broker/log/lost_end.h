@@ -34,3 +34,7 @@ int64_t lost_end_append(struct fixture *f, const char *topic);
 /** lost_end_reads() - whether a read at @offset of "t" begins with it */
 bool lost_end_reads(struct fixture *f, int64_t offset);
 int64_t lost_end_of(struct fixture *f); /* log end of "t" */
+/** lost_end_fill_rolled() - as lost_end_fill(), three batches a segment, and an empty "u" */
+void lost_end_fill_rolled(struct fixture *f);
+/** lost_end_go_on() - batches to a topic whose frames stand for all before them */
+void lost_end_go_on(struct fixture *f, const char *topic);

@@ -310,27 +310,6 @@ static void test_log_lost_end__first_batch_of_an_epoch_is_put_back(void **state)
     fixture_deinit(&f);
 }
 
-/* The file has its whole length, so nothing stood behind what a frame puts back. */
-static void test_log_lost_end__rotten_last_batch_is_none(void **state) {
-    struct fixture f;
-    lost_end_fill(&f);
-    (void)fixture_topic(&f, "u", 1, NULL);
-    assert_int_equal(lost_end_append(&f, "u"), 0);
-    fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
-    assert_int_equal(lost_end_append(&f, "u"), 2);
-    fixture_crash(&f, false);
-    lost_end_recycle(&f, 2, 0);
-    lost_end_rot_segment(
-        &f, 0,
-        (BEFORE - 1) * lost_end_batch_bytes()); /* the file has its length, a frame the batch */
-    lost_end_lose_checkpoints(&f);
-    assert_int_equal(fixture_start(&f), 0);
-    assert_true(lost_end_reads(&f, 10));
-    assert_int_equal(lost_end_of(&f), 2 * BEFORE);
-    fixture_stop(&f);
-    fixture_deinit(&f);
-}
-
 /* Without the registry's last records offsets may be missing anywhere, since a compaction may have
  * left them out. It leaves no bytes, though. */
 static void test_log_lost_end__rot_is_told_where_offsets_may_be_left_out(void **state) {
@@ -448,6 +427,50 @@ static void test_log_lost_end__goes_on_behind_all_that_is_put_back(void **state)
     fixture_deinit(&f);
 }
 
+/* The file has its whole length; the segment behind it is gone, and so are its frames. */
+static void test_log_lost_end__rotten_last_batch_may_hide_a_lost_segment(void **state) {
+    const struct segment_id id = {1, 0, 6};
+    char path[SEGMENT_NAME_SIZE];
+    struct fixture f;
+    lost_end_fill_rolled(&f);
+    lost_end_go_on(&f, "u");
+    fixture_crash(&f, false);
+    lost_end_lose_checkpoints(&f);
+    for (int64_t offset = 6; offset < 12; offset += 2) {
+        lost_end_recycle(&f, 1, offset);
+    }
+    lost_end_rot_segment(&f, 0, 2 * lost_end_batch_bytes());
+    segment_name(&id, SEGMENT_LOG, path);
+    assert_int_equal(disk_unlink(f.disk, path), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(lost_end_reads(&f, 4));
+    assert_true(lost_end_append(&f, "t") >= 12);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* Nothing is damaged but the checkpoints: the segment gets a hole below the log start. */
+static void test_log_lost_end__lookup_passes_what_is_below_the_log_start(void **state) {
+    struct fixture f;
+    fixture_init(&f, 38);
+    f.limits.checkpoint_ms = 100000;
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *t = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+    for (uint64_t n = 0; n < BEFORE; n++) {
+        struct batch_spec spec = lost_end_spec(n);
+        assert_int_equal(fixture_append(&f, t, &spec), n * 2);
+    }
+    assert_int_equal(fixture_delete_records(&f, t, 9), 0);
+    fixture_crash(&f, true);
+    lost_end_lose_checkpoints(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(lost_end_reads(&f, 10));
+    fixture_forget_memory(&f);
+    assert_int_equal(fixture_lookup(&f, fixture_partition(&f, "t", 0), 1700000000004), 9);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_lost_end__end_of_a_segment_gives_no_offset_out_again),
@@ -461,10 +484,11 @@ int main(void) {
         cmocka_unit_test(test_log_lost_end__bad_frame_does_not_hide_the_registry),
         cmocka_unit_test(test_log_lost_end__segment_is_found_behind_a_moved_log_start),
         cmocka_unit_test(test_log_lost_end__first_batch_of_an_epoch_is_put_back),
-        cmocka_unit_test(test_log_lost_end__rotten_last_batch_is_none),
         cmocka_unit_test(test_log_lost_end__batch_with_offsets_of_another_is_not_believed),
         cmocka_unit_test(test_log_lost_end__last_batch_before_a_lost_segment_is_kept),
         cmocka_unit_test(test_log_lost_end__goes_on_behind_all_that_is_put_back),
+        cmocka_unit_test(test_log_lost_end__rotten_last_batch_may_hide_a_lost_segment),
+        cmocka_unit_test(test_log_lost_end__lookup_passes_what_is_below_the_log_start),
         cmocka_unit_test(test_log_lost_end__rot_is_told_where_offsets_may_be_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

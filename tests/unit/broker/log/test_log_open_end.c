@@ -291,6 +291,68 @@ static void test_log_open_end__is_known_without_checkpoints(void **state) {
     fixture_deinit(&f);
 }
 
+/* A frame that nobody can read was behind the end of "t", which went on, and has a batch there. */
+static void go_on_elsewhere(struct fixture *f) {
+    assert_int_equal(lost_end_append(f, "t"), 2 * BEFORE);
+    assert_int_equal(lost_end_append(f, "u"), 0);
+    (void)fixture_topic(f, "w", 1, NULL); /* proves the registry */
+    fixture_crash(f, false);
+    lost_end_recycle(f, 1, 2 * BEFORE);
+    assert_int_equal(fixture_start(f), 0);
+    assert_true(lost_end_append(f, "t") == jump);
+    fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+    lost_end_go_on(f, "u");
+    fixture_crash(f, false);
+    lost_end_lose_checkpoints(f);
+}
+
+static void lose_segment(struct fixture *f, int64_t base) {
+    const struct segment_id id = {1, 0, base};
+    char path[SEGMENT_NAME_SIZE];
+    segment_name(&id, SEGMENT_LOG, path);
+    assert_int_equal(disk_unlink(f->disk, path), 0);
+}
+
+static void test_log_open_end__what_frames_have_before_it_is_put_back(void **state) {
+    for (unsigned gone = 0; gone < 2; gone++) {
+        struct fixture f;
+        lost_end_fill_rolled(&f);
+        go_on_elsewhere(&f);
+        if (gone) {
+            lose_segment(&f, 6);
+        } else { /* just between two batches */
+            lost_end_cut_segment(&f, 1, 6, lost_end_batch_bytes());
+        }
+        assert_int_equal(fixture_start(&f), 0);
+        for (int64_t offset = 0; offset < INT64_C(2) * BEFORE; offset += 2) {
+            assert_true(lost_end_reads(&f, offset));
+        }
+        assert_true(lost_end_reads(&f, jump));
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* No frame has them: told from where on nothing is known, and readers are led on. */
+static void test_log_open_end__segment_lost_before_it_is_told(void **state) {
+    struct fixture f;
+    uint8_t *data = NULL;
+    lost_end_fill_rolled(&f);
+    go_on_elsewhere(&f);
+    for (int64_t offset = 6; offset < 2 * BEFORE; offset += 2) {
+        lost_end_recycle(&f, 1, offset);
+    }
+    lose_segment(&f, 6);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_non_null(strstr(
+        f.all_damage,
+        "t partition 0: whether anything was lost from offset 6 on is not known; it went on at"));
+    assert_true(fixture_read(&f, fixture_partition(&f, "t", 0), 6, 1, &data) > 0);
+    free(data);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_open_end__is_known_without_checkpoints),
@@ -306,6 +368,8 @@ int main(void) {
         cmocka_unit_test(test_log_open_end__two_of_them_leave_no_orphan),
         cmocka_unit_test(test_log_open_end__segment_with_bytes_at_the_log_end_is_told),
         cmocka_unit_test(test_log_open_end__offsets_left_out_are_no_loss),
+        cmocka_unit_test(test_log_open_end__what_frames_have_before_it_is_put_back),
+        cmocka_unit_test(test_log_open_end__segment_lost_before_it_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
