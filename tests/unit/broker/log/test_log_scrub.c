@@ -410,7 +410,11 @@ static void test_log_scrub__place_comes_back_as_it_was_written(void **state) {
     assert_int_equal(found.began_ms, 0);
     assert_int_equal(scrub_place_write(disk, &journal, &place), 0);
     scrub_place_read(disk, &journal, &found);
-    assert_memory_equal(&found, &place, sizeof place);
+    assert_int_equal(found.topic, place.topic); /* one by one: between them may be any bytes */
+    assert_int_equal(found.partition, place.partition);
+    assert_true(found.base_offset == place.base_offset);
+    assert_int_equal(found.under_way, place.under_way);
+    assert_true(found.began_ms == place.began_ms && found.ended_ms == place.ended_ms);
     scrub_place_read(disk, &other, &found);
     assert_int_equal(found.began_ms, 0);
     /* A version from the future, whole. */
