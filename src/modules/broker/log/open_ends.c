@@ -76,12 +76,12 @@ int open_end_pass(struct recovery *recovery, struct log_partition *partition, bo
     return r;
 }
 
-void open_end_tell(struct recovery *recovery, const struct log_partition *partition, int64_t end) {
+void open_end_tell(struct recovery *recovery, const struct log_partition *partition, int64_t from,
+                   int64_t to) {
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
                     "topic %s partition %" PRId32 ": whether anything was lost from offset %" PRId64
                     " on is not known; it goes on at %" PRId64,
-                    partition->topic->public.name, partition->public.index, end,
-                    partition->public.log_end_offset);
+                    partition->topic->public.name, partition->public.index, from, to);
 }
 
 static int make_segment(struct recovery *recovery, const struct log_partition *partition) {
@@ -273,11 +273,7 @@ int open_ends_pass_left_out(struct recovery *recovery) {
         for (uint32_t n = 0; n < partition->damage_count && !r; n++) {
             struct offset_range range = partition->damage[n];
             if (range.to == to) {
-                recovery_report(
-                    recovery, TOPIC_LOG_DAMAGED,
-                    "topic %s partition %" PRId32 ": whether anything was lost from offset %" PRId64
-                    " on is not known; it went on at %" PRId64,
-                    partition->topic->public.name, partition->public.index, range.from, to);
+                open_end_tell(recovery, partition, range.from, to);
                 r = partition_damage_remove(partition, range.from, to);
                 break;
             }

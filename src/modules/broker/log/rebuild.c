@@ -363,7 +363,7 @@ static int leave_unread(struct recovery *recovery, struct log_partition *partiti
     if (unread) {
         return r ? r : partition_damage_add(partition, end, partition->public.log_end_offset);
     }
-    open_end_tell(recovery, partition, end);
+    open_end_tell(recovery, partition, end, partition->public.log_end_offset);
     return r;
 }
 

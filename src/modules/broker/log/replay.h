@@ -76,8 +76,9 @@ int replay_catch_up_registry(struct recovery *recovery);
  * @frames_lost: that one may have got batches
  */
 int open_end_pass(struct recovery *recovery, struct log_partition *partition, bool frames_lost);
-/** open_end_tell() - that it does, and that nobody knows what was behind @end */
-void open_end_tell(struct recovery *recovery, const struct log_partition *partition, int64_t end);
+/** open_end_tell() - that nobody knows what was from @from on, and that the log goes on at @to */
+void open_end_tell(struct recovery *recovery, const struct log_partition *partition, int64_t from,
+                   int64_t to);
 
 /* ---- replay_losses.c ---- */
 

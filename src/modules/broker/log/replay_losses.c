@@ -64,7 +64,7 @@ static int raise_partition(struct recovery *recovery, struct log_partition *part
         partition->topic == recovery->log->registry && partition->unread_from == end + 1;
     partition->unread_from = 0;
     if (recovery->raised_count++ < RAISED_NAMED_MAX) {
-        open_end_tell(recovery, partition, end);
+        open_end_tell(recovery, partition, end, partition->public.log_end_offset);
     }
     return 0;
 }

@@ -346,7 +346,7 @@ static void test_log_open_end__segment_lost_before_it_is_told(void **state) {
     assert_int_equal(fixture_start(&f), 0);
     assert_non_null(strstr(
         f.all_damage,
-        "t partition 0: whether anything was lost from offset 6 on is not known; it went on at"));
+        "t partition 0: whether anything was lost from offset 6 on is not known; it goes on at"));
     assert_true(fixture_read(&f, fixture_partition(&f, "t", 0), 6, 1, &data) > 0);
     free(data);
     fixture_stop(&f);
