@@ -42,6 +42,11 @@ enum {
 static const uint64_t FULL_LEAST = MIB(1), FULL_MOST = MIB(16), LOW_MOST = (uint64_t)1 << 30;
 static const uint64_t FILES_FULL_LEAST = 64, FILES_FULL_MOST = 32768, FILES_LOW_MOST = 131072;
 
+struct found {
+    bool held;
+    uint64_t available_bytes, available_files;
+};
+
 struct space {
     struct disk *disk;
     struct space_config config;
@@ -54,14 +59,14 @@ struct space {
     struct list watchers;
     uint64_t full_times;
     bool looking, look_again, want_back;
+    struct found found; /* by the last look that is over */
     void (*on_stopped)(void *userdata);
     void *stopped_userdata;
 
-    /* The job's while it runs, the loop's otherwise. */
+    /* The job's while it runs; metrics may be asked for meanwhile, so it finds in its own. */
     struct work work;
     bool met_full; /* in */
-    bool held;
-    uint64_t available_bytes, available_files; /* as of the last look */
+    struct found looked;
     int status;
 };
 
@@ -91,8 +96,8 @@ static int look(struct space *space) {
     struct disk_space now;
     int r = disk_space(space->disk, &now);
     if (!r) {
-        space->available_bytes = now.available_bytes;
-        space->available_files = now.available_files;
+        space->looked.available_bytes = now.available_bytes;
+        space->looked.available_files = now.available_files;
     }
     return r;
 }
@@ -100,7 +105,7 @@ static int look(struct space *space) {
 static int give_back(struct space *space) {
     int r = disk_unlink(space->disk, RESERVE_NAME);
     if (r == 0 || r == DISK_E_NOT_FOUND) {
-        space->held = false;
+        space->looked.held = false;
         r = look(space);
     }
     return r;
@@ -116,7 +121,7 @@ static int make(struct space *space) {
         (void)disk_unlink(space->disk, RESERVE_NAME); /* half a reserve is none */
         return r == DISK_E_FULL ? 0 : r;
     }
-    space->held = true;
+    space->looked.held = true;
     return look(space);
 }
 
@@ -128,12 +133,13 @@ static bool held_now(struct space *space) {
 }
 
 static bool is_full(const struct space *space) {
-    return space->available_bytes < space->full_bytes || space->available_files < space->full_files;
+    return space->looked.available_bytes < space->full_bytes ||
+           space->looked.available_files < space->full_files;
 }
 
 static bool room_for_reserve(const struct space *space) {
-    return space->available_bytes >= space->reserve_bytes + 2 * space->full_bytes &&
-           space->available_files >= 2 * space->full_files;
+    return space->looked.available_bytes >= space->reserve_bytes + 2 * space->full_bytes &&
+           space->looked.available_files >= 2 * space->full_files;
 }
 
 /* ---- looking ---- */
@@ -145,19 +151,19 @@ static void run_look(struct work *work) {
     if (space->status) {
         return;
     }
-    if (space->held && (met_full || is_full(space))) {
+    if (space->looked.held && (met_full || is_full(space))) {
         space->status = give_back(space);
-    } else if (!space->held && !met_full && room_for_reserve(space)) {
+    } else if (!space->looked.held && !met_full && room_for_reserve(space)) {
         space->status = make(space);
     }
 }
 
 static enum space_state judge(const struct space *space) {
-    if (!space->held) {
+    if (!space->found.held) {
         return SPACE_FULL;
     }
-    bool low =
-        space->available_bytes < space->low_bytes || space->available_files < space->low_files;
+    bool low = space->found.available_bytes < space->low_bytes ||
+               space->found.available_files < space->low_files;
     return low ? SPACE_LOW : SPACE_OK;
 }
 
@@ -192,6 +198,7 @@ static void on_looked(struct work *work) {
         return;
     }
     if (space->status == 0) { /* else nothing is known: the state stays, the next look follows */
+        space->found = space->looked;
         set_state(space, judge(space));
     }
     if (space->look_again) {
@@ -241,20 +248,21 @@ int space_open(const struct space_config *config, struct space **ret_space) {
         return err_trace(r);
     }
     space->total_bytes = now.total_bytes;
-    space->available_bytes = now.available_bytes;
-    space->available_files = now.available_files;
+    space->looked.available_bytes = now.available_bytes;
+    space->looked.available_files = now.available_files;
     set_file_marks(space, now.total_files);
     space->full_bytes = MIN(MAX(now.total_bytes / FULL_PART, FULL_LEAST), FULL_MOST);
     space->low_bytes =
         config->low_bytes ? config->low_bytes : MIN(now.total_bytes / 100 * LOW_PERCENT, LOW_MOST);
     space->low_bytes = MAX(space->low_bytes, space->full_bytes);
     space->reserve_bytes = MIN(config->reserve_bytes, now.total_bytes / RESERVE_PART);
-    space->held = held_now(space);
+    space->looked.held = held_now(space);
     if (is_full(space)) {
         (void)give_back(space); /* a start on a full disk */
     }
     /* One that is missing with room for it is made by the first look. */
-    space->state = space->held || room_for_reserve(space) ? SPACE_OK : SPACE_FULL;
+    space->found = space->looked;
+    space->state = space->found.held || room_for_reserve(space) ? SPACE_OK : SPACE_FULL;
     *ret_space = space;
     return 0;
 }
@@ -297,14 +305,14 @@ void space_free(struct space *space) {
 }
 
 void space_stats(const struct space *space, struct space_stats *ret_stats) {
-    *ret_stats = (struct space_stats){.available_bytes = space->available_bytes,
+    *ret_stats = (struct space_stats){.available_bytes = space->found.available_bytes,
                                       .low_bytes = space->low_bytes,
                                       .full_bytes = space->full_bytes,
                                       .reserve_bytes = space->reserve_bytes,
-                                      .available_files = space->available_files,
+                                      .available_files = space->found.available_files,
                                       .low_files = space->low_files,
                                       .full_files = space->full_files,
-                                      .reserve_held = space->held,
+                                      .reserve_held = space->found.held,
                                       .state = space->state,
                                       .full_times = space->full_times};
 }

@@ -285,6 +285,33 @@ static void test_space__without_a_bound_files_do_not_count(void **state) {
     world_deinit(&w);
 }
 
+/* The job has a thread of its own; what metrics and the state say comes from one and the same look.
+ */
+static void test_space__a_look_is_told_when_it_is_over(void **state) {
+    struct world w;
+    struct space_stats stats;
+    world_init(&w);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 100);
+    fill(&w, FULL_MARK / 2);
+    clock_manual_advance(&w.clock, NS_PER_SEC);
+    while (loop_step(w.loop)) {
+    }
+    assert_true(work_sim_step(w.work)); /* has given the reserve back */
+    assert_int_equal(reserve_on_disk(&w), 0);
+    space_stats(w.space, &stats);
+    assert_int_equal(stats.available_bytes, TOTAL - RESERVE);
+    assert_true(stats.reserve_held);
+    assert_int_equal(stats.state, SPACE_OK);
+    assert_true(loop_step(w.loop));
+    space_stats(w.space, &stats);
+    assert_int_equal(stats.available_bytes, FULL_MARK / 2 + RESERVE);
+    assert_false(stats.reserve_held);
+    assert_int_equal(stats.state, SPACE_FULL);
+    world_deinit(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_space__reserve_is_given_back_on_a_full_disk_and_made_again),
@@ -296,6 +323,7 @@ int main(void) {
         cmocka_unit_test(test_space__files_run_low_and_out_as_bytes_do),
         cmocka_unit_test(test_space__start_without_a_file_left_is_full),
         cmocka_unit_test(test_space__without_a_bound_files_do_not_count),
+        cmocka_unit_test(test_space__a_look_is_told_when_it_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
