@@ -170,3 +170,22 @@ def post_mails(path, acked, stop, port, name, pause):
             history.note("unknown", address=address, error=repr(error))
             connection = None
         time.sleep(pause)
+
+
+def scrape(path, _acked, stop, port, pause):
+    """Reads the metrics and the readiness again and again, as monitoring does, so that they are asked for at every
+    moment of the server's life. Counts for no kill: the others' work decides about those."""
+    history = History(path, None)
+    while not stop.is_set():
+        for target in ("/metrics", "/readyz"):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            try:
+                connection.request("GET", target)
+                answer = connection.getresponse()
+                answer.read()
+                history.note("ok" if answer.status == 200 else "refused", target=target, status=answer.status)
+            except (OSError, http.client.HTTPException) as error:
+                history.note("unknown", target=target, error=repr(error))
+            finally:
+                connection.close()
+        time.sleep(pause)

@@ -34,6 +34,7 @@ from support.server import Eventbox, wait_for  # noqa: E402
 
 TOPIC, GROUP = "crash", "crash-group"
 MAIL_PAUSE_S = 0.02  # between two POST /notifications of a client
+SCRAPE_PAUSE_S = 0.05  # between two looks at the metrics
 PATIENCE_S = 180  # with work that should come to its end: against hanging, never a measure of speed
 QUIET_S = 10  # no mail comes to its end for so long: it never will
 
@@ -120,7 +121,7 @@ class Clients:
 
 
 def add_mixed_load(clients, server):
-    """Three producers (two idempotent), two group members, two REST writers, two who ask for mails."""
+    """Three producers (two idempotent), two group members, two REST writers, two who ask for mails, monitoring."""
     clients.add(load.produce, "idem-a", server.bootstrap, TOPIC, "idem-a", True, "all")
     clients.add(load.produce, "idem-b", server.bootstrap, TOPIC, "idem-b", True, "all")
     clients.add(load.produce, "plain", server.bootstrap, TOPIC, "plain", False, "1")
@@ -130,6 +131,7 @@ def add_mixed_load(clients, server):
     clients.add(load.rest, "rest-b", server.users, "restb")
     clients.add(load.post_mails, "mail-a", server.notify, "maila", MAIL_PAUSE_S)
     clients.add(load.post_mails, "mail-b", server.notify, "mailb", MAIL_PAUSE_S)
+    clients.add(load.scrape, "monitor", server.users, SCRAPE_PAUSE_S)
 
 
 def kill_and_start(server, clients, kills, acked, disk=None):
