@@ -262,9 +262,49 @@ static int walk(struct active_index *index, struct disk *disk, struct disk_file 
     return commit_additions(index, disk, &next, &add);
 }
 
+/* A field of an entry. Where the disk refuses it, what leads no lookup past anything. */
+static uint64_t entry_field(struct disk_file *file, uint64_t at, size_t size, uint64_t refused) {
+    uint8_t bytes[8] = {0};
+    size_t got = 0;
+    return disk_pread(file, bytes, size, at, &got) == 0 && got == size ? get_le64(bytes) : refused;
+}
+
+/*
+ * The largest time before the last of @count entries. Rot may have made it smaller there, and every
+ * entry added behind it would say the same, so that a lookup would find no contradiction: the
+ * entry before and the batches between the two are asked, too.
+ */
+static int64_t largest_before_last(const struct active_index *index, struct disk_file *file,
+                                   struct disk_file *timefile, struct disk_file *log,
+                                   uint64_t count) {
+    uint64_t time_at = index->timeindex_bytes - TIME_ENTRY_BYTES;
+    uint64_t at = 0, end = index->at.index_position;
+    int64_t largest_ms = (int64_t)entry_field(timefile, time_at, 8, INT64_MAX);
+    if (count > 1) {
+        int64_t before_ms =
+            (int64_t)entry_field(timefile, time_at - TIME_ENTRY_BYTES, 8, INT64_MAX);
+        largest_ms = MAX(largest_ms, before_ms);
+        at = entry_field(file, index->index_bytes - 2 * INDEX_ENTRY_BYTES + 4, 4, 0);
+    }
+    while (at < end) {
+        uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
+        struct record_batch batch;
+        size_t got = 0;
+        if (disk_pread(log, bytes, sizeof bytes, at, &got) || got < sizeof bytes ||
+            segment_header(bytes, at, end, &batch)) {
+            break;
+        }
+        if (batch.max_timestamp_ms > largest_ms && segment_batch_check(log, at, end, &batch) == 0) {
+            largest_ms = batch.max_timestamp_ms;
+        }
+        at += batch.total_bytes;
+    }
+    return largest_ms;
+}
+
 /* What the two files hold that lies before @position. */
 static int learn_files(struct active_index *index, struct disk_file *file,
-                       struct disk_file *timefile, uint64_t position) {
+                       struct disk_file *timefile, struct disk_file *log, uint64_t position) {
     uint64_t index_size = 0, time_size = 0, count = 0;
     int r = disk_size(file, &index_size);
     if (r || (r = disk_size(timefile, &time_size)) != 0) {
@@ -281,14 +321,7 @@ static int learn_files(struct active_index *index, struct disk_file *file,
         index->timeindex_bytes = INDEX_HEADER_BYTES + count * TIME_ENTRY_BYTES;
     }
     if (count > 0) {
-        uint8_t bytes[8];
-        size_t got = 0;
-        r = disk_pread(timefile, bytes, sizeof bytes, index->timeindex_bytes - TIME_ENTRY_BYTES,
-                       &got);
-        if (r) {
-            return err_trace(r);
-        }
-        index->at.max_timestamp_ms = (int64_t)get_le64(bytes);
+        index->at.max_timestamp_ms = largest_before_last(index, file, timefile, log, count);
     }
     if (index_size > index->index_bytes) {
         r = disk_truncate(file, index->index_bytes);
@@ -315,7 +348,7 @@ int active_index_learn(struct active_index *index, struct disk *disk, struct dis
         r = open_file(index, disk, SEGMENT_TIMEINDEX, &timefile);
     }
     if (!r) {
-        r = learn_files(index, file, timefile, position);
+        r = learn_files(index, file, timefile, log, position);
     }
     if (!r) {
         r = walk(index, disk, log, position);

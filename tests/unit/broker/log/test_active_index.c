@@ -12,18 +12,18 @@
 
 #include <cmocka.h>
 
-enum { VALUE_BYTES = 2100 };
+enum { VALUE_BYTES = 2100, PEAK_MS = 2000 };
 
 struct writing {
     struct disk *disk;
     struct segment_writer *writer;
     struct segment_id id;
     uint64_t position;
-    int64_t offset;
+    int64_t offset, peak_offset; /* the batch there has a later time than all others */
 };
 
 static void begin(struct writing *w) {
-    *w = (struct writing){.id = {7, 3, 0}};
+    *w = (struct writing){.id = {7, 3, 0}, .peak_offset = -1};
     assert_int_equal(disk_sim_new(1, &w->disk), 0);
     assert_int_equal(disk_mkdir(w->disk, "topics"), 0);
     assert_int_equal(segment_writer_new(w->disk, 2, &w->writer), 0);
@@ -41,14 +41,13 @@ static void forget_all(struct writing *w) {
 }
 
 static void write_batch_at(struct writing *w, uint64_t position) {
-    struct batch_spec spec = {.records = 2,
-                              .value_bytes = VALUE_BYTES,
-                              .timestamp_ms = 1000 + w->offset,
-                              .producer_id = -1};
+    int64_t timestamp_ms = w->offset == w->peak_offset ? PEAK_MS : 1000 + w->offset;
+    struct batch_spec spec = {
+        .records = 2, .value_bytes = VALUE_BYTES, .timestamp_ms = timestamp_ms, .producer_id = -1};
     struct buf *batch = fixture_batch(&spec);
     record_batch_assign(batch->data, w->offset, 0);
     struct segment_piece piece = {span_of(batch->data, batch->size), position, w->offset,
-                                  1000 + w->offset};
+                                  timestamp_ms + 1};
     struct segment_file *file;
     assert_int_equal(segment_writer_write(w->writer, &w->id, &piece, 1, &file), 0);
     segment_file_unref(file);
@@ -169,6 +168,55 @@ static void test_active_index__outlives_the_descriptor(void **state) {
     end(&w);
 }
 
+static int64_t time_of_entry(struct writing *w, unsigned n) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint8_t bytes[8];
+    size_t got;
+    segment_name(&w->id, SEGMENT_TIMEINDEX, name);
+    assert_int_equal(disk_open(w->disk, name, DISK_READ, &file), 0);
+    assert_int_equal(disk_pread(file, bytes, 8, INDEX_HEADER_BYTES + n * TIME_ENTRY_BYTES, &got),
+                     0);
+    assert_int_equal(got, 8);
+    return (int64_t)get_le64(bytes);
+}
+
+static void set_time_of_entry(struct writing *w, unsigned n, int64_t time_ms) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    uint8_t bytes[8];
+    segment_name(&w->id, SEGMENT_TIMEINDEX, name);
+    put_le64(bytes, (uint64_t)time_ms);
+    assert_int_equal(disk_open(w->disk, name, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pwrite(file, bytes, 8, INDEX_HEADER_BYTES + n * TIME_ENTRY_BYTES), 0);
+    assert_int_equal(time_of_entry(w, n), time_ms);
+}
+
+/* Entries added behind one whose time rot has made smaller must not say so, too. */
+static void test_active_index__a_rotten_time_is_not_handed_on(void **state) {
+    enum { BATCHES = 9, ENTRIES = BATCHES - 1, MORE = 4 };
+    for (unsigned rotten = 0; rotten < ENTRIES; rotten++) {
+        for (unsigned peak = 0; peak <= rotten; peak++) {
+            struct writing w;
+            begin(&w);
+            w.peak_offset = 2 * (int64_t)peak;
+            write_batches(&w, BATCHES);
+            assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+            assert_int_equal(entries(&w, 0, NULL), ENTRIES);
+            assert_int_equal(time_of_entry(&w, rotten), PEAK_MS + 1);
+            forget_all(&w);
+            set_time_of_entry(&w, rotten, 20);
+            write_batches(&w, MORE);
+            assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+            assert_int_equal(entries(&w, 0, NULL), ENTRIES + MORE);
+            for (unsigned n = ENTRIES; n < ENTRIES + MORE; n++) {
+                assert_int_equal(time_of_entry(&w, n), PEAK_MS + 1);
+            }
+            end(&w);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_active_index__entries_wait_until_there_are_many),
@@ -176,6 +224,7 @@ int main(void) {
         cmocka_unit_test(test_active_index__a_roll_and_a_gap_write_at_once),
         cmocka_unit_test(test_active_index__a_kill_loses_none_for_good),
         cmocka_unit_test(test_active_index__outlives_the_descriptor),
+        cmocka_unit_test(test_active_index__a_rotten_time_is_not_handed_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
