@@ -38,7 +38,7 @@ struct broker_module {
     struct kafka_handlers group_handlers;
     struct kafka_shown shown[14];
     char log_dir[4096];
-    bool log_started, started, draining;
+    bool log_begun, started, draining;
     module_done_fn done; /* of the start or stop under way */
     void *done_userdata;
     char message[300]; /* why init or start failed */

@@ -169,7 +169,6 @@ static void on_log_started(void *userdata, int status) {
         finish_start(broker, status);
         return;
     }
-    broker->log_started = true;
     broker->space_watcher.changed = on_space;
     space_watch(broker->context.space, &broker->space_watcher);
     tell_space(broker, space_state(broker->context.space));
@@ -202,6 +201,7 @@ static void broker_start(void *state, module_done_fn done, void *userdata) {
         on_log_started(broker, r);
         return;
     }
+    broker->log_begun = true;
     topic_log_start(broker->log, on_log_started, broker);
 }
 
@@ -209,7 +209,7 @@ static void broker_start(void *state, module_done_fn done, void *userdata) {
 
 static void on_log_stopped(void *userdata) {
     struct broker_module *broker = userdata;
-    broker->log_started = false;
+    broker->log_begun = false;
     space_unwatch(&broker->space_watcher);
     broker->done(broker->done_userdata, 0);
 }
@@ -217,7 +217,7 @@ static void on_log_stopped(void *userdata) {
 static void on_server_stopped(void *userdata) {
     struct broker_module *broker = userdata;
     broker_stop_lines(broker);
-    if (broker->log_started) {
+    if (broker->log_begun) { /* also where the start failed: threads may be at work for it */
         topic_log_stop(broker->log, on_log_stopped, broker);
     } else {
         broker->done(broker->done_userdata, 0);

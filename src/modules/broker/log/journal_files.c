@@ -122,7 +122,7 @@ static void prepare_refused(struct topic_log *log) {
     }
     log->journal_refused = true;
     log_tick_soon(log);
-    if (log->state == LOG_STARTING) {
+    if (log->state == LOG_STARTING && !log->failed) {
         log_started(log, 0); /* readers need not wait for what the disk refuses */
     }
 }

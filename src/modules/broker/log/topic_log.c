@@ -147,7 +147,7 @@ static void trim_when_idle(struct topic_log *log) {
 static void on_tick(struct timer *timer) {
     struct topic_log *log = container_of(timer, struct topic_log, tick);
     int64_t now_ns = loop_now_ns(log->loop);
-    if (log->state == LOG_STOPPING && log->disk_full &&
+    if (log->state == LOG_STOPPING && (log->disk_full || log->journal_refused) &&
         now_ns - log->stopping_since_ns >= STOP_PATIENCE_MS * NS_PER_MS) {
         topic_log_fail(log, "the stop, for want of disk space,", DISK_E_FULL);
     }

@@ -35,8 +35,13 @@ static void start_run(struct work *work) {
 }
 
 void log_started(struct topic_log *log, int status) {
-    if (log->state == LOG_READY) {
-        return; /* a full disk had it called before its record was durable */
+    void (*told)(void *userdata, int status) = log->on_started;
+    if (!told) {
+        return; /* a full disk had it called before its record was durable, or failed */
+    }
+    log->on_started = NULL;
+    if (status == 0 && log->state != LOG_STARTING) {
+        status = TOPIC_E_FAILED; /* it stops already */
     }
     if (status == 0) {
         log->state = LOG_READY;
@@ -49,7 +54,7 @@ void log_started(struct topic_log *log, int status) {
     } else {
         log->failed = true;
     }
-    log->on_started(log->on_started_userdata, status);
+    told(log->on_started_userdata, status);
 }
 
 static void start_done(struct work *work) {

@@ -47,6 +47,7 @@ static void on_event(void *userdata, enum topic_log_event event, const char *tex
 
 void fixture_open(struct fixture *f) {
     f->started = f->stopped = false;
+    f->started_count = 0;
     assert(loop_new_simulated(&f->clock.clock, &f->loop) == 0);
     f->work = work_port_sim_new(&f->random.random);
     struct topic_log_config config = {
@@ -65,6 +66,7 @@ void fixture_open(struct fixture *f) {
 static void on_started(void *userdata, int status) {
     struct fixture *f = userdata;
     f->started = true;
+    f->started_count++;
     f->start_status = status;
 }
 

@@ -24,6 +24,7 @@ struct fixture {
     struct topic_log_limits limits;
     struct topic_log *log;
     int start_status;
+    unsigned started_count; /* of the last start: more than one would be a fault */
     bool started, stopped;
     unsigned events[TOPIC_LOG_HELD + 1];
     char last_event[400], last_damage[400];

@@ -1,6 +1,7 @@
 /* A full disk: what is refused, what goes on, and a start in the middle of it. */
 #include "log_fixture.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -204,6 +205,88 @@ static void test_log_full__start_after_a_crash_without_a_byte_free(void **state)
     }
 }
 
+/* An append waits for a journal file that the disk has no room for, and nothing else does. */
+static void test_log_full__stop_does_not_wait_for_a_journal_file_for_ever(void **state) {
+    struct fixture f;
+    fixture_init(&f, 28);
+    f.expect_failures = true;
+    f.limits.journal_first_bytes = 32 << 10;
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
+    fixture_until(&f, f.log->unwritten_count == 0);
+    limit_to_what_is_used(&f);
+    struct batch_spec spec = spec_of(0);
+    spec.value_bytes = 64 << 10;
+    struct buf *buf = fixture_batch(&spec);
+    struct append_part part = {.partition = partition, .batch = slice_of(buf, 0, buf->size)};
+    struct append append = {
+        .class = APPEND_RESERVED, .parts = &part, .part_count = 1, .done = on_reserved};
+    reserved_status = -1;
+    assert_int_equal(topic_log_append(f.log, &append), 0);
+    fixture_until(&f, f.log->journal_refused);
+    fixture_run_ms(&f, 5000);
+    assert_int_equal(reserved_status, -1); /* room may come */
+    assert_false(f.log->disk_full);
+    fixture_stop(&f);
+    assert_int_equal(reserved_status, TOPIC_E_FAILED);
+    buf_unref(buf);
+    fixture_deinit(&f);
+}
+
+/* Recovery is the keeper's, the loop's time is the loop's: it may be asked for on its thread alone.
+ */
+static void test_log_full__recovery_leaves_the_time_of_the_loop_alone(void **state) {
+    struct fixture f;
+    fixture_init(&f, 29);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
+    struct batch_spec spec = spec_of(0);
+    assert_int_equal(fixture_append(&f, partition, &spec), 0);
+    limit_to_what_is_used(&f);
+    fixture_crash(&f, false);
+    fixture_open(&f);
+    topic_log_start(f.log, NULL, NULL);
+    while (loop_step(f.loop)) {
+    }
+    assert_true(work_sim_step(f.work)); /* the recovery, all of it */
+    assert_true(f.log->unwritten_count > 0);
+    clock_manual_advance(&f.clock, NS_PER_SEC);
+    assert_int_equal(loop_now_ns(f.loop), f.clock.mono_ns); /* as if nobody had asked before */
+    fixture_abandon(&f);
+    fixture_deinit(&f);
+}
+
+/* The first record of a start fails while the disk refuses it another journal file. */
+static void test_log_full__a_start_that_fails_says_so_once(void **state) {
+    enum { CALLS = 60 };
+    unsigned failed = 0;
+    for (unsigned call = 1; call < CALLS; call++) {
+        for (unsigned seed = 1; seed <= 40; seed++) {
+            struct fixture f;
+            fixture_init(&f, seed);
+            f.expect_failures = true;
+            f.limits.journal_first_bytes = 32 << 10;
+            assert_int_equal(fixture_start(&f), 0);
+            struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
+            for (uint64_t n = 0; n < seed % 8; n++) {
+                struct batch_spec spec = spec_of(n);
+                assert_int_equal(fixture_append(&f, partition, &spec), n);
+            }
+            if (seed % 3 == 0) {
+                fixture_until(&f, f.log->unwritten_count == 0);
+            }
+            limit_to_what_is_used(&f);
+            fixture_crash(&f, false);
+            disk_sim_fail_at(f.disk, disk_sim_calls(f.disk) + call, -EIO);
+            failed += fixture_start(&f) != 0;
+            fixture_stop(&f); /* waits for what is under way, though it never was ready */
+            assert_int_equal(f.started_count, 1);
+            fixture_deinit(&f);
+        }
+    }
+    assert_true(failed > CALLS);
+}
+
 /* The guard never yields: while room is low, whoever holds the log is named, and produce waits for
  * it to go on. */
 static void test_log_full__consumer_that_holds_a_low_disk_is_named(void **state) {
@@ -241,6 +324,9 @@ int main(void) {
         cmocka_unit_test(test_log_full__appends_that_wait_are_refused),
         cmocka_unit_test(test_log_full__one_refusal_anywhere_only_delays),
         cmocka_unit_test(test_log_full__what_was_written_after_a_refusal_outlives_a_power_cut),
+        cmocka_unit_test(test_log_full__stop_does_not_wait_for_a_journal_file_for_ever),
+        cmocka_unit_test(test_log_full__recovery_leaves_the_time_of_the_loop_alone),
+        cmocka_unit_test(test_log_full__a_start_that_fails_says_so_once),
         cmocka_unit_test(test_log_full__consumer_that_holds_a_low_disk_is_named),
         cmocka_unit_test(test_log_full__start_after_a_crash_without_a_byte_free),
     };
