@@ -136,10 +136,12 @@ static int find_batch(struct read_job *job, struct segment_walk *walk,
         *ret_cursor = job->start;
         int r = walk_to_batch(job, walk, ret_cursor);
         job->index_wrong = false; /* it was not asked */
-        if (r != BROKER_E_CORRUPT) {
+        if (r != BROKER_E_CORRUPT && !job->nothing) {
             return r;
         }
-        /* Rot lies between the boundary and the offset; the index may know one behind it. */
+        /* Rot lies between the boundary and the offset, and the index may know one behind it; or
+         * the boundary is that of a block in another's place. */
+        job->nothing = false;
     }
     struct segment_target target = {.offset = job->offset};
     int r = segment_seek(job->job.log->disk, walk->file, &job->id, &target, job->end, ret_cursor,

@@ -388,7 +388,7 @@ static void take_stray(struct log_partition *partition, struct log_segment *segm
 
 static int keep_strays_in(struct recovery *recovery, struct log_partition *partition,
                           struct log_segment *segment, int64_t next_base) {
-    struct batch_order order = order_of(partition);
+    struct batch_order order;
     struct segment_id id = {partition->topic->public.number, partition->public.index,
                             segment->base_offset};
     _cleanup_(disk_closep) struct disk_file *file = NULL;
@@ -408,6 +408,7 @@ static int keep_strays_in(struct recovery *recovery, struct log_partition *parti
                                 .order = &order,
                                 .whole = true};
     for (uint64_t from = 0; !r && partition->damage_count > 0; from = at.position + 1) {
+        order = order_of(partition); /* it names the damage, which moves */
         in.wanted = partition->damage;
         in.wanted_count = partition->damage_count;
         r = segment_stray(&in, from, in.end, &at, &end);

@@ -145,7 +145,7 @@ static int note_what_stands_in(struct recovery *recovery, struct log_partition *
                                const struct replayed *item) {
     const struct frame_entry *entry = &item->entry;
     struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
-    struct batch_order order = batch_order_of(partition);
+    struct batch_order order;
     uint64_t end = entry->position + entry->bytes, size = 0;
     uint64_t from = entry->position - MIN(entry->position, (uint64_t)SEGMENT_BATCH_TRUSTED_BYTES);
     _cleanup_(disk_closep) struct disk_file *file = NULL;
@@ -156,7 +156,6 @@ static int note_what_stands_in(struct recovery *recovery, struct log_partition *
                               : disk_open(recovery->log->disk, name, DISK_READ, &file);
     r = r ? r : disk_size(file, &size);
     r = r ? r : is_blank(file, entry->position, entry->bytes, &blank);
-    order.epochs_open = true;
     const struct segment_resync in = {.file = file,
                                       .end = size,
                                       .base_offset = entry->segment_base,
@@ -170,6 +169,8 @@ static int note_what_stands_in(struct recovery *recovery, struct log_partition *
         struct segment_cursor at;
         struct record_batch batch;
         int64_t to;
+        order = batch_order_of(partition); /* it names the damage, which moves */
+        order.epochs_open = true;
         r = segment_stray(&in, from, limit, &at, &to);
         r = r ? r : segment_batch_check(file, at.position, size, &batch);
         bool same = !r && at.position == entry->position &&

@@ -80,7 +80,21 @@ static void exchange(struct fixture *f, const unsigned pair[2]) {
     disk_close(file);
 }
 
+static uint64_t cut_at = UINT64_MAX; /* where the segment was cut short, too */
+
+static void cut(struct fixture *f, uint64_t size) {
+    struct disk_file *file;
+    assert_int_equal(disk_open(f->disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, size), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+    cut_at = size;
+}
+
 static bool is_hit(const struct place *place, const unsigned pair[2]) {
+    if (place->to > cut_at) {
+        return true;
+    }
     for (unsigned n = 0; n < 2; n++) {
         if (place->from < (pair[n] + 1) * BLOCK && place->to > pair[n] * BLOCK) {
             return true;
@@ -195,6 +209,30 @@ static void look_up_late(struct fixture *f, struct partition *partition) {
 }
 
 /* A read has the indexes made anew, by a walk that does not meet it. */
+/* What stands in the place of another may end where the segment does: what comes behind it by
+ * offset stands before it. */
+static void test_log_exchanged__a_boundary_at_the_end_is_not_the_end_of_all(void **state) {
+    static const unsigned pair[] = {3, 14};
+    const uint64_t moved = (pair[1] - pair[0]) * BLOCK;
+    struct fixture f;
+    struct place places[BATCHES];
+    begin(&f, 50, 0);
+    unsigned count = find_batches(&f, places), last = 0;
+    while (places[last + 1].to <= (pair[0] + 1) * BLOCK) {
+        last++;
+    }
+    exchange(&f, pair);
+    cut(&f, places[last].to + moved);
+    assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1), 0);
+    (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
+    f.expect_failures = true;
+    assert_int_equal(fixture_start(&f), 0);
+    look(&f, places, count, pair);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+    cut_at = UINT64_MAX;
+}
+
 static void test_log_exchanged__a_lookup_by_time_knows_what_an_index_leads_past(void **state) {
     for (unsigned i = 0; i < ARRAY_SIZE(pairs); i++) {
         struct fixture f;
@@ -311,6 +349,7 @@ int main(void) {
         cmocka_unit_test(test_log_exchanged__a_start_without_checkpoints_keeps_what_is_between),
         cmocka_unit_test(test_log_exchanged__the_scrub_sets_nothing_aside_that_is_between),
         cmocka_unit_test(test_log_exchanged__a_read_finds_what_its_way_leads_past),
+        cmocka_unit_test(test_log_exchanged__a_boundary_at_the_end_is_not_the_end_of_all),
         cmocka_unit_test(test_log_exchanged__a_lookup_by_time_knows_what_an_index_leads_past),
         cmocka_unit_test(test_log_exchanged__what_is_put_back_costs_nothing_that_frames_have),
         cmocka_unit_test(test_log_exchanged__a_lookup_by_time_knows_what_the_walk_leads_past),
