@@ -208,7 +208,6 @@ static void look_up_late(struct fixture *f, struct partition *partition) {
     }
 }
 
-/* A read has the indexes made anew, by a walk that does not meet it. */
 /* What stands in the place of another may end where the segment does: what comes behind it by
  * offset stands before it. */
 static void test_log_exchanged__a_boundary_at_the_end_is_not_the_end_of_all(void **state) {
@@ -233,6 +232,7 @@ static void test_log_exchanged__a_boundary_at_the_end_is_not_the_end_of_all(void
     cut_at = UINT64_MAX;
 }
 
+/* A read has the indexes made anew, by a walk that does not meet it. */
 static void test_log_exchanged__a_lookup_by_time_knows_what_an_index_leads_past(void **state) {
     for (unsigned i = 0; i < ARRAY_SIZE(pairs); i++) {
         struct fixture f;
