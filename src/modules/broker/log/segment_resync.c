@@ -9,6 +9,7 @@ enum {
     CHUNK_BYTES = 256 << 10,
     PIECE_BYTES = 64 << 10,
     BLOCK_BYTES = 4096, /* what a disk may write to the wrong place */
+    BASE_OFFSET_BYTES = 8,
 };
 
 static int check_records(struct disk_file *file, uint64_t position,
@@ -97,15 +98,27 @@ static bool is_right(const struct segment_resync *in, uint64_t position) {
     return check(in, position, &batch);
 }
 
-/* Whether what comes behind @batch goes on where it ends. Behind it may be more rot. */
+/*
+ * Whether what comes behind @batch goes on where it ends. Behind it may be more rot. That offsets
+ * are lost explains a gap; but where whole ones are wanted it does not within a block: what was
+ * written side by side was so in the log, and this one has a wrong base offset.
+ */
 static bool is_followed(const struct segment_resync *in, const struct record_batch *batch,
                         uint64_t position) {
     uint8_t header[RECORD_BATCH_HEADER_BYTES];
+    const struct batch_order *order = in->order;
+    struct batch_order strict;
     struct record_batch next;
     size_t got = 0;
     int64_t end = record_batch_end(batch);
     int64_t next_base = in->next_base;
     position += batch->total_bytes;
+    uint64_t in_block = position % BLOCK_BYTES;
+    if (in->whole && in_block > 0 && in_block + BASE_OFFSET_BYTES <= BLOCK_BYTES) {
+        strict = *order;
+        strict.damage_count = 0;
+        order = &strict;
+    }
     if (position < in->end) {
         if (disk_pread(in->file, header, sizeof header, position, &got) || got < sizeof header ||
             segment_header(header, position, in->end, &next)) {
@@ -114,7 +127,7 @@ static bool is_followed(const struct segment_resync *in, const struct record_bat
         next_base = next.base_offset;
     }
     return next_base == end || next_base < 0 ||
-           (next_base > end && batch_order_gap(in->order, end, next_base));
+           (next_base > end && batch_order_gap(order, end, next_base));
 }
 
 /* Whether more than a block, or all that is left, follows from @cursor on without a mistake. */

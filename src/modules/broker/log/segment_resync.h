@@ -41,7 +41,7 @@ struct segment_resync {
     const struct offset_range *wanted;
     uint32_t wanted_count;
     bool whole; /* all offsets of the batch: no checksum covers its base offset, and rot in that may
-                   claim some of a batch that is right */
+                   claim some of a batch that is right, or some that are lost */
     int64_t least_offset; /* of a stray */
     bool alone;           /* what follows need not agree */
 };

@@ -163,9 +163,8 @@ static void test_log_exchanged__the_scrub_sets_nothing_aside_that_is_between(voi
     }
 }
 
-/* So that block 1 begins amid the header of a batch: behind its magic, before its last offset. */
-static void place_header_across(struct place *places) {
-    enum { BEFORE = 20 };
+/* So that block 1 begins amid the header of a batch, @before bytes behind its begin. */
+static void place_header_across(struct place *places, int64_t before) {
     struct fixture f;
     unsigned at = 0;
     begin(&f, 50, 0);
@@ -174,7 +173,7 @@ static void place_header_across(struct place *places) {
     while (places[at].to <= BLOCK) {
         at++;
     }
-    first_more = BLOCK - BEFORE - (int64_t)places[at].from;
+    first_more = BLOCK - before - (int64_t)places[at].from;
 }
 
 /* What stands behind the front of such a header once that has moved may say that the batch goes on
@@ -182,7 +181,7 @@ static void place_header_across(struct place *places) {
  * were. */
 static void test_log_exchanged__a_read_finds_what_its_way_leads_past(void **state) {
     struct place places[BATCHES];
-    place_header_across(places);
+    place_header_across(places, 20); /* behind its magic, before its last offset */
     for (unsigned other = 1; other < 15; other++) {
         const unsigned pair[] = {0, other};
         struct fixture f;
@@ -206,6 +205,30 @@ static void look_up_late(struct fixture *f, struct partition *partition) {
     if (r != BROKER_E_CORRUPT && (r || lookup.ret_offset != LATE)) {
         fail_msg("the lookup answers %d, offset %lld", r, (long long)lookup.ret_offset);
     }
+}
+
+/* Zeros took the base offset of a batch and nothing that its checksum covers: it is not the one at
+ * offset 0, though that is lost and so explains that the next one does not follow. */
+static void test_log_exchanged__a_lost_base_offset_is_not_offset_0(void **state) {
+    static const unsigned pair[] = {0, 0};
+    static const uint8_t zeros[BLOCK];
+    struct fixture f;
+    struct place places[BATCHES];
+    struct disk_file *file;
+    place_header_across(places, 10); /* the front of its length is zero anyway */
+    begin(&f, 50, 0);
+    unsigned count = find_batches(&f, places);
+    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pwrite(file, zeros, BLOCK, 0), 0);
+    disk_close(file);
+    assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1), 0);
+    (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
+    f.expect_failures = true;
+    assert_int_equal(fixture_start(&f), 0);
+    look(&f, places, count, pair);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+    first_more = 0;
 }
 
 /* What stands in the place of another may end where the segment does: what comes behind it by
@@ -349,6 +372,7 @@ int main(void) {
         cmocka_unit_test(test_log_exchanged__a_start_without_checkpoints_keeps_what_is_between),
         cmocka_unit_test(test_log_exchanged__the_scrub_sets_nothing_aside_that_is_between),
         cmocka_unit_test(test_log_exchanged__a_read_finds_what_its_way_leads_past),
+        cmocka_unit_test(test_log_exchanged__a_lost_base_offset_is_not_offset_0),
         cmocka_unit_test(test_log_exchanged__a_boundary_at_the_end_is_not_the_end_of_all),
         cmocka_unit_test(test_log_exchanged__a_lookup_by_time_knows_what_an_index_leads_past),
         cmocka_unit_test(test_log_exchanged__what_is_put_back_costs_nothing_that_frames_have),
