@@ -404,10 +404,21 @@ static bool is_set_aside(struct partition *real, const struct model_batch *batch
     return false;
 }
 
+/* Before all segments that are left, where a record that moved the log's start may be lost: nobody
+ * knows whether anything is missing there. A read is told so where rot is what comes first. */
+static bool may_be_below_start(const struct run *run, struct partition *real,
+                               const struct model_batch *batch) {
+    const struct log_partition *partition = log_partition_of(real);
+    return strstr(run->f.all_damage, "records of the registry are lost") != NULL &&
+           (partition->segment_count == 0 || batch->offset < partition->segments[0].base_offset);
+}
+
 /* Whether a lookup may go past the batch without a word: it is no longer part of the log. */
-static bool may_pass(struct partition *real, const struct model_batch *batch) {
+static bool may_pass(const struct run *run, struct partition *real,
+                     const struct model_batch *batch) {
     return !batch->acked || batch->fate == GONE || batch->fate == TORN ||
-           (batch->fate == CORRUPT && is_set_aside(real, batch));
+           (batch->fate == CORRUPT &&
+            (is_set_aside(real, batch) || may_be_below_start(run, real, batch)));
 }
 
 static int64_t last_ms(const struct model_batch *batch) {
@@ -415,7 +426,8 @@ static int64_t last_ms(const struct model_batch *batch) {
 }
 
 /* The last batch of the model that the answer passes over, or of which it should know better. */
-static const struct model_batch *passed_over(const struct model_partition *partition,
+static const struct model_batch *passed_over(const struct run *run,
+                                             const struct model_partition *partition,
                                              struct partition *real, int64_t timestamp_ms,
                                              int64_t answer, int64_t answer_ms) {
     for (size_t i = 0; i < partition->count; i++) {
@@ -429,7 +441,7 @@ static const struct model_batch *passed_over(const struct model_partition *parti
             int64_t first = MAX(timestamp_ms - batch->spec.timestamp_ms, 0);
             return answer == batch->offset + first ? NULL : batch;
         }
-        if (wanted && before && !may_pass(real, batch)) {
+        if (wanted && before && !may_pass(run, real, batch)) {
             return batch;
         }
     }
@@ -472,7 +484,7 @@ static void look_up(struct run *run, uint64_t seed, const struct hit *hit,
         }
         const struct model_batch *passed =
             r ? NULL
-              : passed_over(partition, real, timestamp_ms, lookup.ret_offset,
+              : passed_over(run, partition, real, timestamp_ms, lookup.ret_offset,
                             lookup.ret_timestamp_ms);
         if (r || passed) {
             fail_msg("seed %llu: %s of %s at %llu: the lookup of %lld in %s-%d answers %d, offset "
