@@ -113,18 +113,18 @@ static bool is_followed(const struct segment_resync *in, const struct record_bat
     int64_t end = record_batch_end(batch);
     int64_t next_base = in->next_base;
     position += batch->total_bytes;
-    uint64_t in_block = position % BLOCK_BYTES;
-    if (in->whole && in_block > 0 && in_block + BASE_OFFSET_BYTES <= BLOCK_BYTES) {
-        strict = *order;
-        strict.damage_count = 0;
-        order = &strict;
-    }
     if (position < in->end) {
         if (disk_pread(in->file, header, sizeof header, position, &got) || got < sizeof header ||
             segment_header(header, position, in->end, &next)) {
             return true;
         }
         next_base = next.base_offset;
+        uint64_t in_block = position % BLOCK_BYTES;
+        if (in->whole && in_block > 0 && in_block + BASE_OFFSET_BYTES <= BLOCK_BYTES) {
+            strict = *order;
+            strict.damage_count = 0;
+            order = &strict;
+        }
     }
     return next_base == end || next_base < 0 ||
            (next_base > end && batch_order_gap(order, end, next_base));
