@@ -53,11 +53,12 @@ int replay_note_lost(struct recovery *recovery, struct log_partition *partition,
 }
 
 /*
- * Whether right batches follow each other from @at up to @until, or to the end of the file. What
- * only looks like a batch, in the records of one that is lost, leads nowhere.
+ * Whether right batches follow each other from @at up to @until, or to the end of the file; else
+ * @ret_position: where they end. What only looks like a batch, in the records of one that is lost,
+ * leads nowhere.
  */
 static bool leads_on(struct disk_file *file, uint64_t size, struct segment_cursor at,
-                     const struct frame_entry *until) {
+                     const struct frame_entry *until, uint64_t *ret_position) {
     struct record_batch batch;
     while (at.position < size && at.offset < until->base_offset &&
            segment_batch_check(file, at.position, size, &batch) == 0 &&
@@ -65,7 +66,24 @@ static bool leads_on(struct disk_file *file, uint64_t size, struct segment_curso
         at.position += batch.total_bytes;
         at.offset += batch.last_offset_delta + 1;
     }
+    *ret_position = at.position;
     return at.position == size || at.offset == until->base_offset;
+}
+
+/* The next batch behind @cursor to go on with; the file's name proves one that begins it. */
+static bool find_leading(const struct segment_resync *in, const struct frame_entry *until,
+                         struct segment_cursor *cursor) {
+    struct segment_cursor at = *cursor;
+    while (at.position < in->end && segment_resync(in, NULL, &at, in->end) == 0) {
+        bool begins = at.position == 0 && at.offset == in->base_offset;
+        uint64_t end;
+        if (leads_on(in->file, in->end, at, until, &end) || begins) {
+            *cursor = at;
+            return true;
+        }
+        at = (struct segment_cursor){end, cursor->offset};
+    }
+    return false;
 }
 
 static int pass_lost_in(struct recovery *recovery, struct log_partition *partition, int64_t base,
@@ -82,8 +100,7 @@ static int pass_lost_in(struct recovery *recovery, struct log_partition *partiti
     }
     const struct segment_resync in = {file, size, base, -1, until->base_offset - 1, &order};
     struct segment_cursor at = {position, MAX(partition->public.log_end_offset, base)};
-    if (position >= size || segment_resync(&in, NULL, &at, size) ||
-        !leads_on(file, size, at, until)) {
+    if (!find_leading(&in, until, &at)) {
         return 0;
     }
     int r = replay_note_lost(recovery, partition, at.offset);

@@ -128,8 +128,13 @@ static void test_log_damage__segment_copy_replaces_damaged_frame(void **state) {
 
 enum { PAIRED_BATCHES = 12, IN_A_SEGMENT = 4, PAIR_ENTRIES = 2 };
 
+static void lose_checkpoints(struct fixture *f) {
+    (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
+    (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
+}
+
 /* Batches of one partition, two to a frame but for the first @alone, four to a segment; all of them
- * in segments as well. Then both checkpoints are gone. */
+ * in segments as well. */
 static void fill_frames(struct fixture *f, uint64_t alone) {
     static const struct topic_config_entry configs[] = {{"segment.bytes", "6000"}, {NULL, NULL}};
     fixture_init(f, 14);
@@ -151,14 +156,13 @@ static void fill_frames(struct fixture *f, uint64_t alone) {
     }
     fixture_run_ms(f, 3000);
     fixture_crash(f, false);
-    (void)disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1);
-    (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
 }
 
-/* Batches 0 and 1, 2 and 3, ... in a frame; segment @gone is gone as well. */
+/* Batches 0 and 1, 2 and 3, ... in a frame; segment @gone is gone as both checkpoints are. */
 static void fill_pairs(struct fixture *f, int64_t gone) {
     char path[SEGMENT_NAME_SIZE];
     fill_frames(f, 0);
+    lose_checkpoints(f);
     segment_name(&(struct segment_id){1, 0, gone}, SEGMENT_LOG, path);
     assert_int_equal(disk_unlink(f->disk, path), 0);
 }
@@ -173,6 +177,12 @@ static void spoil_in_segment(struct fixture *f, uint64_t n) {
 static void spoil_in_journal(struct fixture *f, uint64_t n) {
     uint64_t at = find_batch(f, "journal/00000000", n);
     assert_int_equal(disk_sim_corrupt(f->disk, "journal/00000000", at + 20, 10, 1), 0);
+}
+
+/* The frame that has batch @n first, with all that it names. */
+static void lose_frame(struct fixture *f, uint64_t n) {
+    uint64_t at = find_batch(f, "journal/00000000", n) & ~(uint64_t)(FRAME_ALIGN - 1);
+    assert_int_equal(disk_sim_corrupt(f->disk, "journal/00000000", at, 64, 1), 0);
 }
 
 /* The entry of batch @n, the second one of its frame, names another place. */
@@ -249,6 +259,7 @@ static void test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_o
 static void test_log_damage__right_batch_of_a_bad_frame_goes_back_into_rot(void **state) {
     struct fixture f;
     fill_frames(&f, 1); /* 5 and 6 are in one frame */
+    lose_checkpoints(&f);
     for (uint64_t n = 5; n <= 7; n++) {
         spoil_in_segment(&f, n);
     }
@@ -262,6 +273,7 @@ static void test_log_damage__right_batch_of_a_bad_frame_goes_before_no_older_one
     struct batch_spec spec = spec_of(7);
     struct buf *batch = fixture_batch(&spec);
     fill_frames(&f, 0);
+    lose_checkpoints(&f);
     spoil_in_segment(&f, 5);
     spoil_in_segment(&f, 7);
     spoil_in_journal(&f, 5);
@@ -277,8 +289,7 @@ static void test_log_damage__right_batch_of_a_bad_frame_is_no_gap_of_a_compactio
     struct fixture f;
     fill_pairs(&f, 0);
     spoil_in_journal(&f, 0);
-    uint64_t lost = find_batch(&f, "journal/00000000", 2) & ~(uint64_t)(FRAME_ALIGN - 1);
-    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", lost, 64, 1), 0);
+    lose_frame(&f, 2);
     start_without(&f, 1u << 0 | 1u << 2 | 1u << 3);
 }
 
@@ -304,6 +315,46 @@ static void test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch(voi
         buf_unref(batch);
         start_without(&f, 1u << 4 | 1u << 5);
     }
+}
+
+/* Segments have what lost frames had, but for some: they are gone on with behind each such place.
+ */
+static void test_log_damage__segments_of_lost_frames_count_behind_each_hole(void **state) {
+    struct fixture f;
+    fill_frames(&f, 0);
+    for (uint64_t n = 2; n < 8; n += PAIR_ENTRIES) {
+        lose_frame(&f, n);
+    }
+    spoil_in_segment(&f, 3);
+    spoil_in_segment(&f, 5); /* the one before it begins a segment */
+    start_without(&f, 1u << 3 | 1u << 5);
+}
+
+/* Between two lost ones nothing proves a batch; those that lead to the end of the file prove
+ * themselves. */
+static void test_log_damage__last_batches_of_lost_frames_count_behind_two_holes(void **state) {
+    enum { LAST = 12 };
+    static const char path[] = "topics/1-0/00000000000000000000.log";
+    struct fixture f;
+    struct batch_spec spec = spec_of(LAST);
+    fill(&f);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 8);
+    fixture_run_ms(&f, 3000);
+    fixture_crash(&f, false);
+    for (uint64_t n = 3; n <= LAST; n += 3) {
+        lose_frame(&f, n);
+    }
+    for (uint64_t n = 3; n < LAST; n += 6) {
+        assert_int_equal(disk_sim_corrupt(f.disk, path, find_batch(&f, path, n) + 20, 10, 1), 0);
+    }
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(read_batch(&f, 3), -BROKER_E_CORRUPT);
+    assert_int_equal(read_batch(&f, 9), -BROKER_E_CORRUPT);
+    for (uint64_t n = 0; n <= LAST; n++) {
+        assert_true(n == 3 || n == 6 || n == 9 || read_batch(&f, n) > 0);
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
 }
 
 /* @checkpoints: they are there; without them epochs rise once more. */
@@ -819,6 +870,8 @@ int main(void) {
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_before_no_older_one),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_is_no_gap_of_a_compaction),
         cmocka_unit_test(test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch),
+        cmocka_unit_test(test_log_damage__segments_of_lost_frames_count_behind_each_hole),
+        cmocka_unit_test(test_log_damage__last_batches_of_lost_frames_count_behind_two_holes),
         cmocka_unit_test(test_log_damage__unreadable_frame_raises_epoch_and_offsets),
         cmocka_unit_test(test_log_damage__records_outlive_the_frame_that_created_their_topic),
         cmocka_unit_test(test_log_damage__without_journal_segments_have_the_topic),
