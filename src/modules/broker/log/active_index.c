@@ -262,37 +262,43 @@ static int walk(struct active_index *index, struct disk *disk, struct disk_file 
     return commit_additions(index, disk, &next, &add);
 }
 
-/* A field of an entry. Where the disk refuses it, what leads no lookup past anything. */
-static uint64_t entry_field(struct disk_file *file, uint64_t at, size_t size, uint64_t refused) {
-    uint8_t bytes[8] = {0};
-    size_t got = 0;
-    return disk_pread(file, bytes, size, at, &got) == 0 && got == size ? get_le64(bytes) : refused;
+/* Entry @n of the two files; false where they contradict each other or the disk refuses them. */
+static bool read_entry(struct disk_file *file, struct disk_file *timefile, uint64_t n,
+                       uint64_t *ret_position, int64_t *ret_largest_ms) {
+    uint8_t entry[INDEX_ENTRY_BYTES], time[TIME_ENTRY_BYTES];
+    size_t got = 0, time_got = 0;
+    if (disk_pread(file, entry, sizeof entry, INDEX_HEADER_BYTES + n * sizeof entry, &got) ||
+        disk_pread(timefile, time, sizeof time, INDEX_HEADER_BYTES + n * sizeof time, &time_got) ||
+        got < sizeof entry || time_got < sizeof time || get_le32(entry) != get_le32(time + 8)) {
+        return false;
+    }
+    *ret_position = get_le32(entry + 4);
+    *ret_largest_ms = (int64_t)get_le64(time);
+    return true;
 }
 
 /*
- * The largest time before the last of @count entries. Rot may have made it smaller there, and every
- * entry added behind it would say the same, so that a lookup would find no contradiction: the
- * entry before and the batches between the two are asked, too.
+ * The largest time before the last of @count entries. Rot may have made it smaller in that entry,
+ * and every one added behind it would say the same, so that a lookup would find no contradiction:
+ * the entry before and the batches between the two are asked, too. INT64_MAX where they do not
+ * tell: it leads no lookup past anything.
  */
-static int64_t largest_before_last(const struct active_index *index, struct disk_file *file,
-                                   struct disk_file *timefile, struct disk_file *log,
-                                   uint64_t count) {
-    uint64_t time_at = index->timeindex_bytes - TIME_ENTRY_BYTES;
-    uint64_t at = 0, end = index->at.index_position;
-    int64_t largest_ms = (int64_t)entry_field(timefile, time_at, 8, INT64_MAX);
-    if (count > 1) {
-        int64_t before_ms =
-            (int64_t)entry_field(timefile, time_at - TIME_ENTRY_BYTES, 8, INT64_MAX);
-        largest_ms = MAX(largest_ms, before_ms);
-        at = entry_field(file, index->index_bytes - 2 * INDEX_ENTRY_BYTES + 4, 4, 0);
+static int64_t largest_before_last(struct disk_file *file, struct disk_file *timefile,
+                                   struct disk_file *log, uint64_t count) {
+    uint64_t at = 0, end;
+    int64_t largest_ms, before_ms = INT64_MIN;
+    if (!read_entry(file, timefile, count - 1, &end, &largest_ms) ||
+        (count > 1 && !read_entry(file, timefile, count - 2, &at, &before_ms))) {
+        return INT64_MAX;
     }
+    largest_ms = MAX(largest_ms, before_ms);
     while (at < end) {
         uint8_t bytes[RECORD_BATCH_HEADER_BYTES];
         struct record_batch batch;
         size_t got = 0;
         if (disk_pread(log, bytes, sizeof bytes, at, &got) || got < sizeof bytes ||
             segment_header(bytes, at, end, &batch)) {
-            break;
+            return INT64_MAX;
         }
         if (batch.max_timestamp_ms > largest_ms && segment_batch_check(log, at, end, &batch) == 0) {
             largest_ms = batch.max_timestamp_ms;
@@ -321,7 +327,7 @@ static int learn_files(struct active_index *index, struct disk_file *file,
         index->timeindex_bytes = INDEX_HEADER_BYTES + count * TIME_ENTRY_BYTES;
     }
     if (count > 0) {
-        index->at.max_timestamp_ms = largest_before_last(index, file, timefile, log, count);
+        index->at.max_timestamp_ms = largest_before_last(file, timefile, log, count);
     }
     if (index_size > index->index_bytes) {
         r = disk_truncate(file, index->index_bytes);

@@ -192,6 +192,41 @@ static void set_time_of_entry(struct writing *w, unsigned n, int64_t time_ms) {
     assert_int_equal(time_of_entry(w, n), time_ms);
 }
 
+/* Zeros over @size bytes of a file of the segment. */
+static void zero(struct writing *w, enum segment_kind kind, uint64_t at, size_t size) {
+    static const uint8_t zeros[64];
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    char name[SEGMENT_NAME_SIZE];
+    segment_name(&w->id, kind, name);
+    assert_int_equal(disk_open(w->disk, name, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pwrite(file, zeros, size, at), 0);
+}
+
+/* Where the last entries say nothing, those behind lead no lookup past anything. */
+static void test_active_index__behind_lost_entries_nothing_is_older(void **state) {
+    enum { BATCHES = 9, ENTRIES = BATCHES - 1 };
+    for (unsigned headers = 0; headers < 2; headers++) {
+        struct writing w;
+        begin(&w);
+        write_batches(&w, BATCHES);
+        uint64_t batch_bytes = w.position / BATCHES;
+        assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+        assert_int_equal(entries(&w, 0, NULL), ENTRIES);
+        forget_all(&w);
+        if (headers) { /* of the batch between the last two entries */
+            zero(&w, SEGMENT_LOG, (ENTRIES - 1) * batch_bytes, 64);
+        } else {
+            zero(&w, SEGMENT_TIMEINDEX, INDEX_HEADER_BYTES + (ENTRIES - 2) * TIME_ENTRY_BYTES,
+                 2 * TIME_ENTRY_BYTES);
+        }
+        write_batches(&w, 1);
+        assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+        assert_int_equal(entries(&w, 0, NULL), ENTRIES + 1);
+        assert_true(time_of_entry(&w, ENTRIES) == INT64_MAX);
+        end(&w);
+    }
+}
+
 /* Entries added behind one whose time rot has made smaller must not say so, too. */
 static void test_active_index__a_rotten_time_is_not_handed_on(void **state) {
     enum { BATCHES = 9, ENTRIES = BATCHES - 1, MORE = 4 };
@@ -225,6 +260,7 @@ int main(void) {
         cmocka_unit_test(test_active_index__a_kill_loses_none_for_good),
         cmocka_unit_test(test_active_index__outlives_the_descriptor),
         cmocka_unit_test(test_active_index__a_rotten_time_is_not_handed_on),
+        cmocka_unit_test(test_active_index__behind_lost_entries_nothing_is_older),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
