@@ -8,7 +8,7 @@
  *   anywhere else            nothing: the gap behind a frame, an end mark, whatever is derived
  *
  * A batch whose copy in its segment is whole costs nothing, whatever became of its frame, unless it
- * stands between two that both have lost. Of the
+ * stands between two that both have lost (one that begins a segment is proven by the name). Of the
  * very last frame that holds while its header can be read: without it nothing says that there was
  * one, and a start looks into no segment that the journal does not name.
  */

@@ -12,9 +12,10 @@
  *     those of a frame whose header they hit (rot_cover.h): nothing good is lost;
  *   - a lookup by time finds the first record that is not older, or that none is newer; or it says
  *     BROKER_E_CORRUPT, where rot stands before what it would find. It passes over nothing but what
- *     the start has set aside;
+ *     the start has set aside, and what lies before all segments that are left when records of
+ *     the registry are lost, since one may have moved the log's start;
  *   - what is not readable answers BROKER_E_CORRUPT, again after another start, and the log says
- * so;
+ *     so;
  *   - an offset that somebody may have seen is not given out again;
  *   - the very last frame is the one exception: its rot cannot be told from a write that was torn,
  *     or never came, so it may be cut off; of two blocks exchanged one may lie in the frame before;
@@ -23,13 +24,14 @@
  *     when that rot hides which topics there are, the start is refused;
  *   - rot in what is derived (indexes, a checkpoint or one of its increments, the marker of a
  *     clean stop) costs nothing. A snapshot of producers is asked only when both checkpoints are
- * gone, so these are hit as well then, and every producer's last batch must still be known as a
- * duplicate.
+ *     gone, so these are hit as well then, and every producer's last batch must still be known as a
+ *     duplicate.
  *
  * In every other run the scrub goes over it all after the first look: what was readable must be so
  * after it as well, and more than once it must have found what readers had.
  *
- * EVENTBOX_ROT_RUNS sets how many places are hit (default 300), EVENTBOX_ROT_SEED the first seed.
+ * EVENTBOX_ROT_RUNS sets how many places are hit (default 300), EVENTBOX_ROT_SEED the first seed;
+ * with EVENTBOX_ROT_VERBOSE what the log tells is printed.
  */
 #include "log_model.h"
 #include "rot_cover.h"
@@ -128,9 +130,9 @@ struct hit {
     char path[PATH_BYTES];
     enum place place;
     enum kind kind;
-    uint64_t offset, size; /* of what may differ now */
-    uint64_t from, to;     /* of a checkpoint: where it is hit */
-    bool alone;            /* both checkpoints are gone as well */
+    uint64_t offset;   /* the block around it for ZERO and SWAP */
+    uint64_t from, to; /* of a checkpoint: where it is hit */
+    bool alone;        /* both checkpoints are gone as well */
 };
 
 static uint8_t *read_whole(struct disk *disk, const char *path, size_t *ret_size) {
@@ -195,7 +197,6 @@ static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
     bool changed = false;
     if (size > 0) {
         hit->offset = random_below(random, size);
-        hit->size = 1;
         /* Journal files are mostly zeros that nobody has written: aim at what is used. */
         for (unsigned n = 0; n < 40 && !data[hit->offset]; n++) {
             hit->offset = random_below(random, size);
@@ -233,7 +234,7 @@ static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
                 changed = true;
             }
             break;
-        default:
+        default: /* CUT */
             changed = any_set(data + hit->offset, size - hit->offset);
             cut_off(disk, hit->path, hit->offset);
             break;
@@ -405,7 +406,7 @@ static bool is_set_aside(struct partition *real, const struct model_batch *batch
 }
 
 /* Before all segments that are left, where a record that moved the log's start may be lost: nobody
- * knows whether anything is missing there. A read is told so where rot is what comes first. */
+ * knows whether anything is missing there. A read answers what comes first behind it, be it rot. */
 static bool may_be_below_start(const struct run *run, struct partition *real,
                                const struct model_batch *batch) {
     const struct log_partition *partition = log_partition_of(real);

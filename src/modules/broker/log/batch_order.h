@@ -10,8 +10,9 @@
  * rot.
  *
  * What this cannot tell: a base offset that rot moves to another place of a gap that compaction has
- * left around its batch; or to just behind a range that is set aside, where some batch has to
- * begin.
+ * left around its batch; to just behind a range that is set aside, where some batch has to begin;
+ * or into a range that is lost, unless the batch behind it lies in the same block
+ * (segment_resync.c).
  */
 #pragma once
 

@@ -267,7 +267,7 @@ struct topic_log {
     bool held;                /* room is low, and a guard keeps retention from making some */
     char failure[160];
 
-    void (*on_started)(void *userdata, int status);
+    void (*on_started)(void *userdata, int status); /* NULL: told */
     void *on_started_userdata;
     void (*on_stopped)(void *userdata);
     void *on_stopped_userdata;

@@ -342,6 +342,7 @@ static int check_registry(struct recovery *recovery) {
         return err_origin(BROKER_E_CORRUPT);
     }
     recovery_report(recovery, TOPIC_LOG_DAMAGED,
+                    /* the damage test looks for these words */
                     "records of the registry are lost: configs and log starts of topics may be "
                     "older ones, and topics that were deleted may be back");
     int64_t end = MAX(log->producer_durable_end, recovery->producer_ids_end);
@@ -406,9 +407,9 @@ static int keep_strays_in(struct recovery *recovery, struct log_partition *parti
                                 .next_base = next_base,
                                 .most_offset = INT64_MAX,
                                 .order = &order,
-                                .whole = true};
+                                .all_wanted = true};
     for (uint64_t from = 0; !r && partition->damage_count > 0; from = at.position + 1) {
-        order = order_of(partition); /* it names the damage, which moves */
+        order = order_of(partition); /* it borrows the damage, which moves */
         in.wanted = partition->damage;
         in.wanted_count = partition->damage_count;
         r = segment_stray(&in, from, in.end, &at, &end);

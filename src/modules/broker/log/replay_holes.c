@@ -169,7 +169,7 @@ static int note_what_stands_in(struct recovery *recovery, struct log_partition *
         struct segment_cursor at;
         struct record_batch batch;
         int64_t to;
-        order = batch_order_of(partition); /* it names the damage, which moves */
+        order = batch_order_of(partition); /* it borrows the damage, which moves */
         order.epochs_open = true;
         r = segment_stray(&in, from, limit, &at, &to);
         r = r ? r : segment_batch_check(file, at.position, size, &batch);

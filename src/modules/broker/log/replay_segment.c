@@ -1,6 +1,7 @@
 /*
  * What a lost frame had and segments have: batches go to their segment only once they are durable,
- * so it may have been written before the frame was damaged.
+ * so it may have been written before the frame was damaged. A batch behind a hole counts when right
+ * ones lead from it to the end of the file or to what a frame names, or when it begins its segment.
  */
 #include "registry.h"
 #include "replay.h"
@@ -52,13 +53,9 @@ int replay_note_lost(struct recovery *recovery, struct log_partition *partition,
     return partition_damage_add(partition, from, until);
 }
 
-/*
- * Whether right batches follow each other from @at up to @until, or to the end of the file; else
- * @ret_position: where they end. What only looks like a batch, in the records of one that is lost,
- * leads nowhere.
- */
-static bool leads_on(struct disk_file *file, uint64_t size, struct segment_cursor at,
-                     const struct frame_entry *until, uint64_t *ret_position) {
+/* Where the right batches end that follow each other from @at, at the latest @until. */
+static struct segment_cursor follow(struct disk_file *file, uint64_t size, struct segment_cursor at,
+                                    const struct frame_entry *until) {
     struct record_batch batch;
     while (at.position < size && at.offset < until->base_offset &&
            segment_batch_check(file, at.position, size, &batch) == 0 &&
@@ -66,22 +63,25 @@ static bool leads_on(struct disk_file *file, uint64_t size, struct segment_curso
         at.position += batch.total_bytes;
         at.offset += batch.last_offset_delta + 1;
     }
-    *ret_position = at.position;
-    return at.position == size || at.offset == until->base_offset;
+    return at;
 }
 
-/* The next batch behind @cursor to go on with; the file's name proves one that begins it. */
+/*
+ * The next batch behind @cursor to go on with. What only looks like a batch, in the records of one
+ * that is lost, leads nowhere: the search goes on where it led, and the offsets that it claimed do
+ * not count.
+ */
 static bool find_leading(const struct segment_resync *in, const struct frame_entry *until,
                          struct segment_cursor *cursor) {
     struct segment_cursor at = *cursor;
     while (at.position < in->end && segment_resync(in, NULL, &at, in->end) == 0) {
-        bool begins = at.position == 0 && at.offset == in->base_offset;
-        uint64_t end;
-        if (leads_on(in->file, in->end, at, until, &end) || begins) {
+        struct segment_cursor end = follow(in->file, in->end, at, until);
+        bool begins = at.position == 0 && at.offset == in->base_offset; /* so says its name */
+        if (begins || end.position == in->end || end.offset == until->base_offset) {
             *cursor = at;
             return true;
         }
-        at = (struct segment_cursor){end, cursor->offset};
+        at = (struct segment_cursor){end.position, cursor->offset};
     }
     return false;
 }

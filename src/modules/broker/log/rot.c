@@ -27,7 +27,7 @@ static int leave_out_strays(struct segment_resync in, uint64_t from, uint64_t to
     in.most_offset = INT64_MAX;
     in.wanted = range;
     in.wanted_count = 1;
-    in.whole = in.alone = true;
+    in.all_wanted = in.alone = true;
     while (r == 0 && range->from < range->to) {
         struct segment_cursor stray;
         int64_t end;

@@ -248,7 +248,7 @@ static int look_for_strays(struct scrub_walk *walk, const struct batch_order *or
                                 .most_offset = INT64_MAX,
                                 .order = order,
                                 .checked_bytes = &checked,
-                                .whole = true,
+                                .all_wanted = true,
                                 .alone = true};
     int r = 0;
     while (r == 0 && walk->loss_count > 0) {

@@ -98,16 +98,22 @@ static bool is_right(const struct segment_resync *in, uint64_t position) {
     return check(in, position, &batch);
 }
 
+/* Whether the end of a batch and the base offset of what stands at @position, behind it, came to
+ * the disk in one block. */
+static bool share_a_block(uint64_t position) {
+    uint64_t in_block = position % BLOCK_BYTES;
+    return in_block > 0 && in_block + BASE_OFFSET_BYTES <= BLOCK_BYTES;
+}
+
 /*
- * Whether what comes behind @batch goes on where it ends. Behind it may be more rot. That offsets
- * are lost explains a gap; but where whole ones are wanted it does not within a block: what was
- * written side by side was so in the log, and this one has a wrong base offset.
+ * Whether what comes behind @batch goes on where it ends. Behind it may be more rot. Lost offsets
+ * explain a gap; but not in a start's search for strays (@all_wanted) where both sides of the gap
+ * lie in one block: they were written so, and the base offset of @batch is wrong.
  */
 static bool is_followed(const struct segment_resync *in, const struct record_batch *batch,
                         uint64_t position) {
     uint8_t header[RECORD_BATCH_HEADER_BYTES];
-    const struct batch_order *order = in->order;
-    struct batch_order strict;
+    struct batch_order order = *in->order;
     struct record_batch next;
     size_t got = 0;
     int64_t end = record_batch_end(batch);
@@ -119,15 +125,12 @@ static bool is_followed(const struct segment_resync *in, const struct record_bat
             return true;
         }
         next_base = next.base_offset;
-        uint64_t in_block = position % BLOCK_BYTES;
-        if (in->whole && in_block > 0 && in_block + BASE_OFFSET_BYTES <= BLOCK_BYTES) {
-            strict = *order;
-            strict.damage_count = 0;
-            order = &strict;
+        if (in->all_wanted && share_a_block(position)) {
+            order.damage_count = 0;
         }
     }
     return next_base == end || next_base < 0 ||
-           (next_base > end && batch_order_gap(order, end, next_base));
+           (next_base > end && batch_order_gap(&order, end, next_base));
 }
 
 /* Whether more than a block, or all that is left, follows from @cursor on without a mistake. */
@@ -156,8 +159,8 @@ static bool is_all_wanted(const struct segment_resync *in, int64_t from, int64_t
 
 static bool is_wanted(const struct segment_resync *in, const struct record_batch *batch) {
     int64_t from = batch->base_offset, end = record_batch_end(batch);
-    bool wanted = in->wanted_count == 0 || (in->whole && is_all_wanted(in, from, end));
-    for (uint32_t i = 0; i < in->wanted_count && !wanted && !in->whole; i++) {
+    bool wanted = in->wanted_count == 0 || (in->all_wanted && is_all_wanted(in, from, end));
+    for (uint32_t i = 0; i < in->wanted_count && !wanted && !in->all_wanted; i++) {
         wanted = from < in->wanted[i].to && end > in->wanted[i].from;
     }
     return wanted;

@@ -19,7 +19,12 @@
  * A walk has one way through such a segment, and where the exchanged blocks are near each other no
  * way is the right one by what is in it. So what a walk did not meet is not lost for that: before
  * offsets count as lost, or a read of one is refused, a right batch that has them is looked for
- * wherever it stands (segment_stray()). That is the one answer which start, scrub and reads share.
+ * wherever it stands (segment_stray()). How much it has to prove depends on who asks:
+ *
+ *   a start without checkpoint   all offsets wanted, what follows agrees
+ *   scrub, marks of rot          all offsets wanted
+ *   a read                       one offset wanted, what follows agrees, none below the way's
+ *   what frames put back         any right batch, since it may have to give way
  */
 #pragma once
 
@@ -40,8 +45,9 @@ struct segment_resync {
     /* Only batches that have one of these offsets; without a count any. */
     const struct offset_range *wanted;
     uint32_t wanted_count;
-    bool whole; /* all offsets of the batch: no checksum covers its base offset, and rot in that may
-                   claim some of a batch that is right, or some that are lost */
+    bool all_wanted; /* each of its offsets must be wanted, not only one: rot in its base offset,
+                        which no checksum covers, may claim some of a batch that is right, or some
+                        that are lost */
     int64_t least_offset; /* of a stray */
     bool alone;           /* what follows need not agree */
 };

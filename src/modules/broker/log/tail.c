@@ -87,7 +87,8 @@ static void pop_front(struct topic_log *log, struct log_partition *partition) {
 
 static void set_dirty(struct topic_log *log, struct log_partition *partition) {
     if (!list_linked(&partition->dirty_link)) {
-        partition->dirty_since_ns = clock_mono_ns(log->config.clock); /* recovery is no loop */
+        partition->dirty_since_ns =
+            clock_mono_ns(log->config.clock); /* the keeper comes here, too */
         list_push_back(&log->dirty, &partition->dirty_link);
     }
     if (partition->unflushed_bytes >= FLUSH_PARTITION_BYTES &&

@@ -7,8 +7,9 @@
  *                                                                              v
  *                                                                          LOG_READY
  *
- * log_started() ends it either way, and counts once: where something fails, the log has failed and
- * stays in the state that it had come to.
+ * Where a full disk refuses the journal file for that block the log is ready before it: readers
+ * need not wait (journal_files.c). log_started() ends it either way, and counts once: where
+ * something fails, the log has failed and stays in the state that it had come to.
  */
 #include "cleaner.h"
 #include "scrub.h"
@@ -37,7 +38,7 @@ static void start_run(struct work *work) {
 void log_started(struct topic_log *log, int status) {
     void (*told)(void *userdata, int status) = log->on_started;
     if (!told) {
-        return; /* a full disk had it called before its record was durable, or failed */
+        return; /* told already: on a full disk, before the record was durable; or a failure */
     }
     log->on_started = NULL;
     if (status == 0 && log->state != LOG_STARTING) {

@@ -330,8 +330,8 @@ static void test_log_damage__segments_of_lost_frames_count_behind_each_hole(void
     start_without(&f, 1u << 3 | 1u << 5);
 }
 
-/* Between two lost ones nothing proves a batch; those that lead to the end of the file prove
- * themselves. */
+/* Between two lost ones nothing proves a batch that begins no segment; those that lead to the end
+ * of the file prove themselves. */
 static void test_log_damage__last_batches_of_lost_frames_count_behind_two_holes(void **state) {
     enum { LAST = 12 };
     static const char path[] = "topics/1-0/00000000000000000000.log";

@@ -1,5 +1,6 @@
 /* Two blocks of a segment that have changed places, as where a disk writes to the wrong one: the
- * batches in them are right, and in the wrong order. What lies between must not go with them. */
+ * batches in them are right, and in the wrong order. What lies between must not go with them. Some
+ * are zeroed or cut besides. */
 #include "log_fixture.h"
 
 #include <setjmp.h>
@@ -209,13 +210,13 @@ static void look_up_late(struct fixture *f, struct partition *partition) {
 
 /* Zeros took the base offset of a batch and nothing that its checksum covers: it is not the one at
  * offset 0, though that is lost and so explains that the next one does not follow. */
-static void test_log_exchanged__a_lost_base_offset_is_not_offset_0(void **state) {
+static void test_log_exchanged__a_zeroed_base_offset_is_not_offset_0(void **state) {
     static const unsigned pair[] = {0, 0};
     static const uint8_t zeros[BLOCK];
     struct fixture f;
     struct place places[BATCHES];
     struct disk_file *file;
-    place_header_across(places, 10); /* the front of its length is zero anyway */
+    place_header_across(places, 10); /* its base offset, and two bytes of its length that are 0 */
     begin(&f, 50, 0);
     unsigned count = find_batches(&f, places);
     assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
@@ -372,7 +373,7 @@ int main(void) {
         cmocka_unit_test(test_log_exchanged__a_start_without_checkpoints_keeps_what_is_between),
         cmocka_unit_test(test_log_exchanged__the_scrub_sets_nothing_aside_that_is_between),
         cmocka_unit_test(test_log_exchanged__a_read_finds_what_its_way_leads_past),
-        cmocka_unit_test(test_log_exchanged__a_lost_base_offset_is_not_offset_0),
+        cmocka_unit_test(test_log_exchanged__a_zeroed_base_offset_is_not_offset_0),
         cmocka_unit_test(test_log_exchanged__a_boundary_at_the_end_is_not_the_end_of_all),
         cmocka_unit_test(test_log_exchanged__a_lookup_by_time_knows_what_an_index_leads_past),
         cmocka_unit_test(test_log_exchanged__what_is_put_back_costs_nothing_that_frames_have),
