@@ -42,7 +42,8 @@ enum {
 static const uint64_t FULL_LEAST = MIB(1), FULL_MOST = MIB(16), LOW_MOST = (uint64_t)1 << 30;
 static const uint64_t FILES_FULL_LEAST = 64, FILES_FULL_MOST = 32768, FILES_LOW_MOST = 131072;
 
-struct found {
+/* What a look finds. */
+struct look {
     bool held;
     uint64_t available_bytes, available_files;
 };
@@ -59,14 +60,14 @@ struct space {
     struct list watchers;
     uint64_t full_times;
     bool looking, look_again, want_back;
-    struct found found; /* by the last look that is over */
+    struct look last; /* that is over */
     void (*on_stopped)(void *userdata);
     void *stopped_userdata;
 
-    /* The job's while it runs; metrics may be asked for meanwhile, so it finds in its own. */
+    /* The job's while it runs. */
     struct work work;
-    bool met_full; /* in */
-    struct found looked;
+    bool met_full;       /* in */
+    struct look current; /* its own: metrics may be asked for meanwhile */
     int status;
 };
 
@@ -92,12 +93,12 @@ void space_unwatch(struct space_watcher *watcher) {
 
 /* ---- the file ---- */
 
-static int look(struct space *space) {
+static int look_now(struct space *space) {
     struct disk_space now;
     int r = disk_space(space->disk, &now);
     if (!r) {
-        space->looked.available_bytes = now.available_bytes;
-        space->looked.available_files = now.available_files;
+        space->current.available_bytes = now.available_bytes;
+        space->current.available_files = now.available_files;
     }
     return r;
 }
@@ -105,8 +106,8 @@ static int look(struct space *space) {
 static int give_back(struct space *space) {
     int r = disk_unlink(space->disk, RESERVE_NAME);
     if (r == 0 || r == DISK_E_NOT_FOUND) {
-        space->looked.held = false;
-        r = look(space);
+        space->current.held = false;
+        r = look_now(space);
     }
     return r;
 }
@@ -121,8 +122,8 @@ static int make(struct space *space) {
         (void)disk_unlink(space->disk, RESERVE_NAME); /* half a reserve is none */
         return r == DISK_E_FULL ? 0 : r;
     }
-    space->looked.held = true;
-    return look(space);
+    space->current.held = true;
+    return look_now(space);
 }
 
 static bool held_now(struct space *space) {
@@ -132,14 +133,13 @@ static bool held_now(struct space *space) {
            disk_size(file, &size) == 0 && size >= space->reserve_bytes;
 }
 
-static bool is_full(const struct space *space) {
-    return space->looked.available_bytes < space->full_bytes ||
-           space->looked.available_files < space->full_files;
+static bool is_full(const struct space *space, const struct look *look) {
+    return look->available_bytes < space->full_bytes || look->available_files < space->full_files;
 }
 
-static bool room_for_reserve(const struct space *space) {
-    return space->looked.available_bytes >= space->reserve_bytes + 2 * space->full_bytes &&
-           space->looked.available_files >= 2 * space->full_files;
+static bool room_for_reserve(const struct space *space, const struct look *look) {
+    return look->available_bytes >= space->reserve_bytes + 2 * space->full_bytes &&
+           look->available_files >= 2 * space->full_files;
 }
 
 /* ---- looking ---- */
@@ -147,23 +147,23 @@ static bool room_for_reserve(const struct space *space) {
 static void run_look(struct work *work) {
     struct space *space = container_of(work, struct space, work);
     bool met_full = space->met_full;
-    space->status = look(space);
+    space->status = look_now(space);
     if (space->status) {
         return;
     }
-    if (space->looked.held && (met_full || is_full(space))) {
+    if (space->current.held && (met_full || is_full(space, &space->current))) {
         space->status = give_back(space);
-    } else if (!space->looked.held && !met_full && room_for_reserve(space)) {
+    } else if (!space->current.held && !met_full && room_for_reserve(space, &space->current)) {
         space->status = make(space);
     }
 }
 
 static enum space_state judge(const struct space *space) {
-    if (!space->found.held) {
+    if (!space->last.held) {
         return SPACE_FULL;
     }
-    bool low = space->found.available_bytes < space->low_bytes ||
-               space->found.available_files < space->low_files;
+    bool low = space->last.available_bytes < space->low_bytes ||
+               space->last.available_files < space->low_files;
     return low ? SPACE_LOW : SPACE_OK;
 }
 
@@ -198,7 +198,7 @@ static void on_looked(struct work *work) {
         return;
     }
     if (space->status == 0) { /* else nothing is known: the state stays, the next look follows */
-        space->found = space->looked;
+        space->last = space->current;
         set_state(space, judge(space));
     }
     if (space->look_again) {
@@ -248,21 +248,22 @@ int space_open(const struct space_config *config, struct space **ret_space) {
         return err_trace(r);
     }
     space->total_bytes = now.total_bytes;
-    space->looked.available_bytes = now.available_bytes;
-    space->looked.available_files = now.available_files;
+    space->current.available_bytes = now.available_bytes;
+    space->current.available_files = now.available_files;
     set_file_marks(space, now.total_files);
     space->full_bytes = MIN(MAX(now.total_bytes / FULL_PART, FULL_LEAST), FULL_MOST);
     space->low_bytes =
         config->low_bytes ? config->low_bytes : MIN(now.total_bytes / 100 * LOW_PERCENT, LOW_MOST);
     space->low_bytes = MAX(space->low_bytes, space->full_bytes);
     space->reserve_bytes = MIN(config->reserve_bytes, now.total_bytes / RESERVE_PART);
-    space->looked.held = held_now(space);
-    if (is_full(space)) {
+    space->current.held = held_now(space);
+    if (is_full(space, &space->current)) {
         (void)give_back(space); /* a start on a full disk */
     }
     /* One that is missing with room for it is made by the first look. */
-    space->found = space->looked;
-    space->state = space->found.held || room_for_reserve(space) ? SPACE_OK : SPACE_FULL;
+    space->last = space->current;
+    space->state =
+        space->last.held || room_for_reserve(space, &space->current) ? SPACE_OK : SPACE_FULL;
     *ret_space = space;
     return 0;
 }
@@ -305,14 +306,14 @@ void space_free(struct space *space) {
 }
 
 void space_stats(const struct space *space, struct space_stats *ret_stats) {
-    *ret_stats = (struct space_stats){.available_bytes = space->found.available_bytes,
+    *ret_stats = (struct space_stats){.available_bytes = space->last.available_bytes,
                                       .low_bytes = space->low_bytes,
                                       .full_bytes = space->full_bytes,
                                       .reserve_bytes = space->reserve_bytes,
-                                      .available_files = space->found.available_files,
+                                      .available_files = space->last.available_files,
                                       .low_files = space->low_files,
                                       .full_files = space->full_files,
-                                      .reserve_held = space->found.held,
+                                      .reserve_held = space->last.held,
                                       .state = space->state,
                                       .full_times = space->full_times};
 }
