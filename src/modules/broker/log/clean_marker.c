@@ -29,7 +29,10 @@ int clean_marker_write(struct disk *disk, const struct uuid *journal, uint64_t s
     if (!r) {
         r = disk_pwrite(file, bytes, sizeof bytes, 0);
     }
-    if (!r) {
+    if (r == DISK_E_FULL && sequence == 0) { /* one that a stop could not fill: gone is as good */
+        r = disk_unlink(disk, "journal/clean");
+        r = r == 0 || r == DISK_E_NOT_FOUND ? disk_sync_dir(disk, "journal") : r;
+    } else if (!r) {
         r = disk_sync(file);
         r = r == DISK_E_FULL ? -ENOSPC : r;
     }

@@ -403,6 +403,8 @@ struct topic_log {
 void topic_log_fail(struct topic_log *log, const char *what, int code);
 void topic_log_report(struct topic_log *log, enum topic_log_event event, const char *format, ...)
     _printf_(3, 4);
+/* A flush that waits for room is not tried again. */
+void log_give_up_flush(struct topic_log *log);
 void log_tick_soon(struct topic_log *log); /* something happened that the tick must follow up */
 
 /* ---- topic_log_start.c ---- */

@@ -48,6 +48,14 @@ static void wake_all(struct topic_log *log) {
     }
 }
 
+void log_give_up_flush(struct topic_log *log) {
+    if (log->flush_again) {
+        log->flush_again = false;
+        log_job_finish(log->flush_job);
+        log->flush_job = NULL;
+    }
+}
+
 void topic_log_fail(struct topic_log *log, const char *what, int code) {
     if (log->failed) {
         return;
@@ -59,11 +67,7 @@ void topic_log_fail(struct topic_log *log, const char *what, int code) {
     if (log->state < LOG_STARTING || log->state == LOG_STOPPED) {
         return;
     }
-    if (log->flush_again) {
-        log->flush_again = false;
-        log_job_finish(log->flush_job);
-        log->flush_job = NULL;
-    }
+    log_give_up_flush(log);
     (void)log_writer_send(log, WRITER_FAIL, NULL);
     append_flush_soon(log); /* ends what is pending, after the caller has unwound */
     append_admit_soon(log);
@@ -147,7 +151,8 @@ static void trim_when_idle(struct topic_log *log) {
 static void on_tick(struct timer *timer) {
     struct topic_log *log = container_of(timer, struct topic_log, tick);
     int64_t now_ns = loop_now_ns(log->loop);
-    if (log->state == LOG_STOPPING && (log->disk_full || log->journal_refused) &&
+    bool short_of_room = log->disk_full || log->journal_refused || log->checkpoint.told_full;
+    if (log->state == LOG_STOPPING && short_of_room &&
         now_ns - log->stopping_since_ns >= STOP_PATIENCE_MS * NS_PER_MS) {
         topic_log_fail(log, "the stop, for want of disk space,", DISK_E_FULL);
     }

@@ -130,6 +130,7 @@ void topic_log_stop(struct topic_log *log, void (*done)(void *userdata), void *u
     }
     if (log->state == LOG_STARTING && !log->failed) {
         log->failed = true; /* no client was let in yet: give up what the start waits for */
+        log_give_up_flush(log);
         (void)log_writer_send(log, WRITER_FAIL, NULL);
         append_flush_soon(log);
     }

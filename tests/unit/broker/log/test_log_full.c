@@ -32,6 +32,11 @@ static void assert_readable(struct fixture *f, const char *topic, int32_t index,
     }
 }
 
+static void on_start(void *userdata, int status) {
+    (void)status;
+    ((struct fixture *)userdata)->started = true;
+}
+
 static int reserved_status;
 
 static void on_reserved(struct append *append, int status) {
@@ -233,6 +238,73 @@ static void test_log_full__stop_does_not_wait_for_a_journal_file_for_ever(void *
     fixture_deinit(&f);
 }
 
+/* The segments have it all; the checkpoint of the end finds no room. */
+static void test_log_full__stop_does_not_wait_for_its_checkpoint_for_ever(void **state) {
+    struct fixture f;
+    fixture_init(&f, 28);
+    f.expect_failures = true;
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
+    struct batch_spec spec = spec_of(0);
+    assert_int_equal(fixture_append(&f, partition, &spec), 0);
+    fixture_until(&f, f.log->unwritten_count == 0);
+    limit_to_what_is_used(&f);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* Whatever a stop could write of its marker, the next start takes it back, for which it may need
+ * room that there is not. */
+static void test_log_full__a_stop_does_not_spoil_the_next_start(void **state) {
+    for (uint64_t room = 0; room < 70000; room += room < 300 ? 16 : 1024) {
+        struct fixture f;
+        struct disk_space now;
+        fixture_init(&f, 28);
+        f.expect_failures = true;
+        assert_int_equal(fixture_start(&f), 0);
+        struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
+        struct batch_spec spec = spec_of(0);
+        assert_int_equal(fixture_append(&f, partition, &spec), 0);
+        fixture_until(&f, f.log->unwritten_count == 0);
+        assert_int_equal(disk_space(f.disk, &now), 0);
+        disk_sim_limit(f.disk, now.total_bytes - now.available_bytes + room);
+        fixture_stop(&f);
+        limit_to_what_is_used(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_readable(&f, "t", 0, 1);
+        fixture_abandon(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* It stops before it was told to have started, while a flush waits for room. */
+static void test_log_full__a_stop_amid_the_start_waits_for_no_flush(void **state) {
+    unsigned waiting = 0;
+    for (unsigned seed = 100; seed < 300; seed++) {
+        struct fixture f;
+        fixture_init(&f, seed);
+        f.expect_failures = true;
+        f.limits.journal_first_bytes = 32 << 10;
+        assert_int_equal(fixture_start(&f), 0);
+        struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
+        struct batch_spec spec = spec_of(0);
+        assert_int_equal(fixture_append(&f, partition, &spec), 0);
+        limit_to_what_is_used(&f);
+        fixture_crash(&f, false);
+        fixture_open(&f);
+        topic_log_start(f.log, on_start, &f);
+        fixture_until(&f, f.log->state == LOG_STARTING || f.started);
+        clock_manual_advance(&f.clock, 1100 * NS_PER_MS);
+        for (unsigned n = 0; n < seed % 12 && !f.started && !f.log->flush_again; n++) {
+            fixture_step(&f);
+        }
+        waiting += f.log->flush_again && !f.started;
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+    assert_true(waiting > 0);
+}
+
 /* Recovery is the keeper's, the loop's time is the loop's: it may be asked for on its thread alone.
  */
 static void test_log_full__recovery_leaves_the_time_of_the_loop_alone(void **state) {
@@ -325,6 +397,9 @@ int main(void) {
         cmocka_unit_test(test_log_full__one_refusal_anywhere_only_delays),
         cmocka_unit_test(test_log_full__what_was_written_after_a_refusal_outlives_a_power_cut),
         cmocka_unit_test(test_log_full__stop_does_not_wait_for_a_journal_file_for_ever),
+        cmocka_unit_test(test_log_full__stop_does_not_wait_for_its_checkpoint_for_ever),
+        cmocka_unit_test(test_log_full__a_stop_does_not_spoil_the_next_start),
+        cmocka_unit_test(test_log_full__a_stop_amid_the_start_waits_for_no_flush),
         cmocka_unit_test(test_log_full__recovery_leaves_the_time_of_the_loop_alone),
         cmocka_unit_test(test_log_full__a_start_that_fails_says_so_once),
         cmocka_unit_test(test_log_full__consumer_that_holds_a_low_disk_is_named),
