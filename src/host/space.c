@@ -45,6 +45,7 @@ static const uint64_t FILES_FULL_LEAST = 64, FILES_FULL_MOST = 32768, FILES_LOW_
 /* What a look finds. */
 struct look {
     bool held;
+    bool refused; /* the disk refuses the reserve, and not for room: the marks alone count */
     uint64_t available_bytes, available_files;
 };
 
@@ -151,15 +152,17 @@ static void run_look(struct work *work) {
     if (space->status) {
         return;
     }
+    int r = 0;
     if (space->current.held && (met_full || is_full(space, &space->current))) {
-        space->status = give_back(space);
+        r = give_back(space);
     } else if (!space->current.held && !met_full && room_for_reserve(space, &space->current)) {
-        space->status = make(space);
+        r = make(space);
     }
+    space->current.refused = r != 0;
 }
 
 static enum space_state judge(const struct space *space) {
-    if (!space->last.held) {
+    if (space->last.refused ? is_full(space, &space->last) : !space->last.held) {
         return SPACE_FULL;
     }
     bool low = space->last.available_bytes < space->low_bytes ||

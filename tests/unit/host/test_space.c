@@ -312,6 +312,31 @@ static void test_space__a_look_is_told_when_it_is_over(void **state) {
     world_deinit(&w);
 }
 
+/* A folder in the reserve's place: there is none then, and all else goes on. */
+static void test_space__without_a_reserve_the_marks_count(void **state) {
+    struct world w;
+    struct space_stats stats;
+    world_init(&w);
+    assert_int_equal(disk_mkdir(w.disk, "reserve"), 0);
+    open_space(&w);
+    assert_int_equal(space_start(w.space, w.loop, w.work), 0);
+    run_ms(&w, 1100);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    fill(&w, RESERVE + 3 * FULL_MARK);
+    run_ms(&w, 1100);
+    space_stats(w.space, &stats);
+    assert_int_equal(stats.available_bytes, RESERVE + 3 * FULL_MARK);
+    assert_false(stats.reserve_held);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    fill(&w, FULL_MARK / 2);
+    run_ms(&w, 1100);
+    assert_int_equal(space_state(w.space), SPACE_FULL);
+    fill(&w, TOTAL / 2);
+    run_ms(&w, 1100);
+    assert_int_equal(space_state(w.space), SPACE_OK);
+    world_deinit(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_space__reserve_is_given_back_on_a_full_disk_and_made_again),
@@ -324,6 +349,7 @@ int main(void) {
         cmocka_unit_test(test_space__start_without_a_file_left_is_full),
         cmocka_unit_test(test_space__without_a_bound_files_do_not_count),
         cmocka_unit_test(test_space__a_look_is_told_when_it_is_over),
+        cmocka_unit_test(test_space__without_a_reserve_the_marks_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
