@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { VALUE_BYTES = 2100, PEAK_MS = 2000 };
+enum { VALUE_BYTES = 2100, SMALL_BYTES = 20, PEAK_MS = 2000 };
 
 struct writing {
     struct disk *disk;
@@ -20,10 +20,11 @@ struct writing {
     struct segment_id id;
     uint64_t position;
     int64_t offset, peak_offset; /* the batch there has a later time than all others */
+    size_t value_bytes;
 };
 
 static void begin(struct writing *w) {
-    *w = (struct writing){.id = {7, 3, 0}, .peak_offset = -1};
+    *w = (struct writing){.id = {7, 3, 0}, .peak_offset = -1, .value_bytes = VALUE_BYTES};
     assert_int_equal(disk_sim_new(1, &w->disk), 0);
     assert_int_equal(disk_mkdir(w->disk, "topics"), 0);
     assert_int_equal(segment_writer_new(w->disk, 2, &w->writer), 0);
@@ -42,8 +43,10 @@ static void forget_all(struct writing *w) {
 
 static void write_batch_at(struct writing *w, uint64_t position) {
     int64_t timestamp_ms = w->offset == w->peak_offset ? PEAK_MS : 1000 + w->offset;
-    struct batch_spec spec = {
-        .records = 2, .value_bytes = VALUE_BYTES, .timestamp_ms = timestamp_ms, .producer_id = -1};
+    struct batch_spec spec = {.records = 2,
+                              .value_bytes = w->value_bytes,
+                              .timestamp_ms = timestamp_ms,
+                              .producer_id = -1};
     struct buf *batch = fixture_batch(&spec);
     record_batch_assign(batch->data, w->offset, 0);
     struct segment_piece piece = {span_of(batch->data, batch->size), position, w->offset,
@@ -146,6 +149,24 @@ static void test_active_index__a_kill_loses_none_for_good(void **state) {
     assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
     assert_int_equal(entries(&w, 0, &last), 100);
     assert_int_equal(last, 200);
+    end(&w);
+}
+
+/* A start walks through thousands of partitions: not with two reads for each small batch. */
+static void test_active_index__a_walk_reads_many_small_batches_at_once(void **state) {
+    enum { BATCHES = 300, READS_MAX = 12 };
+    struct writing w;
+    begin(&w);
+    w.value_bytes = SMALL_BYTES;
+    write_batches(&w, BATCHES);
+    assert_in_range(w.position, 5 * INDEX_STEP_BYTES, 16 * INDEX_STEP_BYTES);
+    assert_int_equal(entries(&w, 0, NULL), 0);
+    forget_all(&w);
+    uint64_t calls = disk_sim_calls(w.disk);
+    write_batches(&w, 1);
+    assert_in_range(disk_sim_calls(w.disk) - calls, 1, READS_MAX);
+    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+    assert_true(entries(&w, 0, NULL) >= 5);
     end(&w);
 }
 
@@ -261,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_active_index__outlives_the_descriptor),
         cmocka_unit_test(test_active_index__a_rotten_time_is_not_handed_on),
         cmocka_unit_test(test_active_index__behind_lost_entries_nothing_is_older),
+        cmocka_unit_test(test_active_index__a_walk_reads_many_small_batches_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
