@@ -29,10 +29,10 @@ void active_index_deinit(struct active_index *index) {
 }
 
 static int open_file(const struct active_index *index, struct disk *disk, enum segment_kind kind,
-                     struct disk_file **ret_file) {
+                     unsigned create, struct disk_file **ret_file) {
     char name[SEGMENT_NAME_SIZE];
     segment_name(&index->id, kind, name);
-    return disk_open(disk, name, DISK_READ | DISK_WRITE | DISK_CREATE, ret_file);
+    return disk_open(disk, name, DISK_READ | DISK_WRITE | create, ret_file);
 }
 
 /* ---- adding ---- */
@@ -68,7 +68,7 @@ static void pass_batch(struct segment_indexer *at, struct additions *add, int64_
 static int write_file(const struct active_index *index, struct disk *disk, enum segment_kind kind,
                       const uint8_t *bytes, size_t size, uint64_t at) {
     _cleanup_(disk_closep) struct disk_file *file = NULL;
-    int r = open_file(index, disk, kind, &file);
+    int r = open_file(index, disk, kind, DISK_CREATE, &file);
     if (!r && at == 0) {
         r = disk_truncate(file, 0);
     }
@@ -388,6 +388,26 @@ static int learn_files(struct active_index *index, struct disk_file *file,
     return r ? err_trace(r) : 0;
 }
 
+/* A short segment has no index files, and a start would take long to make them for thousands. */
+static int open_and_learn(struct active_index *index, struct disk *disk, struct disk_file *log,
+                          uint64_t position) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    _cleanup_(disk_closep) struct disk_file *timefile = NULL;
+    int r = open_file(index, disk, SEGMENT_INDEX, 0, &file);
+    int time_r = open_file(index, disk, SEGMENT_TIMEINDEX, 0, &timefile);
+    if (r == DISK_E_NOT_FOUND && time_r == DISK_E_NOT_FOUND) {
+        return 0;
+    }
+    if (r == DISK_E_NOT_FOUND) {
+        r = open_file(index, disk, SEGMENT_INDEX, DISK_CREATE, &file);
+    }
+    if (time_r == DISK_E_NOT_FOUND) {
+        time_r = open_file(index, disk, SEGMENT_TIMEINDEX, DISK_CREATE, &timefile);
+    }
+    r = r ? r : time_r;
+    return r ? r : learn_files(index, file, timefile, log, position);
+}
+
 int active_index_learn(struct active_index *index, struct disk *disk, struct disk_file *log,
                        uint64_t position) {
     struct segment_id id = index->id;
@@ -397,15 +417,7 @@ int active_index_learn(struct active_index *index, struct disk *disk, struct dis
         index->known = true; /* written from the start, over whatever is there */
         return 0;
     }
-    _cleanup_(disk_closep) struct disk_file *file = NULL;
-    _cleanup_(disk_closep) struct disk_file *timefile = NULL;
-    int r = open_file(index, disk, SEGMENT_INDEX, &file);
-    if (!r) {
-        r = open_file(index, disk, SEGMENT_TIMEINDEX, &timefile);
-    }
-    if (!r) {
-        r = learn_files(index, file, timefile, log, position);
-    }
+    int r = open_and_learn(index, disk, log, position);
     if (!r) {
         r = walk(index, disk, log, position);
     }

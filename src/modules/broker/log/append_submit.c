@@ -72,9 +72,14 @@ static void finish_units(struct topic_log *log, struct list *units, int status) 
     }
 }
 
+/* Each partition of a group is a write of its own to a start that replays it, whose time is to be
+ * bounded as much as its bytes. */
+enum { PLACE_BYTES = 1024 };
+
 static void wake_advanced(struct topic_log *log) {
     struct list *link;
     while ((link = list_pop_front(&log->advanced)) != NULL) {
+        log->bytes_since_checkpoint += PLACE_BYTES;
         partition_wake(list_entry(link, struct log_partition, advanced_link));
     }
 }

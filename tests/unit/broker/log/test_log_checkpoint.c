@@ -390,6 +390,36 @@ static void test_log_checkpoint__full_again_when_increments_are_half_of_it(void 
     fixture_deinit(&f);
 }
 
+/* A start writes once for each partition of a frame, however small its batch is. */
+static void test_log_checkpoint__many_places_are_as_long_to_replay_as_many_bytes(void **state) {
+    enum { PARTITIONS = 100, PLACE_BYTES = 1024 };
+    static struct one many[PARTITIONS];
+    const struct batch_spec spec = {
+        .records = 1, .value_bytes = 10, .timestamp_ms = 1700000000000, .producer_id = -1};
+    struct fixture f;
+    unsigned done = 0;
+    fixture_init(&f, 61);
+    f.limits.checkpoint_ms = 1000000;
+    f.limits.checkpoint_bytes = PARTITIONS * PLACE_BYTES;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", PARTITIONS, NULL);
+    fixture_run_ms(&f, 3000);
+    uint64_t before = f.log->newest_sequence;
+    memset(many, 0, sizeof many);
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        assert_int_equal(one_start(&f, &many[i], partition_get(topic, i), &spec), 0);
+    }
+    while (done < PARTITIONS) {
+        fixture_until(&f, many[done].done);
+        one_free(&many[done++]);
+    }
+    assert_true(f.log->stats.frame_bytes < f.limits.checkpoint_bytes);
+    fixture_run_ms(&f, 3000);
+    assert_true(f.log->newest_sequence > before);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_checkpoint__increment_has_what_changed_and_no_more),
@@ -400,6 +430,7 @@ int main(void) {
         cmocka_unit_test(test_log_checkpoint__the_older_file_alone_is_enough),
         cmocka_unit_test(test_log_checkpoint__a_start_cuts_off_what_does_not_belong),
         cmocka_unit_test(test_log_checkpoint__full_again_when_increments_are_half_of_it),
+        cmocka_unit_test(test_log_checkpoint__many_places_are_as_long_to_replay_as_many_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
