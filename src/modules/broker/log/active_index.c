@@ -3,18 +3,14 @@
 
 #include "record_batch.h"
 #include "segment_resync.h"
+#include "segment_walk.h"
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>
 #include <eventbox/base/error.h>
 #include <stdlib.h>
 
-enum {
-    TRIM_ENTRIES = 256,
-    WALK_BYTES = 64 << 10,
-    ENTRIES_AT_ONCE = 256 + INDEX_PENDING_MAX,
-    PENDING_FIRST = 8
-};
+enum { TRIM_ENTRIES = 256, ENTRIES_AT_ONCE = 256 + INDEX_PENDING_MAX, PENDING_FIRST = 8 };
 
 void active_index_init(struct active_index *index, const struct segment_id *id, size_t *total) {
     *index = (struct active_index){
@@ -206,57 +202,6 @@ static int keep_entries(struct disk_file *file, uint64_t count, uint64_t positio
     return 0;
 }
 
-/* Bytes of a .log, many batches at a time: after a crash thousands of partitions are walked
- * through, and two reads for each small batch would take most of the start. */
-struct scan {
-    struct disk_file *file;
-    uint64_t end;
-    uint64_t at; /* of what is in @bytes */
-    size_t got;
-    uint8_t *bytes;
-};
-
-static int scan_init(struct scan *scan, struct disk_file *file, uint64_t end) {
-    *scan = (struct scan){.file = file, .end = end, .bytes = malloc(WALK_BYTES)};
-    return scan->bytes ? 0 : err_origin(-ENOMEM);
-}
-
-static void scan_deinit(struct scan *scan) {
-    free(scan->bytes);
-}
-
-/* @size bytes at @position; NULL when they are more than it holds, or the disk refuses them. */
-static const uint8_t *scan_bytes(struct scan *scan, uint64_t position, size_t size) {
-    bool inside = position >= scan->at && position + size <= scan->at + scan->got;
-    if (!inside && size <= WALK_BYTES && position + size <= scan->end) {
-        scan->at = position;
-        if (disk_pread(scan->file, scan->bytes,
-                       (size_t)MIN((uint64_t)WALK_BYTES, scan->end - position), position,
-                       &scan->got)) {
-            scan->got = 0;
-        }
-        inside = size <= scan->got;
-    }
-    return inside ? scan->bytes + (position - scan->at) : NULL;
-}
-
-/* The header of a batch that claims to be there. */
-static bool scan_header(struct scan *scan, uint64_t position, struct record_batch *ret_batch) {
-    const uint8_t *bytes = scan_bytes(scan, position, RECORD_BATCH_HEADER_BYTES);
-    return bytes && segment_header(bytes, position, scan->end, ret_batch) == 0;
-}
-
-/* Whether it is right by its checksum. */
-static bool scan_check(struct scan *scan, uint64_t position, const struct record_batch *batch) {
-    struct record_batch parsed;
-    const uint8_t *bytes = scan_bytes(scan, position, batch->total_bytes);
-    if (!bytes) {
-        return segment_batch_check(scan->file, position, scan->end, &parsed) == 0;
-    }
-    struct span data = span_of(bytes, batch->total_bytes);
-    return record_batch_check_crc(data) && record_batch_parse(data, &parsed) == 0;
-}
-
 /* Whether the next batch goes on where @batch, at @position, ends; or nothing follows. */
 static bool goes_on(struct disk_file *log, const struct record_batch *batch, uint64_t position,
                     uint64_t end) {
@@ -275,24 +220,24 @@ static bool goes_on(struct disk_file *log, const struct record_batch *batch, uin
  * has one, and is believed with it alone: entries behind a rotten one would tell a lookup that all
  * before them is older. That costs a reading of what is indexed, mostly INDEX_PENDING_BYTES.
  */
-static int walk(struct active_index *index, struct disk *disk, struct disk_file *log,
-                uint64_t position) {
+static int find_lost(struct active_index *index, struct disk *disk, struct disk_file *log,
+                     uint64_t position) {
     struct additions add;
     struct segment_indexer next = index->at;
     uint64_t at = next.end = next.index_position;
     int64_t expected = -1;
-    struct scan scan;
-    int r = scan_init(&scan, log, position);
+    struct segment_walk walk;
+    int r = segment_walk_init(&walk, log, position);
     begin_additions(index, &add);
     while (!r && at < position) {
         struct record_batch batch;
-        if (!scan_header(&scan, at, &batch)) {
+        if (segment_walk_header(&walk, at, &batch)) {
             next.max_timestamp_ms = INT64_MAX; /* as in rebuild_entries() */
             break; /* rot: what is written next is behind a gap, and gets an entry at once */
         }
         bool follows =
             expected < 0 || batch.base_offset == expected || goes_on(log, &batch, at, position);
-        if (follows && scan_check(&scan, at, &batch)) {
+        if (follows && segment_walk_check(&walk, at, &batch) == 0) {
             pass_batch(&next, &add, batch.base_offset, at, batch.total_bytes,
                        batch.max_timestamp_ms);
         } else {
@@ -305,7 +250,7 @@ static int walk(struct active_index *index, struct disk *disk, struct disk_file 
             begin_additions(index, &add);
         }
     }
-    scan_deinit(&scan);
+    segment_walk_deinit(&walk);
     return r ? r : commit_additions(index, disk, &next, &add);
 }
 
@@ -339,22 +284,22 @@ static int64_t largest_before_last(struct disk_file *file, struct disk_file *tim
         return INT64_MAX;
     }
     largest_ms = MAX(largest_ms, before_ms);
-    struct scan scan;
-    if (scan_init(&scan, log, end)) {
+    struct segment_walk walk;
+    if (segment_walk_init(&walk, log, end)) {
         return INT64_MAX;
     }
     while (at < end) {
         struct record_batch batch;
-        if (!scan_header(&scan, at, &batch)) {
+        if (segment_walk_header(&walk, at, &batch)) {
             largest_ms = INT64_MAX;
             break;
         }
-        if (batch.max_timestamp_ms > largest_ms && scan_check(&scan, at, &batch)) {
+        if (batch.max_timestamp_ms > largest_ms && segment_walk_check(&walk, at, &batch) == 0) {
             largest_ms = batch.max_timestamp_ms;
         }
         at += batch.total_bytes;
     }
-    scan_deinit(&scan);
+    segment_walk_deinit(&walk);
     return largest_ms;
 }
 
@@ -419,7 +364,7 @@ int active_index_learn(struct active_index *index, struct disk *disk, struct dis
     }
     int r = open_and_learn(index, disk, log, position);
     if (!r) {
-        r = walk(index, disk, log, position);
+        r = find_lost(index, disk, log, position);
     }
     if (r) {
         return err_trace(r);

@@ -13,53 +13,12 @@
 #include <stdlib.h>
 
 enum {
-    SMALL_BATCH_BYTES = 4096,
     LONG_WALK_BYTES = 2 * INDEX_PENDING_BYTES,
     LARGE_READ_BYTES = 256 << 10, /* whoever asks for so much is told of fewer boundaries, */
     LARGE_STEP_BYTES = 64 << 10,  /* so far apart, */
     FAR_AHEAD_BYTES = 12 << 20,   /* and of more of what is cached */
     RESYNC_BYTES = 4 << 20,       /* how far a whole batch is looked for behind rot */
 };
-
-/* ---- walking ---- */
-
-int segment_walk_init(struct segment_walk *walk, struct disk_file *file, uint64_t end) {
-    *walk = (struct segment_walk){.file = file, .end = end};
-    walk->buffer = malloc(WALK_BUFFER_BYTES);
-    return walk->buffer ? 0 : err_origin(-ENOMEM);
-}
-
-void segment_walk_deinit(struct segment_walk *walk) {
-    free(walk->buffer);
-}
-
-int segment_walk_header(struct segment_walk *walk, uint64_t position,
-                        struct record_batch *ret_batch) {
-    if (walk->end < position || walk->end - position < RECORD_BATCH_HEADER_BYTES) {
-        return BROKER_E_CORRUPT;
-    }
-    bool inside = position >= walk->buffer_at &&
-                  position + RECORD_BATCH_HEADER_BYTES <= walk->buffer_at + walk->buffer_bytes;
-    if (!inside) {
-        /* Large batches are hopped over; small ones are read many at a time. */
-        size_t want =
-            walk->last_total >= SMALL_BATCH_BYTES ? RECORD_BATCH_HEADER_BYTES : WALK_BUFFER_BYTES;
-        want = MIN(want, walk->end - position);
-        walk->buffer_at = position;
-        int r = disk_pread(walk->file, walk->buffer, want, position, &walk->buffer_bytes);
-        if (r) {
-            walk->buffer_bytes = 0;
-            return err_trace(r);
-        }
-        if (walk->buffer_bytes < RECORD_BATCH_HEADER_BYTES) {
-            return BROKER_E_CORRUPT;
-        }
-    }
-    int r =
-        segment_header(walk->buffer + (position - walk->buffer_at), position, walk->end, ret_batch);
-    walk->last_total = r ? 0 : ret_batch->total_bytes;
-    return r;
-}
 
 /* ---- one read ---- */
 

@@ -4,6 +4,7 @@
 
 #include "log_private.h"
 #include "patient_file.h"
+#include "segment_walk.h"
 
 #include <eventbox/loop/op.h>
 
@@ -74,25 +75,10 @@ struct read_job {
 };
 void read_run(struct work *work);
 
-/* Walks batch headers of a .log with few reads. */
-struct segment_walk {
-    struct disk_file *file;
-    uint64_t end;
-    uint8_t *buffer; /* WALK_BUFFER_BYTES */
-    uint64_t buffer_at;
-    size_t buffer_bytes;
-    size_t last_total;
-};
-enum { WALK_BUFFER_BYTES = 64 << 10 };
-/* Blocks that the disk does not read, in one read or lookup; it may take long over each. */
-enum { REFUSALS_MAX = 8 };
-int segment_walk_init(struct segment_walk *walk, struct disk_file *file, uint64_t end);
-void segment_walk_deinit(struct segment_walk *walk);
-/** segment_walk_header() - of the batch at @position; BROKER_E_CORRUPT when none is there */
-int segment_walk_header(struct segment_walk *walk, uint64_t position,
-                        struct record_batch *ret_batch);
-
 /** segment_rebuild_soon() - have the segment writer make the indexes of a segment anew, or write
  * the entries that still wait */
 void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
                           int64_t next_base, bool waiting_only);
+
+/* Blocks that the disk does not read, in one read or lookup; it may take long over each. */
+enum { REFUSALS_MAX = 8 };
