@@ -128,6 +128,13 @@ static void look(struct fixture *f, const struct place *places, unsigned count,
     }
 }
 
+static void start_without_checkpoints(struct fixture *f) {
+    assert_int_equal(disk_sim_corrupt(f->disk, "checkpoint.0", 70, 8, 1), 0);
+    (void)disk_sim_corrupt(f->disk, "checkpoint.1", 70, 8, 1);
+    f->expect_failures = true;
+    assert_int_equal(fixture_start(f), 0);
+}
+
 static void test_log_exchanged__a_start_without_checkpoints_keeps_what_is_between(void **state) {
     for (unsigned i = 0; i < ARRAY_SIZE(pairs); i++) {
         struct fixture f;
@@ -135,10 +142,7 @@ static void test_log_exchanged__a_start_without_checkpoints_keeps_what_is_betwee
         begin(&f, 20 + i, 0);
         unsigned count = find_batches(&f, places);
         exchange(&f, pairs[i]);
-        assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1), 0);
-        (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
-        f.expect_failures = true;
-        assert_int_equal(fixture_start(&f), 0);
+        start_without_checkpoints(&f);
         assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
         look(&f, places, count, pairs[i]);
         fixture_stop(&f);
@@ -222,10 +226,7 @@ static void test_log_exchanged__a_zeroed_base_offset_is_not_offset_0(void **stat
     assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
     assert_int_equal(disk_pwrite(file, zeros, BLOCK, 0), 0);
     disk_close(file);
-    assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1), 0);
-    (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
-    f.expect_failures = true;
-    assert_int_equal(fixture_start(&f), 0);
+    start_without_checkpoints(&f);
     look(&f, places, count, pair);
     fixture_stop(&f);
     fixture_deinit(&f);
@@ -246,10 +247,7 @@ static void test_log_exchanged__a_boundary_at_the_end_is_not_the_end_of_all(void
     }
     exchange(&f, pair);
     cut(&f, places[last].to + moved);
-    assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 8, 1), 0);
-    (void)disk_sim_corrupt(f.disk, "checkpoint.1", 70, 8, 1);
-    f.expect_failures = true;
-    assert_int_equal(fixture_start(&f), 0);
+    start_without_checkpoints(&f);
     look(&f, places, count, pair);
     fixture_stop(&f);
     fixture_deinit(&f);

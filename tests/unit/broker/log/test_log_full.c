@@ -238,16 +238,21 @@ static void test_log_full__stop_does_not_wait_for_a_journal_file_for_ever(void *
     fixture_deinit(&f);
 }
 
+/* A log with one batch, which is in its segment. */
+static void start_with_one_batch(struct fixture *f) {
+    struct batch_spec spec = spec_of(0);
+    fixture_init(f, 28);
+    f->expect_failures = true;
+    assert_int_equal(fixture_start(f), 0);
+    struct partition *partition = partition_get(fixture_topic(f, "t", 1, NULL), 0);
+    assert_int_equal(fixture_append(f, partition, &spec), 0);
+    fixture_until(f, f->log->unwritten_count == 0);
+}
+
 /* The segments have it all; the checkpoint of the end finds no room. */
 static void test_log_full__stop_does_not_wait_for_its_checkpoint_for_ever(void **state) {
     struct fixture f;
-    fixture_init(&f, 28);
-    f.expect_failures = true;
-    assert_int_equal(fixture_start(&f), 0);
-    struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
-    struct batch_spec spec = spec_of(0);
-    assert_int_equal(fixture_append(&f, partition, &spec), 0);
-    fixture_until(&f, f.log->unwritten_count == 0);
+    start_with_one_batch(&f);
     limit_to_what_is_used(&f);
     fixture_stop(&f);
     fixture_deinit(&f);
@@ -259,13 +264,7 @@ static void test_log_full__a_stop_does_not_spoil_the_next_start(void **state) {
     for (uint64_t room = 0; room < 70000; room += room < 300 ? 16 : 1024) {
         struct fixture f;
         struct disk_space now;
-        fixture_init(&f, 28);
-        f.expect_failures = true;
-        assert_int_equal(fixture_start(&f), 0);
-        struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
-        struct batch_spec spec = spec_of(0);
-        assert_int_equal(fixture_append(&f, partition, &spec), 0);
-        fixture_until(&f, f.log->unwritten_count == 0);
+        start_with_one_batch(&f);
         assert_int_equal(disk_space(f.disk, &now), 0);
         disk_sim_limit(f.disk, now.total_bytes - now.available_bytes + room);
         fixture_stop(&f);
