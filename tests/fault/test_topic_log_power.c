@@ -244,6 +244,7 @@ static void run_seed(uint64_t seed, unsigned lives) {
     limits->open_files_max = dice(run, 2) ? 4 : 64;
     limits->checkpoint_ms = 100 << dice(run, 5);
     limits->checkpoint_bytes = 65536;
+    limits->replay_bytes = 1024 << dice(run, 8);
     limits->cleaner_ms = 20 << dice(run, 5);
     limits->retention_check_ms = 20 << dice(run, 5);
     limits->registry_bytes = 800 << dice(run, 5);

@@ -607,6 +607,8 @@ static void live(struct run *run, uint64_t seed) {
     f->limits.gather_bytes = 8192;
     f->limits.tail_bytes = 8192;
     f->limits.segment_bytes = 20000;
+    f->limits.replay_bytes = seed % 2 ? 8192 : 65536;
+    f->limits.open_files_max = seed % 5 == 0 ? 4 : 512;
     f->limits.checkpoint_ms = 200 << random_below(&run->random.random, 6);
     model_init(&run->model, f, seed);
     assert_int_equal(fixture_start(f), 0);

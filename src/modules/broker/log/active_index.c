@@ -152,6 +152,12 @@ int active_index_add(struct active_index *index, struct disk *disk,
     return commit_additions(index, disk, &next, &add);
 }
 
+void active_index_pass(struct active_index *index, const struct segment_piece *pieces,
+                       unsigned count) {
+    index->at.end = pieces[count - 1].position + pieces[count - 1].batch.size;
+    index->unindexed_bytes += index->at.end - pieces[0].position;
+}
+
 int active_index_flush(struct active_index *index, struct disk *disk) {
     if (index->pending_count == 0) {
         return 0;
@@ -174,27 +180,24 @@ static bool header_valid(struct disk_file *file, uint32_t magic) {
 
 /*
  * How many entries of an index are to be kept when the next batch goes to @position: those before
- * it. What a crash left at the end, zeros among it, goes.
+ * it. What a crash left at the end, zeros among it, goes; all do where the disk refuses some.
  */
-static int keep_entries(struct disk_file *file, uint64_t count, uint64_t position,
-                        uint64_t *ret_count, uint64_t *ret_last) {
+static uint64_t keep_entries(struct disk_file *file, uint64_t count, uint64_t position,
+                             uint64_t *ret_last) {
     uint8_t bytes[TRIM_ENTRIES * INDEX_ENTRY_BYTES];
-    *ret_count = 0;
     *ret_last = 0;
     while (count > 0) {
         uint64_t n = MIN(count, (uint64_t)TRIM_ENTRIES);
         size_t got = 0;
-        int r = disk_pread(file, bytes, n * INDEX_ENTRY_BYTES,
-                           INDEX_HEADER_BYTES + (count - n) * INDEX_ENTRY_BYTES, &got);
-        if (r) {
-            return err_trace(r);
+        if (disk_pread(file, bytes, n * INDEX_ENTRY_BYTES,
+                       INDEX_HEADER_BYTES + (count - n) * INDEX_ENTRY_BYTES, &got)) {
+            return 0;
         }
         for (uint64_t i = got / INDEX_ENTRY_BYTES; i > 0; i--) {
             uint32_t at = get_le32(bytes + (i - 1) * INDEX_ENTRY_BYTES + 4);
             if (at > 0 && at < position) {
-                *ret_count = count - n + i;
                 *ret_last = at;
-                return 0;
+                return count - n + i;
             }
         }
         count -= n;
@@ -314,10 +317,7 @@ static int learn_files(struct active_index *index, struct disk_file *file,
     if (header_valid(file, INDEX_MAGIC) && header_valid(timefile, TIMEINDEX_MAGIC)) {
         count = MIN((index_size - INDEX_HEADER_BYTES) / INDEX_ENTRY_BYTES,
                     (time_size - INDEX_HEADER_BYTES) / TIME_ENTRY_BYTES);
-        r = keep_entries(file, count, position, &count, &index->at.index_position);
-        if (r) {
-            return r;
-        }
+        count = keep_entries(file, count, position, &index->at.index_position);
         index->index_bytes = INDEX_HEADER_BYTES + count * INDEX_ENTRY_BYTES;
         index->timeindex_bytes = INDEX_HEADER_BYTES + count * TIME_ENTRY_BYTES;
     }

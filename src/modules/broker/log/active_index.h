@@ -25,6 +25,7 @@ struct index_entry {
 
 struct active_index {
     struct segment_id id;
+    uint64_t unindexed_bytes;  /* written while not known; then at.end is right all the same */
     bool known;                /* the fields below */
     struct segment_indexer at; /* behind the last batch; entries written or waiting */
     uint64_t index_bytes, timeindex_bytes;
@@ -44,6 +45,9 @@ int active_index_learn(struct active_index *index, struct disk *disk, struct dis
  * @most: that may wait, at most INDEX_PENDING_MAX */
 int active_index_add(struct active_index *index, struct disk *disk,
                      const struct segment_piece *pieces, unsigned count, unsigned most);
+/** active_index_pass() - batches that are in the .log, while the index is not known */
+void active_index_pass(struct active_index *index, const struct segment_piece *pieces,
+                       unsigned count);
 /** active_index_flush() - write what waits */
 int active_index_flush(struct active_index *index, struct disk *disk);
 /** active_index_rebuild() - write the files anew from the first @end bytes of the .log

@@ -70,7 +70,7 @@ int log_inspect_follow(struct log_inspect *inspect, const struct checkpoint_head
     r = r ? r : recovery_scan(recovery);
     r = r ? r : apply_frames(recovery);
     free(recovery->frames);
-    free(recovery->buffer);
+    free(recovery->memory);
     free(recovery);
     return r ? err_trace(r) : 0;
 }

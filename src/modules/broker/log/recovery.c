@@ -10,7 +10,8 @@
  *   4. Frames are replayed in order of their sequences: registry records change the topics, batches
  *      go to their segments at the position that the entry names. Doing it twice changes nothing.
  *   5. Segments and folders are synced and a checkpoint at the last frame is written. Only then
- *      does anyone see an offset. A cut during all this leads back to step 1.
+ *      does anyone see an offset, but where checkpoint_follows(). A cut during all this leads back
+ *      to step 1.
  *
  * A missing frame is damage when a later one was written with synced_through at or beyond it, else
  * the torn tail, which nobody was told of: it is kept as journal/cut-N. Of a bad frame whose header
@@ -267,10 +268,22 @@ static int start_replaying(struct recovery *recovery, struct journal_file *curre
     return r ? err_trace(r) : recovery_finish(recovery, current, position);
 }
 
+/*
+ * To sync thousands of segments takes long, and the first checkpoint of this run does it anyway.
+ * The one before stands until then, and after a crash the frames behind it are replayed again, with
+ * what has come behind them: what is in the journal alone is as durable as ever. Not where the
+ * start has found something that neither says.
+ */
+static bool checkpoint_follows(const struct recovery *recovery) {
+    return recovery->need_syncfs && !recovery->changed && !recovery->moved &&
+           !any_cut(recovery->log);
+}
+
 int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position) {
     struct topic_log *log = recovery->log;
+    bool later = checkpoint_follows(recovery);
     int r = recovery->torn ? keep_cut(recovery, recovery->torn) : 0;
-    if (!r) {
+    if (!r && !later) {
         r = sync_touched(recovery);
     }
     if (r) {
@@ -292,7 +305,10 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     /* Of two checkpoints of one frame nobody can tell which is newer: both have to say it. */
     bool twice = cut || recovery->moved ||
                  (recovery->changed && log->durable_sequence == log->newest_sequence);
-    if (!r && (twice || log->durable_sequence > log->newest_sequence || recovery->changed)) {
+    if (later) {
+        log->need_syncfs = true;
+        log->bytes_since_checkpoint = log->limits.checkpoint_bytes; /* one is due */
+    } else if (!r && (twice || log->durable_sequence > log->newest_sequence || recovery->changed)) {
         r = tail_recovered_count(log) > 0 ? DISK_E_FULL : recovery_write_checkpoint(recovery);
     }
     if (r == DISK_E_FULL && !cut && !recovery->changed && log->current) {
@@ -427,7 +443,8 @@ int recovery_run(struct topic_log *log) {
     text_deinit(&image);
     free(recovery->frames);
     free(recovery->left_out);
-    free(recovery->buffer);
+    free(recovery->memory);
+    free(recovery->waiting);
     log->recovery = recovery; /* its reports are told on the loop */
     return r;
 }

@@ -56,14 +56,17 @@ struct recovery {
     uint32_t named_file; /* its id */
     bool moved;          /* the journal cannot go on in that one */
     bool clean;          /* the marker says that nothing is behind the checkpoint */
-    uint8_t *buffer;
-    uint64_t buffer_bytes;
+    uint8_t *memory;     /* that frames are read to */
+    uint64_t memory_bytes;
+    uint64_t kept_bytes;            /* of frames whose batches wait */
+    uint8_t *buffer;                /* in it: the frame that was read last */
+    struct replay_waiting *waiting; /* for their segments (replay_write.c) */
+    unsigned waiting_count, waiting_capacity;
     struct segment_file *files[RECOVERY_FILES_MAX]; /* written to */
     unsigned file_count;
     bool need_syncfs;
     uint64_t replayed_frames, replayed_bytes;
-    uint64_t replaying_sequence; /* of the frame in hand */
-    unsigned raised_count;       /* partitions in a new epoch for a frame that nobody can read */
+    unsigned raised_count; /* partitions in a new epoch for a frame that nobody can read */
     struct recovery_report reports[RECOVERY_REPORTS_MAX];
     unsigned report_count, unreported_count;
     int64_t producer_ids_end; /* rebuild's: behind every one that a batch has */
@@ -90,8 +93,14 @@ int recovery_write_checkpoint(struct recovery *recovery);
 int recovery_list_journal(struct topic_log *log);
 /** recovery_scan() - find frames behind the checkpoint, in order */
 int recovery_scan(struct recovery *recovery);
+/** recovery_reserve() - memory for frames of so many bytes; none is kept */
+int recovery_reserve(struct recovery *recovery, uint64_t bytes);
+/** recovery_has_room() - whether a frame fits beside those that are kept */
+bool recovery_has_room(const struct recovery *recovery, const struct found_frame *frame);
+/** recovery_keep() - the frame read last stays where it is as long as batches wait */
+void recovery_keep(struct recovery *recovery, const struct found_frame *frame);
 /** recovery_load() - read a frame into @recovery->buffer; *ret_bytes may be less than the frame
- * says */
+ * says. Where batches wait, it has room */
 int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes);
 
 /* ---- recovery_misplaced.c ---- */

@@ -1,6 +1,7 @@
 /* Files of the journal, and the frames in them, read past the page cache, by 4 KiB. */
 #include "recovery.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -61,8 +62,9 @@ static int note_frame(struct recovery *recovery, const struct found_frame *frame
     return 0;
 }
 
-static int reserve(struct recovery *recovery, uint64_t bytes) {
-    if (bytes <= recovery->buffer_bytes) {
+int recovery_reserve(struct recovery *recovery, uint64_t bytes) {
+    recovery->kept_bytes = 0;
+    if (bytes <= recovery->memory_bytes) {
         return 0;
     }
     bytes = (bytes + SCAN_BYTES - 1) & ~(uint64_t)(SCAN_BYTES - 1);
@@ -70,9 +72,9 @@ static int reserve(struct recovery *recovery, uint64_t bytes) {
     if (!grown) {
         return err_origin(-ENOMEM);
     }
-    free(recovery->buffer);
-    recovery->buffer = grown;
-    recovery->buffer_bytes = bytes;
+    free(recovery->memory);
+    recovery->memory = grown;
+    recovery->memory_bytes = bytes;
     return 0;
 }
 
@@ -81,27 +83,47 @@ static uint64_t end_of(const struct journal_file *file) {
     return file->size + (file->cut ? FRAME_ALIGN : 0);
 }
 
+static uint64_t bytes_of(const struct found_frame *frame) {
+    return MIN(frame_bytes(0, frame->header.body_bytes), end_of(frame->file) - frame->position);
+}
+
+bool recovery_has_room(const struct recovery *recovery, const struct found_frame *frame) {
+    return recovery->waiting_count == 0 ||
+           bytes_of(frame) <= recovery->memory_bytes - recovery->kept_bytes;
+}
+
+void recovery_keep(struct recovery *recovery, const struct found_frame *frame) {
+    recovery->kept_bytes =
+        (uint64_t)(recovery->buffer - recovery->memory) + frame_bytes(0, frame->header.body_bytes);
+}
+
 int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes) {
-    uint64_t bytes = frame_bytes(0, frame->header.body_bytes);
-    bytes = MIN(bytes, end_of(frame->file) - frame->position);
-    int r = reserve(recovery, bytes);
+    uint64_t bytes = bytes_of(frame);
     size_t got = 0;
+    int r = recovery->waiting_count > 0 ? 0 : recovery_reserve(recovery, bytes);
+    assert(r || bytes <= recovery->memory_bytes - recovery->kept_bytes);
     if (!r) {
+        recovery->buffer = recovery->memory + recovery->kept_bytes;
         r = disk_pread(frame->file->file, recovery->buffer, bytes, frame->position, &got);
     }
     *ret_bytes = got;
     return r;
 }
 
-/* A header was found: is the rest of the frame whole? */
-static int look_at(struct recovery *recovery, struct found_frame *frame) {
-    uint64_t got = 0;
-    int r = recovery_load(recovery, frame, &got);
-    if (r) {
-        return err_trace(r);
+/* A header was found: is the rest of the frame whole? @there: what has been read of it */
+static int look_at(struct recovery *recovery, struct found_frame *frame, struct span there) {
+    uint64_t need = FRAME_HEADER_BYTES + (uint64_t)frame->header.body_bytes;
+    if (there.size < need) {
+        uint64_t got = 0;
+        int r = recovery_load(recovery, frame, &got);
+        if (r) {
+            return err_trace(r);
+        }
+        there = span_of(recovery->buffer, got);
     }
-    frame->valid = got >= FRAME_HEADER_BYTES + (uint64_t)frame->header.body_bytes &&
-                   frame_body_valid(&frame->header, recovery->buffer + FRAME_HEADER_BYTES);
+    frame->valid =
+        there.size >= need &&
+        frame_body_valid(&frame->header, (const uint8_t *)there.data + FRAME_HEADER_BYTES);
     return 0;
 }
 
@@ -111,13 +133,14 @@ static int scan_file(struct recovery *recovery, struct journal_file *file) {
         return err_origin(-ENOMEM);
     }
     uint64_t position = 0, chunk_at = 0;
-    size_t chunk_bytes = 0;
+    size_t chunk_bytes = 0, chunk_got = 0; /* the latter without what a whole block lacks */
     int r = 0;
     while (!r && position + FRAME_ALIGN <= end_of(file)) {
         if (position < chunk_at || position + FRAME_ALIGN > chunk_at + chunk_bytes) {
             chunk_at = position;
             r = disk_pread(file->file, chunk, MIN((uint64_t)SCAN_BYTES, end_of(file) - position),
                            position, &chunk_bytes);
+            chunk_got = chunk_bytes;
             while (chunk_bytes % FRAME_ALIGN) {
                 chunk[chunk_bytes++] = 0;
             }
@@ -145,7 +168,9 @@ static int scan_file(struct recovery *recovery, struct journal_file *file) {
             position += FRAME_ALIGN;
             continue;
         }
-        r = look_at(recovery, &frame);
+        uint64_t passed = position - chunk_at;
+        r = look_at(recovery, &frame,
+                    span_of(chunk + passed, chunk_got - MIN((uint64_t)chunk_got, passed)));
         if (!r) {
             r = note_frame(recovery, &frame);
         }

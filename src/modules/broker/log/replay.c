@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PIECES_AT_ONCE = 256, PARTITIONS_OF_A_STAND_IN = 10000 };
+enum { PARTITIONS_OF_A_STAND_IN = 10000 };
 
 static int compare_replayed(const void *a, const void *b) {
     const struct replayed *left = a, *right = b;
@@ -147,40 +147,50 @@ static int stand_in(struct recovery *recovery, const struct frame_entry *entry,
 
 /* ---- one frame ---- */
 
-/*
- * A start on a full disk: the journal has these batches durable, so memory may hold them until
- * their segment has room, just as it held them before the crash.
- */
-static int keep_pieces(struct recovery *recovery, struct log_partition *partition,
-                       int64_t segment_base, const struct segment_piece *pieces, unsigned count) {
-    int r = 0;
-    for (unsigned i = 0; i < count && !r; i++) {
-        r = tail_recovered(recovery->log, partition, segment_base, &pieces[i],
-                           recovery->replaying_sequence);
+/* What is missing before @item: segments may have it. */
+static int replay_gap(struct recovery *recovery, struct log_partition *partition,
+                      const struct replayed *item) {
+    const struct frame_entry *entry = &item->entry;
+    int r = replay_write(recovery);
+    r = r ? r : replay_fill(recovery, partition, entry);
+    int64_t end = partition->public.log_end_offset;
+    bool left_out = recovery->holes_expected && open_end_is_jump(entry->base_offset) &&
+                    item->batch.leader_epoch > partition->public.leader_epoch &&
+                    partition->unread_from != end + 1;
+    if (!r && end < entry->base_offset) {
+        r = left_out ? open_end_left_out(recovery, partition, end, entry->base_offset)
+                     : replay_note_lost(recovery, partition, entry->base_offset);
     }
     return r;
 }
 
-static int write_pieces(struct recovery *recovery, struct log_partition *partition,
-                        int64_t segment_base, const struct segment_piece *pieces, unsigned count) {
-    struct segment_id id = {partition->topic->public.number, partition->public.index, segment_base};
-    struct segment_file *file;
-    /* Behind a batch that is in memory alone the next ones are, too: their order is the tail's. */
-    int r = partition->tail_count > 0
-                ? DISK_E_FULL
-                : segment_writer_write(recovery->log->segments, &id, pieces, count, &file);
-    if (r == DISK_E_FULL) {
-        return keep_pieces(recovery, partition, segment_base, pieces, count);
+static int replay_batch(struct recovery *recovery, struct log_partition *partition,
+                        const struct replayed *item, uint64_t sequence, int64_t now_ms) {
+    const struct frame_entry *entry = &item->entry;
+    int64_t end = partition->public.log_end_offset;
+    int r = 0;
+    if (!item->data || record_batch_end(&item->batch) <= end) {
+        return item->data ? replay_fill_hole(recovery, partition, item) : 0;
     }
-    return r ? err_trace(r) : recovery_touched(recovery, file);
+    if (entry->base_offset > end) {
+        r = replay_gap(recovery, partition, item);
+    }
+    const struct segment_piece piece = {
+        .batch = span_of(item->data, entry->bytes),
+        .position = entry->position,
+        .base_offset = entry->base_offset,
+        .max_timestamp_ms = item->batch.max_timestamp_ms,
+    };
+    r = r ? r
+          : recovery_take_over(partition, entry->segment_base, entry->position, &item->batch,
+                               now_ms);
+    return r ? r : replay_write_later(recovery, partition, entry->segment_base, &piece, sequence);
 }
 
-static int replay_partition(struct recovery *recovery, const struct replayed *items,
-                            unsigned count) {
+/* @items: of one partition, from a frame with @sequence, in their order */
+static int replay_partition(struct recovery *recovery, const struct replayed *items, unsigned count,
+                            uint64_t sequence) {
     struct log_partition *partition = replay_partition_of(recovery, &items[0].entry);
-    struct segment_piece pieces[PIECES_AT_ONCE];
-    unsigned pending = 0;
-    int64_t segment_base = -1;
     int64_t now_ms = clock_wall_ms(recovery->log->config.clock);
     int r = 0;
     if (!partition && (r = stand_in(recovery, &items[0].entry, &partition)) != 0) {
@@ -191,43 +201,7 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
     }
     recovery_pass_start(partition);
     for (unsigned i = 0; i < count && !r; i++) {
-        const struct replayed *item = &items[i];
-        const struct frame_entry *entry = &item->entry;
-        int64_t end = partition->public.log_end_offset;
-        if (!item->data || record_batch_end(&item->batch) <= end) {
-            r = item->data ? replay_fill_hole(recovery, partition, item) : 0;
-            continue;
-        }
-        if (pending > 0 && (pending == PIECES_AT_ONCE || entry->segment_base != segment_base ||
-                            entry->base_offset != end)) {
-            r = write_pieces(recovery, partition, segment_base, pieces, pending);
-            pending = 0;
-        }
-        if (!r && entry->base_offset > end) {
-            r = replay_fill(recovery, partition, entry);
-            end = partition->public.log_end_offset;
-            bool left_out = recovery->holes_expected && open_end_is_jump(entry->base_offset) &&
-                            item->batch.leader_epoch > partition->public.leader_epoch &&
-                            partition->unread_from != end + 1;
-            if (!r && end < entry->base_offset) {
-                r = left_out ? open_end_left_out(recovery, partition, end, entry->base_offset)
-                             : replay_note_lost(recovery, partition, entry->base_offset);
-            }
-        }
-        if (!r) {
-            segment_base = entry->segment_base;
-            pieces[pending++] = (struct segment_piece){
-                .batch = span_of(item->data, entry->bytes),
-                .position = entry->position,
-                .base_offset = entry->base_offset,
-                .max_timestamp_ms = item->batch.max_timestamp_ms,
-            };
-            r = recovery_take_over(partition, entry->segment_base, entry->position, &item->batch,
-                                   now_ms);
-        }
-    }
-    if (!r && pending > 0) {
-        r = write_pieces(recovery, partition, segment_base, pieces, pending);
+        r = replay_batch(recovery, partition, &items[i], sequence, now_ms);
     }
     return r;
 }
@@ -273,7 +247,9 @@ static int read_entries(struct recovery *recovery, const struct found_frame *fra
         const struct frame_entry *entry = &item->entry;
         recovery->log->next_number = MAX(recovery->log->next_number, entry->topic + 1);
         if (holds && entry->topic == 0) {
-            int r = replay_registry(recovery, span_of(item->data, entry->bytes),
+            int r = replay_write(recovery); /* the record may remove a topic, or segments */
+            r = r ? r
+                  : replay_registry(recovery, span_of(item->data, entry->bytes),
                                     frame->header.sequence);
             if (r) {
                 return r;
@@ -285,7 +261,8 @@ static int read_entries(struct recovery *recovery, const struct found_frame *fra
 
 static int replay_frame(struct recovery *recovery, const struct found_frame *frame) {
     uint64_t got = 0;
-    int r = recovery_load(recovery, frame, &got);
+    int r = recovery_has_room(recovery, frame) ? 0 : replay_write(recovery);
+    r = r ? r : recovery_load(recovery, frame, &got);
     if (r) {
         return err_trace(r);
     }
@@ -304,10 +281,11 @@ static int replay_frame(struct recovery *recovery, const struct found_frame *fra
                items[i + n].entry.partition == items[i].entry.partition) {
             n++;
         }
-        r = replay_partition(recovery, &items[i], n);
+        r = replay_partition(recovery, &items[i], n, frame->header.sequence);
         i += n;
     }
     free(items);
+    recovery_keep(recovery, frame);
     recovery->replayed_frames++;
     recovery->replayed_bytes += frame_bytes(0, frame->header.body_bytes);
     return r;
@@ -386,7 +364,8 @@ static int salvage(struct recovery *recovery, const struct found_frame *frame) {
                 r = replay_registry(recovery, span_of(item.data, entry.bytes),
                                     frame->header.sequence);
             }
-            r = r ? r : replay_partition(recovery, &item, 1);
+            r = r ? r : replay_partition(recovery, &item, 1, frame->header.sequence);
+            r = r ? r : replay_write(recovery);
             continue;
         }
         if (!partition || known) {
@@ -426,8 +405,17 @@ static void note_proven(struct recovery *recovery, const struct found_frame *fra
     }
 }
 
+static uint64_t bytes_of_frames(const struct recovery *recovery) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < recovery->frame_count; i++) {
+        bytes += frame_bytes(0, recovery->frames[i].header.body_bytes);
+    }
+    return bytes;
+}
+
 int recovery_replay(struct recovery *recovery) {
-    int r = 0;
+    int r = recovery_reserve(recovery,
+                             MIN(bytes_of_frames(recovery), recovery->log->limits.replay_bytes));
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
         const struct found_frame *frame = &recovery->frames[i];
         uint64_t sequence = frame->header.sequence;
@@ -435,7 +423,6 @@ int recovery_replay(struct recovery *recovery) {
             continue; /* a second copy */
         }
         bool durable = sequence <= recovery->synced_through || frame->file->cut;
-        recovery->replaying_sequence = sequence;
         if (recovery->holes_expected) {
             recovery_pass_covered(recovery, sequence);
         }
@@ -444,7 +431,11 @@ int recovery_replay(struct recovery *recovery) {
                 break; /* behind the torn tail: nobody was told of it */
             }
             replay_note_missing(recovery, sequence - 1);
-            r = replay_catch_up_registry(recovery);
+            r = replay_write(recovery);
+            r = r ? r : replay_catch_up_registry(recovery);
+        }
+        if (!r && !frame->valid) {
+            r = replay_write(recovery);
         }
         if (r) {
             break;
@@ -462,6 +453,7 @@ int recovery_replay(struct recovery *recovery) {
         }
         recovery->sequence = sequence;
     }
+    r = r ? r : replay_write(recovery);
     if (!r && recovery->holes_expected) {
         r = replay_fill_holes(recovery);
     }

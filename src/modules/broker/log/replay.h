@@ -1,6 +1,7 @@
 /*
- * The parts of a replay (replay.c): what is put back below the log end (replay_holes.c), what
- * segments have of frames that are lost (replay_segment.c), and what is told and raised after
+ * The parts of a replay (replay.c): batches on their way to segments (replay_write.c), what is put
+ * back below the log end (replay_holes.c), what segments have of frames that are lost
+ * (replay_segment.c), and what is told and raised after
  * losses (replay_losses.c). Thread: log keeper, at a start. Errors: negative, or BROKER_E_ and
  * DISK_E_ codes of what they call.
  */
@@ -22,6 +23,19 @@ struct replayed {
 /** replay_remember_producer() - a batch may be older than what is known of its producer */
 int replay_remember_producer(struct log_partition *partition, const struct record_batch *batch,
                              int64_t now_ms);
+
+/* ---- replay_write.c ---- */
+
+/**
+ * replay_write_later() - a batch at the log end, which is in the state already
+ * @piece: its bytes are of the frame that was read last, and stay with it (recovery_keep())
+ * @sequence: of that frame
+ */
+int replay_write_later(struct recovery *recovery, struct log_partition *partition,
+                       int64_t segment_base, const struct segment_piece *piece, uint64_t sequence);
+/** replay_write() - all that wait are in their segments, or in the tail of a full disk. Whoever
+ * reads segments, or takes topics or segments away, calls it first */
+int replay_write(struct recovery *recovery);
 
 /* ---- replay_holes.c ---- */
 

@@ -221,9 +221,12 @@ static int put_back(struct recovery *recovery, struct log_partition *partition,
 
 int replay_fill_hole(struct recovery *recovery, struct log_partition *partition,
                      const struct replayed *item) {
-    bool fills =
-        is_missing(recovery, partition, item) && (!item->doubtful || place_fits(recovery, item));
-    return fills ? put_back(recovery, partition, item) : 0;
+    if (!is_missing(recovery, partition, item)) {
+        return 0;
+    }
+    int r = replay_write(recovery);
+    bool fills = !item->doubtful || place_fits(recovery, item);
+    return !r && fills ? put_back(recovery, partition, item) : r;
 }
 
 /* ---- behind the last frame ---- */

@@ -119,6 +119,11 @@ uint32_t segment_writer_open_files(const struct segment_writer *writer);
 int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
                          const struct segment_piece *pieces, unsigned count,
                          struct segment_file **ret_file);
+/** segment_writer_replay() - the same at a start, which leaves entries for later where it would
+ * have to learn what the index files hold */
+int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id,
+                          const struct segment_piece *pieces, unsigned count,
+                          struct segment_file **ret_file);
 /** segment_writer_make() - the .log of a segment, empty unless it is there. As above, but for the
  * pieces */
 int segment_writer_make(struct segment_writer *writer, const struct segment_id *id,

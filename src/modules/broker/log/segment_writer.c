@@ -14,6 +14,10 @@
  * does not know that its entry is not durable. So from then on every file that is opened counts as
  * new, which costs a sync of its folders once.
  *
+ * A start with thousands of partitions has no time to learn what index files hold. What a replay
+ * writes stays without entries, UNINDEXED_MAX of each segment at most, until the partition is next
+ * written to: readers walk that far.
+ *
  * Everything here can be done twice: data goes to its fixed position, and the indexes are cut back
  * to what lies before it when a segment is written to for the first time.
  */
@@ -28,6 +32,7 @@
 enum {
     PIECES_MAX = SEGMENT_PIECES_MAX,
     PENDING_ENTRIES = 128 << 10, /* of the indexes of all partitions; beyond, few of each wait */
+    UNINDEXED_MAX = 64 << 10,    /* bytes of a segment that a replay leaves without entries */
     IDLE_TURNS = 8, /* unused for long: while so many times the cache's size were used */
 };
 
@@ -112,34 +117,6 @@ static void forget_indexes(struct segment_writer *writer, const uint32_t *topic)
 static struct active_index *index_find(struct segment_writer *writer, const struct segment_id *id) {
     struct active_index *index = hashmap_find(&writer->indexes, span_of(id, INDEX_KEY_BYTES));
     return index && index->id.base_offset == id->base_offset ? index : NULL;
-}
-
-/* Of the segment that the partition is written to; another one than before takes its place. */
-static int index_get(struct segment_writer *writer, const struct segment_id *id,
-                     struct active_index **ret_index) {
-    struct active_index *index = hashmap_find(&writer->indexes, span_of(id, INDEX_KEY_BYTES));
-    if (index && index->id.base_offset != id->base_offset) {
-        int r = active_index_flush(index, writer->disk);
-        if (r) {
-            return err_trace(r);
-        }
-        cache_forget(writer, &index->id);
-        active_index_init(index, id, &writer->pending);
-    }
-    if (!index) {
-        index = malloc(sizeof *index);
-        if (!index) {
-            return err_origin(-ENOMEM);
-        }
-        active_index_init(index, id, &writer->pending);
-        int r = hashmap_put(&writer->indexes, span_of(&index->id, INDEX_KEY_BYTES), index, NULL);
-        if (r) {
-            free(index);
-            return err_trace(r);
-        }
-    }
-    *ret_index = index;
-    return 0;
 }
 
 void segment_writer_free(struct segment_writer *writer) {
@@ -245,6 +222,58 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
     return 0;
 }
 
+/* ---- the index of the segment that is written to ---- */
+
+static int learn(struct segment_writer *writer, struct active_index *index, uint64_t position) {
+    struct segment_file *file;
+    int r = cache_get(writer, &index->id, &file);
+    return r ? err_trace(r) : active_index_learn(index, writer->disk, file->log, position);
+}
+
+/* Another one than before takes its place. */
+static int index_get(struct segment_writer *writer, const struct segment_id *id,
+                     struct active_index **ret_index) {
+    struct active_index *index = hashmap_find(&writer->indexes, span_of(id, INDEX_KEY_BYTES));
+    if (index && index->id.base_offset != id->base_offset) {
+        int r = index->unindexed_bytes > 0 ? learn(writer, index, index->at.end) : 0;
+        r = r ? r : active_index_flush(index, writer->disk);
+        if (r) {
+            return err_trace(r);
+        }
+        cache_forget(writer, &index->id);
+        active_index_init(index, id, &writer->pending);
+    }
+    if (!index) {
+        index = malloc(sizeof *index);
+        if (!index) {
+            return err_origin(-ENOMEM);
+        }
+        active_index_init(index, id, &writer->pending);
+        int r = hashmap_put(&writer->indexes, span_of(&index->id, INDEX_KEY_BYTES), index, NULL);
+        if (r) {
+            free(index);
+            return err_trace(r);
+        }
+    }
+    *ret_index = index;
+    return 0;
+}
+
+/*
+ * Knows the index up to where @pieces go. Before its end: this is a replay over what was written
+ * already. Behind it: a start has found the batches between where they should be.
+ */
+static int index_reach(struct segment_writer *writer, struct active_index *index,
+                       const struct segment_piece *pieces, unsigned count, bool replay) {
+    uint64_t position = pieces[0].position;
+    uint64_t bytes = pieces[count - 1].position + pieces[count - 1].batch.size - position;
+    if (index->known ? position == index->at.end
+                     : replay && position > 0 && index->unindexed_bytes + bytes <= UNINDEXED_MAX) {
+        return 0;
+    }
+    return learn(writer, index, position);
+}
+
 /* ---- writing ---- */
 
 static int write_data(struct segment_file *file, const struct segment_piece *pieces,
@@ -268,27 +297,21 @@ static int write_data(struct segment_file *file, const struct segment_piece *pie
     return 0;
 }
 
-int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
-                         const struct segment_piece *pieces, unsigned count,
-                         struct segment_file **ret_file) {
+static int write_pieces(struct segment_writer *writer, const struct segment_id *id,
+                        const struct segment_piece *pieces, unsigned count, bool replay,
+                        struct segment_file **ret_file) {
     struct segment_file *file;
     struct active_index *index;
-    int r = cache_get(writer, id, &file);
-    if (!r) {
-        r = index_get(writer, id, &index);
-    }
-    /* Before the end: this is a replay over what was written already. Behind it: a start has found
-     * the batches between where they should be. */
-    if (!r && (!index->known || pieces[0].position != index->at.end)) {
-        r = active_index_learn(index, writer->disk, file->log, pieces[0].position);
-    }
-    if (!r) {
-        r = write_data(file, pieces, count);
-    }
-    if (!r) {
+    int r = index_get(writer, id, &index);
+    r = r ? r : index_reach(writer, index, pieces, count, replay);
+    r = r ? r : cache_get(writer, id, &file);
+    r = r ? r : write_data(file, pieces, count);
+    if (!r && index->known) {
         bool room = writer->pending < PENDING_ENTRIES;
         r = active_index_add(index, writer->disk, pieces, count,
                              room ? INDEX_PENDING_MAX : INDEX_PENDING_FEW);
+    } else if (!r) {
+        active_index_pass(index, pieces, count);
     }
     if (r) {
         writer->unsure = true;
@@ -296,6 +319,18 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
     }
     *ret_file = segment_file_ref(file);
     return 0;
+}
+
+int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
+                         const struct segment_piece *pieces, unsigned count,
+                         struct segment_file **ret_file) {
+    return write_pieces(writer, id, pieces, count, false, ret_file);
+}
+
+int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id,
+                          const struct segment_piece *pieces, unsigned count,
+                          struct segment_file **ret_file) {
+    return write_pieces(writer, id, pieces, count, true, ret_file);
 }
 
 int segment_writer_make(struct segment_writer *writer, const struct segment_id *id,

@@ -20,6 +20,7 @@
 #include "producer_snapshot.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { FLUSH_JOB_BATCHES = 32768, FLUSH_RUN_BATCHES = 256, SYNC_FILES_MAX = 16 };
@@ -247,6 +248,7 @@ struct flush_job {
     uint32_t file_count, file_capacity;
     bool need_syncfs; /* more were written to than may stay open */
     int status;
+    struct segment_id at; /* where it failed */
 };
 
 static void flush_destroy(struct log_job *base) {
@@ -314,6 +316,8 @@ static void flush_run(struct work *work) {
         job->status = segment_writer_write(job->job.log->segments, &id, pieces, n, &file);
         if (job->status == 0) {
             job->status = keep_file(job, file);
+        } else {
+            job->at = id;
         }
     }
 }
@@ -359,6 +363,13 @@ static void batch_written(struct topic_log *log, struct tail_batch *batch) {
     forget_unwritten(log, batch);
 }
 
+static void fail_flush(struct topic_log *log, const struct flush_job *job) {
+    char name[SEGMENT_NAME_SIZE], what[SEGMENT_NAME_SIZE + 32];
+    segment_name(&job->at, SEGMENT_LOG, name);
+    snprintf(what, sizeof what, "writing %s or its indexes", name);
+    topic_log_fail(log, what, job->status);
+}
+
 static void flush_done(struct work *work) {
     struct flush_job *job = container_of(work, struct flush_job, job.work);
     struct topic_log *log = job->job.log;
@@ -374,7 +385,7 @@ static void flush_done(struct work *work) {
     }
     log->flush_job = NULL;
     if (job->status != 0) {
-        topic_log_fail(log, "writing a segment", job->status);
+        fail_flush(log, job);
     } else {
         if (log->disk_full) {
             log->disk_full = false;

@@ -54,6 +54,7 @@ struct topic_log_limits {
     uint32_t open_files_max;
     int64_t checkpoint_ms;
     uint64_t checkpoint_bytes;
+    uint64_t replay_bytes; /* frames in memory at a start whose batches wait for their segments */
     int64_t producer_expiry_ms;
     uint32_t producers_max;        /* remembered, counted in each partition that they write to */
     int64_t retention_check_ms;    /* how often old segments are looked for */
@@ -79,6 +80,7 @@ struct topic_log_limits {
         .open_files_max = 512,                                                                     \
         .checkpoint_ms = 10000,                                                                    \
         .checkpoint_bytes = MIB(64),                                                               \
+        .replay_bytes = MIB(24),                                                                   \
         .producer_expiry_ms = INT64_C(86400000),                                                   \
         .producers_max = 100000,                                                                   \
         .retention_check_ms = 300000,                                                              \

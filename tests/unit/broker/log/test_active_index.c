@@ -21,6 +21,7 @@ struct writing {
     uint64_t position;
     int64_t offset, peak_offset; /* the batch there has a later time than all others */
     size_t value_bytes;
+    bool replay; /* as a start does */
 };
 
 static void begin(struct writing *w) {
@@ -52,7 +53,9 @@ static void write_batch_at(struct writing *w, uint64_t position) {
     struct segment_piece piece = {span_of(batch->data, batch->size), position, w->offset,
                                   timestamp_ms + 1};
     struct segment_file *file;
-    assert_int_equal(segment_writer_write(w->writer, &w->id, &piece, 1, &file), 0);
+    int r = (w->replay ? segment_writer_replay : segment_writer_write)(w->writer, &w->id, &piece, 1,
+                                                                       &file);
+    assert_int_equal(r, 0);
     segment_file_unref(file);
     w->position = position + batch->size;
     w->offset += 2;
@@ -170,6 +173,60 @@ static void test_active_index__a_walk_reads_many_small_batches_at_once(void **st
     end(&w);
 }
 
+/* A start has thousands of segments to write to: it opens no index and reads none. */
+static void test_active_index__a_replay_leaves_entries_for_later(void **state) {
+    struct writing w;
+    uint32_t last = 0;
+    begin(&w);
+    write_batches(&w, 100);
+    unsigned on_disk = entries(&w, 0, NULL);
+    forget_all(&w);
+    w.replay = true;
+    uint64_t calls = disk_sim_calls(w.disk);
+    write_batches(&w, 5);
+    assert_int_equal(disk_sim_calls(w.disk) - calls, 1 + 5); /* one open */
+    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+    assert_int_equal(entries(&w, 0, NULL), on_disk);
+    w.replay = false;
+    write_batches(&w, 1);
+    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+    assert_int_equal(entries(&w, 0, &last), 105);
+    assert_int_equal(last, 210);
+    end(&w);
+}
+
+/* What readers have to walk through is bounded, and for good where nothing follows. */
+static void test_active_index__a_replay_of_much_leaves_none(void **state) {
+    enum { MUCH = 40 };
+    struct writing w;
+    uint32_t last = 0;
+    begin(&w);
+    write_batches(&w, 100);
+    forget_all(&w);
+    w.replay = true;
+    write_batches(&w, MUCH);
+    assert_true(w.position / (100 + MUCH) * MUCH > KIB(64));
+    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+    assert_int_equal(entries(&w, 0, &last), 100 + MUCH - 1);
+    assert_int_equal(last, 2 * (100 + MUCH - 1));
+    end(&w);
+}
+
+static void test_active_index__a_replay_that_rolls_leaves_none_behind(void **state) {
+    struct writing w;
+    uint32_t last = 0;
+    begin(&w);
+    write_batches(&w, 100);
+    forget_all(&w);
+    w.replay = true;
+    write_batches(&w, 5);
+    w.id.base_offset = w.offset;
+    write_batch_at(&w, 0);
+    assert_int_equal(entries(&w, 0, &last), 104);
+    assert_int_equal(last, 208);
+    end(&w);
+}
+
 /* Two files may be open; what is known of the indexes must outlive them. */
 static void test_active_index__outlives_the_descriptor(void **state) {
     struct writing w;
@@ -279,6 +336,9 @@ int main(void) {
         cmocka_unit_test(test_active_index__entries_of_many_partitions_take_bounded_memory),
         cmocka_unit_test(test_active_index__a_roll_and_a_gap_write_at_once),
         cmocka_unit_test(test_active_index__a_kill_loses_none_for_good),
+        cmocka_unit_test(test_active_index__a_replay_leaves_entries_for_later),
+        cmocka_unit_test(test_active_index__a_replay_of_much_leaves_none),
+        cmocka_unit_test(test_active_index__a_replay_that_rolls_leaves_none_behind),
         cmocka_unit_test(test_active_index__outlives_the_descriptor),
         cmocka_unit_test(test_active_index__a_rotten_time_is_not_handed_on),
         cmocka_unit_test(test_active_index__behind_lost_entries_nothing_is_older),

@@ -142,6 +142,30 @@ static void test_log_flush_ms__every_unclean_start_raises_the_epoch(void **state
     }
 }
 
+/* The start writes more segments than it syncs, and leaves its checkpoint for later: not where that
+ * one alone would say the epoch. */
+static void test_log_flush_ms__of_many_segments_each_start_raises_the_epoch(void **state) {
+    static const struct topic_config_entry configs[] = {{"flush.ms", "1000"}, {0}};
+    for (uint64_t seed = 300; seed < 340; seed++) {
+        struct fixture f;
+        fixture_init(&f, seed);
+        f.limits.open_files_max = 4;
+        assert_int_equal(fixture_start(&f), 0);
+        fixture_topic(&f, "early", 4, configs);
+        for (int32_t i = 0; i < 4; i++) {
+            assert_int_equal(fixture_append(&f, fixture_partition(&f, "early", i), &one_record), 0);
+        }
+        fixture_until(&f, fixture_partition(&f, "early", 0)->high_watermark == 1);
+        for (int32_t kills = 1; kills <= 3; kills++) {
+            fixture_crash(&f, kills % 2);
+            assert_int_equal(fixture_start(&f), 0);
+            assert_int_equal(epoch(&f, "early"), kills);
+        }
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_flush_ms__answers_before_the_sync_and_shows_after_it),
@@ -149,6 +173,7 @@ int main(void) {
         cmocka_unit_test(test_log_flush_ms__a_lost_offset_is_given_out_again_in_a_new_epoch),
         cmocka_unit_test(test_log_flush_ms__only_an_unclean_stop_raises_the_epoch),
         cmocka_unit_test(test_log_flush_ms__every_unclean_start_raises_the_epoch),
+        cmocka_unit_test(test_log_flush_ms__of_many_segments_each_start_raises_the_epoch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,13 +138,8 @@ static void test_log_missing__misplaced_folder_or_file_is_named(void **state) {
     static const struct {
         const char *path;
         bool folder; /* is put there */
-    } cases[] = {{"checkpoint.0", true},
-                 {"checkpoint.1", true},
-                 {"journal/clean", true},
-                 {"journal", false},
-                 {"topics", false},
-                 {"topics/1-0", false},
-                 {"topics/1-0/00000000000000000000.index", true}};
+    } cases[] = {{"checkpoint.0", true}, {"checkpoint.1", true}, {"journal/clean", true},
+                 {"journal", false},     {"topics", false},      {"topics/1-0", false}};
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         struct fixture f;
         struct disk_file *file;
@@ -168,12 +163,37 @@ static void test_log_missing__misplaced_folder_or_file_is_named(void **state) {
     }
 }
 
+/* A start has no use for it; whoever does names the segment. */
+static void test_log_missing__folder_in_the_place_of_an_index_is_named(void **state) {
+    static const char path[] = "topics/1-0/00000000000000000000.index";
+    struct fixture f;
+    struct batch_spec spec = spec_of(100);
+    fill(&f, BEHIND);
+    fixture_crash(&f, false);
+    assert_int_equal(disk_rename(f.disk, path, "aside"), DISK_E_NOT_FOUND);
+    assert_int_equal(disk_mkdir(f.disk, path), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec),
+                     (BEFORE + BEHIND) * 2);
+    f.expect_failures = true;
+    fixture_until(&f, topic_log_failed(f.log));
+    assert_int_equal(f.events[TOPIC_LOG_FAILED], 1);
+    assert_non_null(strstr(f.last_event, "topics/1-0/00000000000000000000.log or its indexes"));
+    fixture_crash(&f, false);
+    assert_int_equal(disk_rmdir(f.disk, path), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(fixture_partition(&f, "t", 0)->high_watermark, (BEFORE + BEHIND + 1) * 2);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_missing__journal_file_behind_a_checkpoint_is_told),
         cmocka_unit_test(test_log_missing__is_told_until_a_checkpoint_says_it),
         cmocka_unit_test(test_log_missing__journal_file_of_a_clean_stop_is_no_loss),
         cmocka_unit_test(test_log_missing__misplaced_folder_or_file_is_named),
+        cmocka_unit_test(test_log_missing__folder_in_the_place_of_an_index_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,6 +211,26 @@ static void verify(struct fixture *f, struct found *found) {
     log_inspect_close(&inspect);
 }
 
+/* Who goes on behind the entries that it refuses makes all of them anew. */
+static void test_log_unreadable__an_index_that_goes_on_is_made_anew(void **state) {
+    struct fixture f;
+    start_on_bad_disk(&f, SEGMENT_INDEX, INDEX_HEADER_BYTES, DISK_ALIGN);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_partition(&f, "t", 0);
+    struct batch_spec spec = {.records = 1, .value_bytes = VALUE_BYTES, .producer_id = -1};
+    assert_int_equal(fixture_append(&f, partition, &spec), BATCHES);
+    fixture_run_ms(&f, 5000);
+    assert_true(bad.refused > 0);
+    assert_int_equal(f.events[TOPIC_LOG_FAILED], 0);
+    bad.to = 0; /* a disk replaces what is written anew */
+    bad.refused = 0;
+    fixture_stop(&f);
+    struct found found;
+    verify(&f, &found);
+    assert_int_equal(found.loss_count + found.mends_count, 0);
+    fixture_deinit(&f);
+}
+
 static void test_log_unreadable__verify_names_the_batches_of_the_block(void **state) {
     for (unsigned direct = 0; direct < 2; direct++) {
         struct fixture f;
@@ -241,6 +261,7 @@ int main(void) {
         cmocka_unit_test(test_log_unreadable__a_disk_that_refuses_everything_is_asked_few_times),
         cmocka_unit_test(test_log_unreadable__what_is_behind_many_blocks_is_read),
         cmocka_unit_test(test_log_unreadable__an_index_costs_nothing),
+        cmocka_unit_test(test_log_unreadable__an_index_that_goes_on_is_made_anew),
         cmocka_unit_test(test_log_unreadable__verify_names_the_batches_of_the_block),
         cmocka_unit_test(test_log_unreadable__verify_does_not_call_an_index_a_loss),
     };

@@ -1,0 +1,147 @@
+/* What a start with many partitions costs: writes of their batches, syncs of their segments. */
+#include "log_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { PARTITIONS = 20, ROUNDS = 15, SMALL = 20, LARGE = 8000 };
+
+/* ---- a disk that counts ---- */
+
+static struct {
+    struct disk_ops ops;
+    const struct disk_ops *below;
+    struct fixture *f;
+    unsigned writes, syncs, early_syncs; /* the last before the state was known */
+} counted;
+
+static int counting_pwritev(struct disk_file *file, const struct iovec *parts, int count,
+                            uint64_t offset) {
+    counted.writes++;
+    return counted.below->pwritev(file, parts, count, offset);
+}
+
+static int counting_syncfs(struct disk *disk) {
+    counted.syncs++;
+    counted.early_syncs += counted.f->log->state == LOG_RECOVERING;
+    return counted.below->syncfs(disk);
+}
+
+static void count_calls(struct fixture *f) {
+    memset(&counted, 0, sizeof counted);
+    counted.f = f;
+    counted.below = f->disk->ops;
+    counted.ops = *counted.below;
+    counted.ops.pwritev = counting_pwritev;
+    counted.ops.syncfs = counting_syncfs;
+    f->disk->ops = &counted.ops;
+}
+
+/* ---- small batches in many partitions ---- */
+
+/* A batch to each partition, round by round: so many frames. */
+static void append_rounds(struct fixture *f, unsigned first, unsigned count, size_t value_bytes) {
+    for (unsigned round = first; round < first + count; round++) {
+        struct one ones[PARTITIONS] = {0};
+        for (int32_t i = 0; i < PARTITIONS; i++) {
+            struct batch_spec spec = {.records = 1,
+                                      .value_bytes = value_bytes,
+                                      .tag = round,
+                                      .timestamp_ms = 1700000000000,
+                                      .producer_id = -1};
+            assert_int_equal(one_start(f, &ones[i], fixture_partition(f, "t", i), &spec), 0);
+        }
+        for (int32_t i = 0; i < PARTITIONS; i++) {
+            fixture_until(f, ones[i].done);
+            assert_int_equal(ones[i].status, 0);
+            one_free(&ones[i]);
+        }
+    }
+}
+
+/* Killed, with ROUNDS frames that no checkpoint covers. */
+static void fill(struct fixture *f, uint64_t seed, size_t value_bytes) {
+    fixture_init(f, seed);
+    f->limits.open_files_max = 16;
+    assert_int_equal(fixture_start(f), 0);
+    fixture_topic(f, "t", PARTITIONS, NULL);
+    fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
+    append_rounds(f, 0, ROUNDS, value_bytes);
+    fixture_crash(f, false);
+}
+
+static void expect_rounds(struct fixture *f, unsigned rounds) {
+    fixture_forget_memory(f);
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        struct partition *partition = fixture_partition(f, "t", i);
+        assert_int_equal(partition->high_watermark, rounds);
+        for (unsigned round = 0; round < rounds; round++) {
+            uint8_t *data = NULL;
+            assert_true(fixture_read(f, partition, round, 1, &data) > 0);
+            assert_int_equal(get_be64(data), round);
+            free(data);
+        }
+    }
+    assert_int_equal(f->events[TOPIC_LOG_DAMAGED], 0);
+}
+
+static void test_log_replay__batches_of_many_frames_are_written_at_once(void **state) {
+    static const struct {
+        size_t value_bytes;
+        uint64_t replay_bytes;
+        unsigned least, most; /* writes */
+    } cases[] = {
+        {SMALL, MIB(24), PARTITIONS, PARTITIONS + 10},
+        {SMALL, KIB(24), PARTITIONS * 2, PARTITIONS * ROUNDS / 2}, /* so many may wait */
+        {SMALL, 1, PARTITIONS * ROUNDS, PARTITIONS * ROUNDS + 10},
+        {LARGE, MIB(24), PARTITIONS, PARTITIONS + 10},
+        {LARGE, MIB(1), PARTITIONS * 2, PARTITIONS * ROUNDS / 2}, /* so much fits */
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fixture f;
+        fill(&f, 61 + i, cases[i].value_bytes);
+        f.limits.replay_bytes = cases[i].replay_bytes;
+        count_calls(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_in_range(counted.writes, cases[i].least, cases[i].most);
+        expect_rounds(&f, ROUNDS);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* Nobody waits for the sync of all that: the journal has the batches until the checkpoint. */
+static void test_log_replay__a_checkpoint_follows_the_start(void **state) {
+    for (unsigned end = 0; end < 4; end++) {
+        struct fixture f;
+        fill(&f, 71 + end, SMALL);
+        count_calls(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(counted.early_syncs, 0);
+        append_rounds(&f, ROUNDS, end % 2, SMALL);
+        if (end >= 2) {
+            fixture_until(&f, f.log->newest_sequence >= f.log->recovered_sequence);
+            assert_true(counted.syncs > 0);
+        } /* else nothing of the segments need be left */
+        fixture_crash(&f, true);
+        assert_int_equal(fixture_start(&f), 0);
+        expect_rounds(&f, ROUNDS + end % 2);
+        append_rounds(&f, ROUNDS + end % 2, 1, SMALL);
+        fixture_stop(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        expect_rounds(&f, ROUNDS + end % 2 + 1);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_replay__batches_of_many_frames_are_written_at_once),
+        cmocka_unit_test(test_log_replay__a_checkpoint_follows_the_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
