@@ -3,7 +3,7 @@
 import os
 import time
 
-from measure import OwnEventbox, OwnKafka, PeakMemory, Stolen, bench, cpu_seconds, rss_mib, wait_idle
+from measure import OwnEventbox, OwnKafka, PeakMemory, Stolen, bench, cpu_seconds, load, rss_mib, wait_idle
 
 PARTITIONS = (1, 6, 100, 1000, 10000)
 BATCH_RECORDS = 150  # 100 B each: 16 KiB a batch, what a Kafka producer sends unless told otherwise
@@ -108,6 +108,14 @@ def latency(rate):
 # ---- restart ----
 
 
+def killed(target, topic):
+    target.kill()
+    begun = time.monotonic()
+    target.start_again()
+    answered = bench("answer", target.bootstrap, topic, 120)
+    return {"ms": (answered[0] - begun) * 1000} if answered else {}
+
+
 def restart(gib, count_of_partitions=6):
     def measure(target, settings):
         records = int(gib * 1024 * 1024 * settings.scale)
@@ -119,17 +127,31 @@ def restart(gib, count_of_partitions=6):
             )
         else:
             filled = bench("produce", target.bootstrap, topic, records, 1000, "none", 1)
-        if not filled:
-            return {}
-        target.kill()
-        begun = time.monotonic()
-        target.start_again()
-        answered = bench("answer", target.bootstrap, topic, 120)
-        return {"ms": (answered[0] - begun) * 1000} if answered else {}
+        return killed(target, topic) if filled else {}
 
     name = f"restart-{gib}" + (f"-{count_of_partitions}" if count_of_partitions > 6 else "")
     where = f", {count_of_partitions:,} partitions" if count_of_partitions > 6 else ""
     return Row(name, f"kill -9 with {gib} GB of log{where}, to the first ack", measure, own=True)
+
+
+def restart_amid(records, count_of_partitions):
+    """Killed while small batches come in: then a start has most to write, however little that is in bytes."""
+
+    def measure(target, settings):
+        if target.name != "eventbox" and count_of_partitions > settings.kafka_partitions:
+            return {}
+        topic = target.topic(count_of_partitions)
+        endless = 1_000_000_000
+        with load("pipeline", target.bootstrap, topic, endless, 100, 512, records, count_of_partitions):
+            time.sleep(max(3, 10 * settings.scale))
+            return killed(target, topic)
+
+    return Row(
+        f"restart-amid-{count_of_partitions}-{records}",
+        f"kill -9 amid batches of {records} x 100 B to {count_of_partitions:,} partitions, to the first ack",
+        measure,
+        own=True,
+    )
 
 
 # ---- memory ----
@@ -177,6 +199,7 @@ ROWS = [
     restart(1),
     restart(10),
     restart(1, 10000),
+    *(restart_amid(records, n) for n in (1000, 10000) for records in (1, 10)),
     Row("memory", "memory, six partitions", memory, own=True),
     Row("memory-partitions", "memory, 10,000 partitions", memory_partitions, own=True),
 ]

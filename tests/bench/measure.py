@@ -156,6 +156,17 @@ def bench(*arguments, timeout=300):
     return [float(x) for x in re.findall(r"-?\d+(?:\.\d+)?", re.sub(r"p50|p99", "", done.stdout))]
 
 
+@contextlib.contextmanager
+def load(*arguments):
+    """A run of the client beside what is done meanwhile, ended with it."""
+    client = subprocess.Popen([str(BENCH), *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        client.kill()
+        client.wait()
+
+
 AT_ONCE = 5000  # partitions made by one request: Apache Kafka refuses 10,000
 
 

@@ -72,9 +72,9 @@ static void finish_units(struct topic_log *log, struct list *units, int status) 
     }
 }
 
-/* Each partition of a group is a write of its own to a start that replays it, whose time is to be
- * bounded as much as its bytes. */
-enum { PLACE_BYTES = 1024 };
+/* Each partition of a group costs a start that replays it some microseconds, however few its bytes
+ * are; the time is to be bounded as much as those. */
+enum { PLACE_BYTES = 256 };
 
 static void wake_advanced(struct topic_log *log) {
     struct list *link;
@@ -171,7 +171,7 @@ static struct writer_job *next_submit(struct topic_log *log) {
  */
 static bool answers_early(const struct topic_log *log, const struct append_unit *unit) {
     const struct append *append = unit->append;
-    if (append->class != APPEND_CLIENT || !unit->first) {
+    if (append->class != APPEND_CLIENT || !unit->first || log->early_waits) {
         return false;
     }
     for (unsigned i = 0; i < append->part_count; i++) {

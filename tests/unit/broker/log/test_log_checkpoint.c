@@ -390,9 +390,9 @@ static void test_log_checkpoint__full_again_when_increments_are_half_of_it(void 
     fixture_deinit(&f);
 }
 
-/* A start writes once for each partition of a frame, however small its batch is. */
+/* A start takes time for each batch of a frame, however small it is. */
 static void test_log_checkpoint__many_places_are_as_long_to_replay_as_many_bytes(void **state) {
-    enum { PARTITIONS = 100, PLACE_BYTES = 1024 };
+    enum { PARTITIONS = 100, PLACE_BYTES = 256 };
     static struct one many[PARTITIONS];
     const struct batch_spec spec = {
         .records = 1, .value_bytes = 10, .timestamp_ms = 1700000000000, .producer_id = -1};
@@ -404,7 +404,7 @@ static void test_log_checkpoint__many_places_are_as_long_to_replay_as_many_bytes
     assert_int_equal(fixture_start(&f), 0);
     struct topic *topic = fixture_topic(&f, "t", PARTITIONS, NULL);
     fixture_run_ms(&f, 3000);
-    uint64_t before = f.log->newest_sequence;
+    uint64_t before = f.log->newest_sequence, bytes = f.log->stats.frame_bytes;
     memset(many, 0, sizeof many);
     for (int32_t i = 0; i < PARTITIONS; i++) {
         assert_int_equal(one_start(&f, &many[i], partition_get(topic, i), &spec), 0);
@@ -413,7 +413,7 @@ static void test_log_checkpoint__many_places_are_as_long_to_replay_as_many_bytes
         fixture_until(&f, many[done].done);
         one_free(&many[done++]);
     }
-    assert_true(f.log->stats.frame_bytes < f.limits.checkpoint_bytes);
+    assert_true(f.log->stats.frame_bytes - bytes < f.limits.checkpoint_bytes);
     fixture_run_ms(&f, 3000);
     assert_true(f.log->newest_sequence > before);
     fixture_stop(&f);
