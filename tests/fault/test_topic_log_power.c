@@ -550,6 +550,68 @@ static void test_topic_log_power__waits_for_space_at_every_call(void **state) {
     fail_at_every_call(DISK_E_FULL);
 }
 
+/* No disk answers other calls so, or not for want of room. */
+static bool needs_room(const char *call) {
+    static const char *const calls[] = {"pwritev ", "mkdir ", "rename ", "open journal/new",
+                                        "open journal/cut"};
+    bool found = false;
+    for (unsigned i = 0; i < ARRAY_SIZE(calls); i++) {
+        found |= strncmp(call, calls[i], strlen(calls[i])) == 0;
+    }
+    return found;
+}
+
+/*
+ * A life ended by a cut or a kill, and each call of the start behind it failed in turn: by EIO it
+ * is refused or goes on, by a full disk it goes on, and the one after it has everything.
+ */
+static void fail_at_every_call_of_a_start(int error) {
+    bool all = number_of("EVENTBOX_CRASH_IMAGES", 0) >= 5000;
+    uint64_t ends[] = {150, 320, 450, 600}; /* among the calls of the life */
+    for (unsigned n = 0; n < ARRAY_SIZE(ends); n++) {
+        bool ended = false;
+        for (uint64_t call = 1; !ended; call += all ? 1 : 7) {
+            struct run *run = calloc(1, sizeof *run);
+            begin_run(run, 7);
+            disk_sim_cut_at(run->f.disk, ends[n]);
+            play_script(run);
+            assert_true(disk_sim_is_cut(run->f.disk));
+            crash(run, n % 2 == 0);
+            disk_sim_fail_at(run->f.disk, disk_sim_calls(run->f.disk) + call, error);
+            run->f.expect_failures = true;
+            int r = fixture_start(&run->f);
+            const char *failed = disk_sim_failed_call(run->f.disk);
+            ended = *failed == '\0';
+            disk_sim_fail_at(run->f.disk, 0, 0);
+            bool possible = error != DISK_E_FULL || needs_room(failed);
+            /* A checkpoint is written again in its place, which most disks have room for. */
+            bool in_place = strncmp(failed, "pwritev checkpoint", 18) == 0;
+            if (r && error == DISK_E_FULL && possible && !in_place) {
+                fail_msg("end %u, call %llu, %s: a full disk has the start refused with %d: %s", n,
+                         (unsigned long long)call, failed, r, run->f.last_event);
+            }
+            if (r == 0 && !run->f.log->failed) {
+                check(run, model_verify(&run->model));
+                model_append(&run->model, 2, 300);
+                model_settle(&run->model);
+            }
+            run->f.events[TOPIC_LOG_MENDED] *=
+                possible; /* a checkpoint, say, that cannot be opened */
+            come_back(run, call % 2 == 0);
+            end_run(run);
+            free(run);
+        }
+    }
+}
+
+static void test_topic_log_power__survives_failure_of_every_call_of_a_start(void **state) {
+    fail_at_every_call_of_a_start(-EIO);
+}
+
+static void test_topic_log_power__starts_without_space_at_every_call(void **state) {
+    fail_at_every_call_of_a_start(DISK_E_FULL);
+}
+
 /* Every place of log/ that changes or reads files, as the disk sees it. */
 static const char *const all_sites[] = {
     "list journal",
@@ -681,6 +743,8 @@ int main(void) {
         cmocka_unit_test(test_topic_log_power__checkpoints_cut_at_every_call),
         cmocka_unit_test(test_topic_log_power__survives_failure_of_every_call),
         cmocka_unit_test(test_topic_log_power__waits_for_space_at_every_call),
+        cmocka_unit_test(test_topic_log_power__survives_failure_of_every_call_of_a_start),
+        cmocka_unit_test(test_topic_log_power__starts_without_space_at_every_call),
         cmocka_unit_test(test_topic_log_power__cuts_every_call_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

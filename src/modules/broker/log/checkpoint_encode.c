@@ -395,6 +395,7 @@ void checkpoint_taken(struct topic_log *log, const struct checkpoint_chain *chai
         (struct checkpoint_slot){.appendable = true, .turn = checkpoint->turn, .chain = *chain};
     log->older_sequence = log->newest_sequence;
     log->newest_sequence = chain->sequence;
+    log->early_waits = false;
 #ifdef MUTANT_INCREMENT_SLOT
     log->next_slot ^= checkpoint->full;
 #else

@@ -361,9 +361,10 @@ struct topic_log {
         bool sweep;         /* the last run of the log may have left files behind */
         bool waits;         /* for the older checkpoint to cover what could be compacted */
     } cleaner;
-    struct swap_run *swap;       /* from its frame until its files are in place */
-    bool swap_again;             /* the disk was full: the tick renames again */
-    struct list swap_held;       /* struct swap_waiter.link */
+    struct swap_run *swap; /* from its frame until its files are in place */
+    bool swap_again;       /* the disk was full: the tick renames again */
+    struct list swap_held; /* struct swap_waiter.link */
+    bool early_waits;      /* no checkpoint says the epochs that are for answers before the sync */
     uint64_t recovered_sequence; /* of the start: segments may have frames up to it */
 
     struct {

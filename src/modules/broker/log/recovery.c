@@ -235,7 +235,7 @@ static int raise_early(struct recovery *recovery) {
             struct log_partition *partition = log_partition_of(topic->public.partitions[i]);
             int64_t end = partition->public.log_end_offset;
             uint32_t count = partition->epoch_count;
-            recovery->changed = true;
+            recovery->raised_early = true;
             if (count > 0 && partition->epochs[count - 1].start_offset == end) {
                 partition->epochs[count - 1].epoch = ++partition->public.leader_epoch;
                 continue;
@@ -275,8 +275,33 @@ static int start_replaying(struct recovery *recovery, struct journal_file *curre
  * start has found something that neither says.
  */
 static bool checkpoint_follows(const struct recovery *recovery) {
-    return recovery->need_syncfs && !recovery->changed && !recovery->moved &&
-           !any_cut(recovery->log);
+    return recovery->need_syncfs && recovery->log->unwritten_count == 0 && !recovery->changed &&
+           !recovery->raised_early && !recovery->moved && !any_cut(recovery->log);
+}
+
+static int write_checkpoints(struct recovery *recovery, bool cut) {
+    struct topic_log *log = recovery->log;
+    bool changed = recovery->changed || recovery->raised_early;
+    /* Of two checkpoints of one frame nobody can tell which is newer: both have to say it. The
+     * older one must not need what is cut either. */
+    bool twice =
+        cut || recovery->moved || (changed && log->durable_sequence == log->newest_sequence);
+    if (!twice && !changed && log->durable_sequence == log->newest_sequence) {
+        return 0;
+    }
+    int r = tail_recovered_count(log) > 0 ? DISK_E_FULL : recovery_write_checkpoint(recovery);
+    if (r == DISK_E_FULL && !cut && !recovery->moved && !recovery->changed) {
+        /* The checkpoint before stands, and this replay is done again after a crash: with the same
+         * epochs, so that nothing may be answered early in them. */
+        log->early_waits = recovery->raised_early;
+        recovery_report(recovery, TOPIC_LOG_DISK_FULL,
+                        "%" PRIu64 " batches wait in memory and in the journal for space%s",
+                        log->unwritten_count,
+                        log->early_waits ? "; topics with flush.ms answer after the sync until then"
+                                         : "");
+        return 0;
+    }
+    return !r && twice ? recovery_write_checkpoint(recovery) : r;
 }
 
 int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position) {
@@ -302,24 +327,11 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     if (!r) {
         r = choose_current(log, current, position);
     }
-    /* Of two checkpoints of one frame nobody can tell which is newer: both have to say it. */
-    bool twice = cut || recovery->moved ||
-                 (recovery->changed && log->durable_sequence == log->newest_sequence);
-    if (later) {
+    if (!r && later) {
         log->need_syncfs = true;
         log->bytes_since_checkpoint = log->limits.checkpoint_bytes; /* one is due */
-    } else if (!r && (twice || log->durable_sequence > log->newest_sequence || recovery->changed)) {
-        r = tail_recovered_count(log) > 0 ? DISK_E_FULL : recovery_write_checkpoint(recovery);
-    }
-    if (r == DISK_E_FULL && !cut && !recovery->changed && log->current) {
-        recovery_report(recovery, TOPIC_LOG_DISK_FULL,
-                        "%" PRIu64 " batches wait in memory and in the journal for space",
-                        log->unwritten_count);
-        r = 0; /* the checkpoint before stands, and this replay is done again after a crash */
-    }
-    if (!r && twice) {
-        r = recovery_write_checkpoint(
-            recovery); /* the older one must not need what is cut either */
+    } else if (!r) {
+        r = write_checkpoints(recovery, cut);
     }
     if (!r && cut) {
         r = drop_cut(log);

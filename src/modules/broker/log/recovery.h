@@ -52,6 +52,7 @@ struct recovery {
     uint32_t left_out_count;
     bool ends_passed;    /* partitions go on behind an end that nobody knows */
     bool changed;        /* something that the checkpoint does not say yet */
+    bool raised_early;   /* epochs of topics with flush.ms, likewise */
     bool named_missing;  /* the file that was written to as of the checkpoint */
     uint32_t named_file; /* its id */
     bool moved;          /* the journal cannot go on in that one */
