@@ -152,14 +152,15 @@ UNITS = {
 
 
 def show(results):
-    print(f"\n{'':60}{'':10}  medians (of so many)")
+    width = max((len(row) for row, _ in results), default=0) + 2
+    print(f"\n{'':{width}}{'':10}  medians (of so many)")
     for (row, target), figures in results.items():
         text = ", ".join(
             f"{statistics.median(v):,.{0 if statistics.median(v) >= 100 else 2}f} {UNITS[k]}"
             for k, v in figures.items()
         )
         rounds = max((len(v) for v in figures.values()), default=0)
-        print(f"{row:60}{target:10}  {text or 'not measured'} ({rounds})")
+        print(f"{row:{width}}{target:10}  {text or 'not measured'} ({rounds})")
 
 
 class Settings:
