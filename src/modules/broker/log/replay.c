@@ -319,19 +319,18 @@ static bool proven_durable(struct recovery *recovery, const struct found_frame *
 
 /*
  * The batch is proven by its checksum, the entry of a bad frame by nothing: where the batch goes on
- * at the log end, its place follows from the state.
+ * at the log end, its place follows from the state. A base offset and a position that contradict
+ * each other are not both right: a batch that rolls is at position 0.
  */
 static void place_entry(const struct log_partition *partition, struct frame_entry *entry) {
-    bool goes_on = partition->writer_base >= 0 && entry->segment_base == partition->writer_base;
     bool rolls = entry->segment_base == entry->base_offset;
-    if (entry->base_offset != partition->public.log_end_offset) {
-        return;
+    bool joins = entry->position == partition->writer_position && (entry->position > 0 || !rolls);
+    bool goes_on =
+        partition->writer_base >= 0 && (entry->segment_base == partition->writer_base || joins);
+    if (entry->base_offset == partition->public.log_end_offset) {
+        entry->segment_base = goes_on ? partition->writer_base : entry->base_offset;
+        entry->position = goes_on ? partition->writer_position : 0;
     }
-    if (!goes_on && !rolls) {
-        goes_on = partition->writer_base >= 0 && entry->position == partition->writer_position;
-    }
-    entry->segment_base = goes_on ? partition->writer_base : entry->base_offset;
-    entry->position = goes_on ? partition->writer_position : 0;
 }
 
 /* What a bad frame that was durable still gives: from itself, then from the segments. */

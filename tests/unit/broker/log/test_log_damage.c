@@ -95,6 +95,45 @@ static void test_log_damage__lost_batch_is_named_and_the_rest_stays(void **state
     fixture_deinit(&f);
 }
 
+/* Entry @index of the frame of batch @n, that of @base_offset, names another segment and place. */
+static void move_entry(struct fixture *f, uint64_t n, unsigned index, int64_t base_offset,
+                       int64_t segment_base, const uint64_t *position) {
+    struct disk_file *file;
+    struct frame_entry entry;
+    uint8_t bytes[FRAME_ENTRY_BYTES];
+    size_t got;
+    uint64_t frame = find_batch(f, "journal/00000000", n) & ~(uint64_t)(FRAME_ALIGN - 1);
+    uint64_t at = frame + FRAME_HEADER_BYTES + (uint64_t)index * FRAME_ENTRY_BYTES;
+    assert_int_equal(disk_open(f->disk, "journal/00000000", DISK_READ | DISK_WRITE, &file), 0);
+    assert_int_equal(disk_pread(file, bytes, sizeof bytes, at, &got), 0);
+    frame_entry_read(bytes, &entry);
+    assert_int_equal(entry.base_offset, base_offset);
+    entry.segment_base = segment_base;
+    entry.position = position ? *position : entry.position;
+    frame_entry_write(bytes, &entry);
+    assert_int_equal(disk_pwrite(file, bytes, sizeof bytes, at), 0);
+    assert_int_equal(disk_sync(file), 0);
+    disk_close(file);
+}
+
+/* The segment that its entry names would begin with it, the position is behind the batch before. */
+static void test_log_damage__batch_of_a_bad_frame_rolls_at_position_0_alone(void **state) {
+    struct fixture f;
+    fill(&f);
+    fixture_crash(&f, false);
+    move_entry(&f, 7, 0, 4, 4, NULL);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_true(f.events[TOPIC_LOG_MENDED] > 0);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+    fixture_forget_memory(&f);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        assert_true(read_batch(&f, n) > 0);
+    }
+    assert_int_equal(log_partition_of(fixture_partition(&f, "t", 1))->segment_count, 1);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log_damage__segment_copy_replaces_damaged_frame(void **state) {
     /* A frame in the middle, and the very last one, where rot cannot be told from a tear. */
     for (uint64_t n = 4; n < BATCHES; n += BATCHES - 1 - 4) {
@@ -185,27 +224,6 @@ static void lose_frame(struct fixture *f, uint64_t n) {
     assert_int_equal(disk_sim_corrupt(f->disk, "journal/00000000", at, 64, 1), 0);
 }
 
-/* The entry of batch @n, the second one of its frame, names another place. */
-static void move_in_journal(struct fixture *f, uint64_t n, int64_t segment_base,
-                            uint64_t position) {
-    struct disk_file *file;
-    struct frame_entry entry;
-    uint8_t bytes[FRAME_ENTRY_BYTES];
-    size_t got;
-    uint64_t frame = find_batch(f, "journal/00000000", n) & ~(uint64_t)(FRAME_ALIGN - 1);
-    uint64_t at = frame + FRAME_HEADER_BYTES + FRAME_ENTRY_BYTES;
-    assert_int_equal(disk_open(f->disk, "journal/00000000", DISK_READ | DISK_WRITE, &file), 0);
-    assert_int_equal(disk_pread(file, bytes, sizeof bytes, at, &got), 0);
-    frame_entry_read(bytes, &entry);
-    assert_int_equal(entry.base_offset, n * 2);
-    entry.segment_base = segment_base;
-    entry.position = position;
-    frame_entry_write(bytes, &entry);
-    assert_int_equal(disk_pwrite(file, bytes, sizeof bytes, at), 0);
-    assert_int_equal(disk_sync(file), 0);
-    disk_close(file);
-}
-
 static bool is_set_aside(struct fixture *f, uint64_t n) {
     const struct log_partition *partition = log_partition_of(fixture_partition(f, "t", 0));
     bool set_aside = false;
@@ -278,7 +296,7 @@ static void test_log_damage__right_batch_of_a_bad_frame_goes_before_no_older_one
     spoil_in_segment(&f, 7);
     spoil_in_journal(&f, 5);
     spoil_in_journal(&f, 6);
-    move_in_journal(&f, 7, 2 * IN_A_SEGMENT, batch->size);
+    move_entry(&f, 7, 1, 14, 2 * IN_A_SEGMENT, &(uint64_t){batch->size});
     buf_unref(batch);
     start_without(&f, 1u << 5 | 1u << 7);
 }
@@ -311,7 +329,8 @@ static void test_log_damage__wrong_place_in_a_bad_frame_costs_no_other_batch(voi
         struct buf *batch = fixture_batch(&spec);
         fill_pairs(&f, 2 * IN_A_SEGMENT);
         spoil_in_journal(&f, 4);
-        move_in_journal(&f, 5, places[i].segment_base, places[i].batches_before * batch->size);
+        move_entry(&f, 5, 1, 10, places[i].segment_base,
+                   &(uint64_t){places[i].batches_before * batch->size});
         buf_unref(batch);
         start_without(&f, 1u << 4 | 1u << 5);
     }
@@ -864,6 +883,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_damage__journal_files_wait_for_the_older_checkpoint),
         cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
+        cmocka_unit_test(test_log_damage__batch_of_a_bad_frame_rolls_at_position_0_alone),
         cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_into_rot),
