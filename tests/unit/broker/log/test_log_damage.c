@@ -798,52 +798,6 @@ static void test_log_damage__wrong_index_is_made_anew(void **state) {
     }
 }
 
-struct waiting_lookup {
-    struct partition_lookup lookup;
-    bool done;
-};
-
-static void on_lookup(struct partition_lookup *lookup, int status) {
-    assert_int_equal(status, 0);
-    container_of(lookup, struct waiting_lookup, lookup)->done = true;
-}
-
-static int64_t look_up(struct fixture *f, int64_t timestamp_ms) {
-    struct waiting_lookup waiting = {.lookup = {.partition = fixture_partition(f, "t", 0),
-                                                .timestamp_ms = timestamp_ms,
-                                                .done = on_lookup}};
-    int r = partition_lookup(f->log, &waiting.lookup);
-    if (r == OP_WAIT) {
-        fixture_until(f, waiting.done);
-        r = 0;
-    }
-    assert_int_equal(r, 0);
-    return waiting.lookup.ret_offset;
-}
-
-static void test_log_lookup__finds_first_record_at_or_after_a_time(void **state) {
-    struct fixture f;
-    fill(&f);
-    for (unsigned round = 0; round < 3; round++) {
-        /* Partition 0 has batches 0, 3, 6, 9 with records at n and n + 1 ms. */
-        assert_int_equal(look_up(&f, 0), 0);
-        assert_int_equal(look_up(&f, 1700000000001), 1);
-        assert_int_equal(look_up(&f, 1700000000002), 2);
-        assert_int_equal(look_up(&f, 1700000000007), 5);
-        assert_int_equal(look_up(&f, 1700000000010), 7);
-        assert_int_equal(look_up(&f, 1700000000011), -1);
-        assert_int_equal(look_up(&f, -3), 7);
-        if (round == 0) {
-            fixture_run_ms(&f, 3000);
-        } else {
-            fixture_stop(&f);
-            assert_int_equal(fixture_start(&f), 0);
-        }
-    }
-    fixture_stop(&f);
-    fixture_deinit(&f);
-}
-
 /* Ends a life in which files of a small journal were used again; then one checkpoint rots. */
 static void lose_checkpoint(const char *checkpoint, uint64_t batches) {
     struct fixture f;
@@ -903,7 +857,6 @@ int main(void) {
         cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_what_it_hit),
         cmocka_unit_test(test_log_damage__rot_has_waiting_entries_written),
         cmocka_unit_test(test_log_damage__wrong_index_is_made_anew),
-        cmocka_unit_test(test_log_lookup__finds_first_record_at_or_after_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

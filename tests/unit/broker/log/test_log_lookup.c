@@ -1,5 +1,5 @@
-/* Lookups by time over rot: whatever it hits in indexes and headers, no record that is asked for is
- * passed over in silence, since a consumer would begin behind it. */
+/* Lookups by time, also over rot: whatever it hits in indexes and headers, no record that is asked
+ * for is passed over in silence, since a consumer would begin behind it. */
 #include "log_fixture.h"
 
 #include <setjmp.h>
@@ -25,6 +25,40 @@ static void fill(struct fixture *f) {
     }
     fixture_stop(f);
 }
+
+static void test_log_lookup__finds_first_record_at_or_after_a_time(void **state) {
+    static const struct {
+        int64_t ms, offset;
+    } times[] = {{0, 0}, {1, 1}, {2, 2}, {7, 5}, {10, 7}, {11, -1}};
+    struct fixture f;
+    fixture_init(&f, 11);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+    for (int64_t n = 0; n < 4; n++) { /* two records each, one ms apart */
+        struct batch_spec spec = {
+            .records = 2, .value_bytes = 10, .timestamp_ms = FIRST_MS + n * 3, .producer_id = -1};
+        assert_int_equal(fixture_append(&f, partition, &spec), n * 2);
+    }
+    for (unsigned round = 0; round < 3; round++) {
+        partition = fixture_partition(&f, "t", 0);
+        for (unsigned i = 0; i < ARRAY_SIZE(times); i++) {
+            assert_int_equal(fixture_lookup(&f, partition, FIRST_MS + times[i].ms),
+                             times[i].offset);
+        }
+        assert_int_equal(fixture_lookup(&f, partition, 0), 0);
+        assert_int_equal(fixture_lookup(&f, partition, -3), 7); /* the largest */
+        if (round == 0) {
+            fixture_run_ms(&f, 3000);
+        } else {
+            fixture_stop(&f);
+            assert_int_equal(fixture_start(&f), 0);
+        }
+    }
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* ---- rot ---- */
 
 static uint64_t size_of(struct fixture *f, enum segment_kind kind) {
     struct segment_id id = {1, 0, 0};
@@ -197,6 +231,7 @@ static void test_log_lookup__largest_is_found_while_a_segment_grows(void **state
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_lookup__finds_first_record_at_or_after_a_time),
         cmocka_unit_test(test_log_lookup__a_wrong_index_passes_no_record_over),
         cmocka_unit_test(test_log_lookup__a_wrong_time_index_is_made_anew),
         cmocka_unit_test(test_log_lookup__a_wrong_header_passes_no_record_over),
