@@ -1,4 +1,5 @@
 /* The scrub: what it finds that nobody has asked for, how slowly, and what stands in its way. */
+#include "cached.h"
 #include "log_fixture.h"
 #include "scrub.h"
 
@@ -6,6 +7,7 @@
 #include <eventbox/base/crc32c.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -17,14 +19,19 @@ enum { BATCHES = 40, A_SEGMENT = 10, CLOSED = BATCHES / A_SEGMENT - 1 };
 
 static size_t value_size; /* of the test that runs */
 
-/* Batches of one record, ten a segment, and nothing of them in memory. */
-static void begin_sized(struct fixture *f, uint64_t seed, size_t value_bytes, uint64_t rate) {
+/* Batches of one record, ten a segment, and nothing of them in memory. @root: NULL, or of a folder
+ * on a real disk */
+static void begin_on(struct fixture *f, const char *root, uint64_t seed, size_t value_bytes,
+                     uint64_t rate) {
     char segment_bytes[24];
     value_size = value_bytes;
     snprintf(segment_bytes, sizeof segment_bytes, "%zu", A_SEGMENT * (value_bytes + 80));
     const struct topic_config_entry configs[] = {
         {"segment.bytes", segment_bytes}, {"retention.ms", "-1"}, {0}};
     fixture_init(f, seed);
+    if (root) {
+        fixture_use_real_disk(f, root);
+    }
     f->limits.scrub_interval_ms = WEEK_MS;
     f->limits.scrub_bytes_per_second = rate;
     assert_int_equal(fixture_start(f), 0);
@@ -43,6 +50,10 @@ static void begin_sized(struct fixture *f, uint64_t seed, size_t value_bytes, ui
     struct log_partition *partition = log_partition_of(topic->partitions[0]);
     assert_int_equal(partition->segment_count, CLOSED + 1);
     assert_int_equal(partition->segments[1].base_offset, A_SEGMENT);
+}
+
+static void begin_sized(struct fixture *f, uint64_t seed, size_t value_bytes, uint64_t rate) {
+    begin_on(f, NULL, seed, value_bytes, rate);
 }
 
 static void begin(struct fixture *f, uint64_t seed) {
@@ -331,6 +342,46 @@ static void test_log_scrub__never_reads_more_in_a_time_than_its_rate(void **stat
     /* Nor is it much slower than it may be. */
     assert_true(seconds <= stats(&f)->scrub_bytes / RATE + 10);
     end(&f);
+}
+
+/* Whether the page cache has all of a closed segment; @forget: it is taken out first. */
+static bool is_cached(struct fixture *f, int index, bool forget) {
+    const struct log_segment *segment = &partition_of(f)->segments[index];
+    char path[SEGMENT_NAME_SIZE];
+    struct disk_file *file;
+    fixture_segment_path(f, segment->base_offset, path);
+    assert_int_equal(disk_open(f->disk, path, DISK_READ | DISK_WRITE, &file), 0);
+    if (forget) {
+        assert_int_equal(disk_sync(file), 0);
+        range_forget(disk_fd(file), 0, segment->bytes);
+    }
+    bool cached = range_cached(disk_fd(file), 0, segment->bytes);
+    disk_close(file);
+    return cached;
+}
+
+/* What readers need stays, and what nobody reads does not take its place. */
+static void test_log_scrub__leaves_the_page_cache_as_it_was(void **state) {
+    char root[] = "/tmp/test_scrub_XXXXXX", command[64];
+    struct fixture f;
+    assert_non_null(mkdtemp(root));
+    begin_on(&f, root, 83, 20000, MIB(4));
+    bool real = !is_cached(&f, 0, true) && !is_cached(&f, 2, true); /* else it is in memory alone */
+    assert_true(is_cached(&f, 1, false));
+    end_of_round(&f);
+    assert_int_equal(stats(&f)->scrub_segments, CLOSED);
+    assert_true(is_cached(&f, 1, false));
+    if (real) {
+        assert_false(is_cached(&f, 0, false));
+        assert_false(is_cached(&f, 2, false));
+    }
+    end(&f);
+    snprintf(command, sizeof command, "rm -r %s", root);
+    assert_int_equal(system(command), 0);
+    if (!real) {
+        print_message("%s is on no disk\n", root);
+        skip();
+    }
 }
 
 static void test_log_scrub__off_touches_no_file(void **state) {
@@ -636,6 +687,7 @@ int main(void) {
         cmocka_unit_test(test_log_scrub__what_memory_has_stays_readable_as_long),
         cmocka_unit_test(test_log_scrub__clean_log_comes_to_the_end_of_a_round_each_interval),
         cmocka_unit_test(test_log_scrub__never_reads_more_in_a_time_than_its_rate),
+        cmocka_unit_test(test_log_scrub__leaves_the_page_cache_as_it_was),
         cmocka_unit_test(test_log_scrub__off_touches_no_file),
         cmocka_unit_test(test_log_scrub__round_goes_on_after_a_restart),
         cmocka_unit_test(test_log_scrub__unusable_place_stops_no_start),
