@@ -340,6 +340,7 @@ struct topic_log {
     bool preparing;
     bool journal_pressed; /* a file was needed and there was no room for it */
     bool journal_refused; /* the disk had none for the last file asked for */
+    bool frame_refused;   /* nor for the last frame, as the last tick saw it */
 
     /* checkpoints */
     struct checkpoint_state checkpoint;
@@ -600,6 +601,9 @@ int log_writer_new(struct topic_log *log, struct log_writer **ret_writer);
 /** log_writer_resume() - where the next frame goes. Before the first job */
 void log_writer_resume(struct log_writer *writer, const struct uuid *journal, uint64_t sequence,
                        struct journal_file *current, uint64_t position);
+/** log_writer_refused() - a file system that copies on write may refuse a frame, for all that the
+ * journal's files are full of zeros. Thread: any */
+bool log_writer_refused(const struct log_writer *writer);
 void log_writer_free(struct log_writer *writer);
 void log_writer_run(void *userdata, struct list *works); /* run_batch of the worker */
 

@@ -38,6 +38,7 @@ struct log_writer {
     bool built; /* @frame waits to be written: perhaps for room on the disk */
     unsigned built_jobs;
     int failed;
+    bool refused; /* atomic: the frame waits for room on the disk */
 };
 
 int log_writer_new(struct topic_log *log, struct log_writer **ret_writer) {
@@ -60,6 +61,10 @@ void log_writer_resume(struct log_writer *writer, const struct uuid *journal, ui
     writer->covered = writer->log->newest_sequence;
     writer->current = current;
     writer->position = position;
+}
+
+bool log_writer_refused(const struct log_writer *writer) {
+    return __atomic_load_n(&writer->refused, __ATOMIC_RELAXED);
 }
 
 void log_writer_free(struct log_writer *writer) {
@@ -254,6 +259,7 @@ static bool write_built(struct log_writer *writer) {
     int64_t begin = clock_mono_ns(clock);
     const struct frame_build *frame = &writer->frame;
     int r = journal_write(writer->current, frame->parts, frame->part_count, writer->position);
+    __atomic_store_n(&writer->refused, r == DISK_E_FULL, __ATOMIC_RELAXED);
     if (r == DISK_E_FULL) {
         return false;
     }

@@ -115,7 +115,7 @@ void topic_log_set_room(struct topic_log *log, enum topic_log_room room) {
 static bool anything_waits(const struct topic_log *log) {
     return log->unwritten_count > 0 || log->submits_in_flight > 0 || !list_empty(&log->pending) ||
            !list_empty(&log->throttled) || log->disk_full || log->journal_refused ||
-           log->room == TOPIC_LOG_ROOM_LOW || removals_wait(log) ||
+           log->frame_refused || log->room == TOPIC_LOG_ROOM_LOW || removals_wait(log) ||
            log->durable_sequence > log->newest_sequence || log->checkpoint.under_way ||
            log->state == LOG_STOPPING || !log->trimmed || log->swap_again || log->cleaner.waits ||
            producer_snapshots_wait(log);
@@ -148,10 +148,22 @@ static void trim_when_idle(struct topic_log *log) {
     append_trim(log);
 }
 
+static void look_at_frames(struct topic_log *log) {
+    bool refused = log_writer_refused(log->writer);
+    if (refused && !log->frame_refused) {
+        topic_log_report(log, TOPIC_LOG_DISK_FULL, "a frame of the journal waits for space");
+    } else if (!refused && log->frame_refused) {
+        topic_log_report(log, TOPIC_LOG_DISK_AGAIN, "frames of the journal are written again");
+    }
+    log->frame_refused = refused;
+}
+
 static void on_tick(struct timer *timer) {
     struct topic_log *log = container_of(timer, struct topic_log, tick);
     int64_t now_ns = loop_now_ns(log->loop);
-    bool short_of_room = log->disk_full || log->journal_refused || log->checkpoint.told_full;
+    look_at_frames(log);
+    bool short_of_room =
+        log->disk_full || log->journal_refused || log->frame_refused || log->checkpoint.told_full;
     if (log->state == LOG_STOPPING && short_of_room &&
         now_ns - log->stopping_since_ns >= STOP_PATIENCE_MS * NS_PER_MS) {
         topic_log_fail(log, "the stop, for want of disk space,", DISK_E_FULL);

@@ -283,6 +283,68 @@ static void test_log_full__stop_does_not_wait_for_a_journal_file_for_ever(void *
     fixture_deinit(&f);
 }
 
+/* ---- a file system that copies on write: it refuses frames, too ---- */
+
+static struct {
+    struct disk_ops ops;
+    const struct disk_ops *below;
+    struct disk_file *journal;
+    bool refuses;
+} copying;
+
+static int copying_open(struct disk *disk, const char *path, unsigned flags,
+                        struct disk_file **ret_file) {
+    int r = copying.below->open(disk, path, flags, ret_file);
+    if (r == 0 && strcmp(path, "journal/00000000") == 0) {
+        copying.journal = *ret_file;
+    }
+    return r;
+}
+
+static int copying_pwritev(struct disk_file *file, const struct iovec *parts, int count,
+                           uint64_t offset) {
+    return copying.refuses && file == copying.journal
+               ? DISK_E_FULL
+               : copying.below->pwritev(file, parts, count, offset);
+}
+
+static void test_log_full__stop_does_not_wait_for_a_frame_for_ever(void **state) {
+    for (unsigned room = 0; room < 2; room++) {
+        struct fixture f;
+        struct one one = {0};
+        struct batch_spec spec = spec_of(0);
+        fixture_init(&f, 29);
+        f.expect_failures = true;
+        assert_int_equal(fixture_start(&f), 0);
+        fixture_topic(&f, "t", 1, NULL);
+        fixture_stop(&f);
+        copying.below = f.disk->ops;
+        copying.ops = *copying.below;
+        copying.ops.open = copying_open;
+        copying.ops.pwritev = copying_pwritev;
+        f.disk->ops = &copying.ops;
+        assert_int_equal(fixture_start(&f), 0);
+        copying.refuses = true;
+        assert_int_equal(one_start(&f, &one, fixture_partition(&f, "t", 0), &spec), 0);
+        fixture_until(&f, f.events[TOPIC_LOG_DISK_FULL] == 1);
+        fixture_run_ms(&f, 5000);
+        assert_int_equal(f.events[TOPIC_LOG_DISK_FULL], 1);
+        assert_false(one.done);
+        if (room) {
+            copying.refuses = false;
+            fixture_until(&f, one.done && f.events[TOPIC_LOG_DISK_AGAIN] == 1);
+        }
+        fixture_stop(&f);
+        copying.refuses = false;
+        assert_int_equal(one.status, room ? 0 : TOPIC_E_FAILED);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(fixture_partition(&f, "t", 0)->high_watermark, room);
+        one_free(&one);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
 /* A log with one batch, which is in its segment. */
 static void start_with_one_batch(struct fixture *f) {
     struct batch_spec spec = spec_of(0);
@@ -441,6 +503,7 @@ int main(void) {
         cmocka_unit_test(test_log_full__one_refusal_anywhere_only_delays),
         cmocka_unit_test(test_log_full__what_was_written_after_a_refusal_outlives_a_power_cut),
         cmocka_unit_test(test_log_full__stop_does_not_wait_for_a_journal_file_for_ever),
+        cmocka_unit_test(test_log_full__stop_does_not_wait_for_a_frame_for_ever),
         cmocka_unit_test(test_log_full__stop_does_not_wait_for_its_checkpoint_for_ever),
         cmocka_unit_test(test_log_full__a_stop_does_not_spoil_the_next_start),
         cmocka_unit_test(test_log_full__a_stop_amid_the_start_waits_for_no_flush),
