@@ -25,8 +25,8 @@ struct index_entry {
 
 struct active_index {
     struct segment_id id;
-    uint64_t unindexed_bytes;  /* written while not known; then at.end is right all the same */
-    bool known;                /* the fields below */
+    uint64_t unindexed_bytes;  /* written by a replay while not known: at.end alone is right */
+    bool known;                /* all fields below */
     struct segment_indexer at; /* behind the last batch; entries written or waiting */
     uint64_t index_bytes, timeindex_bytes;
     unsigned pending_count, pending_capacity;

@@ -366,7 +366,8 @@ struct topic_log {
     bool swap_again;       /* the disk was full: the tick renames again */
     struct list swap_held; /* struct swap_waiter.link */
     bool early_waits;      /* no checkpoint says the epochs that are for answers before the sync */
-    uint64_t recovered_sequence; /* of the start: segments may have frames up to it */
+    uint64_t recovered_sequence; /* the last frame that the start has replayed: any segment may have
+                                    batches of frames up to it */
 
     struct {
         struct list waiting; /* taken, not yet written (snapshot_run.c) */

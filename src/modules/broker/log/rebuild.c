@@ -5,8 +5,8 @@
  * begin with its state (registry_state.c), then every folder of a topic that it names is walked,
  * batch by batch with CRC, to find segments, log end, leader epochs and producers. What is missing
  * below the log end, by rot or because a power cut took it, is noted as damage; the journal,
- * replayed over that, fills in what it has, there and at the end of the log (replay.c). What then
- * is still missing is set aside, and told. Of producers whose batches are gone the partition's
+ * replayed over that, fills in what it has, there and at the end of the log (replay_holes.c). What
+ * then is still missing is set aside, and told. Of producers whose batches are gone the partition's
  * snapshot tells (producer_snapshot.h). Every partition with records goes on in a new epoch.
  *
  * Behind the last right batch of a partition there may be bytes that are none, and no frame that
@@ -475,7 +475,7 @@ static int settle_partitions(struct recovery *recovery) {
 
 /*
  * The journal does not begin at frame 1, nor is it without gaps: what was recycled is in the
- * segments. All that is missing of the rest is lost (replay.c tells).
+ * segments. All that is missing of the rest is lost (replay_segment.c tells).
  */
 static void note_lost_frames(struct recovery *recovery) {
     uint64_t before = 0;

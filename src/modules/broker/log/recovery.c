@@ -6,12 +6,13 @@
  *   1. Of the two checkpoint files the one is loaded that stands, with those of its increments that
  *      are whole, for the later frame: the state as of frame N.
  *   2. After a clean stop that is all: the marker journal/clean names N and is taken back.
- *   3. Else every journal file is read past the page cache, by 4 KiB, for frames behind N.
+ *   3. Else every journal file is read past the page cache, for frames behind N: one may begin at
+ *      each 4 KiB.
  *   4. Frames are replayed in order of their sequences: registry records change the topics, batches
  *      go to their segments at the position that the entry names. Doing it twice changes nothing.
  *   5. Segments and folders are synced and a checkpoint at the last frame is written. Only then
- *      does anyone see an offset, but where checkpoint_follows(). A cut during all this leads back
- *      to step 1.
+ *      does anyone see an offset, unless checkpoint_follows(): then checkpoint and journal of the
+ *      run before stand for it a little longer. A cut during all this leads back to step 1.
  *
  * A missing frame is damage when a later one was written with synced_through at or beyond it, else
  * the torn tail, which nobody was told of: it is kept as journal/cut-N. Of a bad frame whose header

@@ -1,7 +1,12 @@
-/* What the files of recovery share: recovery.c (order of events), recovery_checkpoint.c,
- * recovery_scan.c (frames that there are), replay.c (frames to state), rebuild.c, open_ends.c
- * (where the log goes on behind an end that nobody knows), recovery_misplaced.c (why a start is
- * refused).
+/*
+ * What the files of recovery share: recovery.c (order of events), recovery_checkpoint.c,
+ * recovery_scan.c (frames that there are), replay.h and its files (frames to state), rebuild.c,
+ * open_ends.c (where the log goes on behind an end that nobody knows), recovery_misplaced.c (why a
+ * start is refused).
+ *
+ * Thread: all of it is one job of the log keeper. Nothing else of the log runs meanwhile, so it has
+ * the loop's state and the segment writer without a lock, and nobody is told or served anything
+ * before it is over.
  */
 #pragma once
 
@@ -66,7 +71,7 @@ struct recovery {
     struct segment_file *files[RECOVERY_FILES_MAX]; /* written to */
     unsigned file_count;
     bool need_syncfs;
-    uint64_t replayed_frames, replayed_bytes;
+    uint64_t replayed_frames, replayed_bytes; /* of whole ones */
     unsigned raised_count; /* partitions in a new epoch for a frame that nobody can read */
     struct recovery_report reports[RECOVERY_REPORTS_MAX];
     unsigned report_count, unreported_count;
@@ -145,7 +150,7 @@ int open_end_left_out(struct recovery *recovery, struct log_partition *partition
  */
 int open_ends_pass_left_out(struct recovery *recovery);
 
-/* ---- recovery.c, replay.c, rebuild.c ---- */
+/* ---- recovery.c, replay.c, replay_losses.c, rebuild.c ---- */
 
 /** recovery_touched() - @file must be synced before the checkpoint; takes over the reference */
 int recovery_touched(struct recovery *recovery, struct segment_file *file);

@@ -1,4 +1,8 @@
-/* Files of the journal, and the frames in them, read past the page cache, by 4 KiB. */
+/*
+ * Files of the journal, and the frames in them, read past the page cache: one may begin at each
+ * 4 KiB. Frames are read to one piece of memory. One whose batches wait for their segments stays
+ * where it is until nothing waits (replay_write.c); then the next one that is read begins anew.
+ */
 #include "recovery.h"
 
 #include <assert.h>
@@ -93,6 +97,7 @@ bool recovery_has_room(const struct recovery *recovery, const struct found_frame
 }
 
 void recovery_keep(struct recovery *recovery, const struct found_frame *frame) {
+    assert(frame->valid); /* so all of it is there */
     recovery->kept_bytes =
         (uint64_t)(recovery->buffer - recovery->memory) + frame_bytes(0, frame->header.body_bytes);
 }

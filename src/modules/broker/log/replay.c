@@ -441,8 +441,10 @@ int recovery_replay(struct recovery *recovery) {
         }
         if (frame->valid) {
             r = replay_frame(recovery, frame);
-            note_proven(recovery, frame);
-            recovery->last = frame;
+            if (!r) {
+                note_proven(recovery, frame);
+                recovery->last = frame;
+            }
         } else if (durable || proven_durable(recovery, frame)) {
             r = salvage(recovery, frame);
             r = r ? r : replay_catch_up_registry(recovery);

@@ -33,8 +33,12 @@ int replay_remember_producer(struct log_partition *partition, const struct recor
  */
 int replay_write_later(struct recovery *recovery, struct log_partition *partition,
                        int64_t segment_base, const struct segment_piece *piece, uint64_t sequence);
-/** replay_write() - all that wait are in their segments, or in the tail of a full disk. Whoever
- * reads segments, or takes topics or segments away, calls it first */
+/**
+ * replay_write() - all that wait are in their segments, or on a full disk in the tail
+ *
+ * Whoever reads segments, or takes topics or segments away, calls it first. Frames that are kept
+ * stay where they are. Return: 0; negative: the state is ahead of the segments, the start is over.
+ */
 int replay_write(struct recovery *recovery);
 
 /* ---- replay_holes.c ---- */

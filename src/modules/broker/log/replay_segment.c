@@ -7,6 +7,7 @@
 #include "replay.h"
 #include "segment_resync.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ uint8_t *replay_segment_batch(struct recovery *recovery, const struct segment_id
     _cleanup_(disk_closep) struct disk_file *file = NULL;
     char name[SEGMENT_NAME_SIZE];
     uint64_t size = 0;
+    assert(recovery->waiting_count == 0); /* it may be one of them */
     segment_name(id, SEGMENT_LOG, name);
     if (disk_open(recovery->log->disk, name, DISK_READ, &file) || disk_size(file, &size)) {
         return NULL;

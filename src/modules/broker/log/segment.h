@@ -119,8 +119,9 @@ uint32_t segment_writer_open_files(const struct segment_writer *writer);
 int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
                          const struct segment_piece *pieces, unsigned count,
                          struct segment_file **ret_file);
-/** segment_writer_replay() - the same at a start, which leaves entries for later where it would
- * have to learn what the index files hold */
+/** segment_writer_replay() - the same at a start, without gaps between the pieces. Where it would
+ * have to learn what the index files hold, up to 64 KiB of a segment stay without entries until the
+ * partition is next written to */
 int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id,
                           const struct segment_piece *pieces, unsigned count,
                           struct segment_file **ret_file);

@@ -230,7 +230,7 @@ static int learn(struct segment_writer *writer, struct active_index *index, uint
     return r ? err_trace(r) : active_index_learn(index, writer->disk, file->log, position);
 }
 
-/* Another one than before takes its place. */
+/* Of the segment that @id names; the one before it in this partition is complete with that. */
 static int index_get(struct segment_writer *writer, const struct segment_id *id,
                      struct active_index **ret_index) {
     struct active_index *index = hashmap_find(&writer->indexes, span_of(id, INDEX_KEY_BYTES));
@@ -260,18 +260,18 @@ static int index_get(struct segment_writer *writer, const struct segment_id *id,
 }
 
 /*
- * Knows the index up to where @pieces go. Before its end: this is a replay over what was written
- * already. Behind it: a start has found the batches between where they should be.
+ * Knows the index up to where @pieces go, unless it may stay as it is. An index that is known may
+ * end elsewhere: behind that, where a start has found the batches between in their places; before
+ * it, where one writes again what was written.
  */
 static int index_reach(struct segment_writer *writer, struct active_index *index,
                        const struct segment_piece *pieces, unsigned count, bool replay) {
     uint64_t position = pieces[0].position;
     uint64_t bytes = pieces[count - 1].position + pieces[count - 1].batch.size - position;
-    if (index->known ? position == index->at.end
-                     : replay && position > 0 && index->unindexed_bytes + bytes <= UNINDEXED_MAX) {
-        return 0;
-    }
-    return learn(writer, index, position);
+    bool later =
+        replay && !index->known && position > 0 && index->unindexed_bytes + bytes <= UNINDEXED_MAX;
+    bool goes_on = index->known && position == index->at.end;
+    return later || goes_on ? 0 : learn(writer, index, position);
 }
 
 /* ---- writing ---- */

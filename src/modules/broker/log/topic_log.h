@@ -54,7 +54,7 @@ struct topic_log_limits {
     uint32_t open_files_max;
     int64_t checkpoint_ms;
     uint64_t checkpoint_bytes;
-    uint64_t replay_bytes; /* frames in memory at a start whose batches wait for their segments */
+    uint64_t replay_bytes; /* frames that a start has in memory, or one that is larger */
     int64_t producer_expiry_ms;
     uint32_t producers_max;        /* remembered, counted in each partition that they write to */
     int64_t retention_check_ms;    /* how often old segments are looked for */

@@ -195,8 +195,8 @@ static void test_active_index__a_replay_leaves_entries_for_later(void **state) {
     end(&w);
 }
 
-/* What readers have to walk through is bounded, and for good where nothing follows. */
-static void test_active_index__a_replay_of_much_leaves_none(void **state) {
+/* What readers have to walk through is bounded: beyond 64 KiB the replay learns the index. */
+static void test_active_index__a_replay_beyond_64_kib_makes_entries(void **state) {
     enum { MUCH = 40 };
     struct writing w;
     uint32_t last = 0;
@@ -212,7 +212,7 @@ static void test_active_index__a_replay_of_much_leaves_none(void **state) {
     end(&w);
 }
 
-static void test_active_index__a_replay_that_rolls_leaves_none_behind(void **state) {
+static void test_active_index__a_roll_in_a_replay_makes_those_before_it(void **state) {
     struct writing w;
     uint32_t last = 0;
     begin(&w);
@@ -337,8 +337,8 @@ int main(void) {
         cmocka_unit_test(test_active_index__a_roll_and_a_gap_write_at_once),
         cmocka_unit_test(test_active_index__a_kill_loses_none_for_good),
         cmocka_unit_test(test_active_index__a_replay_leaves_entries_for_later),
-        cmocka_unit_test(test_active_index__a_replay_of_much_leaves_none),
-        cmocka_unit_test(test_active_index__a_replay_that_rolls_leaves_none_behind),
+        cmocka_unit_test(test_active_index__a_replay_beyond_64_kib_makes_entries),
+        cmocka_unit_test(test_active_index__a_roll_in_a_replay_makes_those_before_it),
         cmocka_unit_test(test_active_index__outlives_the_descriptor),
         cmocka_unit_test(test_active_index__a_rotten_time_is_not_handed_on),
         cmocka_unit_test(test_active_index__behind_lost_entries_nothing_is_older),
