@@ -157,10 +157,11 @@ def settle(server):
     """Wait until every mail has its outcome, or until none gets one any more: then the checker says which."""
     done, since = -1, time.monotonic()
     while time.monotonic() - since < QUIET_S:
-        states = [s for of in checker.deliveries_by_address(server.notify).values() for s in of]
         users = {user["email"] for user in checker.all_users(server.users)}
+        deliveries = checker.deliveries_by_address(server.notify)  # one look, behind that at the users
+        states = [state for of in deliveries.values() for state in of]
         now = sum(state in checker.FINAL_STATES for state in states)
-        if now == len(states) and users <= checker.deliveries_by_address(server.notify).keys():
+        if now == len(states) and users <= deliveries.keys():
             return
         if now != done:
             done, since = now, time.monotonic()
