@@ -90,7 +90,9 @@ int topic_log_append(struct topic_log *log, struct append *append) {
         }
     } else {
         uint64_t used = log->queued_cost + log->unwritten_cost;
-        if (used > 0 && used + bytes > log->limits.tail_bytes * 2 + tail_limit(log)) {
+        /* That of a start is small, and on a full disk what it has recovered may be more. */
+        if (used > 0 && log->state == LOG_READY &&
+            used + bytes > log->limits.tail_bytes * 2 + tail_limit(log)) {
             log->stats.refused_full++;
             return TOPIC_E_FULL;
         }

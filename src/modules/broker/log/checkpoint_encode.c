@@ -395,7 +395,9 @@ void checkpoint_taken(struct topic_log *log, const struct checkpoint_chain *chai
         (struct checkpoint_slot){.appendable = true, .turn = checkpoint->turn, .chain = *chain};
     log->older_sequence = log->newest_sequence;
     log->newest_sequence = chain->sequence;
-    log->early_waits = false;
+    /* One of the frame that the start has ended at: the other file may say the same and be loaded.
+     */
+    log->early_waits &= chain->sequence <= log->recovered_sequence;
 #ifdef MUTANT_INCREMENT_SLOT
     log->next_slot ^= checkpoint->full;
 #else

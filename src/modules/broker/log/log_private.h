@@ -352,6 +352,10 @@ struct topic_log {
     uint32_t unsynced_count, unsynced_capacity;
     bool need_syncfs;
     enum { INDEXES_WAIT, INDEXES_ON_THE_WAY, INDEXES_WRITTEN } stop_indexes;
+    struct {
+        bool behind; /* a start has left batches without entries */
+        bool busy;
+    } indexes;
     bool clean; /* the marker of a clean stop was written */
 
     /* compaction */
@@ -404,6 +408,8 @@ struct topic_log {
 
 /* ---- topic_log.c ---- */
 void topic_log_fail(struct topic_log *log, const char *what, int code);
+/** topic_log_fail_segment() - by a write of the segment @id or of its indexes */
+void topic_log_fail_segment(struct topic_log *log, const struct segment_id *id, int code);
 void topic_log_report(struct topic_log *log, enum topic_log_event event, const char *format, ...)
     _printf_(3, 4);
 /* A flush that waits for room is not tried again. */
@@ -424,6 +430,11 @@ void log_job_init(struct topic_log *log, struct log_job *job, void (*done)(struc
  * destroyed */
 int log_job_submit(struct log_job *job, struct worker *worker);
 void log_job_finish(struct log_job *job); /* unlinks and destroys */
+/* ---- index_catch_up.c ---- */
+
+/** index_catch_up_go_on() - with each tick, some of what a start has left */
+void index_catch_up_go_on(struct topic_log *log);
+
 /** log_writer_send() - a message without appends to the log writer */
 int log_writer_send(struct topic_log *log, enum writer_kind kind, struct journal_file *file);
 

@@ -206,12 +206,33 @@ static int start_clean(struct recovery *recovery, struct journal_file *current, 
     return r ? r : clean_marker_write(log->disk, &log->journal_uuid, 0);
 }
 
+/*
+ * Frames that went through the page cache may be there alone: after a failed sync no later one
+ * writes such pages. They are written once more, as checkpoint_confirm() does, since not every
+ * start writes segments and a checkpoint that would stand for them.
+ */
+static int write_again(struct recovery *recovery) {
+    int r = 0;
+    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
+        const struct found_frame *frame = &recovery->frames[i];
+        if (frame->valid && frame->file->buffered) {
+            uint64_t bytes = 0;
+            r = recovery_load(recovery, frame, &bytes);
+            r = r ? r : disk_pwrite(frame->file->file, recovery->buffer, bytes, frame->position);
+        }
+    }
+    return r ? err_trace(r) : 0;
+}
+
 static int sync_journal(struct recovery *recovery) {
+    int r = write_again(recovery);
+    if (r) {
+        return err_trace(r);
+    }
     for (unsigned i = 0; i < recovery->log->file_count; i++) {
         struct journal_file *file = recovery->log->files[i];
         if (file->last_sequence > recovery->base_sequence) {
-            int r =
-                disk_sync(file->file); /* a killed process may have left it in a volatile cache */
+            r = disk_sync(file->file); /* a killed process may have left it in a volatile cache */
             if (r) {
                 return err_trace(r);
             }
@@ -291,6 +312,9 @@ static int write_checkpoints(struct recovery *recovery, bool cut) {
         return 0;
     }
     int r = tail_recovered_count(log) > 0 ? DISK_E_FULL : recovery_write_checkpoint(recovery);
+    if (!r && twice) {
+        r = recovery_write_checkpoint(recovery);
+    }
     if (r == DISK_E_FULL && !cut && !recovery->moved && !recovery->changed) {
         /* The checkpoint before stands, and this replay is done again after a crash: with the same
          * epochs, so that nothing may be answered early in them. */
@@ -302,7 +326,7 @@ static int write_checkpoints(struct recovery *recovery, bool cut) {
                                          : "");
         return 0;
     }
-    return !r && twice ? recovery_write_checkpoint(recovery) : r;
+    return r ? err_trace(r) : 0;
 }
 
 int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position) {
@@ -438,6 +462,7 @@ int recovery_run(struct topic_log *log) {
         recovery_name_misplaced(recovery);
     }
     log->recovered_sequence = log->durable_sequence;
+    log->indexes.behind = recovery->replayed_frames > 0;
     producer_limit_sort(&log->producers);
     if (!r) {
         log_writer_resume(log->writer, &log->journal_uuid, log->durable_sequence, log->current,

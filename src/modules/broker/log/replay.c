@@ -319,14 +319,16 @@ static bool proven_durable(struct recovery *recovery, const struct found_frame *
 
 /*
  * The batch is proven by its checksum, the entry of a bad frame by nothing: where the batch goes on
- * at the log end, its place follows from the state. A base offset and a position that contradict
- * each other are not both right: a batch that rolls is at position 0.
+ * at the log end, its place follows from the state. Both fields say it where it begins a segment;
+ * where they contradict each other, one that names the place behind the last batch is believed, and
+ * if none does, one that tells of a new segment.
  */
 static void place_entry(const struct log_partition *partition, struct frame_entry *entry) {
     bool rolls = entry->segment_base == entry->base_offset;
     bool joins = entry->position == partition->writer_position && (entry->position > 0 || !rolls);
-    bool goes_on =
-        partition->writer_base >= 0 && (entry->segment_base == partition->writer_base || joins);
+    bool begins = rolls || entry->position == 0;
+    bool goes_on = partition->writer_base >= 0 &&
+                   (entry->segment_base == partition->writer_base || joins || !begins);
     if (entry->base_offset == partition->public.log_end_offset) {
         entry->segment_base = goes_on ? partition->writer_base : entry->base_offset;
         entry->position = goes_on ? partition->writer_position : 0;

@@ -121,7 +121,7 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
                          struct segment_file **ret_file);
 /** segment_writer_replay() - the same at a start, without gaps between the pieces. Where it would
  * have to learn what the index files hold, up to 64 KiB of a segment stay without entries until the
- * partition is next written to */
+ * partition is next written to, or segment_writer_catch_up() */
 int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id,
                           const struct segment_piece *pieces, unsigned count,
                           struct segment_file **ret_file);
@@ -135,7 +135,11 @@ int segment_writer_rebuild(struct segment_writer *writer, const struct segment_i
                            int64_t next_base, const struct batch_order *order);
 /** segment_writer_flush_index() - write the entries of a segment that still wait */
 int segment_writer_flush_index(struct segment_writer *writer, const struct segment_id *id);
-/** segment_writer_flush_indexes() - the same of all segments, at a clean stop */
+/** segment_writer_catch_up() - entries for what a replay has left without, of at most so many
+ * segments; *ret_more: there are others */
+int segment_writer_catch_up(struct segment_writer *writer, unsigned most, bool *ret_more,
+                            struct segment_id *ret_failed);
+/** segment_writer_flush_indexes() - both of all segments, at a clean stop */
 int segment_writer_flush_indexes(struct segment_writer *writer);
 /** segment_writer_forget() - close what is open of a segment; of all of a topic when its partition
  * is -1 */

@@ -16,7 +16,7 @@
  *
  * A start with thousands of partitions has no time to learn what index files hold. What a replay
  * writes stays without entries, UNINDEXED_MAX of each segment at most, until the partition is next
- * written to: readers walk that far.
+ * written to or somebody has time for it (segment_writer_catch_up()): readers walk that far.
  *
  * Everything here can be done twice: data goes to its fixed position, and the indexes are cut back
  * to what lies before it when a segment is written to for the first time.
@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <eventbox/base/error.h>
 #include <eventbox/base/hashmap.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum {
@@ -226,8 +227,34 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
 
 static int learn(struct segment_writer *writer, struct active_index *index, uint64_t position) {
     struct segment_file *file;
+    const uint64_t unindexed_bytes = index->unindexed_bytes, end = index->at.end;
     int r = cache_get(writer, &index->id, &file);
-    return r ? err_trace(r) : active_index_learn(index, writer->disk, file->log, position);
+    r = r ? r : active_index_learn(index, writer->disk, file->log, position);
+    if (r && unindexed_bytes > 0) { /* still so for whoever tries again */
+        index->unindexed_bytes = unindexed_bytes;
+        index->at.end = end;
+    }
+    return r ? err_trace(r) : 0;
+}
+
+int segment_writer_catch_up(struct segment_writer *writer, unsigned most, bool *ret_more,
+                            struct segment_id *ret_failed) {
+    size_t position = 0;
+    struct active_index *index;
+    int r = 0;
+    *ret_more = false;
+    while (!r && !*ret_more && (index = hashmap_next(&writer->indexes, &position)) != NULL) {
+        if (index->unindexed_bytes == 0) {
+            continue;
+        }
+        *ret_more = most == 0;
+        r = *ret_more ? 0 : learn(writer, index, index->at.end);
+        most -= !*ret_more;
+        if (r) {
+            *ret_failed = index->id;
+        }
+    }
+    return r ? err_trace(r) : 0;
 }
 
 /* Of the segment that @id names; the one before it in this partition is complete with that. */
@@ -300,7 +327,7 @@ static int write_data(struct segment_file *file, const struct segment_piece *pie
 static int write_pieces(struct segment_writer *writer, const struct segment_id *id,
                         const struct segment_piece *pieces, unsigned count, bool replay,
                         struct segment_file **ret_file) {
-    struct segment_file *file;
+    struct segment_file *file = NULL;
     struct active_index *index;
     int r = index_get(writer, id, &index);
     r = r ? r : index_reach(writer, index, pieces, count, replay);
@@ -315,6 +342,10 @@ static int write_pieces(struct segment_writer *writer, const struct segment_id *
     }
     if (r) {
         writer->unsure = true;
+        if (file) { /* and is used again, perhaps when there is room */
+            file->new_folder = true;
+            __atomic_store_n(&file->new_file, true, __ATOMIC_RELEASE);
+        }
         return err_trace(r);
     }
     *ret_file = segment_file_ref(file);
@@ -351,13 +382,13 @@ int segment_writer_flush_index(struct segment_writer *writer, const struct segme
 int segment_writer_flush_indexes(struct segment_writer *writer) {
     size_t position = 0;
     struct active_index *index;
-    while ((index = hashmap_next(&writer->indexes, &position)) != NULL) {
-        int r = active_index_flush(index, writer->disk);
-        if (r) {
-            return err_trace(r);
-        }
+    struct segment_id failed;
+    bool more;
+    int r = segment_writer_catch_up(writer, UINT_MAX, &more, &failed);
+    while (!r && (index = hashmap_next(&writer->indexes, &position)) != NULL) {
+        r = active_index_flush(index, writer->disk);
     }
-    return 0;
+    return r ? err_trace(r) : 0;
 }
 
 int segment_writer_rebuild(struct segment_writer *writer, const struct segment_id *id, uint64_t end,

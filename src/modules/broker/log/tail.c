@@ -20,7 +20,6 @@
 #include "producer_snapshot.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { FLUSH_JOB_BATCHES = 32768, FLUSH_RUN_BATCHES = 256, SYNC_FILES_MAX = 16 };
@@ -363,13 +362,6 @@ static void batch_written(struct topic_log *log, struct tail_batch *batch) {
     forget_unwritten(log, batch);
 }
 
-static void fail_flush(struct topic_log *log, const struct flush_job *job) {
-    char name[SEGMENT_NAME_SIZE], what[SEGMENT_NAME_SIZE + 32];
-    segment_name(&job->at, SEGMENT_LOG, name);
-    snprintf(what, sizeof what, "writing %s or its indexes", name);
-    topic_log_fail(log, what, job->status);
-}
-
 static void flush_done(struct work *work) {
     struct flush_job *job = container_of(work, struct flush_job, job.work);
     struct topic_log *log = job->job.log;
@@ -385,7 +377,7 @@ static void flush_done(struct work *work) {
     }
     log->flush_job = NULL;
     if (job->status != 0) {
-        fail_flush(log, job);
+        topic_log_fail_segment(log, &job->at, job->status);
     } else {
         if (log->disk_full) {
             log->disk_full = false;

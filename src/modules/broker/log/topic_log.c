@@ -74,6 +74,13 @@ void topic_log_fail(struct topic_log *log, const char *what, int code) {
     wake_all(log);
 }
 
+void topic_log_fail_segment(struct topic_log *log, const struct segment_id *id, int code) {
+    char name[SEGMENT_NAME_SIZE], what[SEGMENT_NAME_SIZE + 32];
+    segment_name(id, SEGMENT_LOG, name);
+    snprintf(what, sizeof what, "writing %s or its indexes", name);
+    topic_log_fail(log, what, code);
+}
+
 bool topic_log_failed(const struct topic_log *log) {
     return log->failed;
 }
@@ -118,7 +125,7 @@ static bool anything_waits(const struct topic_log *log) {
            log->frame_refused || log->room == TOPIC_LOG_ROOM_LOW || removals_wait(log) ||
            log->durable_sequence > log->newest_sequence || log->checkpoint.under_way ||
            log->state == LOG_STOPPING || !log->trimmed || log->swap_again || log->cleaner.waits ||
-           producer_snapshots_wait(log);
+           producer_snapshots_wait(log) || log->indexes.behind;
 }
 
 static void sweep_producers(struct topic_log *log) {
@@ -168,6 +175,9 @@ static void on_tick(struct timer *timer) {
         now_ns - log->stopping_since_ns >= STOP_PATIENCE_MS * NS_PER_MS) {
         topic_log_fail(log, "the stop, for want of disk space,", DISK_E_FULL);
     }
+    if (log->state == LOG_STARTING && !log->failed && log->journal_pressed && short_of_room) {
+        log_started(log, 0); /* readers need not wait for what a full disk keeps from the journal */
+    }
     if (!log->failed) {
         look_for_holder(log);
         tail_flush_again(log);
@@ -185,6 +195,7 @@ static void on_tick(struct timer *timer) {
         log->spread_since_tick = 0;
         tail_flush(log, checkpoint_waits(log) || log->state == LOG_STOPPING);
         producer_snapshots_go_on(log);
+        index_catch_up_go_on(log);
         checkpoint_maybe(log);
         removals_maybe(log);
         append_admit_soon(log);

@@ -104,15 +104,15 @@ void log_stop_continue(struct topic_log *log) {
             producer_snapshots_stop(log);
         }
         if (log->stop_indexes == INDEXES_ON_THE_WAY || log->checkpoint.under_way ||
-            log->preparing || cleaner_busy(log) || producer_snapshots_wait(log) ||
-            scrub_busy(log)) {
+            log->preparing || log->indexes.busy || cleaner_busy(log) ||
+            producer_snapshots_wait(log) || scrub_busy(log)) {
             return;
         }
         if (!log->clean) {
             checkpoint_begin(log, true);
             return;
         }
-    } else if (log->flush_job || log->checkpoint.submitted || log->preparing ||
+    } else if (log->flush_job || log->checkpoint.submitted || log->preparing || log->indexes.busy ||
                log->stop_indexes == INDEXES_ON_THE_WAY || log->snapshots.busy || scrub_busy(log)) {
         return; /* their done() must still find us */
     }

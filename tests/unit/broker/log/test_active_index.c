@@ -42,7 +42,7 @@ static void forget_all(struct writing *w) {
     assert_int_equal(segment_writer_new(w->disk, 2, &w->writer), 0);
 }
 
-static void write_batch_at(struct writing *w, uint64_t position) {
+static int try_write_at(struct writing *w, uint64_t position) {
     int64_t timestamp_ms = w->offset == w->peak_offset ? PEAK_MS : 1000 + w->offset;
     struct batch_spec spec = {.records = 2,
                               .value_bytes = w->value_bytes,
@@ -55,11 +55,17 @@ static void write_batch_at(struct writing *w, uint64_t position) {
     struct segment_file *file;
     int r = (w->replay ? segment_writer_replay : segment_writer_write)(w->writer, &w->id, &piece, 1,
                                                                        &file);
-    assert_int_equal(r, 0);
-    segment_file_unref(file);
-    w->position = position + batch->size;
-    w->offset += 2;
+    if (r == 0) {
+        segment_file_unref(file);
+        w->position = position + batch->size;
+        w->offset += 2;
+    }
     buf_unref(batch);
+    return r;
+}
+
+static void write_batch_at(struct writing *w, uint64_t position) {
+    assert_int_equal(try_write_at(w, position), 0);
 }
 
 static void write_batches(struct writing *w, unsigned count) {
@@ -185,13 +191,46 @@ static void test_active_index__a_replay_leaves_entries_for_later(void **state) {
     uint64_t calls = disk_sim_calls(w.disk);
     write_batches(&w, 5);
     assert_int_equal(disk_sim_calls(w.disk) - calls, 1 + 5); /* one open */
-    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
     assert_int_equal(entries(&w, 0, NULL), on_disk);
     w.replay = false;
     write_batches(&w, 1);
     assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
     assert_int_equal(entries(&w, 0, &last), 105);
     assert_int_equal(last, 210);
+    end(&w);
+}
+
+/* Where nobody writes to the partitions, some at a time, and the rest at a clean stop. */
+static void test_active_index__what_a_replay_left_is_caught_up_with(void **state) {
+    enum { LEFT = 5, AT_ONCE = 2 };
+    struct segment_id failed;
+    struct writing w;
+    bool more;
+    begin(&w);
+    for (w.id.partition = 0; w.id.partition < LEFT; w.id.partition++) {
+        w.position = 0;
+        w.offset = 0;
+        write_batches(&w, 10);
+    }
+    forget_all(&w);
+    w.replay = true;
+    uint64_t position = w.position;
+    for (w.id.partition = 0; w.id.partition < LEFT; w.id.partition++) {
+        w.position = position;
+        w.offset = 20;
+        write_batches(&w, 1);
+    }
+    for (unsigned round = 0; round <= LEFT / AT_ONCE; round++) {
+        assert_int_equal(segment_writer_catch_up(w.writer, AT_ONCE, &more, &failed), 0);
+        assert_int_equal(more, round < LEFT / AT_ONCE);
+    }
+    uint64_t calls = disk_sim_calls(w.disk);
+    assert_int_equal(segment_writer_catch_up(w.writer, AT_ONCE, &more, &failed), 0);
+    assert_int_equal(disk_sim_calls(w.disk), calls);
+    assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+    for (w.id.partition = 0; w.id.partition < LEFT; w.id.partition++) {
+        assert_int_equal(entries(&w, 0, NULL), 10);
+    }
     end(&w);
 }
 
@@ -225,6 +264,33 @@ static void test_active_index__a_roll_in_a_replay_makes_those_before_it(void **s
     assert_int_equal(entries(&w, 0, &last), 104);
     assert_int_equal(last, 208);
     end(&w);
+}
+
+/* The roll is tried again when there is room, and the segment before it is complete all the same.
+ */
+static void test_active_index__a_roll_behind_a_replay_may_be_refused(void **state) {
+    bool ended = false;
+    for (uint64_t call = 1; !ended; call++) {
+        struct writing w;
+        begin(&w);
+        write_batches(&w, 60);
+        forget_all(&w);
+        w.replay = true;
+        write_batches(&w, 5);
+        int64_t base = w.id.base_offset = w.offset;
+        disk_sim_fail_at(w.disk, disk_sim_calls(w.disk) + call, DISK_E_FULL);
+        int r = try_write_at(&w, 0);
+        ended = disk_sim_failed_call(w.disk)[0] == '\0';
+        disk_sim_fail_at(w.disk, 0, 0);
+        r = r ? try_write_at(&w, 0) : 0;
+        assert_int_equal(r, 0);
+        assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
+        assert_int_equal(w.id.base_offset, base);
+        if (strncmp(disk_sim_failed_call(w.disk), "pread ", 6) != 0) { /* else that is rot to it */
+            assert_int_equal(entries(&w, 0, NULL), 64);
+        }
+        end(&w);
+    }
 }
 
 /* Two files may be open; what is known of the indexes must outlive them. */
@@ -339,6 +405,8 @@ int main(void) {
         cmocka_unit_test(test_active_index__a_replay_leaves_entries_for_later),
         cmocka_unit_test(test_active_index__a_replay_beyond_64_kib_makes_entries),
         cmocka_unit_test(test_active_index__a_roll_in_a_replay_makes_those_before_it),
+        cmocka_unit_test(test_active_index__what_a_replay_left_is_caught_up_with),
+        cmocka_unit_test(test_active_index__a_roll_behind_a_replay_may_be_refused),
         cmocka_unit_test(test_active_index__outlives_the_descriptor),
         cmocka_unit_test(test_active_index__a_rotten_time_is_not_handed_on),
         cmocka_unit_test(test_active_index__behind_lost_entries_nothing_is_older),

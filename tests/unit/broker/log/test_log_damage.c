@@ -134,6 +134,27 @@ static void test_log_damage__batch_of_a_bad_frame_rolls_at_position_0_alone(void
     fixture_deinit(&f);
 }
 
+/* Neither the segment nor the position that its entry names is right: then it begins no segment. */
+static void test_log_damage__batch_of_a_bad_frame_with_no_place_goes_on(void **state) {
+    struct fixture f;
+    fill(&f);
+    fixture_crash(&f, false);
+    move_entry(&f, 7, 0, 4, INT64_C(1) << 56, &(uint64_t){99});
+    assert_int_equal(fixture_start(&f), 0);
+    struct batch_spec spec = spec_of(100);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 1), &spec), 8);
+    fixture_until(&f, f.log->unwritten_count == 0);
+    fixture_forget_memory(&f);
+    for (uint64_t n = 0; n < BATCHES; n++) {
+        assert_true(read_batch(&f, n) > 0);
+    }
+    uint8_t *data = NULL;
+    assert_true(fixture_read(&f, fixture_partition(&f, "t", 1), 8, 1, &data) > 0);
+    free(data);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log_damage__segment_copy_replaces_damaged_frame(void **state) {
     /* A frame in the middle, and the very last one, where rot cannot be told from a tear. */
     for (uint64_t n = 4; n < BATCHES; n += BATCHES - 1 - 4) {
@@ -838,6 +859,7 @@ int main(void) {
         cmocka_unit_test(test_log_damage__journal_files_wait_for_the_older_checkpoint),
         cmocka_unit_test(test_log_damage__lost_batch_is_named_and_the_rest_stays),
         cmocka_unit_test(test_log_damage__batch_of_a_bad_frame_rolls_at_position_0_alone),
+        cmocka_unit_test(test_log_damage__batch_of_a_bad_frame_with_no_place_goes_on),
         cmocka_unit_test(test_log_damage__segment_copy_replaces_damaged_frame),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_between_lost_ones),
         cmocka_unit_test(test_log_damage__right_batch_of_a_bad_frame_goes_back_into_rot),

@@ -1,6 +1,8 @@
 /* What a start with many partitions costs: writes of their batches, syncs of their segments. */
 #include "log_fixture.h"
 
+#include <errno.h>
+#include <eventbox/loop/disk_sim.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -156,10 +158,94 @@ static void test_log_replay__a_checkpoint_follows_the_start(void **state) {
     }
 }
 
+/* ---- what the page cache alone shows ---- */
+
+/* A frame whose sync failed is whole for the start, which has nothing else that would stand for it
+ * after a power cut. The producer sends it again, and is told that it is there. */
+static void test_log_replay__a_frame_whose_sync_failed_is_written_again(void **state) {
+    unsigned replayed = 0;
+    for (unsigned seed = 1; seed <= 60; seed++) {
+        struct fixture f;
+        struct one one = {0};
+        const struct batch_spec spec = {.records = 1, .value_bytes = SMALL, .producer_id = 7};
+        fixture_init(&f, seed);
+        f.expect_failures = true;
+        f.limits.open_files_max = seed % 3 == 0 ? 512 : 16;
+        disk_sim_refuse_direct(f.disk, true);
+        assert_int_equal(fixture_start(&f), 0);
+        fixture_topic(&f, "t", PARTITIONS, NULL);
+        fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
+        append_rounds(&f, 0, 1, SMALL);
+        disk_sim_fail_at(f.disk, disk_sim_calls(f.disk) + 2, -EIO);
+        assert_int_equal(one_start(&f, &one, fixture_partition(&f, "t", 0), &spec), 0);
+        fixture_until(&f, one.done);
+        disk_sim_fail_at(f.disk, 0, 0);
+        one_free(&one);
+        fixture_crash(&f, false);
+        assert_int_equal(fixture_start(&f), 0);
+        struct partition *partition = fixture_partition(&f, "t", 0);
+        replayed += partition->high_watermark == 2;
+        assert_int_equal(fixture_append(&f, partition, &spec), 1);
+        fixture_crash(&f, true);
+        assert_int_equal(fixture_start(&f), 0);
+        fixture_forget_memory(&f);
+        uint8_t *data = NULL;
+        assert_true(fixture_read(&f, fixture_partition(&f, "t", 0), 1, 1, &data) > 0);
+        assert_int_equal(get_be64(data), 1);
+        free(data);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+    assert_true(replayed > 10);
+}
+
+/* ---- entries of indexes ---- */
+
+static uint64_t size_of_index(struct fixture *f) {
+    struct segment_id id = {1, 0, 0};
+    char name[SEGMENT_NAME_SIZE];
+    struct disk_file *file = NULL;
+    uint64_t size = 0;
+    segment_name(&id, SEGMENT_INDEX, name);
+    if (disk_open(f->disk, name, DISK_READ, &file) == 0) {
+        assert_int_equal(disk_size(file, &size), 0);
+    }
+    disk_close(file);
+    return size;
+}
+
+/* Each run is killed before its batch reaches a segment, and each start leaves it without entry. */
+static void test_log_replay__entries_of_many_starts_are_made_in_time(void **state) {
+    enum { KILLS = 30, VALUE_BYTES = 60000 };
+    for (unsigned end = 0; end < 2; end++) {
+        struct fixture f;
+        fixture_init(&f, 9);
+        assert_int_equal(fixture_start(&f), 0);
+        fixture_topic(&f, "t", 1, NULL);
+        for (unsigned n = 0; n < KILLS; n++) {
+            struct batch_spec spec = {.records = 1, .value_bytes = VALUE_BYTES, .producer_id = -1};
+            assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), n);
+            fixture_crash(&f, false);
+            assert_int_equal(fixture_start(&f), 0);
+        }
+        assert_int_equal(size_of_index(&f), 0);
+        if (end == 0) {
+            fixture_until(&f, !f.log->indexes.behind);
+            assert_true(size_of_index(&f) > INDEX_HEADER_BYTES);
+        }
+        fixture_stop(&f);
+        assert_int_equal(size_of_index(&f), INDEX_HEADER_BYTES + (KILLS - 1) * INDEX_ENTRY_BYTES);
+        fixture_deinit(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_replay__batches_of_many_frames_are_written_at_once),
         cmocka_unit_test(test_log_replay__a_checkpoint_follows_the_start),
+        cmocka_unit_test(test_log_replay__a_frame_whose_sync_failed_is_written_again),
+        cmocka_unit_test(test_log_replay__entries_of_many_starts_are_made_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
