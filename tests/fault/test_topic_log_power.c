@@ -23,9 +23,9 @@ struct met {
     size_t image_count, image_capacity;
     char (*sites)[80];
     size_t site_count;
-    uint64_t lives, cuts, kills, failures, full, acked, lost_early, duplicates, verified, damaged,
-        torn, compacted, starts, expired, widened, tombstones_gone, registry_begins, lookups,
-        scrubbed, scrub_rounds, scrub_refused;
+    uint64_t lives, cuts, kills, failures, full, full_starts, acked, lost_early, duplicates,
+        verified, damaged, torn, compacted, starts, expired, widened, tombstones_gone,
+        registry_begins, lookups, scrubbed, scrub_rounds, scrub_refused;
     /* checkpoint files that a crash left: with increments, with one that is torn, overwritten by
      * half; and crashes while a full one was on its way over increments, or was being encoded */
     uint64_t increments, torn_increments, halves, switches, encodings;
@@ -161,9 +161,35 @@ static void crash(struct run *run, bool power_cut) {
     look_at_checkpoints(run->f.disk);
 }
 
+/* Starts on a full disk, which may be refused, and killed there, which changes nothing. */
+static void start_while_full(struct run *run) {
+    struct disk_space now;
+    disk_sim_cut_at(run->f.disk, 0);
+    disk_sim_fail_at(run->f.disk, 0, 0);
+    assert_int_equal(disk_space(run->f.disk, &now), 0);
+    uint64_t used = now.total_bytes - now.available_bytes;
+    for (unsigned starts = 1 + (unsigned)dice(run, 3); used > 0 && starts > 0; starts--) {
+        disk_sim_limit(run->f.disk, used + dice(run, 3000));
+        if (fixture_start(&run->f) == 0) {
+            fixture_run_ms(&run->f, (int64_t)dice(run, 3000));
+            met.full_starts++;
+        }
+        bool room = dice(run, 2) == 0;
+        if (room && run->f.log && !run->f.log->failed) { /* it goes on, and checkpoints follow */
+            disk_sim_limit(run->f.disk, 0);
+            fixture_run_ms(&run->f, (int64_t)dice(run, 3000));
+        }
+        crash(run, dice(run, 2) == 0);
+    }
+    disk_sim_limit(run->f.disk, 0);
+}
+
 /* Starts, sometimes cut in the middle of recovery, until a start succeeds. */
 static void start(struct run *run) {
     unsigned again = dice(run, 3) == 0 ? 1 + (unsigned)dice(run, 3) : 0;
+    if (dice(run, 6) == 0) {
+        start_while_full(run);
+    }
     for (;;) {
         disk_sim_cut_at(run->f.disk, 0); /* what the life before had planned */
         disk_sim_fail_at(run->f.disk, 0, 0);
@@ -709,7 +735,8 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
     }
     print_message(
         "%zu distinct images: %llu lives, %llu cuts, %llu kills, %llu failing and %llu full "
-        "calls, %llu appends acknowledged, %llu batches with flush.ms lost, %llu duplicates, %llu "
+        "calls, %llu starts on a full disk, %llu appends acknowledged, %llu batches with flush.ms "
+        "lost, %llu duplicates, %llu "
         "batches read back, %llu lookups by time, %llu torn tails, %llu records superseded and "
         "gone, %llu tombstones "
         "gone, %llu starts moved by DeleteRecords and %llu by retention, %llu topics widened, %llu "
@@ -717,15 +744,15 @@ static void test_topic_log_power__cuts_every_call_site(void **state) {
         "switch to a full one and %llu while one was encoded, %zu call sites cut\n",
         met.image_count, (unsigned long long)met.lives, (unsigned long long)met.cuts,
         (unsigned long long)met.kills, (unsigned long long)met.failures,
-        (unsigned long long)met.full, (unsigned long long)met.acked,
-        (unsigned long long)met.lost_early, (unsigned long long)met.duplicates,
-        (unsigned long long)met.verified, (unsigned long long)met.lookups,
-        (unsigned long long)met.torn, (unsigned long long)met.compacted,
-        (unsigned long long)met.tombstones_gone, (unsigned long long)met.starts,
-        (unsigned long long)met.expired, (unsigned long long)met.widened,
-        (unsigned long long)met.increments, (unsigned long long)met.torn_increments,
-        (unsigned long long)met.halves, (unsigned long long)met.switches,
-        (unsigned long long)met.encodings, met.site_count);
+        (unsigned long long)met.full, (unsigned long long)met.full_starts,
+        (unsigned long long)met.acked, (unsigned long long)met.lost_early,
+        (unsigned long long)met.duplicates, (unsigned long long)met.verified,
+        (unsigned long long)met.lookups, (unsigned long long)met.torn,
+        (unsigned long long)met.compacted, (unsigned long long)met.tombstones_gone,
+        (unsigned long long)met.starts, (unsigned long long)met.expired,
+        (unsigned long long)met.widened, (unsigned long long)met.increments,
+        (unsigned long long)met.torn_increments, (unsigned long long)met.halves,
+        (unsigned long long)met.switches, (unsigned long long)met.encodings, met.site_count);
     assert_true(!demand || missed == 0);
     assert_true(met.image_count > 0 && met.lookups > 0 && met.scrubbed > 0);
     assert_true(!demand || met.scrub_refused > 0);
