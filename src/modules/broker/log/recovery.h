@@ -64,8 +64,14 @@ struct recovery {
     bool clean;          /* the marker says that nothing is behind the checkpoint */
     uint8_t *memory;     /* that frames are read to */
     uint64_t memory_bytes;
-    uint64_t kept_bytes;            /* of frames whose batches wait */
-    uint8_t *buffer;                /* in it: the frame that was read last */
+    uint64_t kept_bytes;                 /* of frames whose batches wait */
+    uint8_t *buffer;                     /* in it: the frame that was read last */
+    bool read_ahead;                     /* frames are wanted in their order */
+    struct {                             /* in it, too: what was read with a frame */
+        const struct journal_file *file; /* NULL: nothing */
+        uint64_t position, bytes;
+        uint8_t *data;
+    } ahead;
     struct replay_waiting *waiting; /* for their segments (replay_write.c) */
     unsigned waiting_count, waiting_capacity;
     struct segment_file *files[RECOVERY_FILES_MAX]; /* written to */

@@ -68,6 +68,7 @@ static int note_frame(struct recovery *recovery, const struct found_frame *frame
 
 int recovery_reserve(struct recovery *recovery, uint64_t bytes) {
     recovery->kept_bytes = 0;
+    recovery->ahead.file = NULL;
     if (bytes <= recovery->memory_bytes) {
         return 0;
     }
@@ -98,19 +99,53 @@ bool recovery_has_room(const struct recovery *recovery, const struct found_frame
 
 void recovery_keep(struct recovery *recovery, const struct found_frame *frame) {
     assert(frame->valid); /* so all of it is there */
-    recovery->kept_bytes =
+    uint64_t end =
         (uint64_t)(recovery->buffer - recovery->memory) + frame_bytes(0, frame->header.body_bytes);
+    recovery->kept_bytes = MAX(recovery->kept_bytes, end);
+}
+
+/* What was read with an earlier frame may have all of it. */
+static bool is_ahead(const struct recovery *recovery, const struct found_frame *frame,
+                     uint64_t bytes) {
+    uint64_t from = recovery->ahead.position;
+    return recovery->ahead.file == frame->file && frame->position >= from &&
+           frame->position + bytes <= from + recovery->ahead.bytes;
+}
+
+/* Small frames are read many at a time. */
+static int read_ahead(struct recovery *recovery, const struct found_frame *frame, uint64_t bytes) {
+    uint64_t room = recovery->memory_bytes - recovery->kept_bytes;
+    uint64_t there = end_of(frame->file) - frame->position;
+    uint64_t want = MAX(bytes, MIN(MIN(room, there), (uint64_t)SCAN_BYTES));
+    size_t got = 0;
+    int r = disk_pread(frame->file->file, recovery->buffer, want, frame->position, &got);
+    recovery->ahead.file = r ? NULL : frame->file;
+    recovery->ahead.position = frame->position;
+    recovery->ahead.bytes = got;
+    recovery->ahead.data = recovery->buffer;
+    return r;
 }
 
 int recovery_load(struct recovery *recovery, const struct found_frame *frame, uint64_t *ret_bytes) {
     uint64_t bytes = bytes_of(frame);
-    size_t got = 0;
+    size_t got = bytes;
+    *ret_bytes = bytes;
+    if (is_ahead(recovery, frame, bytes)) {
+        recovery->buffer = recovery->ahead.data + (frame->position - recovery->ahead.position);
+        return 0;
+    }
+    recovery->ahead.file = NULL; /* it is overwritten */
     int r = recovery->waiting_count > 0 ? 0 : recovery_reserve(recovery, bytes);
     assert(r || bytes <= recovery->memory_bytes - recovery->kept_bytes);
-    if (!r) {
-        recovery->buffer = recovery->memory + recovery->kept_bytes;
-        r = disk_pread(frame->file->file, recovery->buffer, bytes, frame->position, &got);
+    if (r) {
+        return r;
     }
+    recovery->buffer = recovery->memory + recovery->kept_bytes;
+    if (recovery->read_ahead && read_ahead(recovery, frame, bytes) == 0) {
+        *ret_bytes = MIN(bytes, recovery->ahead.bytes);
+        return 0;
+    }
+    r = disk_pread(frame->file->file, recovery->buffer, bytes, frame->position, &got);
     *ret_bytes = got;
     return r;
 }

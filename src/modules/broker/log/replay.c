@@ -417,6 +417,7 @@ static uint64_t bytes_of_frames(const struct recovery *recovery) {
 int recovery_replay(struct recovery *recovery) {
     int r = recovery_reserve(recovery,
                              MIN(bytes_of_frames(recovery), recovery->log->limits.replay_bytes));
+    recovery->read_ahead = true;
     for (size_t i = 0; i < recovery->frame_count && !r; i++) {
         const struct found_frame *frame = &recovery->frames[i];
         uint64_t sequence = frame->header.sequence;

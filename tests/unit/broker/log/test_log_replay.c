@@ -17,9 +17,16 @@ static struct {
     struct disk_ops ops;
     const struct disk_ops *below;
     struct fixture *f;
+    unsigned reads;
     unsigned writes, syncs; /* of segments; the latter also of all files at once */
     unsigned early_syncs;   /* while the start was not through */
 } counted;
+
+static int counting_pread(struct disk_file *file, void *data, size_t size, uint64_t offset,
+                          size_t *ret_size) {
+    counted.reads++;
+    return counted.below->pread(file, data, size, offset, ret_size);
+}
 
 static int counting_pwritev(struct disk_file *file, const struct iovec *parts, int count,
                             uint64_t offset) {
@@ -49,6 +56,7 @@ static void count_calls(struct fixture *f) {
     counted.f = f;
     counted.below = f->disk->ops;
     counted.ops = *counted.below;
+    counted.ops.pread = counting_pread;
     counted.ops.pwritev = counting_pwritev;
     counted.ops.sync_dir = counting_sync_dir;
     counted.ops.syncfs = counting_syncfs;
@@ -126,6 +134,26 @@ static void test_log_replay__batches_of_many_frames_are_written_at_once(void **s
         fixture_stop(&f);
         fixture_deinit(&f);
     }
+}
+
+/* A frame of one small batch is 4 KiB, and a checkpoint may be 16,000 of them away. */
+static void test_log_replay__small_frames_are_read_many_at_a_time(void **state) {
+    enum { FRAMES = 300, READS_MAX = 40 };
+    struct fixture f;
+    fixture_init(&f, 81);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+    for (unsigned n = 0; n < FRAMES; n++) {
+        struct batch_spec spec = {.records = 1, .value_bytes = SMALL, .producer_id = -1};
+        assert_int_equal(fixture_append(&f, partition, &spec), n);
+    }
+    fixture_crash(&f, false);
+    count_calls(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_in_range(counted.reads, 1, READS_MAX);
+    assert_int_equal(fixture_partition(&f, "t", 0)->high_watermark, FRAMES);
+    fixture_stop(&f);
+    fixture_deinit(&f);
 }
 
 /* Nobody waits for the sync of all that: the journal has the batches until the checkpoint. */
@@ -243,6 +271,7 @@ static void test_log_replay__entries_of_many_starts_are_made_in_time(void **stat
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_replay__batches_of_many_frames_are_written_at_once),
+        cmocka_unit_test(test_log_replay__small_frames_are_read_many_at_a_time),
         cmocka_unit_test(test_log_replay__a_checkpoint_follows_the_start),
         cmocka_unit_test(test_log_replay__a_frame_whose_sync_failed_is_written_again),
         cmocka_unit_test(test_log_replay__entries_of_many_starts_are_made_in_time),
