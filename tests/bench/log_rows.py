@@ -63,6 +63,13 @@ def pipeline(target, settings):
 # ---- partitions ----
 
 
+def make_files(target, topic, count):
+    """Once round all partitions: folders and files are made (a second later), leaders are there."""
+    bench("pipeline", target.bootstrap, topic, count * 2, 100, 64, 1, count)
+    time.sleep(3)
+    wait_idle(target.pid)
+
+
 def partitions(count):
     def measure(target, settings):
         if target.name != "eventbox" and count > settings.kafka_partitions:
@@ -71,10 +78,7 @@ def partitions(count):
         begun = time.monotonic()
         topic = target.topic(count)
         created = time.monotonic() - begun
-        # Once round all partitions first: folders and files are made (a second later), leaders are there.
-        bench("pipeline", target.bootstrap, topic, count * 2, 100, 64, 1, count)
-        time.sleep(3)
-        wait_idle(target.pid)
+        make_files(target, topic, count)
         figures = target.measured(
             requests * BATCH_RECORDS, "pipeline", target.bootstrap, topic, requests, 100, 64, BATCH_RECORDS, count
         )
@@ -144,6 +148,7 @@ def restart_amid(records, count_of_partitions):
             return {}
         topic = target.topic(count_of_partitions)
         endless = 1_000_000_000
+        make_files(target, topic, count_of_partitions)
         with load("pipeline", target.bootstrap, topic, endless, 100, 512, records, count_of_partitions):
             time.sleep(max(3, 10 * settings.scale))
             return measure_restart(target, topic)
