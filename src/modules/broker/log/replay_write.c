@@ -13,8 +13,7 @@
 
 enum {
     WAITING_FIRST = 1 << 10,
-    BYTES_PER_WAITING =
-        384, /* of replay_bytes: so what is known of them is a fifth of it at most */
+    BYTES_PER_WAITING = 384, /* of replay_bytes: a waiting batch takes a fifth of that more */
 };
 
 struct replay_waiting {

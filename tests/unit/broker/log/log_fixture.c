@@ -135,6 +135,12 @@ void fixture_deinit(struct fixture *f) {
     f->disk = NULL;
 }
 
+void fixture_limit_room(struct fixture *f, uint64_t bytes) {
+    struct disk_space now;
+    assert(disk_space(f->disk, &now) == 0);
+    disk_sim_limit(f->disk, now.total_bytes - now.available_bytes + bytes);
+}
+
 /* ---- appends ---- */
 
 struct placed_buf {

@@ -50,6 +50,9 @@ void fixture_crash(struct fixture *f, bool power_cut);
 void fixture_abandon(struct fixture *f);
 void fixture_deinit(struct fixture *f);
 
+/** fixture_limit_room() - the simulated disk is full but for @bytes; disk_sim_limit() lifts it */
+void fixture_limit_room(struct fixture *f, uint64_t bytes);
+
 #define fixture_until(f, condition)                                                                \
     do {                                                                                           \
         unsigned steps_ = 0;                                                                       \

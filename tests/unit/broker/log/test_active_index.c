@@ -74,6 +74,14 @@ static void write_batches(struct writing *w, unsigned count) {
     }
 }
 
+/* A start behind a kill: @count batches are in the segment. */
+static void begin_replay(struct writing *w, unsigned count) {
+    begin(w);
+    write_batches(w, count);
+    forget_all(w);
+    w->replay = true;
+}
+
 /* Entries in the two index files, which must agree; the offset of the last one. */
 static unsigned entries(struct writing *w, int64_t base_offset, uint32_t *ret_last) {
     uint64_t sizes[2] = {0};
@@ -183,11 +191,8 @@ static void test_active_index__a_walk_reads_many_small_batches_at_once(void **st
 static void test_active_index__a_replay_leaves_entries_for_later(void **state) {
     struct writing w;
     uint32_t last = 0;
-    begin(&w);
-    write_batches(&w, 100);
+    begin_replay(&w, 100);
     unsigned on_disk = entries(&w, 0, NULL);
-    forget_all(&w);
-    w.replay = true;
     uint64_t calls = disk_sim_calls(w.disk);
     write_batches(&w, 5);
     assert_int_equal(disk_sim_calls(w.disk) - calls, 1 + 5); /* one open */
@@ -239,10 +244,7 @@ static void test_active_index__a_replay_beyond_64_kib_makes_entries(void **state
     enum { MUCH = 40 };
     struct writing w;
     uint32_t last = 0;
-    begin(&w);
-    write_batches(&w, 100);
-    forget_all(&w);
-    w.replay = true;
+    begin_replay(&w, 100);
     write_batches(&w, MUCH);
     assert_true(w.position / (100 + MUCH) * MUCH > KIB(64));
     assert_int_equal(segment_writer_flush_indexes(w.writer), 0);
@@ -254,10 +256,7 @@ static void test_active_index__a_replay_beyond_64_kib_makes_entries(void **state
 static void test_active_index__a_roll_in_a_replay_makes_those_before_it(void **state) {
     struct writing w;
     uint32_t last = 0;
-    begin(&w);
-    write_batches(&w, 100);
-    forget_all(&w);
-    w.replay = true;
+    begin_replay(&w, 100);
     write_batches(&w, 5);
     w.id.base_offset = w.offset;
     write_batch_at(&w, 0);
@@ -272,10 +271,7 @@ static void test_active_index__a_roll_behind_a_replay_may_be_refused(void **stat
     bool ended = false;
     for (uint64_t call = 1; !ended; call++) {
         struct writing w;
-        begin(&w);
-        write_batches(&w, 60);
-        forget_all(&w);
-        w.replay = true;
+        begin_replay(&w, 60);
         write_batches(&w, 5);
         int64_t base = w.id.base_offset = w.offset;
         disk_sim_fail_at(w.disk, disk_sim_calls(w.disk) + call, DISK_E_FULL);

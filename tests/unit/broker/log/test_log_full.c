@@ -16,12 +16,6 @@ static struct batch_spec spec_of(uint64_t n) {
                                .producer_id = -1};
 }
 
-static void limit_to_what_is_used(struct fixture *f) {
-    struct disk_space now;
-    assert_int_equal(disk_space(f->disk, &now), 0);
-    disk_sim_limit(f->disk, now.total_bytes - now.available_bytes);
-}
-
 static void assert_readable(struct fixture *f, const char *topic, int32_t index, unsigned batches) {
     for (unsigned n = 0; n < batches; n++) {
         uint8_t *data = NULL;
@@ -189,7 +183,7 @@ static void test_log_full__start_after_a_crash_without_a_byte_free(void **state)
             assert_int_equal(fixture_append(&f, partition_get(topic, (int32_t)(n % 2)), &spec),
                              n / 2);
         }
-        limit_to_what_is_used(&f);
+        fixture_limit_room(&f, 0);
         fixture_crash(&f, seed % 2 == 0);
         assert_int_equal(fixture_start(&f), 0);
         assert_true(f.log->unwritten_count > 0);
@@ -227,7 +221,7 @@ static void test_log_full__start_with_flush_ms_answers_after_the_sync(void **sta
         fixture_topic(&f, "t", 1, configs);
         assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 0);
         fixture_until(&f, fixture_partition(&f, "t", 0)->high_watermark == 1);
-        limit_to_what_is_used(&f);
+        fixture_limit_room(&f, 0);
         for (int32_t kills = 1; kills <= 3; kills++) {
             fixture_crash(&f, seed % 2 == 0);
             assert_int_equal(fixture_start(&f), 0);
@@ -264,7 +258,7 @@ static void test_log_full__stop_does_not_wait_for_a_journal_file_for_ever(void *
     assert_int_equal(fixture_start(&f), 0);
     struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
     fixture_until(&f, f.log->unwritten_count == 0);
-    limit_to_what_is_used(&f);
+    fixture_limit_room(&f, 0);
     struct batch_spec spec = spec_of(0);
     spec.value_bytes = 64 << 10;
     struct buf *buf = fixture_batch(&spec);
@@ -360,7 +354,7 @@ static void start_with_one_batch(struct fixture *f) {
 static void test_log_full__stop_does_not_wait_for_its_checkpoint_for_ever(void **state) {
     struct fixture f;
     start_with_one_batch(&f);
-    limit_to_what_is_used(&f);
+    fixture_limit_room(&f, 0);
     fixture_stop(&f);
     fixture_deinit(&f);
 }
@@ -370,12 +364,10 @@ static void test_log_full__stop_does_not_wait_for_its_checkpoint_for_ever(void *
 static void test_log_full__a_stop_does_not_spoil_the_next_start(void **state) {
     for (uint64_t room = 0; room < 70000; room += room < 300 ? 16 : 1024) {
         struct fixture f;
-        struct disk_space now;
         start_with_one_batch(&f);
-        assert_int_equal(disk_space(f.disk, &now), 0);
-        disk_sim_limit(f.disk, now.total_bytes - now.available_bytes + room);
+        fixture_limit_room(&f, room);
         fixture_stop(&f);
-        limit_to_what_is_used(&f);
+        fixture_limit_room(&f, 0);
         assert_int_equal(fixture_start(&f), 0);
         assert_readable(&f, "t", 0, 1);
         fixture_abandon(&f);
@@ -395,7 +387,7 @@ static void test_log_full__a_stop_amid_the_start_waits_for_no_flush(void **state
         struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
         struct batch_spec spec = spec_of(0);
         assert_int_equal(fixture_append(&f, partition, &spec), 0);
-        limit_to_what_is_used(&f);
+        fixture_limit_room(&f, 0);
         fixture_crash(&f, false);
         fixture_open(&f);
         topic_log_start(f.log, on_start, &f);
@@ -420,7 +412,7 @@ static void test_log_full__recovery_leaves_the_time_of_the_loop_alone(void **sta
     struct partition *partition = partition_get(fixture_topic(&f, "t", 1, NULL), 0);
     struct batch_spec spec = spec_of(0);
     assert_int_equal(fixture_append(&f, partition, &spec), 0);
-    limit_to_what_is_used(&f);
+    fixture_limit_room(&f, 0);
     fixture_crash(&f, false);
     fixture_open(&f);
     topic_log_start(f.log, NULL, NULL);
@@ -453,7 +445,7 @@ static void test_log_full__a_start_that_fails_says_so_once(void **state) {
             if (seed % 3 == 0) {
                 fixture_until(&f, f.log->unwritten_count == 0);
             }
-            limit_to_what_is_used(&f);
+            fixture_limit_room(&f, 0);
             fixture_crash(&f, false);
             disk_sim_fail_at(f.disk, disk_sim_calls(f.disk) + call, -EIO);
             failed += fixture_start(&f) != 0;

@@ -16,12 +16,6 @@ static struct batch_spec spec_of(size_t value_bytes) {
         .records = 1, .value_bytes = value_bytes, .timestamp_ms = 1700000000000, .producer_id = -1};
 }
 
-static void limit_to_what_is_used(struct fixture *f, uint64_t room) {
-    struct disk_space now;
-    assert_int_equal(disk_space(f->disk, &now), 0);
-    disk_sim_limit(f->disk, now.total_bytes - now.available_bytes + room);
-}
-
 /* ---- a disk that has no room to open some files for writing ---- */
 
 static struct {
@@ -58,7 +52,7 @@ static void test_log_full_start__what_is_written_later_outlives_a_power_cut(void
         assert_int_equal(fixture_start(&f), 0);
         struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
         fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
-        limit_to_what_is_used(&f, 0);
+        fixture_limit_room(&f, 0);
         assert_int_equal(fixture_append(&f, partition, &spec), 0);
         fixture_until(&f, f.log->disk_full);
         fixture_crash(&f, false);
@@ -93,7 +87,7 @@ static void test_log_full_start__begins_with_more_than_the_tail_may_hold(void **
         }
         fixture_until(&f, f.log->unwritten_count == 0);
         fixture_crash(&f, true); /* takes the segment, which no checkpoint covers */
-        limit_to_what_is_used(&f, 1000);
+        fixture_limit_room(&f, 1000);
         assert_int_equal(fixture_start(&f), 0);
         assert_int_equal(fixture_partition(&f, "t", 0)->high_watermark, BATCHES);
         disk_sim_limit(f.disk, 0);
