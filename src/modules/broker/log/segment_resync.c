@@ -174,11 +174,22 @@ static bool may_be(const struct segment_resync *in, const struct record_batch *b
            is_wanted(in, batch);
 }
 
+/*
+ * The first batch of a segment stands at its beginning, or where a block of it was moved to. What
+ * claims to be that one elsewhere had its base offset, which no checksum covers, in what a power
+ * cut has left as zeros.
+ */
+static bool may_begin(const struct segment_resync *in, const struct record_batch *batch,
+                      uint64_t position) {
+    return batch->base_offset != in->base_offset || position % BLOCK_BYTES == 0;
+}
+
 /* Whether a batch at or behind @least_offset stands at @position that can be believed. */
 static bool stands(const struct segment_resync *in, uint64_t position, int64_t least_offset,
                    int64_t *ret_offset) {
     struct record_batch batch;
     bool holds = check(in, position, &batch) && may_be(in, &batch, least_offset) &&
+                 may_begin(in, &batch, position) &&
                  (in->alone || is_followed(in, &batch, position));
     if (holds) {
         *ret_offset = batch.base_offset;
