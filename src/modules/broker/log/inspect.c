@@ -65,6 +65,7 @@ static int open_once(struct log_inspect *inspect) {
             .userdata = inspect->userdata,
         };
         config.limits.partitions_max = UINT32_MAX / 2;
+        config.limits.tail_bytes = 0; /* segments get all that a start would leave to its run */
         r = topic_log_new(&config, &inspect->log);
     }
     if (!r) {

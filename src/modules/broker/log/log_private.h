@@ -462,13 +462,18 @@ void append_flush_soon(struct topic_log *log); /* something is queued for the lo
 
 /* ---- tail.c ---- */
 /**
- * tail_recovered() - a batch that recovery found in the journal and no segment has room for: it is
- * durable and goes to its segment later. Thread: recovery
+ * tail_recovered() - a batch that recovery has taken into the state and not to its segment: it is
+ * durable in the journal, and goes there later. Thread: recovery, as for the next two
  */
 int tail_recovered(struct topic_log *log, struct log_partition *partition, int64_t segment_base,
                    const struct segment_piece *piece, uint64_t sequence);
+/** tail_recovered_written() - the first @count batches of @partition are in their segment after all
+ */
+void tail_recovered_written(struct topic_log *log, struct log_partition *partition, uint32_t count);
 /** tail_recovered_count() - batches that are so; what they leave out of segments is noted now */
 uint64_t tail_recovered_count(struct topic_log *log);
+/** tail_piece() - @batch as the segment writer takes it */
+struct segment_piece tail_piece(const struct tail_batch *batch);
 int tail_push(struct log_partition *partition, struct tail_batch *batch);
 struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index);
 /** tail_readable() - so many batches in memory are durable: the first ones */
@@ -575,6 +580,9 @@ void registry_topic_encode(struct text *out, const struct topic *topic, int32_t 
                            const struct topic_config *config);
 int registry_topic_decode(struct topic_log *log, struct fields *fields,
                           struct log_topic **ret_topic);
+/** registry_takes_away() - whether @batch, of the registry, may remove a topic or segments, or put
+ * others in their place */
+bool registry_takes_away(struct span batch);
 /** registry_apply() - apply one record batch of the registry in replay. Thread: recovery */
 int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence);
 

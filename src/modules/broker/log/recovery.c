@@ -11,8 +11,8 @@
  *   4. Frames are replayed in order of their sequences: registry records change the topics, batches
  *      go to their segments at the position that the entry names. Doing it twice changes nothing.
  *   5. Segments and folders are synced and a checkpoint at the last frame is written. Only then
- *      does anyone see an offset, unless checkpoint_follows(): then checkpoint and journal of the
- *      run before stand for it a little longer. A cut during all this leads back to step 1.
+ *      does anyone see an offset, unless recovery_checkpoint_follows(): then checkpoint and journal
+ * of the run before stand for it a little longer. A cut during all this leads back to step 1.
  *
  * A missing frame is damage when a later one was written with synced_through at or beyond it, else
  * the torn tail, which nobody was told of: it is kept as journal/cut-N. Of a bad frame whose header
@@ -21,8 +21,7 @@
  * reported by offsets; where not even the offsets are known, the partition goes on at the next
  * multiple of 2^32 in a new leader epoch, so that no offset is given out twice.
  */
-#include "recovery.h"
-#include "log_private.h"
+#include "replay.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -296,8 +295,8 @@ static int start_replaying(struct recovery *recovery, struct journal_file *curre
  * what has come behind them: what is in the journal alone is as durable as ever. Not where the
  * start has found something that neither says.
  */
-static bool checkpoint_follows(const struct recovery *recovery) {
-    return recovery->need_syncfs && recovery->log->unwritten_count == 0 && !recovery->changed &&
+bool recovery_checkpoint_follows(const struct recovery *recovery) {
+    return recovery->need_syncfs && !recovery->disk_full && !recovery->changed &&
            !recovery->raised_early && !recovery->moved && !any_cut(recovery->log);
 }
 
@@ -331,10 +330,11 @@ static int write_checkpoints(struct recovery *recovery, bool cut) {
 
 int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position) {
     struct topic_log *log = recovery->log;
-    bool later = checkpoint_follows(recovery);
+    bool later = recovery_checkpoint_follows(recovery);
     int r = recovery->torn ? keep_cut(recovery, recovery->torn) : 0;
     if (!r && !later) {
-        r = sync_touched(recovery);
+        r = replay_write(recovery);
+        r = r ? r : sync_touched(recovery);
     }
     if (r) {
         return err_trace(r);
@@ -353,6 +353,7 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
         r = choose_current(log, current, position);
     }
     if (!r && later) {
+        (void)tail_recovered_count(log);
         log->need_syncfs = true;
         log->bytes_since_checkpoint = log->limits.checkpoint_bytes; /* one is due */
     } else if (!r) {

@@ -77,6 +77,7 @@ struct recovery {
     struct segment_file *files[RECOVERY_FILES_MAX]; /* written to */
     unsigned file_count;
     bool need_syncfs;
+    bool disk_full;                           /* what has come to no segment waits for room */
     uint64_t replayed_frames, replayed_bytes; /* of whole ones */
     unsigned raised_count; /* partitions in a new epoch for a frame that nobody can read */
     struct recovery_report reports[RECOVERY_REPORTS_MAX];
@@ -160,6 +161,9 @@ int open_ends_pass_left_out(struct recovery *recovery);
 
 /** recovery_touched() - @file must be synced before the checkpoint; takes over the reference */
 int recovery_touched(struct recovery *recovery, struct segment_file *file);
+/** recovery_checkpoint_follows() - whether this start, for all that is known yet, leaves its
+ * checkpoint to the run */
+bool recovery_checkpoint_follows(const struct recovery *recovery);
 /** recovery_replay() - apply the frames found, in order */
 int recovery_replay(struct recovery *recovery);
 /** recovery_pass_covered() - without checkpoint: frames before @sequence that one had covered may

@@ -179,6 +179,34 @@ static int apply_record(struct topic_log *log, struct span value, int64_t offset
     return r ? r : in.failed ? err_origin(BROKER_E_CORRUPT) : 0;
 }
 
+static bool takes_away(struct span value) {
+    const uint8_t *bytes = value.data;
+    switch (value.size > 0 ? bytes[0] : 0) {
+    case REGISTRY_TOPIC_CREATED:
+    case REGISTRY_PRODUCER_IDS:
+    case REGISTRY_PARTITIONS_ADDED:
+    case REGISTRY_TOPIC_CONFIGURED:
+        return false;
+    default:
+        return true;
+    }
+}
+
+bool registry_takes_away(struct span batch) {
+    struct record_iterator it;
+    struct record record;
+    bool found = false;
+    int r = record_iterator_init(&it, batch);
+    if (r) {
+        return true;
+    }
+    while (!found && (r = record_iterator_next(&it, &record)) == 1) {
+        found = takes_away(record.value);
+    }
+    record_iterator_deinit(&it);
+    return found || r != 0;
+}
+
 int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence) {
     struct record_iterator it;
     struct record record;

@@ -247,10 +247,9 @@ static int read_entries(struct recovery *recovery, const struct found_frame *fra
         const struct frame_entry *entry = &item->entry;
         recovery->log->next_number = MAX(recovery->log->next_number, entry->topic + 1);
         if (holds && entry->topic == 0) {
-            int r = replay_write(recovery); /* the record may remove a topic, or segments */
-            r = r ? r
-                  : replay_registry(recovery, span_of(item->data, entry->bytes),
-                                    frame->header.sequence);
+            const struct span batch = span_of(item->data, entry->bytes);
+            int r = registry_takes_away(batch) ? replay_write(recovery) : 0;
+            r = r ? r : replay_registry(recovery, batch, frame->header.sequence);
             if (r) {
                 return r;
             }
@@ -261,7 +260,7 @@ static int read_entries(struct recovery *recovery, const struct found_frame *fra
 
 static int replay_frame(struct recovery *recovery, const struct found_frame *frame) {
     uint64_t got = 0;
-    int r = recovery_has_room(recovery, frame) ? 0 : replay_write(recovery);
+    int r = recovery_has_room(recovery, frame) ? 0 : replay_make_room(recovery);
     r = r ? r : recovery_load(recovery, frame, &got);
     if (r) {
         return err_trace(r);
@@ -437,7 +436,7 @@ int recovery_replay(struct recovery *recovery) {
             r = r ? r : replay_catch_up_registry(recovery);
         }
         if (!r && !frame->valid) {
-            r = replay_write(recovery);
+            r = replay_make_room(recovery);
         }
         if (r) {
             break;
@@ -449,7 +448,8 @@ int recovery_replay(struct recovery *recovery) {
                 recovery->last = frame;
             }
         } else if (durable || proven_durable(recovery, frame)) {
-            r = salvage(recovery, frame);
+            r = replay_write(recovery);
+            r = r ? r : salvage(recovery, frame);
             r = r ? r : replay_catch_up_registry(recovery);
         } else {
             recovery->torn = frame;
@@ -457,7 +457,7 @@ int recovery_replay(struct recovery *recovery) {
         }
         recovery->sequence = sequence;
     }
-    r = r ? r : replay_write(recovery);
+    r = r ? r : replay_make_room(recovery);
     if (!r && recovery->holes_expected) {
         r = replay_fill_holes(recovery);
     }
@@ -466,7 +466,8 @@ int recovery_replay(struct recovery *recovery) {
         replay_note_cut_files(recovery);
     }
     if (!r && recovery->unknown_sequence > 0) {
-        r = replay_catch_up_registry(recovery);
+        r = replay_write(recovery);
+        r = r ? r : replay_catch_up_registry(recovery);
         r = r ? r : replay_raise_unproven(recovery);
     }
     return r;

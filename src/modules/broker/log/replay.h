@@ -34,10 +34,18 @@ int replay_remember_producer(struct log_partition *partition, const struct recor
 int replay_write_later(struct recovery *recovery, struct log_partition *partition,
                        int64_t segment_base, const struct segment_piece *piece, uint64_t sequence);
 /**
- * replay_write() - all that wait are in their segments, or on a full disk in the tail
+ * replay_make_room() - none waits any more: they are in their segments, or in the tail where these
+ * do not exist yet, or the disk is full
  *
- * Whoever reads segments, or takes topics or segments away, calls it first. Frames that are kept
- * stay where they are. Return: 0; negative: the state is ahead of the segments, the start is over.
+ * Frames that are kept stay where they are. Return: 0; negative: the state is ahead of the
+ * segments, the start is over.
+ */
+int replay_make_room(struct recovery *recovery);
+/**
+ * replay_write() - all are in their segments, but on a full disk
+ *
+ * Whoever reads segments, or takes topics or segments away, calls it first, and the end of a start
+ * that writes a checkpoint. Return: as above.
  */
 int replay_write(struct recovery *recovery);
 

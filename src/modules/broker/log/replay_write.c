@@ -2,8 +2,12 @@
  * What a replay writes to segments. A small batch costs about as many system calls as a large one,
  * and with thousands of partitions each frame has few batches of each. So batches wait in the
  * memory that their frames were read to, while it has room, and those of one partition are written
- * at once. Whoever reads a segment during a replay, or changes which topics and segments there are,
- * has them written first.
+ * at once. Whoever reads a segment during a replay, or takes topics or segments away, has them
+ * written first.
+ *
+ * To make thousands of files and folders takes longer than all else of a start. What would need
+ * them, because the run before was killed in the midst of that, stays in memory, as it was then,
+ * where the start need not write a checkpoint. So it does on a full disk.
  */
 #include "replay.h"
 
@@ -53,10 +57,7 @@ static unsigned count_run(const struct replay_waiting *first, unsigned most) {
     return count;
 }
 
-/*
- * A start on a full disk: the journal has these batches durable, so memory may hold them until
- * their segment has room, just as it held them before the crash.
- */
+/* The journal has these batches durable, so memory may hold them, just as before the crash. */
 static int keep_run(struct recovery *recovery, const struct replay_waiting *first, unsigned count) {
     int r = 0;
     for (unsigned i = 0; i < count && !r; i++) {
@@ -66,28 +67,92 @@ static int keep_run(struct recovery *recovery, const struct replay_waiting *firs
     return r;
 }
 
-static int write_run(struct recovery *recovery, const struct replay_waiting *first,
+/* The first batches of @partition that are in memory, as many as one write takes. */
+static unsigned kept_run(const struct log_partition *partition, struct segment_id *ret_id,
+                         struct segment_piece *pieces) {
+    const struct tail_batch *first = tail_at(partition, 0), *next = first;
+    uint64_t end = first->position;
+    unsigned count = 0;
+    while (next && next->segment_base == first->segment_base && next->position == end) {
+        pieces[count++] = tail_piece(next);
+        end += next->batch.size;
+        bool more = count < MIN(partition->tail_count, (uint32_t)SEGMENT_PIECES_MAX);
+        next = more ? tail_at(partition, count) : NULL;
+    }
+    *ret_id = (struct segment_id){partition->topic->public.number, partition->public.index,
+                                  first->segment_base};
+    return count;
+}
+
+/* What is kept of @partition goes to its segments after all. */
+static int write_kept(struct recovery *recovery, struct log_partition *partition) {
+    int r = 0;
+    while (partition->tail_count > 0 && !r) {
+        struct segment_piece pieces[SEGMENT_PIECES_MAX];
+        struct segment_id id;
+        struct segment_file *file;
+        unsigned count = kept_run(partition, &id, pieces);
+        r = segment_writer_replay(recovery->log->segments, &id, true, pieces, count, &file);
+        if (!r) {
+            tail_recovered_written(recovery->log, partition, count);
+            r = recovery_touched(recovery, file);
+        }
+    }
+    return r;
+}
+
+static int write_all_kept(struct recovery *recovery) {
+    struct topic_log *log = recovery->log;
+    list_for_each(link, &log->topics_all) {
+        struct log_topic *topic = list_entry(link, struct log_topic, link);
+        for (int32_t i = 0; i < topic->public.partition_count && log->unwritten_count > 0; i++) {
+            int r = write_kept(recovery, topic_partition(topic, i));
+            if (r) {
+                return r;
+            }
+        }
+    }
+    return 0;
+}
+
+/* What is left of the bound on batches in memory is for the appends that come before they are
+ * written. */
+static bool may_keep(const struct recovery *recovery, const struct replay_waiting *first,
                      unsigned count) {
+    const struct topic_log *log = recovery->log;
+    uint64_t cost = log->unwritten_cost;
+    for (unsigned i = 0; i < count; i++) {
+        cost += first[i].piece.batch.size + BYTES_PER_WAITING;
+    }
+    return recovery_checkpoint_follows(recovery) && cost <= tail_limit(log) / 8 * 7;
+}
+
+static int write_run(struct recovery *recovery, const struct replay_waiting *first, unsigned count,
+                     bool all) {
     struct log_partition *partition = first->partition;
     struct segment_piece pieces[SEGMENT_PIECES_MAX];
     struct segment_id id = {partition->topic->public.number, partition->public.index,
                             first->segment_base};
     struct segment_file *file;
+    bool keep = recovery->disk_full || (!all && may_keep(recovery, first, count));
+    int r = 0;
     assert(count > 0);
     for (unsigned i = 0; i < count; i++) {
         pieces[i] = first[i].piece;
     }
     /* Behind a batch that is in memory alone the next ones are, too: their order is the tail's. */
-    int r = partition->tail_count > 0
-                ? DISK_E_FULL
-                : segment_writer_replay(recovery->log->segments, &id, pieces, count, &file);
-    if (r == DISK_E_FULL) {
+    if (partition->tail_count > 0) {
+        r = keep ? DISK_E_NOT_FOUND : write_kept(recovery, partition);
+    }
+    r = r ? r : segment_writer_replay(recovery->log->segments, &id, !keep, pieces, count, &file);
+    recovery->disk_full |= r == DISK_E_FULL;
+    if (r == DISK_E_FULL || r == DISK_E_NOT_FOUND) {
         return keep_run(recovery, first, count);
     }
     return r ? err_trace(r) : recovery_touched(recovery, file);
 }
 
-int replay_write(struct recovery *recovery) {
+static int write_waiting(struct recovery *recovery, bool all) {
     unsigned total = recovery->waiting_count;
     int r = 0;
     if (total > 1) {
@@ -95,17 +160,30 @@ int replay_write(struct recovery *recovery) {
     }
     for (unsigned i = 0; i < total && !r;) {
         unsigned count = count_run(&recovery->waiting[i], total - i);
-        r = write_run(recovery, &recovery->waiting[i], count);
+        r = write_run(recovery, &recovery->waiting[i], count, all);
         i += count;
     }
     recovery->waiting_count = 0;
     return r;
 }
 
+int replay_make_room(struct recovery *recovery) {
+    return write_waiting(recovery, false);
+}
+
+int replay_write(struct recovery *recovery) {
+    int r = recovery->disk_full ? 0 : write_all_kept(recovery);
+    if (r == DISK_E_FULL) {
+        recovery->disk_full = true;
+        r = 0;
+    }
+    return r ? r : write_waiting(recovery, true);
+}
+
 int replay_write_later(struct recovery *recovery, struct log_partition *partition,
                        int64_t segment_base, const struct segment_piece *piece, uint64_t sequence) {
     uint64_t most = recovery->log->limits.replay_bytes / BYTES_PER_WAITING;
-    int r = recovery->waiting_count >= MAX(most, (uint64_t)1) ? replay_write(recovery) : 0;
+    int r = recovery->waiting_count >= MAX(most, (uint64_t)1) ? replay_make_room(recovery) : 0;
     if (!r && recovery->waiting_count == recovery->waiting_capacity) {
         unsigned capacity = MAX(recovery->waiting_capacity * 2, (unsigned)WAITING_FIRST);
         void *grown = realloc(recovery->waiting, capacity * sizeof *recovery->waiting);

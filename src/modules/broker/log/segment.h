@@ -119,10 +119,14 @@ uint32_t segment_writer_open_files(const struct segment_writer *writer);
 int segment_writer_write(struct segment_writer *writer, const struct segment_id *id,
                          const struct segment_piece *pieces, unsigned count,
                          struct segment_file **ret_file);
-/** segment_writer_replay() - the same at a start, without gaps between the pieces. Where it would
- * have to learn what the index files hold, up to 64 KiB of a segment stay without entries until the
- * partition is next written to, or segment_writer_catch_up() */
-int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id,
+/**
+ * segment_writer_replay() - the same at a start, without gaps between the pieces
+ * @make: the .log, if it is not there
+ * Where it would have to learn what the index files hold, up to 64 KiB of a segment stay without
+ * entries until the partition is next written to, or segment_writer_catch_up().
+ * Return: also DISK_E_NOT_FOUND, with nothing changed: it is not there, and not to be made.
+ */
+int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id, bool make,
                           const struct segment_piece *pieces, unsigned count,
                           struct segment_file **ret_file);
 /** segment_writer_make() - the .log of a segment, empty unless it is there. As above, but for the

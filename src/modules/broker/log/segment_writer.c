@@ -151,15 +151,15 @@ void segment_writer_forget(struct segment_writer *writer, const struct segment_i
     forget_indexes(writer, &id->topic);
 }
 
-/* Opens the .log, making file and folders when they are not there yet. */
-static int open_log(struct segment_writer *writer, struct segment_file *file) {
+/* Opens the .log; where @make, with file and folders when they are not there yet. */
+static int open_log(struct segment_writer *writer, struct segment_file *file, bool make) {
     char name[SEGMENT_NAME_SIZE], folder[SEGMENT_NAME_SIZE];
     struct disk *disk = writer->disk;
     segment_name(&file->id, SEGMENT_LOG, name);
     segment_folder(file->id.topic, file->id.partition, folder);
     unsigned flags = DISK_READ | DISK_WRITE;
     int r = disk_open(disk, name, flags, &file->log);
-    if (r != DISK_E_NOT_FOUND) {
+    if (r != DISK_E_NOT_FOUND || !make) {
         return r;
     }
     file->new_file = true;
@@ -185,7 +185,7 @@ static void cache_shrink(struct segment_writer *writer) {
     cache_drop(writer, idle ? writer->oldest : writer->newest);
 }
 
-static int cache_get(struct segment_writer *writer, const struct segment_id *id,
+static int cache_get(struct segment_writer *writer, const struct segment_id *id, bool make,
                      struct segment_file **ret_file) {
     struct segment_file *file = hashmap_find(&writer->files, span_of(id, sizeof *id));
     writer->uses++;
@@ -204,8 +204,8 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
     file->refs = 1;
     file->used = writer->uses;
     cache_shrink(writer);
-    int r = open_log(writer, file);
-    writer->unsure |= r != 0;
+    int r = open_log(writer, file, make);
+    writer->unsure |= make && r != 0;
     if (writer->unsure) {
         file->new_file = file->new_folder = true;
     }
@@ -228,7 +228,7 @@ static int cache_get(struct segment_writer *writer, const struct segment_id *id,
 static int learn(struct segment_writer *writer, struct active_index *index, uint64_t position) {
     struct segment_file *file;
     const uint64_t unindexed_bytes = index->unindexed_bytes, end = index->at.end;
-    int r = cache_get(writer, &index->id, &file);
+    int r = cache_get(writer, &index->id, true, &file);
     r = r ? r : active_index_learn(index, writer->disk, file->log, position);
     if (r && unindexed_bytes > 0) { /* still so for whoever tries again */
         index->unindexed_bytes = unindexed_bytes;
@@ -331,7 +331,7 @@ static int write_pieces(struct segment_writer *writer, const struct segment_id *
     struct active_index *index;
     int r = index_get(writer, id, &index);
     r = r ? r : index_reach(writer, index, pieces, count, replay);
-    r = r ? r : cache_get(writer, id, &file);
+    r = r ? r : cache_get(writer, id, true, &file);
     r = r ? r : write_data(file, pieces, count);
     if (!r && index->known) {
         bool room = writer->pending < PENDING_ENTRIES;
@@ -358,16 +358,18 @@ int segment_writer_write(struct segment_writer *writer, const struct segment_id 
     return write_pieces(writer, id, pieces, count, false, ret_file);
 }
 
-int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id,
+int segment_writer_replay(struct segment_writer *writer, const struct segment_id *id, bool make,
                           const struct segment_piece *pieces, unsigned count,
                           struct segment_file **ret_file) {
-    return write_pieces(writer, id, pieces, count, true, ret_file);
+    struct segment_file *file;
+    int r = make ? 0 : cache_get(writer, id, false, &file);
+    return r ? r : write_pieces(writer, id, pieces, count, true, ret_file);
 }
 
 int segment_writer_make(struct segment_writer *writer, const struct segment_id *id,
                         struct segment_file **ret_file) {
     struct segment_file *file;
-    int r = cache_get(writer, id, &file);
+    int r = cache_get(writer, id, true, &file);
     if (!r) {
         *ret_file = segment_file_ref(file);
     }
@@ -398,7 +400,7 @@ int segment_writer_rebuild(struct segment_writer *writer, const struct segment_i
         return active_index_flush(index, writer->disk); /* perhaps that was all it lacked */
     }
     struct segment_file *file;
-    int r = cache_get(writer, id, &file);
+    int r = cache_get(writer, id, true, &file);
     if (r) {
         return err_trace(r);
     }

@@ -19,6 +19,7 @@
  */
 #include "producer_snapshot.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -27,6 +28,15 @@ enum { SPREAD_PARTITION_BYTES = 128 << 10 };
 
 struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index) {
     return partition->tail[(partition->tail_head + index) & (partition->tail_capacity - 1)];
+}
+
+struct segment_piece tail_piece(const struct tail_batch *batch) {
+    return (struct segment_piece){
+        .batch = span_of(batch->batch.data, batch->batch.size),
+        .position = batch->position,
+        .base_offset = batch->base_offset,
+        .max_timestamp_ms = batch->max_timestamp_ms,
+    };
 }
 
 int tail_push(struct log_partition *partition, struct tail_batch *batch) {
@@ -98,6 +108,31 @@ static void set_dirty(struct topic_log *log, struct log_partition *partition) {
     }
 }
 
+static void forget_unwritten(struct topic_log *log, struct tail_batch *batch) {
+    log->unwritten_cost -= tail_batch_cost(batch);
+    log->unwritten_count--;
+    checkpoint_written(log, batch);
+}
+
+/* The first batch in memory, which no segment has and no flush job is about. */
+static void drop_durable(struct topic_log *log, struct log_partition *partition) {
+    struct tail_batch *batch = tail_at(partition, 0);
+    partition->tail_durable--;
+    partition->unflushed_bytes -= batch->batch.size;
+    forget_unwritten(log, batch);
+    pop_front(log, partition);
+}
+
+static void awaits_flush(struct topic_log *log, struct tail_batch *batch) {
+    batch->state = BATCH_DURABLE;
+    batch->partition->tail_durable++;
+    batch->partition->unflushed_bytes += batch->batch.size;
+    log->unwritten_cost += tail_batch_cost(batch);
+    log->unwritten_count++;
+    log->tail_cost += tail_batch_cost(batch);
+    set_dirty(log, batch->partition);
+}
+
 int tail_durable(struct topic_log *log, struct tail_batch *batch) {
     struct log_partition *partition = batch->partition;
     struct log_segment *segment;
@@ -113,13 +148,7 @@ int tail_durable(struct topic_log *log, struct tail_batch *batch) {
                  batch->appended_ms);
     segment->last_sequence = batch->sequence;
     partition->public.high_watermark = tail_batch_end(batch);
-    batch->state = BATCH_DURABLE;
-    partition->tail_durable++;
-    partition->unflushed_bytes += batch->batch.size;
-    log->unwritten_cost += tail_batch_cost(batch);
-    log->unwritten_count++;
-    log->tail_cost += tail_batch_cost(batch);
-    set_dirty(log, partition);
+    awaits_flush(log, batch);
     if (!list_linked(&partition->advanced_link)) {
         list_push_back(&log->advanced, &partition->advanced_link);
     }
@@ -151,7 +180,25 @@ int tail_recovered(struct topic_log *log, struct log_partition *partition, int64
     batch->position = piece->position;
     batch->sequence = sequence;
     topic_ref(&partition->topic->public);
-    return tail_durable(log, batch);
+    if (partition->tail_count == 1) {
+        log->spread++;
+        log->spread_since_tick++;
+    }
+    awaits_flush(log, batch);
+    return 0;
+}
+
+void tail_recovered_written(struct topic_log *log, struct log_partition *partition,
+                            uint32_t count) {
+    assert(count <= partition->tail_durable && partition->tail_durable == partition->tail_count);
+    while (count-- > 0) {
+        drop_durable(log, partition);
+    }
+    if (partition->tail_count == 0) {
+        list_remove(&partition->dirty_link);
+        log->spread--;
+        log->spread_since_tick--;
+    }
 }
 
 /* Bytes that a segment lacks begin with the first of its batches that is in memory. */
@@ -195,28 +242,18 @@ void tail_forget_written(struct topic_log *log, struct log_partition *partition,
     }
 }
 
-static void forget_unwritten(struct topic_log *log, struct tail_batch *batch) {
-    log->unwritten_cost -= tail_batch_cost(batch);
-    log->unwritten_count--;
-    checkpoint_written(log, batch);
-}
-
 void tail_drop_topic(struct topic_log *log, struct log_topic *topic) {
     for (int32_t i = 0; i < topic->public.partition_count; i++) {
         struct log_partition *partition = topic_partition(topic, i);
         if (partition->tail_flushing > 0) {
             continue; /* goes the usual way; its files are removed later than that */
         }
-        while (partition->tail_written + partition->tail_durable > 0) {
-            struct tail_batch *batch = tail_at(partition, 0);
-            if (batch->state == BATCH_WRITTEN) {
-                partition->tail_written--;
-            } else {
-                partition->tail_durable--;
-                partition->unflushed_bytes -= batch->batch.size;
-                forget_unwritten(log, batch);
-            }
+        while (partition->tail_written > 0) {
+            partition->tail_written--;
             pop_front(log, partition);
+        }
+        while (partition->tail_durable > 0) {
+            drop_durable(log, partition);
         }
         list_remove(&partition->dirty_link);
     }
@@ -301,13 +338,7 @@ static void flush_run(struct work *work) {
         while (n < FLUSH_RUN_BATCHES && i < job->count &&
                job->batches[i]->partition == first->partition &&
                job->batches[i]->segment_base == first->segment_base) {
-            const struct tail_batch *b = job->batches[i++];
-            pieces[n++] = (struct segment_piece){
-                .batch = span_of(b->batch.data, b->batch.size),
-                .position = b->position,
-                .base_offset = b->base_offset,
-                .max_timestamp_ms = b->max_timestamp_ms,
-            };
+            pieces[n++] = tail_piece(job->batches[i++]);
         }
         struct segment_id id = {first->partition->topic->public.number,
                                 first->partition->public.index, first->segment_base};

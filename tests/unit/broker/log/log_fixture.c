@@ -434,3 +434,33 @@ uint8_t fixture_flip(struct fixture *f, enum segment_kind kind, uint64_t at, uns
     fixture_put_byte(f, kind, at, byte ^ (uint8_t)(1u << bit));
     return byte;
 }
+
+/* ---- the log from outside ---- */
+
+static void tell_nobody(void *userdata, enum topic_log_event event, const char *text) {
+}
+
+void fixture_verify(struct fixture *f,
+                    void (*on_finding)(void *userdata, const struct log_finding *finding),
+                    void *userdata) {
+    struct log_inspect inspect = {.folder = f->disk, .on_event = tell_nobody};
+    struct log_verify verify = {
+        .inspect = &inspect, .on_finding = on_finding, .userdata = userdata, .partition = -1};
+    int r = log_inspect_open(&inspect);
+    r = r ? r : log_verify_run(&verify);
+    assert(r == 0);
+    log_inspect_close(&inspect);
+}
+
+static void count_level(void *userdata, const struct log_finding *finding) {
+    ++((unsigned *)userdata)[finding->level];
+}
+
+unsigned fixture_findings(struct fixture *f, enum finding_level level) {
+    unsigned found[FINDING_LOSS + 1] = {0}, count = 0;
+    fixture_verify(f, count_level, found);
+    for (unsigned i = level; i <= FINDING_LOSS; i++) {
+        count += found[i];
+    }
+    return count;
+}

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "inspect.h"
 #include "log_private.h"
 
 #include <assert.h>
@@ -105,6 +106,12 @@ int fixture_delete(struct fixture *f, struct topic *topic);
 int fixture_add_partitions(struct fixture *f, struct topic *topic, int32_t count);
 int fixture_delete_records(struct fixture *f, struct partition *partition, int64_t offset);
 struct partition *fixture_partition(struct fixture *f, const char *name, int32_t index);
+/** fixture_verify() - log verify over the disk as it is now; its events are told to nobody */
+void fixture_verify(struct fixture *f,
+                    void (*on_finding)(void *userdata, const struct log_finding *finding),
+                    void *userdata);
+/** fixture_findings() - how many of @level or worse it has */
+unsigned fixture_findings(struct fixture *f, enum finding_level level);
 /** fixture_lookup_all() - partition_lookup() and wait; its status, and all that it tells */
 int fixture_lookup_all(struct fixture *f, struct partition *partition, int64_t timestamp_ms,
                        struct partition_lookup *ret_lookup);

@@ -53,8 +53,8 @@ static int try_write_at(struct writing *w, uint64_t position) {
     struct segment_piece piece = {span_of(batch->data, batch->size), position, w->offset,
                                   timestamp_ms + 1};
     struct segment_file *file;
-    int r = (w->replay ? segment_writer_replay : segment_writer_write)(w->writer, &w->id, &piece, 1,
-                                                                       &file);
+    int r = w->replay ? segment_writer_replay(w->writer, &w->id, true, &piece, 1, &file)
+                      : segment_writer_write(w->writer, &w->id, &piece, 1, &file);
     if (r == 0) {
         segment_file_unref(file);
         w->position = position + batch->size;

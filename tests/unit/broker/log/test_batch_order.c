@@ -1,6 +1,5 @@
 /* What no checksum of a batch covers: base offset, length, leader epoch. Each wrong bit of them
  * costs the batch that it hit, is told, and nothing else. */
-#include "inspect.h"
 #include "log_fixture.h"
 #include "scrub.h"
 
@@ -90,18 +89,10 @@ static void on_finding(void *userdata, const struct log_finding *finding) {
     found->to = finding->to;
 }
 
-static void on_event(void *userdata, enum topic_log_event event, const char *text) {
-}
-
 /* verify names the offsets of batch @hit, and tells nothing else. */
 static void check_verify(struct fixture *f, uint64_t hit) {
     struct found found = {.count = 0};
-    struct log_inspect inspect = {.folder = f->disk, .on_event = on_event};
-    assert_int_equal(log_inspect_open(&inspect), 0);
-    struct log_verify verify = {
-        .inspect = &inspect, .on_finding = on_finding, .userdata = &found, .partition = -1};
-    assert_int_equal(log_verify_run(&verify), 0);
-    log_inspect_close(&inspect);
+    fixture_verify(f, on_finding, &found);
     assert_int_equal(found.count, 1);
     assert_int_equal(found.from, hit * 2);
     assert_int_equal(found.to, hit * 2 + 1);

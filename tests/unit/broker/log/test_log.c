@@ -237,6 +237,7 @@ static void test_log__start_after_a_kill_keeps_to_the_limit_of_open_files(void *
     open_now = open_most = 0;
     opened = 0;
     assert_int_equal(fixture_start(&f), 0);
+    fixture_until(&f, f.log->newest_sequence >= f.log->recovered_sequence);
     assert_in_range(open_most, OPEN_FILES / 2, OPEN_FILES + OTHERS);
     assert_in_range(opened, 1, 3); /* one sync for all of them */
     for (uint64_t i = 0; i < PARTITIONS; i++) {

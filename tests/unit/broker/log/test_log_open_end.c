@@ -2,7 +2,6 @@
  * Partitions that go on at a multiple of 2^32, since nobody knows what stood behind their end: that
  * is known to every later start, the next such place lies behind it, and it costs nothing else.
  */
-#include "inspect.h"
 #include "lost_end.h"
 
 #include <errno.h>
@@ -201,24 +200,6 @@ static void test_log_open_end__few_files_left_do_not_refuse_the_start(void **sta
     fixture_deinit(&f);
 }
 
-static void count(void *userdata, const struct log_finding *finding) {
-    ++*(unsigned *)userdata;
-}
-
-static void quiet(void *userdata, enum topic_log_event event, const char *text) {
-}
-
-static unsigned findings(struct fixture *f) {
-    unsigned found = 0;
-    struct log_inspect inspect = {.folder = f->disk, .on_event = quiet};
-    struct log_verify verify = {
-        .inspect = &inspect, .on_finding = count, .userdata = &found, .partition = -1};
-    assert_int_equal(log_inspect_open(&inspect), 0);
-    assert_int_equal(log_verify_run(&verify), 0);
-    log_inspect_close(&inspect);
-    return found;
-}
-
 static void test_log_open_end__two_of_them_leave_no_orphan(void **state) {
     struct fixture f;
     lost_end_fill(&f);
@@ -229,7 +210,8 @@ static void test_log_open_end__two_of_them_leave_no_orphan(void **state) {
         assert_true(lost_end_of(&f) == n * jump);
     }
     fixture_stop(&f);
-    assert_int_equal(findings(&f), 0); /* topics/0-0 and 1-0/00000000004294967296.log */
+    assert_int_equal(fixture_findings(&f, FINDING_NOTE),
+                     0); /* topics/0-0 and 1-0/00000000004294967296.log */
     fixture_deinit(&f);
 }
 
@@ -244,7 +226,7 @@ static void test_log_open_end__segment_with_bytes_at_the_log_end_is_told(void **
     assert_int_equal(disk_open(f.disk, path, DISK_WRITE | DISK_CREATE, &file), 0);
     assert_int_equal(disk_pwrite(file, "abc", 3, 0), 0);
     disk_close(file);
-    assert_int_equal(findings(&f), 1);
+    assert_int_equal(fixture_findings(&f, FINDING_NOTE), 1);
     fixture_deinit(&f);
 }
 

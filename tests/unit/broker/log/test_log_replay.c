@@ -20,6 +20,7 @@ static struct {
     unsigned reads;
     unsigned writes, syncs; /* of segments; the latter also of all files at once */
     unsigned early_syncs;   /* while the start was not through */
+    unsigned early_folders; /* made meanwhile */
 } counted;
 
 static int counting_pread(struct disk_file *file, void *data, size_t size, uint64_t offset,
@@ -37,6 +38,12 @@ static int counting_pwritev(struct disk_file *file, const struct iovec *parts, i
 static void count_sync(void) {
     counted.syncs++;
     counted.early_syncs += counted.f->log->state == LOG_RECOVERING;
+}
+
+static int counting_mkdir(struct disk *disk, const char *path) {
+    int r = counted.below->mkdir(disk, path);
+    counted.early_folders += r == 0 && counted.f->log->state == LOG_RECOVERING;
+    return r;
 }
 
 static int counting_sync_dir(struct disk *disk, const char *path) {
@@ -58,6 +65,7 @@ static void count_calls(struct fixture *f) {
     counted.ops = *counted.below;
     counted.ops.pread = counting_pread;
     counted.ops.pwritev = counting_pwritev;
+    counted.ops.mkdir = counting_mkdir;
     counted.ops.sync_dir = counting_sync_dir;
     counted.ops.syncfs = counting_syncfs;
     f->disk->ops = &counted.ops;
@@ -85,14 +93,15 @@ static void append_rounds(struct fixture *f, unsigned first, unsigned count, siz
     }
 }
 
-/* Killed, with ROUNDS frames that no checkpoint covers. */
-static void fill(struct fixture *f, uint64_t seed, size_t value_bytes) {
+/* Killed, with ROUNDS frames that no checkpoint covers; @made: and segments for their batches. */
+static void fill(struct fixture *f, uint64_t seed, size_t value_bytes, bool made) {
     fixture_init(f, seed);
     f->limits.open_files_max = 16;
     assert_int_equal(fixture_start(f), 0);
     fixture_topic(f, "t", PARTITIONS, NULL);
+    append_rounds(f, 0, made, value_bytes);
     fixture_until(f, f->log->newest_sequence == f->log->durable_sequence);
-    append_rounds(f, 0, ROUNDS, value_bytes);
+    append_rounds(f, made, ROUNDS, value_bytes);
     fixture_crash(f, false);
 }
 
@@ -125,12 +134,12 @@ static void test_log_replay__batches_of_many_frames_are_written_at_once(void **s
     };
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         struct fixture f;
-        fill(&f, 61 + i, cases[i].value_bytes);
+        fill(&f, 61 + i, cases[i].value_bytes, true);
         f.limits.replay_bytes = cases[i].replay_bytes;
         count_calls(&f);
         assert_int_equal(fixture_start(&f), 0);
         assert_in_range(counted.writes, cases[i].least, cases[i].most);
-        expect_rounds(&f, ROUNDS);
+        expect_rounds(&f, ROUNDS + 1);
         fixture_stop(&f);
         fixture_deinit(&f);
     }
@@ -159,17 +168,19 @@ static void test_log_replay__small_frames_are_read_many_at_a_time(void **state) 
 /* Nobody waits for the sync of all that: the journal has the batches until the checkpoint. */
 static void test_log_replay__a_checkpoint_follows_the_start(void **state) {
     static const struct {
+        bool made;         /* segments are there already */
         unsigned appended; /* rounds behind the start */
         bool checkpoint;   /* before the power cut; else nothing of the segments need be left */
-    } cases[] = {{0, false}, {1, false}, {0, true}, {1, true}};
+    } cases[] = {{true, 0, false},  {true, 1, false},  {true, 0, true},  {true, 1, true},
+                 {false, 0, false}, {false, 1, false}, {false, 0, true}, {false, 1, true}};
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-        unsigned rounds = ROUNDS + cases[i].appended;
+        unsigned before = ROUNDS + cases[i].made, rounds = before + cases[i].appended;
         struct fixture f;
-        fill(&f, 71 + i, SMALL);
+        fill(&f, 71 + i, SMALL, cases[i].made);
         count_calls(&f);
         assert_int_equal(fixture_start(&f), 0);
         assert_int_equal(counted.early_syncs, 0);
-        append_rounds(&f, ROUNDS, cases[i].appended, SMALL);
+        append_rounds(&f, before, cases[i].appended, SMALL);
         if (cases[i].checkpoint) {
             fixture_until(&f, f.log->newest_sequence >= f.log->recovered_sequence);
             assert_true(counted.syncs > 0);
@@ -181,6 +192,122 @@ static void test_log_replay__a_checkpoint_follows_the_start(void **state) {
         fixture_stop(&f);
         assert_int_equal(fixture_start(&f), 0);
         expect_rounds(&f, rounds + 1);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+/* ---- segments that do not exist yet ---- */
+
+enum { BATCH_COST = 500, TOUCHED = 4 }; /* so many files are opened before one sync is for all */
+
+/* Who reads segments knows how much of each is there. */
+static void expect_unwritten(struct fixture *f) {
+    for (int32_t i = 0; i < PARTITIONS; i++) {
+        const struct log_partition *partition = log_partition_of(fixture_partition(f, "t", i));
+        bool there = fixture_has_file(f, partition->topic->public.number, i, 0, SEGMENT_LOG);
+        assert_int_equal(partition->segments[0].written_bytes,
+                         there ? partition->segments[0].bytes : 0);
+    }
+}
+
+/* To make them is left to the run, as far as memory takes their batches. */
+static void test_log_replay__new_folders_are_not_waited_for(void **state) {
+    static const struct {
+        uint64_t tail_bytes;
+        unsigned least, most; /* folders made by the start */
+    } cases[] = {
+        {MIB(8), TOUCHED, TOUCHED + 2},
+        {BATCH_COST * PARTITIONS * ROUNDS / 2, TOUCHED + 3, PARTITIONS - 3},
+        {1, PARTITIONS, PARTITIONS},
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct fixture f;
+        fill(&f, 91 + i, SMALL, false);
+        assert_int_equal(fixture_findings(&f, FINDING_MENDS), 0);
+        f.limits.tail_bytes = cases[i].tail_bytes;
+        f.limits.replay_bytes = KIB(64);
+        count_calls(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_in_range(counted.early_folders, cases[i].least, cases[i].most);
+        expect_unwritten(&f);
+        assert_true(f.log->unwritten_cost <=
+                    cases[i].tail_bytes + BATCH_COST * 2); /* of this run */
+        expect_rounds(&f, ROUNDS);
+        assert_int_equal(f.events[TOPIC_LOG_DISK_FULL], 0);
+        fixture_crash(&f, i == 1);
+        assert_int_equal(fixture_start(&f), 0);
+        expect_rounds(&f, ROUNDS);
+        fixture_until(&f, f.log->newest_sequence >= f.log->recovered_sequence);
+        expect_rounds(&f, ROUNDS);
+        fixture_stop(&f);
+        assert_int_equal(fixture_findings(&f, FINDING_MENDS), 0);
+        fixture_deinit(&f);
+    }
+}
+
+/* Who looks from outside has no run to leave them to. */
+static void test_log_replay__a_look_from_outside_leaves_no_folder_out(void **state) {
+    enum { MANY = 100 };
+    struct fixture f;
+    fixture_init(&f, 97);
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", MANY, NULL);
+    for (int32_t i = 0; i < MANY; i++) {
+        struct batch_spec spec = {.records = 1, .value_bytes = SMALL, .producer_id = -1};
+        assert_int_equal(fixture_append(&f, topic->partitions[i], &spec), 0);
+    }
+    fixture_crash(&f, false);
+    assert_false(fixture_has_file(&f, 1, MANY - 1, 0, SEGMENT_LOG));
+    assert_int_equal(fixture_findings(&f, FINDING_NOTE), 0);
+    count_calls(&f);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_in_range(counted.early_folders, 1, MANY - 1); /* unlike a start */
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* What is behind the batches in the journal: it may be the topic's end, or that of what they hold.
+ */
+static void test_log_replay__records_behind_batches_without_a_segment(void **state) {
+    enum { ANOTHER, CUT, DELETED, CASES };
+    for (unsigned i = 0; i < CASES; i++) {
+        struct fixture f;
+        fixture_init(&f, 95 + i);
+        f.limits.open_files_max = 16;
+        assert_int_equal(fixture_start(&f), 0);
+        struct topic *topic = fixture_topic(&f, "t", PARTITIONS, NULL);
+        append_rounds(&f, 0, ROUNDS, SMALL);
+        if (i == ANOTHER) {
+            fixture_topic(&f, "another", PARTITIONS, NULL);
+        } else if (i == CUT) {
+            assert_int_equal(fixture_delete_records(&f, topic->partitions[7], ROUNDS - 1), 0);
+        } else {
+            assert_int_equal(fixture_delete(&f, topic), 0);
+            fixture_topic(&f, "t", PARTITIONS, NULL);
+        }
+        append_rounds(&f, ROUNDS, 1, SMALL);
+        fixture_crash(&f, false);
+        f.limits.replay_bytes = KIB(16);
+        count_calls(&f);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(i == ANOTHER ? counted.early_folders <= TOUCHED + 2
+                                 : counted.early_folders >= PARTITIONS);
+        for (unsigned run = 0; run < 2; run++) {
+            const struct partition *partition = fixture_partition(&f, "t", 7);
+            assert_int_equal(partition->high_watermark, i == DELETED ? 1 : ROUNDS + 1);
+            assert_int_equal(partition->log_start_offset, i == CUT ? ROUNDS - 1 : 0);
+            if (i != DELETED) {
+                uint8_t *data = NULL;
+                assert_true(fixture_read(&f, fixture_partition(&f, "t", 7), ROUNDS, 1, &data) > 0);
+                assert_int_equal(get_be64(data), ROUNDS);
+                free(data);
+            }
+            assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+            fixture_stop(&f);
+            assert_int_equal(fixture_findings(&f, FINDING_MENDS), 0);
+            assert_int_equal(fixture_start(&f), 0);
+        }
         fixture_stop(&f);
         fixture_deinit(&f);
     }
@@ -273,6 +400,9 @@ int main(void) {
         cmocka_unit_test(test_log_replay__batches_of_many_frames_are_written_at_once),
         cmocka_unit_test(test_log_replay__small_frames_are_read_many_at_a_time),
         cmocka_unit_test(test_log_replay__a_checkpoint_follows_the_start),
+        cmocka_unit_test(test_log_replay__new_folders_are_not_waited_for),
+        cmocka_unit_test(test_log_replay__a_look_from_outside_leaves_no_folder_out),
+        cmocka_unit_test(test_log_replay__records_behind_batches_without_a_segment),
         cmocka_unit_test(test_log_replay__a_frame_whose_sync_failed_is_written_again),
         cmocka_unit_test(test_log_replay__entries_of_many_starts_are_made_in_time),
     };

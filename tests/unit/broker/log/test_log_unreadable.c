@@ -1,6 +1,5 @@
 /* Blocks that the disk refuses to read: they cost the batches that are in them, an index nothing.
  */
-#include "inspect.h"
 #include "log_fixture.h"
 
 #include <errno.h>
@@ -198,17 +197,9 @@ static void on_finding(void *userdata, const struct log_finding *finding) {
     found->mends_count += finding->level == FINDING_MENDS;
 }
 
-static void on_event(void *userdata, enum topic_log_event event, const char *text) {
-}
-
 static void verify(struct fixture *f, struct found *found) {
     *found = (struct found){0};
-    struct log_inspect inspect = {.folder = f->disk, .on_event = on_event, .userdata = found};
-    assert_int_equal(log_inspect_open(&inspect), 0);
-    struct log_verify look = {
-        .inspect = &inspect, .on_finding = on_finding, .userdata = found, .partition = -1};
-    assert_int_equal(log_verify_run(&look), 0);
-    log_inspect_close(&inspect);
+    fixture_verify(f, on_finding, found);
 }
 
 /* Who goes on behind the entries that it refuses makes all of them anew. */
