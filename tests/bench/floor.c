@@ -16,9 +16,15 @@
  *   floor relay DIR RATE COUNT          64 bytes from one thread over loopback to a second, which
  *                                       syncs a frame for what it received and sends it on to a
  *                                       third: p50 and p99 of the way; DIR "-": without the frame
+ *   floor bulk DIR CONNECTIONS FILES MIB BYTES RATE
+ *                                       requests of BYTES from so many clients, RATE MiB/s all
+ *                                       together: received, written to a journal, answered,
+ *                                       appended to files (floor_bulk.c); CPU, and MiB/s reached
  *
- * Prints figures of microseconds, or of CPU seconds a GiB for the second.
+ * Prints figures of microseconds, or of CPU seconds a GiB for the second and the last.
  */
+#include "floor.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +44,6 @@
 
 enum {
     FRAME_BYTES = 4096,
-    FILE_BYTES = 16 << 20,
     CHUNK_BYTES = 256 << 10,
     UNIT_BYTES = 16 << 10,
     MESSAGE_BYTES = 64,
@@ -46,18 +51,18 @@ enum {
     BUFFER_BYTES = 64 << 10,
 };
 
-static _Noreturn void die(const char *what) {
+_Noreturn void die(const char *what) {
     fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static double now_s(void) {
+double now_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static double cpu_s(int who) {
+double cpu_s(int who) {
     struct rusage usage;
     getrusage(who, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
@@ -69,7 +74,7 @@ static int compare_double(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static int open_in(const char *folder, const char *name, int flags) {
+int open_in(const char *folder, const char *name, int flags) {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     int fd = open(path, flags | O_CLOEXEC, 0600);
@@ -79,36 +84,39 @@ static int open_in(const char *folder, const char *name, int flags) {
     return fd;
 }
 
-static void *aligned_zeros(size_t bytes) {
-    void *zeros = aligned_alloc(4096, bytes);
-    if (!zeros) {
+void *aligned_bytes(size_t bytes) {
+    void *memory =
+        aligned_alloc(FLOOR_ALIGN, (bytes + FLOOR_ALIGN - 1) / FLOOR_ALIGN * FLOOR_ALIGN);
+    if (!memory) {
         die("memory");
     }
-    memset(zeros, 1, bytes);
-    return zeros;
+    memset(memory, 1, bytes);
+    return memory;
 }
 
-static int open_journal(const char *folder, char *zeros) {
+int open_journal(const char *folder) {
+    char *bytes = aligned_bytes(1 << 20);
     int fd = open_in(folder, "journal", O_RDWR | O_CREAT | O_DIRECT);
-    for (off_t at = 0; at < FILE_BYTES; at += 1 << 20) {
-        if (pwrite(fd, zeros, 1 << 20, at) != 1 << 20) {
+    for (off_t at = 0; at < JOURNAL_BYTES; at += 1 << 20) {
+        if (pwrite(fd, bytes, 1 << 20, at) != 1 << 20) {
             die("write");
         }
     }
     fsync(fd);
+    free(bytes);
     return fd;
 }
 
 static void write_frame(int fd, char *frame, long number) {
     struct iovec part = {frame, FRAME_BYTES};
-    if (pwritev2(fd, &part, 1, number * FRAME_BYTES % FILE_BYTES, RWF_DSYNC) != FRAME_BYTES) {
+    if (pwritev2(fd, &part, 1, number * FRAME_BYTES % JOURNAL_BYTES, RWF_DSYNC) != FRAME_BYTES) {
         die("write");
     }
 }
 
 static void run_sync(const char *folder, unsigned pace_us, long count) {
-    char *frame = aligned_zeros(1 << 20);
-    int fd = open_journal(folder, frame);
+    char *frame = aligned_bytes(FRAME_BYTES);
+    int fd = open_journal(folder);
     double *took = calloc((size_t)count, sizeof *took);
     double cpu = cpu_s(RUSAGE_SELF);
     for (long i = 0; i < count; i++) {
@@ -125,7 +133,7 @@ static void run_sync(const char *folder, unsigned pace_us, long count) {
 }
 
 static void run_cache(const char *folder, long mib, int again) {
-    char *chunk = aligned_zeros(CHUNK_BYTES);
+    char *chunk = aligned_bytes(CHUNK_BYTES);
     double cpu = 0;
     for (int turn = 0; turn <= again; turn++) {
         int fd = open_in(folder, "pages", O_RDWR | O_CREAT | (turn ? 0 : O_TRUNC));
@@ -141,14 +149,14 @@ static void run_cache(const char *folder, long mib, int again) {
     printf("%.3f\n", cpu * 1024 / (double)mib);
 }
 
-static int open_numbered(const char *folder, long file) {
+int open_numbered(const char *folder, long file) {
     char name[32];
     snprintf(name, sizeof name, "%ld", file);
     return open_in(folder, name, O_RDWR | O_CREAT);
 }
 
 static void run_scatter(const char *folder, long files, long open_files, long count, long bytes) {
-    char *chunk = aligned_zeros(CHUNK_BYTES);
+    char *chunk = aligned_bytes(CHUNK_BYTES);
     int *fds = calloc((size_t)files, sizeof *fds);
     for (long i = 0; i < files; i++) { /* all are there, with a first block, before it counts */
         fds[i] = open_numbered(folder, i);
@@ -174,12 +182,7 @@ static void run_scatter(const char *folder, long files, long open_files, long co
     printf("%.2f\n", cpu * 1e6 * UNIT_BYTES / ((double)count * (double)bytes));
 }
 
-struct listener {
-    struct sockaddr_in address;
-    int fd;
-};
-
-static struct listener listen_on_loopback(void) {
+struct listener listen_on_loopback(void) {
     struct listener listener = {
         .address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}},
         .fd = socket(AF_INET, SOCK_STREAM, 0),
@@ -193,11 +196,16 @@ static struct listener listen_on_loopback(void) {
     return listener;
 }
 
-static void connect_one(const struct listener *listener, int *ret_here, int *ret_there) {
-    *ret_here = socket(AF_INET, SOCK_STREAM, 0);
-    if (connect(*ret_here, (const struct sockaddr *)&listener->address, sizeof listener->address)) {
+int connect_to(const struct listener *listener) {
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(fd, (const struct sockaddr *)&listener->address, sizeof listener->address)) {
         die("connect");
     }
+    return fd;
+}
+
+static void connect_one(const struct listener *listener, int *ret_here, int *ret_there) {
+    *ret_here = connect_to(listener);
     *ret_there = accept(listener->fd, NULL, NULL);
     if (*ret_there < 0) {
         die("accept");
@@ -229,7 +237,7 @@ static void receive_bytes(int fd, size_t size) {
     }
 }
 
-static void watch(int poll, int fd) {
+void watch(int poll, int fd) {
     struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
     epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
 }
@@ -242,11 +250,7 @@ static _Noreturn void ask(const struct exchange *exchange) {
     long sent = 0;
     char byte;
     for (long i = 0; i < exchange->connections; i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        if (connect(fds[i], (const struct sockaddr *)&exchange->listener.address,
-                    sizeof exchange->listener.address)) {
-            die("connect");
-        }
+        fds[i] = connect_to(&exchange->listener);
         watch(poll, fds[i]);
     }
     if (read(exchange->go, &byte, 1) != 1) {
@@ -315,7 +319,7 @@ struct relay {
 static void *relay_on(void *arg) {
     const struct relay *relay = arg;
     char messages[64 << 10];
-    char *frame = aligned_zeros(FRAME_BYTES);
+    char *frame = aligned_bytes(FRAME_BYTES);
     ssize_t n;
     for (long frames = 0; (n = recv(relay->from_producer, messages, sizeof messages, 0)) > 0;) {
         if (relay->journal >= 0) {
@@ -354,9 +358,7 @@ static void run_relay(const char *folder, double rate, long count) {
     connect_one(&listener, &relay.to_producer, &relay.from_producer);
     connect_one(&listener, &relay.from_consumer, &relay.to_consumer);
     if (synced) {
-        char *zeros = aligned_zeros(1 << 20);
-        relay.journal = open_journal(folder, zeros);
-        free(zeros);
+        relay.journal = open_journal(folder);
     }
     double *took = calloc((size_t)count, sizeof *took);
     pthread_t producer, between;
@@ -394,8 +396,16 @@ int main(int argc, char **argv) {
                                        .out_bytes = (size_t)atol(argv[5])});
     } else if (strcmp(what, "relay") == 0 && argc == 5) {
         run_relay(argv[2], atof(argv[3]), atol(argv[4]));
+    } else if (strcmp(what, "bulk") == 0 && argc == 8 && atol(argv[6]) > 0) {
+        run_bulk(&(struct bulk){.folder = argv[2],
+                                .connections = atol(argv[3]),
+                                .files = atol(argv[4]),
+                                .mib = atol(argv[5]),
+                                .request_bytes = (size_t)atol(argv[6]),
+                                .mib_per_second = atof(argv[7])});
     } else {
-        fprintf(stderr, "usage: floor sync|fresh|again|scatter|sockets|relay ... (see floor.c)\n");
+        fprintf(stderr,
+                "usage: floor sync|fresh|again|scatter|sockets|relay|bulk ... (see floor.c)\n");
         return 2;
     }
     return 0;

@@ -140,22 +140,24 @@ def restart(gib, count_of_partitions=6):
     return Row(name, f"kill -9 with {gib} GB of log{where}, to the first ack", measure, own=True)
 
 
-def restart_amid(records, count_of_partitions):
-    """Killed while small batches come in: then a start has most to write, however little that is in bytes."""
+def restart_amid(records, count_of_partitions, new=False):
+    """Killed while small batches come in: then a start has most to write, however little that is in bytes. Where the
+    topic is new the folders of most partitions do not exist yet."""
 
     def measure(target, settings):
         if target.name != "eventbox" and count_of_partitions > settings.kafka_partitions:
             return {}
         topic = target.topic(count_of_partitions)
         endless = 1_000_000_000
-        make_files(target, topic, count_of_partitions)
+        if not new:
+            make_files(target, topic, count_of_partitions)
         with load("pipeline", target.bootstrap, topic, endless, 100, 512, records, count_of_partitions):
-            time.sleep(max(3, 10 * settings.scale))
+            time.sleep(1 if new else max(3, 10 * settings.scale))
             return measure_restart(target, topic)
 
     return Row(
-        f"restart-amid-{count_of_partitions}-{records}",
-        f"kill -9 amid batches of {records} x 100 B to {count_of_partitions:,} partitions, to the first ack",
+        f"restart-{'new' if new else 'amid'}-{count_of_partitions}-{records}",
+        f"kill -9 amid batches of {records} x 100 B to {count_of_partitions:,} {'new ' if new else ''}partitions, to the first ack",
         measure,
         own=True,
     )
@@ -207,6 +209,7 @@ ROWS = [
     restart(10),
     restart(1, 10000),
     *(restart_amid(records, n) for n in (1000, 10000) for records in (1, 10)),
+    *(restart_amid(records, 10000, new=True) for records in (1, 10)),
     Row("memory", "memory, six partitions", memory, own=True),
     Row("memory-partitions", "memory, 10,000 partitions", memory_partitions, own=True),
 ]
