@@ -16,10 +16,10 @@
  *   floor relay DIR RATE COUNT          64 bytes from one thread over loopback to a second, which
  *                                       syncs a frame for what it received and sends it on to a
  *                                       third: p50 and p99 of the way; DIR "-": without the frame
- *   floor bulk DIR CONNECTIONS FILES MIB BYTES RATE
- *                                       requests of BYTES from so many clients, RATE MiB/s all
- *                                       together: received, written to a journal, answered,
- *                                       appended to files (floor_bulk.c); CPU, and MiB/s reached
+ *   floor bulk DIR CONNECTIONS FILES MIB BYTES CLIENT
+ *                                       requests of BYTES from so many clients that take CLIENT
+ *                                       CPU seconds a GiB: received, written to a journal,
+ *                                       answered, appended to files (floor_bulk.c); CPU, MiB/s
  *
  * Prints figures of microseconds, or of CPU seconds a GiB for the second and the last.
  */
@@ -402,7 +402,7 @@ int main(int argc, char **argv) {
                                 .files = atol(argv[4]),
                                 .mib = atol(argv[5]),
                                 .request_bytes = (size_t)atol(argv[6]),
-                                .mib_per_second = atof(argv[7])});
+                                .client_s_gib = atof(argv[7])});
     } else {
         fprintf(stderr,
                 "usage: floor sync|fresh|again|scatter|sockets|relay|bulk ... (see floor.c)\n");

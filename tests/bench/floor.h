@@ -30,6 +30,6 @@ struct bulk {
     const char *folder;
     long connections, files, mib;
     size_t request_bytes;
-    double mib_per_second; /* of all connections together */
+    double client_s_gib; /* CPU seconds of a client for each GiB that it sends */
 };
 void run_bulk(const struct bulk *bulk);

@@ -2,7 +2,9 @@
  * The way of a bulk produce without a server: requests received into memory of their own, written
  * from there to a journal past the page cache and synced, many at a time, then answered, then
  * appended to files by 256 KiB, which are synced after each 64 MiB. Three threads hand them on, as
- * the loop, the log writer and the segment writer do. Nobody looks into them.
+ * the loop, the log writer and the segment writer do. Nobody looks into them. The clients copy
+ * memory before each request until they have taken as much CPU time as those of the row do: so the
+ * processors and their caches are as busy.
  */
 #include "floor.h"
 
@@ -29,6 +31,9 @@ enum {
     SYNC_BYTES = 64 << 20,
     GROUP_REQUESTS = 64,
     FILES_MAX = 64,
+    VALUE_BYTES = 1 << 10,
+    VALUES_BYTES = 1 << 20,
+    COPIES_AT_ONCE = 64,
 };
 
 struct request {
@@ -178,26 +183,30 @@ static long in_flight(const struct bulk *bulk) {
     return 2 + (long)(IN_FLIGHT_BYTES / bulk->request_bytes);
 }
 
+/* Values to the request, over and over, until this process has taken so much CPU time. */
+static void work_until(double cpu_wanted_s, char *bytes, size_t size, const char *values) {
+    for (size_t at = 0; cpu_s(RUSAGE_SELF) < cpu_wanted_s;) {
+        for (unsigned i = 0; i < COPIES_AT_ONCE; i++) {
+            at = at + VALUE_BYTES * 2 > size ? 0 : at + VALUE_BYTES;
+            memcpy(bytes + at, values + at * 997 % (VALUES_BYTES - VALUE_BYTES), VALUE_BYTES);
+        }
+    }
+}
+
 /* A client: a process of its own, whose CPU does not count. */
 static _Noreturn void ask(const struct bulk *bulk, const struct listener *listener, long count) {
     char answer[ANSWER_BYTES];
-    char *bytes = aligned_bytes(bulk->request_bytes);
+    char *bytes = aligned_bytes(bulk->request_bytes), *values = aligned_bytes(VALUES_BYTES);
     int fd = connect_to(listener);
-    double interval_s = (double)bulk->request_bytes * (double)bulk->connections /
-                        (bulk->mib_per_second * (1 << 20));
-    double due_s = now_s();
+    double each_s = bulk->client_s_gib * (double)bulk->request_bytes / (1 << 30);
+    double begun_s = cpu_s(RUSAGE_SELF);
     for (long sent = 0, done = 0; done < count;) {
-        double wait_s = due_s - now_s();
         if (sent < count && sent - done < in_flight(bulk)) {
-            if (wait_s > 0) {
-                usleep((useconds_t)(wait_s * 1e6));
-            }
+            work_until(begun_s + each_s * (double)++sent, bytes, bulk->request_bytes, values);
             if (send(fd, bytes, bulk->request_bytes, MSG_NOSIGNAL) !=
                 (ssize_t)bulk->request_bytes) {
                 die("send");
             }
-            due_s += interval_s;
-            sent++;
             continue;
         }
         if (recv(fd, answer, sizeof answer, MSG_WAITALL) != sizeof answer) {

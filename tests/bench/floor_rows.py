@@ -12,6 +12,15 @@ FILES = (1, 6, 100, 1000, 10000)
 # Bytes of requests and answers of the rows small-KIND-10000, lengths in front of them included.
 SMALL = {"ApiVersions": (29, 328), "Metadata": (39, 115), "Produce": (227, 64)}
 
+# Of the rows produce-SIZE-none-PRODUCERS, as metrics and getrusage(2) told: connections (the two threads of a single
+# producer as one each), bytes of a batch, CPU seconds of the client a GiB, bytes of a record in its batch.
+BULK = {
+    "100 B from 1 producer": (2, 540_000, 11, 110),
+    "100 B from 16": (16, 220_000, 9.7, 110),
+    "1 KiB from 1": (2, 700_000, 2.3, 1034),
+    "1 KiB from 16": (16, 400_000, 2.6, 1034),
+}
+
 
 def floor(*arguments):
     done = subprocess.run([str(FLOOR), *map(str, arguments)], capture_output=True, text=True, check=True)
@@ -49,6 +58,15 @@ def relay(rate, synced):
     )
 
 
+def bulk(connections, batch, client, record):
+    def measure(folder, scale):
+        touch_memory()
+        cpu_s_gib, mib_s = floor("bulk", folder, connections, 6, int(1024 * scale), batch, client)
+        return {"cpu": cpu_s_gib * record * 1e6 / 2**30, "rate": mib_s * 2**20 / record}
+
+    return measure
+
+
 ROWS = {
     "a frame of 4 KiB written and synced, one after the other": sync(0),
     "the same, 1,000 a second": sync(1000),
@@ -63,6 +81,7 @@ ROWS = {
         f"{kib} KiB appended to {n:,} file{'s' if n > 1 else ''} in turns, each 16 KiB of it": scatter(n, n, kib)
         for n, kib in ((1, 256), (6, 256), (100, 80))
     },
+    **{f"as {name}, looked at by nobody": bulk(*row) for name, row in BULK.items()},
     **{
         f"{request} bytes received, {answer} sent, as for {kind}, 10,000 connections": sockets(10000, request, answer)
         for kind, (request, answer) in SMALL.items()

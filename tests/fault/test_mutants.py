@@ -33,8 +33,8 @@ def test_mutants__tests_of_the_table_are_there():
             assert found(rf"cmocka_unit_test\({function}\)|TEST\({function}\)", "tests"), (mutant, function)
 
 
-def test_mutants__log_readme_says_which_test_catches_which():
+def test_mutants__readme_says_which_test_catches_which():
     """A row of its table is `mutant` and `test`; it has those mutants that a test of the log catches."""
-    text = (ROOT / "src/modules/broker/log/README.md").read_text()
+    text = (ROOT / "tests/fault/README.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| `(test_\w+)` \|", text, re.MULTILINE))
     assert rows == {mutant: test.split(":")[1] for mutant, test in table().items() if test != "crash"}
