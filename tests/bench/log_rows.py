@@ -155,9 +155,10 @@ def restart_amid(records, count_of_partitions, new=False):
             time.sleep(1 if new else max(3, 10 * settings.scale))
             return measure_restart(target, topic)
 
+    where = f"{count_of_partitions:,} {'new ' if new else ''}partitions"
     return Row(
         f"restart-{'new' if new else 'amid'}-{count_of_partitions}-{records}",
-        f"kill -9 amid batches of {records} x 100 B to {count_of_partitions:,} {'new ' if new else ''}partitions, to the first ack",
+        f"kill -9 amid batches of {records} x 100 B to {where}, to the first ack",
         measure,
         own=True,
     )

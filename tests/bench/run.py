@@ -131,6 +131,7 @@ def registrations(server, seconds):
 UNITS = {
     "rate": "/s",
     "cpu": "CPU s/million",
+    "client": "of the client",
     "cpu_ms": "ms of CPU",
     "create_s": "s to create",
     "cpu_us": "us of CPU each",

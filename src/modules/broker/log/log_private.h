@@ -97,9 +97,12 @@ static inline int64_t tail_batch_end(const struct tail_batch *batch) {
     return batch->base_offset + batch->last_offset_delta + 1;
 }
 
-/* Memory that a batch is counted with. */
+/* Memory that a batch of @bytes is counted with. */
+static inline size_t tail_cost_of(size_t bytes) {
+    return bytes + sizeof(struct tail_batch) + 128;
+}
 static inline size_t tail_batch_cost(const struct tail_batch *batch) {
-    return batch->batch.size + sizeof(struct tail_batch) + 128;
+    return tail_cost_of(batch->batch.size);
 }
 
 struct log_partition {
@@ -328,6 +331,7 @@ struct topic_log {
     uint64_t unwritten_cost;            /* durable, not in a segment */
     uint64_t unwritten_count;
     struct log_job *flush_job; /* one at a time */
+    uint32_t flush_spread;     /* partitions that it took */
     bool flush_again;          /* the disk was full: same job with the next tick */
 
     /* journal */

@@ -122,7 +122,7 @@ static bool may_keep(const struct recovery *recovery, const struct replay_waitin
     const struct topic_log *log = recovery->log;
     uint64_t cost = log->unwritten_cost;
     for (unsigned i = 0; i < count; i++) {
-        cost += first[i].piece.batch.size + BYTES_PER_WAITING;
+        cost += tail_cost_of(first[i].piece.batch.size);
     }
     return recovery_checkpoint_follows(recovery) && cost <= tail_limit(log) / 8 * 7;
 }

@@ -15,7 +15,8 @@
  * writes of 16 KiB do. With few partitions limits.tail_bytes gathers that much of each. With a
  * hundred it would be one or two batches of each, so the tail grows with the partitions that are
  * written to, by limits.tail_spread_bytes at most. What counts is the flush job with the most
- * partitions of the last second or two: single ones are due at other times than the rest.
+ * partitions of the last second or two, and the one under way, which may take longer where it makes
+ * thousands of folders: single ones are due at other times than the rest.
  */
 #include "producer_snapshot.h"
 
@@ -492,6 +493,7 @@ void tail_flush(struct topic_log *log, bool all) {
     log_job_init(log, &job->job, flush_done, flush_destroy);
     job->job.work.run = flush_run;
     log->flush_job = &job->job;
+    log->flush_spread = partitions;
     if (log_job_submit(&job->job, log->segment_worker)) {
         log->flush_job = NULL;
         topic_log_fail(log, "queueing segment writes", -EAGAIN);

@@ -192,7 +192,7 @@ static void on_tick(struct timer *timer) {
         journal_ask_again(log);
         journal_maintain(log);
         log->spread = log->spread_since_tick;
-        log->spread_since_tick = 0;
+        log->spread_since_tick = log->flush_job ? log->flush_spread : 0;
         tail_flush(log, checkpoint_waits(log) || log->state == LOG_STOPPING);
         producer_snapshots_go_on(log);
         index_catch_up_go_on(log);

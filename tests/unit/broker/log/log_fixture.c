@@ -204,10 +204,10 @@ static void on_append(struct append *append, int status) {
     one->status = status;
 }
 
-int one_start_as(struct fixture *f, struct one *one, enum append_class class,
-                 struct partition *partition, const struct batch_spec *spec) {
+static int start_buf(struct fixture *f, struct one *one, enum append_class class,
+                     struct partition *partition, struct buf *buf) {
     memset(one, 0, sizeof *one);
-    one->buf = fixture_batch(spec);
+    one->buf = buf;
     one->part.partition = partition;
     one->part.batch = slice_of(one->buf, 0, one->buf->size);
     one->append.class = class;
@@ -222,6 +222,11 @@ int one_start_as(struct fixture *f, struct one *one, enum append_class class,
     return r;
 }
 
+int one_start_as(struct fixture *f, struct one *one, enum append_class class,
+                 struct partition *partition, const struct batch_spec *spec) {
+    return start_buf(f, one, class, partition, fixture_batch(spec));
+}
+
 int one_start(struct fixture *f, struct one *one, struct partition *partition,
               const struct batch_spec *spec) {
     return one_start_as(f, one, APPEND_CLIENT, partition, spec);
@@ -234,8 +239,12 @@ void one_free(struct one *one) {
 
 int64_t fixture_append(struct fixture *f, struct partition *partition,
                        const struct batch_spec *spec) {
+    return fixture_append_buf(f, partition, fixture_batch(spec));
+}
+
+int64_t fixture_append_buf(struct fixture *f, struct partition *partition, struct buf *buf) {
     struct one one;
-    one_start(f, &one, partition, spec);
+    start_buf(f, &one, APPEND_CLIENT, partition, buf);
     fixture_until(f, one.done || is_cut(f));
     int64_t offset = one.part.base_offset;
     assert(one.done);

@@ -99,6 +99,8 @@ void one_free(struct one *one);
 /** fixture_append() - append and wait; the offset, or the negated error */
 int64_t fixture_append(struct fixture *f, struct partition *partition,
                        const struct batch_spec *spec);
+/** fixture_append_buf() - the same of a batch as it is; takes over the reference */
+int64_t fixture_append_buf(struct fixture *f, struct partition *partition, struct buf *buf);
 
 struct topic *fixture_topic(struct fixture *f, const char *name, int32_t partitions,
                             const struct topic_config_entry *configs);

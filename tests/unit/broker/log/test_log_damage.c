@@ -600,33 +600,6 @@ static void test_log_damage__without_checkpoint_folders_are_read(void **state) {
     }
 }
 
-/* A power cut may leave zeros up to the middle of a header: such a batch looks like the first. */
-static void
-test_log_damage__a_batch_whose_base_offset_was_not_written_is_no_first_one(void **state) {
-    char path[SEGMENT_NAME_SIZE];
-    struct fixture f;
-    struct disk_file *file;
-    fill(&f);
-    fixture_run_ms(&f, 3000);
-    fixture_crash(&f, false);
-    lose_checkpoints(&f);
-    segment_name(&(struct segment_id){1, 0, 0}, SEGMENT_LOG, path);
-    uint64_t end = fixture_find_batch(&f, path, BATCHES / 3 - 1) + sizeof(uint64_t);
-    uint8_t *zeros = calloc(1, end);
-    assert_int_equal(disk_open(f.disk, path, DISK_WRITE, &file), 0);
-    assert_int_equal(disk_pwrite(file, zeros, end, 0), 0);
-    assert_int_equal(disk_sync(file), 0);
-    disk_close(file);
-    free(zeros);
-    assert_int_equal(fixture_start(&f), 0);
-    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0); /* frames have all of it */
-    for (uint64_t n = 0; n < BATCHES; n++) {
-        assert_true(read_batch(&f, n) > 0);
-    }
-    fixture_stop(&f);
-    fixture_deinit(&f);
-}
-
 enum { SMALL_BATCHES = 40, SMALL_FILES = 8 };
 
 /* A frame to a file, and more of them than files: the first ones are recycled. */
@@ -901,8 +874,6 @@ int main(void) {
         cmocka_unit_test(test_log_damage__a_newer_record_in_a_bad_frame_is_refused),
         cmocka_unit_test(test_log_damage__one_checkpoint_is_enough),
         cmocka_unit_test(test_log_damage__without_checkpoint_folders_are_read),
-        cmocka_unit_test(
-            test_log_damage__a_batch_whose_base_offset_was_not_written_is_no_first_one),
         cmocka_unit_test(test_log_damage__a_lost_frame_is_told_from_a_recycled_one),
         cmocka_unit_test(test_log_damage__journal_and_checkpoints_gone_is_told_as_a_loss),
         cmocka_unit_test(test_log_damage__rot_in_a_segment_costs_what_it_hit),

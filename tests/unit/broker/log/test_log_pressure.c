@@ -129,6 +129,32 @@ static void test_log_pressure__the_tail_grows_with_the_partitions_written_to(voi
     fixture_deinit(&f);
 }
 
+/* To make folders may take many ticks, and meanwhile as many partitions go on to be written to. */
+static void test_log_pressure__the_tail_stays_large_while_many_are_written(void **state) {
+    enum { PARTITIONS = 40, TAIL = 16384, SPREAD = 65536 };
+    struct fixture f;
+    fixture_init(&f, 30);
+    f.limits.tail_bytes = TAIL;
+    f.limits.tail_spread_bytes = SPREAD;
+    assert_int_equal(fixture_start(&f), 0);
+    struct topic *topic = fixture_topic(&f, "t", PARTITIONS, NULL);
+    struct one *ones = calloc(PARTITIONS, sizeof *ones);
+    append_to_each(&f, topic, ones);
+    fixture_until(&f, f.log->unwritten_count == 0);
+    fixture_limit_room(&f, 0);
+    append_to_each(&f, topic, ones);
+    fixture_until(&f, f.log->disk_full);
+    assert_in_range(f.log->flush_spread, SPREAD / (128 << 10) + 1, PARTITIONS);
+    fixture_run_ms(&f, 10000);
+    assert_int_equal(tail_limit(f.log), TAIL + SPREAD);
+    disk_sim_limit(f.disk, 0);
+    fixture_until(&f, f.log->unwritten_count == 0);
+    fixture_until(&f, tail_limit(f.log) == TAIL);
+    free(ones);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
 static void test_log_pressure__wrong_batches_are_refused(void **state) {
     struct fixture f;
     fixture_init(&f, 23);
@@ -418,6 +444,7 @@ int main(void) {
         cmocka_unit_test(test_log_pressure__client_appends_wait_and_keep_their_order),
         cmocka_unit_test(test_log_pressure__reserved_appends_pass_waiting_ones),
         cmocka_unit_test(test_log_pressure__the_tail_grows_with_the_partitions_written_to),
+        cmocka_unit_test(test_log_pressure__the_tail_stays_large_while_many_are_written),
         cmocka_unit_test(test_log_pressure__wrong_batches_are_refused),
         cmocka_unit_test(test_log_pressure__waiters_wake_at_the_durable_mark),
         cmocka_unit_test(test_log_pressure__failed_journal_acknowledges_nothing_and_reads_on),

@@ -4,6 +4,7 @@
 
 #include "reader.h"
 
+#include <eventbox/base/crc32c.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,6 +67,52 @@ static void test_log_readers__one_far_behind_pushes_nothing_out_of_memory(void *
     assert_int_equal(f.log->stats.reads_memory, memory + BEHIND / 10);
     assert_int_equal(first_in_memory(partition), first);
     assert_int_equal(f.log->tail_cost, cost);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* As a codec would leave it: what is behind the header is nobody's business here. */
+static struct buf *compressed_batch(size_t bytes) {
+    const struct batch_spec spec = {.records = 1, .value_bytes = bytes, .producer_id = -1};
+    struct buf *buf = fixture_batch(&spec);
+    put_be16(buf->data + RECORD_BATCH_AT_ATTRIBUTES, 3); /* lz4 */
+    for (size_t i = RECORD_BATCH_HEADER_BYTES; i < buf->size; i++) {
+        buf->data[i] = (uint8_t)(i * 131);
+    }
+    put_be32(buf->data + RECORD_BATCH_AT_CRC, crc32c(0, buf->data + RECORD_BATCH_AT_ATTRIBUTES,
+                                                     buf->size - RECORD_BATCH_AT_ATTRIBUTES));
+    return buf;
+}
+
+/* A read of what is in memory gives that memory, and the records as they came, whatever they are.
+ */
+static void test_log_readers__memory_is_given_as_it_is(void **state) {
+    static const size_t sizes[] = {100, 5000, 40000, 900000};
+    struct fixture f;
+    fixture_init(&f, 77);
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct buf *sent = compressed_batch(sizes[i]);
+        struct slice kept = slice_of(buf_ref(sent), 0, sent->size);
+        struct partition_read read = {
+            .partition = partition, .offset = i, .max_bytes = 1, .min_one_batch = true};
+        assert_int_equal(fixture_append_buf(&f, partition, sent), i);
+        assert_int_equal(partition_read(f.log, &read), 0);
+        const struct tail_batch *batch =
+            tail_at(log_partition_of(partition), log_partition_of(partition)->tail_count - 1);
+        assert_int_equal(read.chunk_count, 1);
+        assert_ptr_equal(read.chunks[0].slice.data, batch->batch.data);
+        assert_ptr_equal(read.chunks[0].slice.buf, batch->batch.buf);
+        assert_int_equal(read.bytes, kept.size);
+        assert_memory_equal(read.chunks[0].slice.data + RECORD_BATCH_AT_MAGIC,
+                            kept.data + RECORD_BATCH_AT_MAGIC, kept.size - RECORD_BATCH_AT_MAGIC);
+        if (sizes[i] > f.limits.gather_bytes) { /* it lies where it was received */
+            assert_ptr_equal(read.chunks[0].slice.data, kept.data);
+        }
+        partition_read_release(&read);
+        buf_unref(kept.buf);
+    }
     fixture_stop(&f);
     fixture_deinit(&f);
 }
@@ -265,6 +312,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_readers__one_far_behind_pushes_nothing_out_of_memory),
         cmocka_unit_test(test_log_readers__so_many_segments_stay_open),
+        cmocka_unit_test(test_log_readers__memory_is_given_as_it_is),
         cmocka_unit_test(test_log_readers__an_append_waits_for_no_reader),
         cmocka_unit_test(test_log_readers__large_reads_are_told_of_more_that_is_cached),
         cmocka_unit_test(test_log_readers__what_is_not_cached_goes_through_the_gate),
