@@ -96,7 +96,7 @@ static void test_log_readers__memory_is_given_as_it_is(void **state) {
         struct buf *sent = compressed_batch(sizes[i]);
         struct slice kept = slice_of(buf_ref(sent), 0, sent->size);
         struct partition_read read = {
-            .partition = partition, .offset = i, .max_bytes = 1, .min_one_batch = true};
+            .partition = partition, .offset = i, .max_bytes = MIB(1), .min_one_batch = true};
         assert_int_equal(fixture_append_buf(&f, partition, sent), i);
         assert_int_equal(partition_read(f.log, &read), 0);
         const struct tail_batch *batch =
