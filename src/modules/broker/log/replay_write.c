@@ -146,7 +146,7 @@ static int write_run(struct recovery *recovery, const struct replay_waiting *fir
     }
     r = r ? r : segment_writer_replay(recovery->log->segments, &id, !keep, pieces, count, &file);
     recovery->disk_full |= r == DISK_E_FULL;
-    if (r == DISK_E_FULL || r == DISK_E_NOT_FOUND) {
+    if (r == DISK_E_FULL || (keep && r == DISK_E_NOT_FOUND)) {
         return keep_run(recovery, first, count);
     }
     return r ? err_trace(r) : recovery_touched(recovery, file);
