@@ -396,7 +396,8 @@ int main(int argc, char **argv) {
                                        .out_bytes = (size_t)atol(argv[5])});
     } else if (strcmp(what, "relay") == 0 && argc == 5) {
         run_relay(argv[2], atof(argv[3]), atol(argv[4]));
-    } else if (strcmp(what, "bulk") == 0 && argc == 8 && atol(argv[6]) > 0) {
+    } else if (strcmp(what, "bulk") == 0 && argc == 8 && atol(argv[6]) > 0 &&
+               atol(argv[4]) <= BULK_FILES_MAX) {
         run_bulk(&(struct bulk){.folder = argv[2],
                                 .connections = atol(argv[3]),
                                 .files = atol(argv[4]),

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 
-enum { FLOOR_ALIGN = 4096, JOURNAL_BYTES = 16 << 20 };
+enum { FLOOR_ALIGN = 4096, JOURNAL_BYTES = 16 << 20, BULK_FILES_MAX = 64 };
 
 struct listener {
     struct sockaddr_in address;

@@ -30,7 +30,6 @@ enum {
     APPEND_BYTES = 256 << 10,
     SYNC_BYTES = 64 << 20,
     GROUP_REQUESTS = 64,
-    FILES_MAX = 64,
     VALUE_BYTES = 1 << 10,
     VALUES_BYTES = 1 << 20,
     COPIES_AT_ONCE = 64,
@@ -53,7 +52,7 @@ struct server {
     const struct bulk *bulk;
     struct queue to_journal, to_answer, to_files, unused;
     int journal, answers;
-    int files[FILES_MAX];
+    int files[BULK_FILES_MAX];
     struct request **current; /* by descriptor */
 };
 
@@ -95,13 +94,14 @@ static void *write_journal(void *arg) {
     struct server *server = arg;
     const size_t bytes = server->bulk->request_bytes;
     const size_t whole = (bytes + FLOOR_ALIGN - 1) / FLOOR_ALIGN * FLOOR_ALIGN;
-    const unsigned most = bytes < GROUP_BYTES ? (unsigned)(GROUP_BYTES / bytes) : 1;
+    const size_t fit = bytes < GROUP_BYTES ? GROUP_BYTES / bytes : 1;
+    const unsigned most = fit < GROUP_REQUESTS ? (unsigned)fit : GROUP_REQUESTS;
     off_t at = 0;
     for (;;) {
         struct iovec parts[GROUP_REQUESTS];
         struct request *request = pop(&server->to_journal, most, true), *next;
         int count = 0;
-        for (next = request; next && count < GROUP_REQUESTS; next = next->next) {
+        for (next = request; next; next = next->next) {
             parts[count++] = (struct iovec){next->data, whole};
         }
         if (at + (off_t)whole * count > JOURNAL_BYTES) {

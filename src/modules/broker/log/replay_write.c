@@ -101,18 +101,14 @@ static int write_kept(struct recovery *recovery, struct log_partition *partition
     return r;
 }
 
+/* Where batches are kept, their partition waits for a flush as in a run. */
 static int write_all_kept(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    list_for_each(link, &log->topics_all) {
-        struct log_topic *topic = list_entry(link, struct log_topic, link);
-        for (int32_t i = 0; i < topic->public.partition_count && log->unwritten_count > 0; i++) {
-            int r = write_kept(recovery, topic_partition(topic, i));
-            if (r) {
-                return r;
-            }
-        }
+    const struct list *dirty = &recovery->log->dirty;
+    int r = 0;
+    while (!list_empty(dirty) && !r) {
+        r = write_kept(recovery, list_entry(dirty->next, struct log_partition, dirty_link));
     }
-    return 0;
+    return r;
 }
 
 /* What is left of the bound on batches in memory is for the appends that come before they are

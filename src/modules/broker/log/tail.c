@@ -216,13 +216,8 @@ static void note_unwritten(struct log_partition *partition) {
 }
 
 uint64_t tail_recovered_count(struct topic_log *log) {
-    if (log->unwritten_count > 0) {
-        list_for_each(link, &log->topics_all) {
-            struct log_topic *topic = list_entry(link, struct log_topic, link);
-            for (int32_t i = 0; i < topic->public.partition_count; i++) {
-                note_unwritten(topic_partition(topic, i));
-            }
-        }
+    list_for_each(link, &log->dirty) {
+        note_unwritten(list_entry(link, struct log_partition, dirty_link));
     }
     return log->unwritten_count;
 }

@@ -103,15 +103,20 @@ static void append_to_each(struct fixture *f, const struct topic *topic, struct 
     }
 }
 
+enum { PARTITIONS = 40, TAIL = 16384, SPREAD = 65536 };
+
+static struct topic *start_spread(struct fixture *f, uint64_t seed) {
+    fixture_init(f, seed);
+    f->limits.tail_bytes = TAIL;
+    f->limits.tail_spread_bytes = SPREAD;
+    assert_int_equal(fixture_start(f), 0);
+    return fixture_topic(f, "t", PARTITIONS, NULL);
+}
+
 static void test_log_pressure__the_tail_grows_with_the_partitions_written_to(void **state) {
-    enum { PARTITIONS = 40, TAIL = 16384, SPREAD = 65536 };
     struct fixture f;
-    fixture_init(&f, 29);
-    f.limits.tail_bytes = TAIL;
-    f.limits.tail_spread_bytes = SPREAD;
-    assert_int_equal(fixture_start(&f), 0);
-    struct topic *topic = fixture_topic(&f, "t", PARTITIONS, NULL);
-    struct one *ones = calloc(PARTITIONS, sizeof *ones);
+    struct one ones[PARTITIONS];
+    struct topic *topic = start_spread(&f, 29);
     fixture_until(&f, tail_limit(f.log) == TAIL); /* it fades */
     append_to_each(&f, topic, ones);              /* from here on it is known how many there are */
     fixture_until(&f, f.log->unwritten_count == 0);
@@ -124,21 +129,15 @@ static void test_log_pressure__the_tail_grows_with_the_partitions_written_to(voi
     assert_true(f.log->tail_cost > TAIL); /* they gathered */
     fixture_until(&f, f.log->unwritten_count == 0);
     fixture_until(&f, tail_limit(f.log) == TAIL);
-    free(ones);
     fixture_stop(&f);
     fixture_deinit(&f);
 }
 
 /* To make folders may take many ticks, and meanwhile as many partitions go on to be written to. */
 static void test_log_pressure__the_tail_stays_large_while_many_are_written(void **state) {
-    enum { PARTITIONS = 40, TAIL = 16384, SPREAD = 65536 };
     struct fixture f;
-    fixture_init(&f, 30);
-    f.limits.tail_bytes = TAIL;
-    f.limits.tail_spread_bytes = SPREAD;
-    assert_int_equal(fixture_start(&f), 0);
-    struct topic *topic = fixture_topic(&f, "t", PARTITIONS, NULL);
-    struct one *ones = calloc(PARTITIONS, sizeof *ones);
+    struct one ones[PARTITIONS];
+    struct topic *topic = start_spread(&f, 30);
     append_to_each(&f, topic, ones);
     fixture_until(&f, f.log->unwritten_count == 0);
     fixture_limit_room(&f, 0);
@@ -150,7 +149,6 @@ static void test_log_pressure__the_tail_stays_large_while_many_are_written(void 
     disk_sim_limit(f.disk, 0);
     fixture_until(&f, f.log->unwritten_count == 0);
     fixture_until(&f, tail_limit(f.log) == TAIL);
-    free(ones);
     fixture_stop(&f);
     fixture_deinit(&f);
 }
