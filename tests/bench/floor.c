@@ -16,10 +16,11 @@
  *   floor relay DIR RATE COUNT          64 bytes from one thread over loopback to a second, which
  *                                       syncs a frame for what it received and sends it on to a
  *                                       third: p50 and p99 of the way; DIR "-": without the frame
- *   floor bulk DIR CONNECTIONS FILES MIB BYTES CLIENT
+ *   floor bulk DIR CONNECTIONS FILES MIB BYTES CLIENT GATHERED
  *                                       requests of BYTES from so many clients that take CLIENT
  *                                       CPU seconds a GiB: received, written to a journal,
- *                                       answered, appended to files (floor_bulk.c); CPU, MiB/s
+ *                                       answered, appended to files by what GATHERED MiB of
+ *                                       memory have room for (floor_bulk.c); CPU, MiB/s
  *
  * Prints figures of microseconds, or of CPU seconds a GiB for the second and the last.
  */
@@ -396,14 +397,14 @@ int main(int argc, char **argv) {
                                        .out_bytes = (size_t)atol(argv[5])});
     } else if (strcmp(what, "relay") == 0 && argc == 5) {
         run_relay(argv[2], atof(argv[3]), atol(argv[4]));
-    } else if (strcmp(what, "bulk") == 0 && argc == 8 && atol(argv[6]) > 0 &&
-               atol(argv[4]) <= BULK_FILES_MAX) {
+    } else if (strcmp(what, "bulk") == 0 && argc == 9 && atol(argv[4]) > 0 && atol(argv[6]) > 0) {
         run_bulk(&(struct bulk){.folder = argv[2],
                                 .connections = atol(argv[3]),
                                 .files = atol(argv[4]),
                                 .mib = atol(argv[5]),
                                 .request_bytes = (size_t)atol(argv[6]),
-                                .client_s_gib = atof(argv[7])});
+                                .client_s_gib = atof(argv[7]),
+                                .gathered_bytes = (size_t)atol(argv[8]) << 20});
     } else {
         fprintf(stderr,
                 "usage: floor sync|fresh|again|scatter|sockets|relay|bulk ... (see floor.c)\n");

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 #include <stddef.h>
 
-enum { FLOOR_ALIGN = 4096, JOURNAL_BYTES = 16 << 20, BULK_FILES_MAX = 64 };
+enum { FLOOR_ALIGN = 4096, JOURNAL_BYTES = 16 << 20 };
 
 struct listener {
     struct sockaddr_in address;
@@ -30,6 +30,7 @@ struct bulk {
     const char *folder;
     long connections, files, mib;
     size_t request_bytes;
-    double client_s_gib; /* CPU seconds of a client for each GiB that it sends */
+    size_t gathered_bytes; /* of requests that wait for more of their file, of all files */
+    double client_s_gib;   /* CPU seconds of a client for each GiB that it sends */
 };
 void run_bulk(const struct bulk *bulk);

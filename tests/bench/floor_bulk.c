@@ -1,8 +1,9 @@
 /*
  * The way of a bulk produce without a server: requests received into memory of their own, written
  * from there to a journal past the page cache and synced, many at a time, then answered, then
- * appended to files by 256 KiB, which are synced after each 64 MiB. Three threads hand them on, as
- * the loop, the log writer and the segment writer do. Nobody looks into them. The clients copy
+ * appended to files by 256 KiB, or less where memory has no room for so much of each, which are
+ * synced now and then. Three threads hand them on, as the loop, the log writer and the segment
+ * writer do. Nobody looks into them. The clients copy
  * memory before each request until they have taken as much CPU time as those of the row do: so the
  * processors and their caches are as busy.
  */
@@ -29,7 +30,9 @@ enum {
     IN_FLIGHT_BYTES = 1 << 20, /* of a connection, but two requests */
     APPEND_BYTES = 256 << 10,
     SYNC_BYTES = 64 << 20,
+    SYNCED_ALONE_MAX = 64, /* files; beyond, the whole file system is synced */
     GROUP_REQUESTS = 64,
+    GATHERED_MAX = 64,
     VALUE_BYTES = 1 << 10,
     VALUES_BYTES = 1 << 20,
     COPIES_AT_ONCE = 64,
@@ -52,7 +55,7 @@ struct server {
     const struct bulk *bulk;
     struct queue to_journal, to_answer, to_files, unused;
     int journal, answers;
-    int files[BULK_FILES_MAX];
+    int *files;
     struct request **current; /* by descriptor */
 };
 
@@ -93,7 +96,7 @@ static struct request *pop(struct queue *queue, unsigned most, bool wait) {
 static void *write_journal(void *arg) {
     struct server *server = arg;
     const size_t bytes = server->bulk->request_bytes;
-    const size_t whole = (bytes + FLOOR_ALIGN - 1) / FLOOR_ALIGN * FLOOR_ALIGN;
+    const size_t whole = (bytes + FLOOR_ALIGN / 2) / FLOOR_ALIGN * FLOOR_ALIGN;
     const size_t fit = bytes < GROUP_BYTES ? GROUP_BYTES / bytes : 1;
     const unsigned most = fit < GROUP_REQUESTS ? (unsigned)fit : GROUP_REQUESTS;
     off_t at = 0;
@@ -122,24 +125,76 @@ static void *write_journal(void *arg) {
     return NULL;
 }
 
+/* Requests are gathered for each file up to APPEND_BYTES, or to its share of the memory. */
+static long gathered_most(const struct bulk *bulk) {
+    const size_t share = bulk->gathered_bytes / (size_t)bulk->files;
+    const size_t bytes = share < APPEND_BYTES ? share : APPEND_BYTES;
+    const long most = (long)(bytes / bulk->request_bytes);
+    return most < 1 ? 1 : most;
+}
+
+static void append(int fd, struct iovec *parts, int count, size_t bytes, off_t at) {
+    if (pwritev(fd, parts, count, at) != (ssize_t)bytes) {
+        die("append");
+    }
+}
+
+/* One that is larger than APPEND_BYTES goes alone, in pieces. */
+static void append_pieces(int fd, uint8_t *data, size_t bytes, off_t begin) {
+    for (size_t at = 0, size; at < bytes; at += size) {
+        size = bytes - at < APPEND_BYTES ? bytes - at : APPEND_BYTES;
+        append(fd, &(struct iovec){data + at, size}, 1, size, begin + (off_t)at);
+    }
+}
+
+static void append_gathered(int fd, const struct request *request, size_t bytes, off_t at) {
+    struct iovec parts[GATHERED_MAX];
+    int count = 0;
+    for (; request; request = request->next) {
+        parts[count++] = (struct iovec){request->data, bytes};
+    }
+    append(fd, parts, count, bytes * (size_t)count, at);
+}
+
+static void sync_all(const struct server *server) {
+    if (server->bulk->files > SYNCED_ALONE_MAX) {
+        syncfs(server->journal);
+        return;
+    }
+    for (long i = 0; i < server->bulk->files; i++) {
+        fdatasync(server->files[i]);
+    }
+}
+
 static void *write_files(void *arg) {
     struct server *server = arg;
-    const size_t bytes = server->bulk->request_bytes;
+    const struct bulk *bulk = server->bulk;
+    const size_t bytes = bulk->request_bytes;
+    const long most = gathered_most(bulk);
+    struct request **gathered = calloc((size_t)bulk->files, sizeof *gathered);
     size_t unsynced = 0;
     for (long i = 0;; i++) {
-        struct request *request = pop(&server->to_files, 1, true);
-        const long file = i % server->bulk->files;
-        for (size_t at = 0, size; at < bytes; at += size) {
-            size = bytes - at < APPEND_BYTES ? bytes - at : APPEND_BYTES;
-            if (pwrite(server->files[file], request->data + at, size,
-                       i / server->bulk->files * (off_t)bytes + (off_t)at) != (ssize_t)size) {
-                die("append");
-            }
+        struct request *request = pop(&server->to_files, 1, true), *next;
+        const long file = i % bulk->files, turn = i / bulk->files;
+        request->next = gathered[file];
+        gathered[file] = request;
+        if ((turn + 1) % most) {
+            continue;
         }
-        push(&server->unused, request);
-        unsynced += bytes;
-        for (long n = 0; n < server->bulk->files && unsynced >= SYNC_BYTES; n++) {
-            fdatasync(server->files[n]);
+        const off_t at = (turn + 1 - most) * (off_t)bytes;
+        if (most == 1) {
+            append_pieces(server->files[file], request->data, bytes, at);
+        } else {
+            append_gathered(server->files[file], request, bytes, at);
+        }
+        gathered[file] = NULL;
+        for (; request; request = next) {
+            next = request->next;
+            push(&server->unused, request);
+        }
+        unsynced += bytes * (size_t)most;
+        if (unsynced >= SYNC_BYTES) {
+            sync_all(server);
         }
         unsynced %= SYNC_BYTES;
     }
@@ -223,7 +278,8 @@ void run_bulk(const struct bulk *bulk) {
     struct listener listener = listen_on_loopback();
     struct epoll_event events[64];
     const long count = (bulk->mib << 20) / (long)bulk->request_bytes / bulk->connections;
-    const long requests = bulk->connections * in_flight(bulk) * 2 + GROUP_REQUESTS;
+    const long requests = bulk->connections * in_flight(bulk) * 2 + GROUP_REQUESTS +
+                          bulk->files * (gathered_most(bulk) - 1);
     const int poll = epoll_create1(0);
     pid_t *clients = calloc((size_t)bulk->connections, sizeof *clients);
     pthread_t thread;
@@ -234,6 +290,7 @@ void run_bulk(const struct bulk *bulk) {
     queue_init(&server.unused);
     server.current = calloc(65536, sizeof *server.current);
     server.answers = eventfd(0, EFD_NONBLOCK);
+    server.files = calloc((size_t)bulk->files, sizeof *server.files);
     for (long i = 0; i < bulk->files; i++) {
         server.files[i] = open_numbered(bulk->folder, i);
     }

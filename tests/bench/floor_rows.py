@@ -20,6 +20,8 @@ BULK = {
     "1 KiB from 1": (2, 700_000, 2.3, 1034),
     "1 KiB from 16": (16, 400_000, 2.6, 1034),
 }
+PARTITIONS = (1, 16_500, 0.29, 110)  # of the rows partitions-N, the same
+GATHERED_MIB = 8  # eventbox keeps so much for its segments, whatever their number
 
 
 def floor(*arguments):
@@ -58,10 +60,10 @@ def relay(rate, synced):
     )
 
 
-def bulk(connections, batch, client, record):
+def bulk(connections, batch, client, record, files=6, gathered=GATHERED_MIB):
     def measure(folder, scale):
         touch_memory()
-        cpu_s_gib, mib_s = floor("bulk", folder, connections, 6, int(1024 * scale), batch, client)
+        cpu_s_gib, mib_s = floor("bulk", folder, connections, files, int(1024 * scale), batch, client, gathered)
         return {"cpu": cpu_s_gib * record * 1e6 / 2**30, "rate": mib_s * 2**20 / record}
 
     return measure
@@ -82,6 +84,11 @@ ROWS = {
         for n, kib in ((1, 256), (6, 256), (100, 80))
     },
     **{f"as {name}, looked at by nobody": bulk(*row) for name, row in BULK.items()},
+    **{
+        f"as batches of 16 KiB over {n:,} file{'s' if n > 1 else ''}, {mib} MiB waiting, looked at by nobody":
+            bulk(*PARTITIONS, n, mib)
+        for mib in (GATHERED_MIB, 40) for n in FILES
+    },
     **{
         f"{request} bytes received, {answer} sent, as for {kind}, 10,000 connections": sockets(10000, request, answer)
         for kind, (request, answer) in SMALL.items()
