@@ -10,7 +10,7 @@
  * and nothing is lost, 4 a server holds the folder.
  */
 #include "log_commands.h"
-#include "inspect.h"
+#include "inspect/inspect.h"
 
 #include <errno.h>
 #include <eventbox/base/json.h>

@@ -1,7 +1,7 @@
 /*
  * Configs of the broker: every one that Apache Kafka 4.3 shows, beside those that topics fall back
- * to, which log/topic_config_table.c has. Names, types and defaults are Kafka's, the sentences are
- * ours. Three kinds of rows:
+ * to, which log/topics/topic_config_table.c has. Names, types and defaults are Kafka's, the
+ * sentences are ours. Three kinds of rows:
  *
  *   ACTS   shown with the value that describes what happens here; the settings of eventbox or its
  *          making decide, so requests cannot change it
@@ -14,7 +14,7 @@
  */
 #pragma once
 
-#include "topic_config.h"
+#include "topics/topic_config.h"
 
 #include <eventbox/base/defs.h>
 

@@ -4,7 +4,7 @@
  */
 #include "coordinator_private.h"
 #include "java_text.h"
-#include "topic_config.h"
+#include "topics/topic_config.h"
 
 #include <stdlib.h>
 

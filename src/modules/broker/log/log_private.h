@@ -16,12 +16,12 @@
  */
 #pragma once
 
-#include "batch_order.h"
-#include "checkpoint.h"
-#include "journal.h"
-#include "producer_state.h"
-#include "segment.h"
-#include "tail_block.h"
+#include "append/tail_block.h"
+#include "checkpoint/checkpoint.h"
+#include "journal/journal.h"
+#include "producers/producer_state.h"
+#include "segment/batch_order.h"
+#include "segment/segment.h"
 #include "topic_log.h"
 
 #include <eventbox/base/bytes.h>

@@ -9,10 +9,10 @@
  * Failure: topic_log_fail() is the one door. From there on nothing is
  * acknowledged and nothing new is written; readers go on with what is durable.
  */
-#include "cleaner.h"
-#include "producer_snapshot.h"
-#include "reader.h"
-#include "scrub.h"
+#include "compaction/cleaner.h"
+#include "producers/producer_snapshot.h"
+#include "read/reader.h"
+#include "scrub/scrub.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "record_batch.h"
-#include "topic_config.h"
+#include "topics/topic_config.h"
 
 #include <eventbox/base/clock.h>
 #include <eventbox/base/hashmap.h>

@@ -11,8 +11,8 @@
  * need not wait (journal_files.c). log_started() ends it either way, and counts once: where
  * something fails, the log has failed and stays in the state that it had come to.
  */
-#include "cleaner.h"
-#include "scrub.h"
+#include "compaction/cleaner.h"
+#include "scrub/scrub.h"
 
 #include <errno.h>
 #include <stdlib.h>

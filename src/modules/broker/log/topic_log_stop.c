@@ -12,9 +12,9 @@
  * replays the journal. One that was never ready counts as failed, and so does in the end one whose
  * disk stays full (on_tick()).
  */
-#include "cleaner.h"
-#include "producer_snapshot.h"
-#include "scrub.h"
+#include "compaction/cleaner.h"
+#include "producers/producer_snapshot.h"
+#include "scrub/scrub.h"
 
 #include <stdlib.h>
 

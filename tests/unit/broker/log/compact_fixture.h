@@ -2,7 +2,7 @@
  */
 #pragma once
 
-#include "compact.h"
+#include "compaction/compact.h"
 #include "record_batch.h"
 
 #include <eventbox/loop/disk_sim.h>

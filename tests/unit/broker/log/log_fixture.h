@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "inspect.h"
+#include "inspect/inspect.h"
 #include "log_private.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
 #include "log_fixture.h"
 
 #include "record_batch.h"
-#include "segment.h"
+#include "segment/segment.h"
 
 #include <eventbox/base/bytes.h>
 #include <eventbox/loop/disk_sim.h>

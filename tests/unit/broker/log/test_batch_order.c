@@ -1,7 +1,7 @@
 /* What no checksum of a batch covers: base offset, length, leader epoch. Each wrong bit of them
  * costs the batch that it hit, is told, and nothing else. */
 #include "lost_end.h"
-#include "scrub.h"
+#include "scrub/scrub.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Frames whose large batches go to the journal from where they lie: for every way to lie the bytes
  * are a frame, and what the disk gets is aligned. */
-#include "frame_build.h"
+#include "journal/frame_build.h"
 #include "log_fixture.h"
 
 #include <setjmp.h>

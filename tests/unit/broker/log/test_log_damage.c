@@ -1,6 +1,6 @@
 /* Rot in every kind of file: what it costs, that it is told, and that the rest stays readable. */
 #include "log_fixture.h"
-#include "registry.h"
+#include "topics/registry.h"
 
 #include <eventbox/base/crc32c.h>
 

@@ -2,12 +2,12 @@
  * Data folders of every format that was ever written, from tests/golden/log (build.py there says
  * what is in them), and of one that is not known yet.
  */
-#include "compact.h"
+#include "compaction/compact.h"
+#include "compaction/swap.h"
 #include "log_fixture.h"
-#include "producer_snapshot.h"
-#include "registry.h"
-#include "scrub.h"
-#include "swap.h"
+#include "producers/producer_snapshot.h"
+#include "scrub/scrub.h"
+#include "topics/registry.h"
 
 #include <ctype.h>
 #include <eventbox/base/crc32c.h>

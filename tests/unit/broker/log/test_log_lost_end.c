@@ -4,7 +4,7 @@
  * nothing is told.
  */
 #include "lost_end.h"
-#include "registry.h"
+#include "topics/registry.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

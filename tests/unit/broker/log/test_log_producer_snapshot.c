@@ -1,7 +1,7 @@
 /* Snapshots of producers: when they are written, what stays of them, and the start that uses them.
  */
 #include "log_fixture.h"
-#include "producer_snapshot.h"
+#include "producers/producer_snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* The window of five batches a producer, beside batches that are not durable yet. */
-#include "producer_state.h"
+#include "producers/producer_state.h"
 
 #include <eventbox/base/error.h>
 #include <setjmp.h>

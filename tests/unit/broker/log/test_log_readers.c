@@ -2,7 +2,7 @@
  */
 #include "log_fixture.h"
 
-#include "reader.h"
+#include "read/reader.h"
 
 #include <eventbox/base/crc32c.h>
 #include <setjmp.h>

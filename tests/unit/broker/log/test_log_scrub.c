@@ -1,7 +1,7 @@
 /* The scrub: what it finds that nobody has asked for, how slowly, and what stands in its way. */
-#include "cached.h"
 #include "log_fixture.h"
-#include "scrub.h"
+#include "read/cached.h"
+#include "scrub/scrub.h"
 
 #include <errno.h>
 #include <eventbox/base/crc32c.h>

@@ -1,8 +1,8 @@
 /* What verify and dump say of a folder, sound and damaged, and that they leave it as it is. */
-#include "dump_text.h"
-#include "inspect.h"
+#include "inspect/dump_text.h"
+#include "inspect/inspect.h"
 #include "log_fixture.h"
-#include "producer_snapshot.h"
+#include "producers/producer_snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* The registry's log stays short, and what is left of it still says everything. */
 #include "log_fixture.h"
-#include "registry.h"
+#include "topics/registry.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * others take over, and after a roll. */
 #include "log_fixture.h"
 
-#include "segment.h"
+#include "segment/segment.h"
 
 #include <eventbox/loop/disk_sim.h>
 #include <setjmp.h>
