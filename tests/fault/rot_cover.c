@@ -72,7 +72,7 @@ static void mark_journal(const struct rot_cover *cover) {
             continue;
         }
         mark_frame(cover, position, &header);
-        position += frame_bytes(0, header.body_bytes);
+        position += frame_bytes_of_body(header.body_bytes);
     }
 }
 

@@ -202,7 +202,7 @@ static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
             hit->offset = random_below(random, size);
         }
         if (hit->alone && hit->place == PLACE_JOURNAL) { /* headers: only frames tell of frames */
-            hit->offset = hit->offset / BLOCK * BLOCK + random_below(random, 52);
+            hit->offset = hit->offset / BLOCK * BLOCK + random_below(random, FRAME_CHECKED_BYTES);
         }
         if (hit->to > 0) {
             hit->offset = hit->from + random_below(random, hit->to - hit->from);
@@ -234,10 +234,12 @@ static bool damage(struct disk *disk, struct random *random, struct hit *hit) {
                 changed = true;
             }
             break;
-        default: /* CUT */
+        case CUT:
             changed = any_set(data + hit->offset, size - hit->offset);
             cut_off(disk, hit->path, hit->offset);
             break;
+        default:
+            fail_msg("kind %u of damage is not done", (unsigned)hit->kind);
         }
     }
     free(data);

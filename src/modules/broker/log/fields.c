@@ -1,4 +1,5 @@
 /* Numbers and texts of our own records: little-endian, one behind the other. */
+#include "fields.h"
 #include "log_private.h"
 
 const uint8_t *fields_take(struct fields *in, size_t size) {

@@ -2,17 +2,21 @@
  * What the files of the topic log share: its state on the loop, and the messages between the loop
  * and its threads. Who may touch a field stands beside it; without a word it is the loop's.
  *
- *   log writer      frames, positions, rolling             log_writer.c
- *   segment writer  segment files and their indexes,       segment_writer.c, active_index.c,
- *                   the next journal file, snapshots       journal.c, snapshot_run.c
- *   log keeper      segment syncs, writing checkpoints     log_keeper.c, checkpoint.c
- *   log cleaner     compaction, renames, unlinks           cleaner.c, cleaner_sweep.c, swap_run.c,
- *                                                          removal.c
- *   log readers     what must come from disk (two)         read_gate.c, lookup.c, scrub.c, space.c
+ *   log writer      frames, positions, rolling     journal/log_writer.c
+ *   segment writer  segment files, their indexes   segment/segment_writer.c, active_index.c; jobs
+ * in append/tail_flush.c, segment/index_*.c, topic_log_stop.c, compaction/swap_run.c the next
+ * journal file          journal/journal_files.c snapshots of producers producers/snapshot_run.c log
+ * keeper      checkpoints, segment syncs     checkpoint/checkpoint.c; jobs in log_keeper.c log
+ * cleaner     compaction, renames, unlinks   compaction/cleaner.c, cleaner_sweep.c, swap_run.c,
+ *                                                  retention/removal.c
+ *   log readers     what must come from disk (two) read/read_gate.c, lookup.c, scrub/scrub.c,
+ * space.c
  *
- * A file has both sides: what runs on a thread is named ..._run, what follows on the loop ..._done
- * or on_... A thread sees its job and what is marked as the thread's; a config of a topic, say, it
- * is told in the job. Before recovery is done one job of the keeper owns everything (recovery.c).
+ * A file with jobs has both sides: what runs on a thread is named ..._run, what follows on the loop
+ * ..._done or on_.... log_writer.c, segment_writer.c and checkpoint.c are the threads' alone; the
+ * first gets its messages from append/append_submit.c. A thread sees its job and what is marked as
+ * the thread's; a config of a topic, say, it is told in the job. Before recovery is done one job of
+ * the keeper owns everything (recovery/recovery.c).
  */
 #pragma once
 
@@ -41,6 +45,7 @@ enum {
 };
 
 struct log_writer;
+struct pending_removal;
 struct scrub;
 struct swap_run;
 struct recovery;
@@ -114,9 +119,9 @@ struct log_partition {
     uint64_t writer_position;
     int64_t writer_created_ms, writer_first_ms; /* of that segment, as in struct log_segment */
 
-    bool roll_next;            /* the next batch begins a segment */
-    bool held_told;            /* that a guard holds what retention would remove */
-    unsigned starts_under_way; /* records log_start on their way */
+    bool roll_next;                 /* the next batch begins a segment */
+    bool held_told;                 /* that a guard holds what retention would remove */
+    unsigned start_moves_under_way; /* records log_start on their way */
     struct log_segment *segments;
     uint32_t segment_count, segment_capacity;
     uint32_t epoch_count, damage_count;
@@ -145,10 +150,11 @@ struct log_partition {
     int64_t dirty_since_ns;
     struct list dirty_link;    /* in log->dirty while tail_durable > 0 */
     struct list advanced_link; /* its high watermark moved in this frame */
-    struct list changed_link;  /* see checkpoint_encode.c, as for the two numbers */
+    struct list changed_link;  /* with the two numbers: checkpoint_encode.c */
     uint32_t changed_turn, encoded_turn;
     uint64_t proven_sequence; /* recovery's: the last frame that names it, where some are missing */
-    int64_t unread_from; /* rebuild's: where no batch is behind its last one, plus 1; 0: nowhere */
+    int64_t unread_from; /* rebuild's: log end, plus 1, where bytes that are no batch follow the
+                            last one; 0: none do */
     int64_t
         refilled_to; /* rebuild's, as the next ones (open_ends.c): up to where frames put it back */
     int64_t resume_offset; /* base of its empty last segment; 0: none */
@@ -172,7 +178,7 @@ struct log_topic {
     struct topic_config coming; /* the newest of the changes under way */
     unsigned coming_count;
     int32_t durable_partitions; /* the others are on their way to the journal */
-    struct list changed_link;   /* as in struct log_partition, with the two numbers */
+    struct list changed_link;   /* as in struct log_partition */
     uint32_t changed_turn, encoded_turn;
     struct partition_block *blocks;
 };
@@ -235,20 +241,6 @@ struct writer_job {
     int64_t sync_ns;
 };
 
-/* Files that nothing names any more; they wait for the checkpoint that allows their removal. */
-struct pending_removal {
-    uint32_t number;
-    int32_t partition; /* -1: the topic, with all its folders */
-    union {
-        int64_t base_offset;     /* of the segment */
-        int64_t partition_count; /* of the topic */
-    };
-    uint64_t sequence; /* of the frame that says so */
-    bool under_way;
-    uint8_t failures; /* of this run */
-    int64_t due_ns;   /* not before, after a failure */
-};
-
 struct topic_log {
     struct topic_log_config config;
     struct topic_log_limits limits;
@@ -268,7 +260,6 @@ struct topic_log {
     bool disk_full;           /* segments wait for space */
     enum topic_log_room room; /* as the host says */
     bool held;                /* room is low, and a guard keeps retention from making some */
-    char failure[160];
 
     void (*on_started)(void *userdata, int status); /* NULL: told */
     void *on_started_userdata;
@@ -279,8 +270,8 @@ struct topic_log {
     /* NULL again once they are told to stop; the log writer completes its jobs on writer_thread. */
     struct worker *writer_thread;
     struct worker *writer_worker, *segment_worker, *keeper_worker, *cleaner_worker, *reader_worker;
-    struct log_writer *writer;
-    struct segment_writer *segments;
+    struct log_writer *log_writer;
+    struct segment_writer *segment_writer;
     struct list jobs;
     struct recovery *recovery; /* with what it has to tell, until the loop told it */
 
@@ -316,8 +307,8 @@ struct topic_log {
     bool flush_deferred, admit_deferred;
     bool topic_deleted; /* since the last look at what waits */
     uint32_t submits_in_flight;
-    uint64_t queued_cost; /* pending and submitted */
-    struct list advanced; /* struct log_partition.advanced_link */
+    uint64_t queued_bytes, queued_cost; /* pending and submitted: of batches; of memory */
+    struct list advanced;               /* struct log_partition.advanced_link */
     uint64_t durable_sequence;
     bool mid_frame;         /* submits of a frame came, its last one not yet: no checkpoint now */
     int64_t group_began_ns; /* when the frame that is completing was handed over */
@@ -411,6 +402,7 @@ struct topic_log {
 };
 
 /* ---- topic_log.c ---- */
+
 void topic_log_fail(struct topic_log *log, const char *what, int code);
 /** topic_log_fail_segment() - by a write of the segment @id or of its indexes */
 void topic_log_fail_segment(struct topic_log *log, const struct segment_id *id, int code);
@@ -421,281 +413,21 @@ void log_give_up_flush(struct topic_log *log);
 void log_tick_soon(struct topic_log *log); /* something happened that the tick must follow up */
 
 /* ---- topic_log_start.c ---- */
+
 /** log_started() - ends the start; only the first call counts */
 void log_started(struct topic_log *log, int status);
 
 /* ---- topic_log_stop.c ---- */
+
 void log_stop_continue(struct topic_log *log); /* something completed that a stop may wait for */
 
 /* ---- log_job.c ---- */
+
 void log_job_init(struct topic_log *log, struct log_job *job, void (*done)(struct work *work),
                   void (*destroy)(struct log_job *job));
 /** log_job_submit() - queue @job on @worker. A refusal is a bug of a bound or the end: the job is
  * destroyed */
 int log_job_submit(struct log_job *job, struct worker *worker);
 void log_job_finish(struct log_job *job); /* unlinks and destroys */
-/* ---- index_catch_up.c ---- */
-
-/** index_catch_up_go_on() - with each tick, some of what a start has left */
-void index_catch_up_go_on(struct topic_log *log);
-
 /** log_writer_send() - a message without appends to the log writer */
 int log_writer_send(struct topic_log *log, enum writer_kind kind, struct journal_file *file);
-
-/* ---- append.c ---- */
-void append_init(struct topic_log *log); /* with what follows of its parts */
-void append_deinit(struct topic_log *log);
-/** append_now() - topic_log_append() without a look at what there is room for */
-int append_now(struct topic_log *log, struct append *append);
-uint64_t append_bytes(const struct append *append); /* of its batches */
-void append_unit_free(struct topic_log *log, struct append_unit *unit);
-void append_trim(struct topic_log *log); /* gives back what is kept for appends to come */
-
-/* ---- append_admit.c ---- */
-void append_admit_init(struct topic_log *log);
-void append_admit_deinit(struct topic_log *log);
-void append_admit_soon(struct topic_log *log); /* there may be room for what waits */
-/** append_admit_wanted_bytes() - journal_room() that the first append in wait needs; 0: none waits
- */
-uint64_t append_admit_wanted_bytes(const struct topic_log *log);
-
-/* ---- append_submit.c ---- */
-void append_submit_init(struct topic_log *log);
-void append_submit_deinit(struct topic_log *log);
-void append_flush_soon(struct topic_log *log); /* something is queued for the log writer */
-
-/* ---- tail.c ---- */
-/**
- * tail_recovered() - a batch that recovery has taken into the state and not to its segment: it is
- * durable in the journal, and goes there later. Thread: recovery, as for the next two
- */
-int tail_recovered(struct topic_log *log, struct log_partition *partition, int64_t segment_base,
-                   const struct segment_piece *piece, uint64_t sequence);
-/** tail_recovered_written() - the first @count batches of @partition are in their segment after all
- */
-void tail_recovered_written(struct topic_log *log, struct log_partition *partition, uint32_t count);
-/** tail_recovered_count() - batches that are so; what they leave out of segments is noted now */
-uint64_t tail_recovered_count(struct topic_log *log);
-/** tail_piece() - @batch as the segment writer takes it */
-struct segment_piece tail_piece(const struct tail_batch *batch);
-int tail_push(struct log_partition *partition, struct tail_batch *batch);
-struct tail_batch *tail_at(const struct log_partition *partition, uint32_t index);
-/** tail_readable() - so many batches in memory are durable: the first ones */
-static inline uint32_t tail_readable(const struct log_partition *partition) {
-    return partition->tail_written + partition->tail_flushing + partition->tail_durable;
-}
-/** tail_find() - index of the first batch in memory that ends behind @offset; tail_count when none
- */
-uint32_t tail_find(const struct log_partition *partition, int64_t offset);
-/** tail_durable() - @batch has become durable: advance the high watermark and the segments */
-int tail_durable(struct topic_log *log, struct tail_batch *batch);
-void tail_evict(struct topic_log *log);
-/** tail_forget_written() - batches that end at or before @offset; their segments have less now */
-void tail_forget_written(struct topic_log *log, struct log_partition *partition, int64_t offset);
-/** tail_drop_topic() - forget what memory holds of a topic whose deletion is durable */
-void tail_drop_topic(struct topic_log *log, struct log_topic *topic);
-void tail_free(struct log_partition *partition);
-/** tail_limit() - what batches in memory may cost now, in bytes: "How many wait" in tail.c */
-uint64_t tail_limit(const struct topic_log *log);
-/** tail_flush() - hand what is due to the segment writer; @all: everything */
-void tail_flush(struct topic_log *log, bool all);
-void tail_flush_again(struct topic_log *log); /* after a full disk */
-
-/* ---- partition.c ---- */
-int partition_segment_at(struct log_partition *partition, int64_t base_offset,
-                         struct log_segment **ret_segment);
-/** partition_segment_index() - of the segment that would hold @offset; -1 when none */
-int partition_segment_index(const struct log_partition *partition, int64_t offset);
-/** partition_segment_end() - where what follows the segment at @index begins: the next one, or what
- * comes */
-int64_t partition_segment_end(const struct log_partition *partition, uint32_t index);
-/** segment_took() - account one batch of @bytes at @position, appended at @appended_ms */
-void segment_took(struct log_segment *segment, uint64_t position, uint64_t bytes,
-                  int64_t max_timestamp_ms, int64_t appended_ms);
-/** partition_keep() - base of the first segment that is left when the log begins at @offset; the
- * log end when none is */
-int64_t partition_keep(const struct log_partition *partition, int64_t offset);
-/** partition_first_guard() - the guard that holds the most; NULL without guards */
-const struct guard *partition_first_guard(const struct log_partition *partition);
-/**
- * partition_log_start() - the log begins at @offset from now on, and segments below @keep are gone:
- * their files are removed when the older checkpoint covers @sequence
- */
-int partition_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
-                        int64_t keep, uint64_t sequence);
-int partition_epoch_raise(struct log_partition *partition, int64_t start_offset);
-/** partition_epoch_begin() - the same with @epoch, which is a later one */
-int partition_epoch_begin(struct log_partition *partition, int32_t epoch, int64_t start_offset);
-/** partition_epoch_learn() - a batch of @epoch is at @offset, below the log end: it began no later
- */
-int partition_epoch_learn(struct log_partition *partition, int32_t epoch, int64_t offset);
-/** topic_acknowledges_early() - flush.ms is set: answers leave before the sync */
-bool topic_acknowledges_early(const struct topic_log *log, const struct topic *topic);
-int partition_damage_add(struct log_partition *partition, int64_t from, int64_t to);
-/** partition_damage_remove() - these offsets are there again */
-int partition_damage_remove(struct log_partition *partition, int64_t from, int64_t to);
-void partition_wake(struct log_partition *partition);
-
-/* ---- bytes of our own records ---- */
-
-/* Reads from the front; at the first lack of bytes everything sticks at zeros. */
-struct fields {
-    const uint8_t *at, *end;
-    bool failed;
-};
-static inline struct fields fields_of(struct span bytes) {
-    return (struct fields){bytes.data, (const uint8_t *)bytes.data + bytes.size, false};
-}
-/** fields_take() - @size bytes; zeros (for sizes up to 16) once bytes lack */
-const uint8_t *fields_take(struct fields *in, size_t size);
-/** fields_get() - a little-endian number of @bytes bytes */
-uint64_t fields_get(struct fields *in, size_t bytes);
-void fields_put(struct text *out, uint64_t value, size_t bytes);
-/** fields_take_text() - u16 length and text; null once bytes lack */
-struct span fields_take_text(struct fields *in);
-void fields_put_text(struct text *out, struct span text);
-
-/* ---- registry.c ---- */
-int registry_init(struct topic_log *log);
-struct log_topic *topic_new(struct topic_log *log, struct span name, const struct uuid *id,
-                            uint32_t number, int32_t partition_count);
-void topic_free(struct log_topic *topic);
-/** topic_reserve() - room for partitions up to @count; topic_grow() makes them part of the topic */
-int topic_reserve(struct log_topic *topic, int32_t count, struct partition_block **ret_block);
-void topic_grow(struct log_topic *topic, struct partition_block *block);
-int registry_insert(struct topic_log *log, struct log_topic *topic);
-void registry_remove(struct topic_log *log,
-                     struct log_topic *topic); /* from the maps by name and id */
-/** registry_forget() - the log's own reference ends: the deletion is durable, or the creation never
- * was */
-void registry_forget(struct topic_log *log, struct log_topic *topic);
-struct log_topic *registry_by_number(struct topic_log *log, uint32_t number);
-
-/* ---- registry_config.c ---- */
-int registry_defaults_init(struct topic_log *log);
-void registry_config_encode(struct text *out, const struct topic_config *config);
-/** registry_config_decode() - names that this version does not know are passed over */
-int registry_config_decode(struct fields *in, struct topic_config *config);
-/** registry_config_apply() - the body of a record topic_configured, in replay */
-int registry_config_apply(struct topic_log *log, struct span body);
-
-/* ---- registry_records.c ---- */
-void registry_topic_encode(struct text *out, const struct topic *topic, int32_t partition_count,
-                           const struct topic_config *config);
-int registry_topic_decode(struct topic_log *log, struct fields *fields,
-                          struct log_topic **ret_topic);
-/** registry_takes_away() - whether @batch, of the registry, may remove a topic or segments, or put
- * others in their place */
-bool registry_takes_away(struct span batch);
-/** registry_apply() - apply one record batch of the registry in replay. Thread: recovery */
-int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence);
-
-/* ---- registry_changes.c ---- */
-void registry_deinit(struct topic_log *log);
-int registry_reserve_producers(struct topic_log *log,
-                               void (*done)(struct topic_log *log, int status));
-/**
- * registry_log_start() - the log of @partition begins at @offset, which is at most its high
- * watermark, and at @keep its first segment; the log end, with nothing on its way: no segment stays
- */
-int registry_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
-                       int64_t keep, struct topic_log_request *request);
-
-/* ---- retention.c ---- */
-void retention_init(struct topic_log *log);
-void retention_start(struct topic_log *log);
-void retention_stop(struct topic_log *log);
-/** log_now_ms() - Unix time by which things are old: a clock that jumps ahead is not believed */
-int64_t log_now_ms(const struct topic_log *log);
-/** segment_age_time() - when the newest of @segment was written, as retention counts */
-int64_t segment_age_time(const struct log_segment *segment);
-
-/* ---- removal.c ---- */
-/** removal_add() - @removal's files go when the older checkpoint covers its sequence */
-int removal_add(struct topic_log *log, const struct pending_removal *removal);
-int removal_add_topic(struct topic_log *log, const struct log_topic *topic, uint64_t sequence);
-void removals_maybe(struct topic_log *log);
-/** removals_wait() - whether files are to go that no job is about */
-bool removals_wait(const struct topic_log *log);
-/** removals_uncovered() - whether a newer checkpoint would let files go */
-bool removals_uncovered(const struct topic_log *log);
-
-/* ---- log_writer.c ---- */
-int log_writer_new(struct topic_log *log, struct log_writer **ret_writer);
-/** log_writer_resume() - where the next frame goes. Before the first job */
-void log_writer_resume(struct log_writer *writer, const struct uuid *journal, uint64_t sequence,
-                       struct journal_file *current, uint64_t position);
-/** log_writer_refused() - a file system that copies on write may refuse a frame, for all that the
- * journal's files are full of zeros. Thread: any */
-bool log_writer_refused(const struct log_writer *writer);
-void log_writer_free(struct log_writer *writer);
-void log_writer_run(void *userdata, struct list *works); /* run_batch of the worker */
-
-/* ---- journal_files.c ---- */
-/** journal_maintain() - see to it that the log writer has a file to go on with */
-void journal_maintain(struct topic_log *log);
-/** journal_ask_again() - each tick: for a file that the disk has refused and clients wait for */
-void journal_ask_again(struct topic_log *log);
-/** journal_room() - bytes that the journal can still take without a checkpoint */
-uint64_t journal_room(const struct topic_log *log);
-/** journal_is_freed() - all but the current file is free, and the disk refuses none: no checkpoint
- * would free more */
-bool journal_is_freed(const struct topic_log *log);
-
-/* ---- log_keeper.c ---- */
-void checkpoint_maybe(struct topic_log *log);
-void checkpoint_begin(struct topic_log *log, bool final);
-void checkpoint_keeper_init(struct topic_log *log);
-void checkpoint_written(struct topic_log *log, const struct tail_batch *batch);
-void checkpoint_go_on(struct topic_log *log);
-
-/**
- * checkpoint_waits() - whether a checkpoint waits for batches to reach their segments
- *
- * While it is synced and written nothing waits: what comes meanwhile gathers, so that a segment
- * gets many batches with one write.
- */
-static inline bool checkpoint_waits(const struct topic_log *log) {
-    return log->checkpoint.under_way && log->checkpoint.batches_left > 0;
-}
-
-/** checkpoint_changes() - call before anything changes that a checkpoint holds of @partition */
-static inline void checkpoint_changes(struct topic_log *log, struct log_partition *partition) {
-    if (partition->changed_turn != log->checkpoint.turn) {
-        checkpoint_partition_changes(log, partition);
-    }
-}
-
-/* ---- recovery.c ---- */
-/** recovery_run() - bring memory and files to one state. Thread: keeper, before anything else runs
- */
-int recovery_run(struct topic_log *log);
-/** recovery_tell() - call on_event for what recovery found; frees @log->recovery */
-void recovery_tell(struct topic_log *log);
-
-/* ---- swap_run.c ---- */
-
-/* A read of files that are being replaced waits here. */
-struct swap_waiter {
-    struct list link;
-    void (*resume)(struct swap_waiter *waiter); /* begin anew */
-};
-/** swap_window_open() - files of @partition must not be opened by name now */
-bool swap_window_open(const struct topic_log *log, const struct log_partition *partition);
-void swap_hold(struct topic_log *log, struct swap_waiter *waiter);
-/** swap_came_between() - files of @partition were replaced, or are being, since its swap_count was
- * @swap_count: then @waiter begins anew, now or when they are in place */
-bool swap_came_between(struct topic_log *log, const struct log_partition *partition,
-                       uint32_t swap_count, struct swap_waiter *waiter);
-void swap_resume_held(struct topic_log *log);
-/** swap_names() - whether files of @partition (-1: any of the topic) are being replaced */
-bool swap_names(const struct topic_log *log, uint32_t topic, int32_t partition);
-void swap_go_on(struct topic_log *log); /* after a full disk */
-void swap_encode_pending(const struct topic_log *log, struct text *out);
-/** swap_decode_pending() - and finish them. Thread: recovery */
-int swap_decode_pending(struct topic_log *log, struct fields *in);
-
-/* ---- reader.c ---- */
-/** reader_forget() - close what is open of a segment; of all of a topic when @partition is -1 */
-void reader_forget(struct topic_log *log, const struct segment_id *id);
-void reader_deinit(struct topic_log *log);

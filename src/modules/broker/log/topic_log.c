@@ -9,10 +9,22 @@
  * Failure: topic_log_fail() is the one door. From there on nothing is
  * acknowledged and nothing new is written; readers go on with what is durable.
  */
+#include "append/append.h"
+#include "append/tail.h"
+#include "checkpoint/log_keeper.h"
 #include "compaction/cleaner.h"
+#include "compaction/swap_run.h"
+#include "journal/journal_files.h"
+#include "journal/log_writer.h"
+#include "log_private.h"
 #include "producers/producer_snapshot.h"
 #include "read/reader.h"
+#include "retention/removal.h"
+#include "retention/retention.h"
 #include "scrub/scrub.h"
+#include "segment/index_jobs.h"
+#include "topics/partition.h"
+#include "topics/registry.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -156,7 +168,7 @@ static void trim_when_idle(struct topic_log *log) {
 }
 
 static void look_at_frames(struct topic_log *log) {
-    bool refused = log_writer_refused(log->writer);
+    bool refused = log_writer_refused(log->log_writer);
     if (refused && !log->frame_refused) {
         topic_log_report(log, TOPIC_LOG_DISK_FULL, "a frame of the journal waits for space");
     } else if (!refused && log->frame_refused) {
@@ -251,10 +263,11 @@ int topic_log_new(const struct topic_log_config *config, struct topic_log **ret_
     hashmap_init(&log->by_number, seed[1] ^ seed[0], seed[1]);
     hashmap_init(&log->views, seed[0] ^ seed[1], seed[0]);
     checkpoint_keeper_init(log);
-    int r = log_writer_new(log, &log->writer);
+    int r = log_writer_new(log, &log->log_writer);
     if (!r) {
         uint32_t files = log->limits.open_files_max, reading = segment_views_max(&log->limits);
-        r = segment_writer_new(log->disk, files > reading ? files - reading : 1, &log->segments);
+        r = segment_writer_new(log->disk, files > reading ? files - reading : 1,
+                               &log->segment_writer);
     }
     if (!r) {
         r = registry_defaults_init(log);
@@ -309,8 +322,8 @@ void topic_log_free(struct topic_log *log) {
     topic_config_deinit(&log->defaults);
     free(log->removals);
     free(log->recovery);
-    segment_writer_free(log->segments);
-    log_writer_free(log->writer);
+    segment_writer_free(log->segment_writer);
+    log_writer_free(log->log_writer);
     free(log);
 }
 
@@ -329,8 +342,9 @@ void topic_log_stats(const struct topic_log *log, struct topic_log_stats *ret_st
     }
     stats.topics = (uint32_t)log->by_name.count;
     stats.partitions = log->partition_total;
+    stats.queued_bytes = log->queued_bytes;
     stats.throttled_bytes = log->throttled_bytes;
-    stats.open_files = segment_writer_open_files(log->segments) + log->view_count;
+    stats.open_files = segment_writer_open_files(log->segment_writer) + log->view_count;
     stats.producers = log->producers.count;
     stats.producers_forgotten = log->producers.forgotten;
     stats.segments = 0;

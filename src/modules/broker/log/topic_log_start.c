@@ -12,7 +12,13 @@
  * something fails, the log has failed and stays in the state that it had come to.
  */
 #include "compaction/cleaner.h"
+#include "journal/journal_files.h"
+#include "journal/log_writer.h"
+#include "log_private.h"
+#include "recovery/recovery.h"
+#include "retention/retention.h"
 #include "scrub/scrub.h"
+#include "topics/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -12,8 +12,13 @@
  * replays the journal. One that was never ready counts as failed, and so does in the end one whose
  * disk stays full (on_tick()).
  */
+#include "append/append.h"
+#include "append/tail.h"
+#include "checkpoint/log_keeper.h"
 #include "compaction/cleaner.h"
+#include "log_private.h"
 #include "producers/producer_snapshot.h"
+#include "retention/retention.h"
 #include "scrub/scrub.h"
 
 #include <stdlib.h>
@@ -60,7 +65,7 @@ static void indexes_destroy(struct log_job *base) {
 
 static void indexes_run(struct work *work) {
     struct indexes_job *job = container_of(work, struct indexes_job, job.work);
-    job->status = segment_writer_flush_indexes(job->job.log->segments);
+    job->status = segment_writer_flush_indexes(job->job.log->segment_writer);
 }
 
 static void indexes_done(struct work *work) {

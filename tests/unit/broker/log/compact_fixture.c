@@ -1,5 +1,4 @@
 #include "compact_fixture.h"
-
 #include "codec.h"
 
 #include <assert.h>

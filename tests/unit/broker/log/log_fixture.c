@@ -1,4 +1,5 @@
 #include "log_fixture.h"
+#include "append/tail.h"
 
 #include <errno.h>
 #include <eventbox/base/crc32c.h>

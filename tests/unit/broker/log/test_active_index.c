@@ -1,6 +1,5 @@
 /* Entries of indexes that wait in memory: when they are written, and what is found again. */
 #include "log_fixture.h"
-
 #include "record_batch.h"
 #include "segment/segment.h"
 

@@ -86,7 +86,7 @@ static void check(const struct made *made) {
     struct frame_header header;
     assert_true(frame_header_read(made->bytes, NULL, &header));
     assert_int_equal(header.entry_count, made->count);
-    assert_int_equal(frame_bytes(0, header.body_bytes), made->build.bytes);
+    assert_int_equal(frame_bytes_of_body(header.body_bytes), made->build.bytes);
     const uint8_t *body = made->bytes + FRAME_HEADER_BYTES;
     assert_true(frame_body_valid(&header, body));
     for (uint32_t i = 0; i < made->count; i++) {

@@ -2,7 +2,9 @@
  * Checkpoints with increments: what they hold, that they stand for exactly one frame, which of them
  * a start takes.
  */
+#include "checkpoint/log_keeper.h"
 #include "log_fixture.h"
+#include "topics/registry.h"
 
 #include <eventbox/base/crc32c.h>
 #include <setjmp.h>

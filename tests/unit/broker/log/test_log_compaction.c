@@ -1,5 +1,6 @@
 /* Compaction in the running log: when it runs, the swap, what readers see meanwhile. The rules of
  * what is kept are tests of the engine (test_compact.c). */
+#include "checkpoint/log_keeper.h"
 #include "log_fixture.h"
 
 #include <errno.h>

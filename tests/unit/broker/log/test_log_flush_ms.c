@@ -1,7 +1,6 @@
 /* flush.ms: answers that leave before the sync, what is visible meanwhile, and the epoch that tells
  * of it after an unclean stop. */
 #include "log_fixture.h"
-
 #include "log_private.h"
 
 #include <setjmp.h>

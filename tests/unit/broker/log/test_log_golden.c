@@ -2,10 +2,13 @@
  * Data folders of every format that was ever written, from tests/golden/log (build.py there says
  * what is in them), and of one that is not known yet.
  */
+#include "checkpoint/log_keeper.h"
 #include "compaction/compact.h"
 #include "compaction/swap.h"
+#include "fields.h"
 #include "log_fixture.h"
 #include "producers/producer_snapshot.h"
+#include "retention/removal.h"
 #include "scrub/scrub.h"
 #include "topics/registry.h"
 

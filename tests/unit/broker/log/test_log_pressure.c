@@ -1,4 +1,5 @@
 /* Back pressure, refusals, waiters and failure. */
+#include "append/tail.h"
 #include "log_fixture.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Readers beside each other: one far behind takes nothing from those at the end, nor from writers.
  */
+#include "append/tail.h"
 #include "log_fixture.h"
-
 #include "read/reader.h"
 
 #include <eventbox/base/crc32c.h>

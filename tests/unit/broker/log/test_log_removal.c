@@ -1,5 +1,6 @@
 /* Files that nothing names any more: soon gone where the disk needs it, and what an unlink that
  * fails costs. */
+#include "append/tail.h"
 #include "log_fixture.h"
 
 #include <errno.h>

@@ -151,7 +151,7 @@ static void test_log_retention__segment_with_appends_under_way_stays(void **stat
     topic_log_retain(f.log);
     while (loop_step(f.loop)) { /* without the log's threads: nothing becomes durable */
     }
-    assert_int_equal(log_partition_of(partition)->starts_under_way, 1);
+    assert_int_equal(log_partition_of(partition)->start_moves_under_way, 1);
     assert_false(log_partition_of(partition)->roll_next);
     fixture_until(&f, one.done);
     assert_int_equal(one.status, 0);

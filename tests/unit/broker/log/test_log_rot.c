@@ -1,7 +1,7 @@
 /* Rot that a read or a lookup meets: set aside as the scrub does it, told once, no wider than it
  * is. */
 #include "log_fixture.h"
-#include "scrub/rot.h"
+#include "read/rot.h"
 
 #include <errno.h>
 

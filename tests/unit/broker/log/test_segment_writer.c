@@ -1,7 +1,6 @@
 /* Which segments the writer holds open: when files that take turns fit, when they do not, when
  * others take over, and after a roll. */
 #include "log_fixture.h"
-
 #include "segment/segment.h"
 
 #include <eventbox/loop/disk_sim.h>

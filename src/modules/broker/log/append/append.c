@@ -6,7 +6,9 @@
  * first offset is given out: an append happens as a whole or not at all. Offsets are assigned in
  * the order of the queue, so the journal has them in order.
  */
+#include "append.h"
 #include "log_private.h"
+#include "tail.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -253,7 +255,7 @@ static int append_checked(struct topic_log *log, struct append *append, struct c
         assign(log, part, &checked[i].batch, batch);
         log->pending_cost += tail_batch_cost(batch);
         log->queued_cost += tail_batch_cost(batch);
-        log->stats.queued_bytes += batch->batch.size;
+        log->queued_bytes += batch->batch.size;
         batch = batch->next_in_unit;
     }
     list_push_back(&log->pending, &unit->link);

@@ -23,7 +23,11 @@
  * Whatever may have made room calls append_admit_soon(): a frame that became durable, batches that
  * came to their segment, a journal file, a checkpoint, the host, the tick.
  */
+#include "append.h"
+#include "checkpoint/log_keeper.h"
+#include "journal/journal_files.h"
 #include "log_private.h"
+#include "tail.h"
 
 static uint64_t frame_of(const struct append *append) {
     return frame_bytes(append->part_count, append_bytes(append));
@@ -31,7 +35,7 @@ static uint64_t frame_of(const struct append *append) {
 
 /* Of the journal. The eighth is for reserved appends, and for the zeros in frames. */
 static uint64_t wanted_bytes(const struct topic_log *log, const struct append *append) {
-    return log->stats.queued_bytes + frame_of(append) + log->limits.journal_max_bytes / 8;
+    return log->queued_bytes + frame_of(append) + log->limits.journal_max_bytes / 8;
 }
 
 uint64_t append_admit_wanted_bytes(const struct topic_log *log) {
@@ -46,7 +50,7 @@ static bool has_room(const struct topic_log *log, const struct append *append) {
     }
     /* What is left of the current file may be too small for this append, and is no help then. So
      * where waiting would free no more, it may go beyond the limit. */
-    bool most = log->stats.queued_bytes == 0 && journal_is_freed(log);
+    bool most = log->queued_bytes == 0 && journal_is_freed(log);
     return most || journal_room(log) >= wanted_bytes(log, append);
 }
 

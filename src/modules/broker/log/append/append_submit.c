@@ -10,7 +10,12 @@
  * What the writer's queue refuses stays at the front of @pending; the next completion sends it.
  * What lacks memory for a message stays there, too, for the tick.
  */
+#include "append.h"
+#include "checkpoint/log_keeper.h"
+#include "journal/journal_files.h"
 #include "log_private.h"
+#include "tail.h"
+#include "topics/partition.h"
 
 #include <stdlib.h>
 
@@ -89,7 +94,7 @@ static void on_submit_done(struct work *work) {
     struct topic_log *log = job->job.log;
     log->submits_in_flight--;
     log->queued_cost -= job->cost;
-    log->stats.queued_bytes -= job->bytes;
+    log->queued_bytes -= job->bytes;
     list_for_each(link, &job->units) {
         log->stats.queued_appends--;
     }
@@ -209,7 +214,7 @@ static void fail_pending(struct topic_log *log, int status) {
         log->stats.queued_appends--;
         for (struct tail_batch *b = unit->first; b; b = b->next_in_unit) {
             log->queued_cost -= tail_batch_cost(b);
-            log->stats.queued_bytes -= b->batch.size;
+            log->queued_bytes -= b->batch.size;
         }
     }
     log->pending_cost = 0;

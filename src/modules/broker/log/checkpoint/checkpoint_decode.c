@@ -5,8 +5,12 @@
  */
 #include "checkpoint.h"
 #include "compaction/swap.h"
+#include "compaction/swap_run.h"
+#include "fields.h"
 #include "log_private.h"
 #include "producers/producer_snapshot.h"
+#include "retention/removal.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <errno.h>

@@ -19,8 +19,12 @@
  * is durable is encoded (producer_durable()).
  */
 #include "checkpoint.h"
+#include "compaction/swap_run.h"
+#include "fields.h"
 #include "log_private.h"
 #include "producers/producer_snapshot.h"
+#include "retention/removal.h"
+#include "topics/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>

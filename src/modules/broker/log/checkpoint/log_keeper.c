@@ -15,7 +15,12 @@
  * On a full disk what is to be removed makes room: then checkpoints follow at once until the older
  * one covers it, instead of when they are due.
  */
+#include "log_keeper.h"
+#include "append/append.h"
+#include "append/tail.h"
+#include "journal/journal_files.h"
 #include "log_private.h"
+#include "retention/removal.h"
 
 #include <errno.h>
 #include <stdlib.h>

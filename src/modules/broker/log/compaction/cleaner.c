@@ -7,9 +7,13 @@
  * Before the first run files of runs that a crash ended are swept away (cleaner_sweep.c).
  */
 #include "cleaner.h"
-
+#include "checkpoint/log_keeper.h"
 #include "compact.h"
+#include "log_private.h"
+#include "retention/retention.h"
 #include "swap.h"
+#include "swap_run.h"
+#include "topics/partition.h"
 
 #include <errno.h>
 #include <inttypes.h>

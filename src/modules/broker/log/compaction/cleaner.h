@@ -1,10 +1,7 @@
-/* What the files of the cleaner share, and what they and swap_run.c (taking over) offer the rest of
- * the log. */
+/* What the files of the cleaner share and offer the rest of the log. */
 #pragma once
 
 #include "log_private.h"
-
-struct swap;
 
 /* ---- cleaner.c ---- */
 void cleaner_init(struct topic_log *log);
@@ -31,12 +28,3 @@ bool cleaner_choose(struct topic_log *log, int64_t now_ms, struct cleaner_candid
 /* ---- cleaner_sweep.c ---- */
 /** cleaner_sweep_begin() - Return: whether a sweep is under way now; cleaner_idle() follows */
 bool cleaner_sweep_begin(struct topic_log *log);
-
-/* ---- swap_run.c ---- */
-/**
- * swap_send() - put the record of @swap on its way; takes it over with 0
- * Return: 0, and cleaner_idle() follows; TOPIC_E_FULL and others: nothing has happened.
- */
-int swap_send(struct topic_log *log, struct log_partition *partition, struct swap *swap);
-/** swap_discard() - remove its files; takes it over; cleaner_idle() follows */
-void swap_discard(struct topic_log *log, struct log_partition *partition, struct swap *swap);

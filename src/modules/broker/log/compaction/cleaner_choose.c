@@ -16,6 +16,8 @@
  * Runs that are due by time come first, and among equals the one with the largest such part.
  */
 #include "cleaner.h"
+#include "log_private.h"
+#include "topics/partition.h"
 
 /* When the first record of a segment was written. */
 static int64_t first_time(const struct log_segment *segment) {
@@ -69,7 +71,7 @@ static bool look_at(struct topic_log *log, struct log_partition *partition, int6
                     struct cleaner_candidate *ret) {
     const struct topic *topic = &partition->topic->public;
     uint32_t closed = count_closed(log, partition, now_ms);
-    if (closed == 0 || partition->starts_under_way > 0 ||
+    if (closed == 0 || partition->start_moves_under_way > 0 ||
         partition_segment_end(partition, 0) <= partition->public.log_start_offset) {
         return false; /* nothing closed, or about to go as a whole */
     }

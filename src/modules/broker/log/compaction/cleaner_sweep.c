@@ -4,6 +4,7 @@
  * removes them. No start waits for it.
  */
 #include "cleaner.h"
+#include "log_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

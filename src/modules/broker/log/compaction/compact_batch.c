@@ -2,9 +2,8 @@
  * What compaction leaves of one batch. Records are moved as bytes: their offset deltas stay right
  * because the base offset stays, their timestamp deltas unless the batch gets a delete horizon.
  */
-#include "compact_private.h"
-
 #include "codec.h"
+#include "compact_private.h"
 
 #include <errno.h>
 #include <eventbox/base/bytes.h>

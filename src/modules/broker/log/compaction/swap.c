@@ -1,6 +1,9 @@
 #include "swap.h"
-
 #include "compact.h"
+#include "fields.h"
+#include "log_private.h"
+#include "swap_run.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <errno.h>

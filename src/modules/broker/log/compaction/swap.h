@@ -28,6 +28,7 @@
  */
 #pragma once
 
+#include "fields.h"
 #include "log_private.h"
 
 struct swap_target {

@@ -1,6 +1,12 @@
 /* The loop's side of a swap: the record, the window in which reads wait, the jobs on the threads.
  * One swap at a time. */
+#include "swap_run.h"
+#include "append/tail.h"
+#include "checkpoint/log_keeper.h"
 #include "cleaner.h"
+#include "fields.h"
+#include "log_private.h"
+#include "read/reader.h"
 #include "swap.h"
 #include "topics/registry.h"
 
@@ -179,7 +185,7 @@ static void forget_run(struct work *work) {
     for (uint32_t i = 0; i < swap->target_count; i++) {
         for (uint32_t n = 0; n < swap->targets[i].base_count; n++) {
             struct segment_id id = {swap->topic, swap->partition, swap->targets[i].bases[n]};
-            segment_writer_forget(run->job.log->segments, &id);
+            segment_writer_forget(run->job.log->segment_writer, &id);
         }
     }
 }
@@ -271,7 +277,7 @@ int swap_send(struct topic_log *log, struct log_partition *partition, struct swa
     swap_encode(&value, swap);
     change->change.topic = partition->topic;
     change->change.finished = on_swapped;
-    change->change.moves_files = true;
+    change->change.delays_state = true;
     change->run = run;
     int r = registry_change_send(log, &change->change, REGISTRY_SEGMENTS_SWAPPED, &value);
     if (r == 0) {

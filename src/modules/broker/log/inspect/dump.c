@@ -4,7 +4,9 @@
  */
 #include "dump_text.h"
 #include "inspect.h"
+#include "log_private.h"
 #include "producers/producer_snapshot.h"
+#include "topics/registry.h"
 
 #include <errno.h>
 #include <eventbox/base/json.h>
@@ -149,7 +151,7 @@ static int dump_journal_frames(struct log_dump *dump, struct disk_file *file, co
         if (r || got < sizeof block || !frame_header_read(block, NULL, &header)) {
             continue;
         }
-        uint64_t bytes = frame_bytes(0, header.body_bytes);
+        uint64_t bytes = frame_bytes_of_body(header.body_bytes);
         uint8_t *body =
             bytes <= size - at ? malloc(MAX((size_t)header.body_bytes, (size_t)1)) : NULL;
         bool whole =

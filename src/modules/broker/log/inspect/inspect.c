@@ -1,6 +1,5 @@
 /* The state of a data folder in memory, and a walk through the batches of a segment. */
 #include "inspect.h"
-
 #include "recovery/recovery.h"
 #include "segment/segment_resync.h"
 

@@ -103,8 +103,8 @@ struct log_verify {
 int log_verify_run(struct log_verify *verify);
 /** log_verify_partition() - for verify_live.c */
 int log_verify_partition(struct log_verify *verify, struct log_partition *partition);
-/** log_verify_indexes() - verify_index.c: what the two indexes of one segment say, held against its
- * batches as log_verify_run() walks by */
+/* verify_index.c: what the two indexes of one segment say, held against its batches as
+ * log_verify_run() walks by. */
 struct index_check {
     uint8_t *entries[2]; /* .index, .timeindex */
     size_t size[2];

@@ -19,9 +19,10 @@
  * verify_live.c.
  */
 #include "inspect.h"
-
+#include "log_private.h"
 #include "recovery/recovery.h"
 #include "recovery/replay.h"
+#include "topics/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -66,7 +67,8 @@ int log_inspect_follow(struct log_inspect *inspect, const struct checkpoint_head
     recovery->log = inspect->log;
     recovery->base_sequence = checkpoint->sequence;
     inspect->log->journal_uuid = checkpoint->journal;
-    int r = recovery_list_journal(inspect->log);
+    uint32_t newer;
+    int r = recovery_list_journal(inspect->log, &newer);
     r = r ? r : recovery_scan(recovery);
     r = r ? r : apply_frames(recovery);
     free(recovery->frames);

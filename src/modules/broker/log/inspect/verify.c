@@ -17,9 +17,11 @@
  * journal or of a checkpoint may as well be damage, and is told as that.
  */
 #include "inspect.h"
-
+#include "log_private.h"
 #include "producers/producer_snapshot.h"
 #include "recovery/recovery.h"
+#include "retention/removal.h"
+#include "topics/registry.h"
 #include "verify_live.h"
 
 #include <errno.h>
@@ -83,7 +85,7 @@ struct frame_scan {
 static void check_frame(struct frame_scan *scan, const char *name, struct disk_file *file,
                         uint64_t position, uint64_t size, const struct frame_header *header) {
     struct log_verify *verify = scan->verify;
-    uint64_t bytes = frame_bytes(0, header->body_bytes);
+    uint64_t bytes = frame_bytes_of_body(header->body_bytes);
     size_t got = 0;
     verify->frames++;
     if (header->sequence <= scan->older || header->sequence > scan->newest) {

@@ -19,7 +19,6 @@
  * proven, and a note says so.
  */
 #include "verify_live.h"
-
 #include "topics/registry.h"
 
 #include <errno.h>

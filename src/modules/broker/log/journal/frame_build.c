@@ -1,6 +1,5 @@
 /* Frames from batches; frame_build.h says how they lie in memory. */
 #include "frame_build.h"
-
 #include "record_batch.h"
 
 #include <errno.h>
@@ -153,7 +152,7 @@ void frame_build_end(struct frame_build *build, struct frame_header *header) {
     header->body_bytes = (uint32_t)build->at;
     header->body_crc = crc32c_concat(entries_crc, build->crc, build->at - entries);
     frame_header_write(build->memory, header);
-    build->bytes = frame_bytes(0, build->at);
+    build->bytes = frame_bytes_of_body(build->at);
     add_zeros(build, (size_t)(build->bytes - FRAME_HEADER_BYTES - build->at));
     close_part(build);
 }

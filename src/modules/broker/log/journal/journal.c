@@ -13,7 +13,7 @@ enum {
     END_MAGIC = 0x454a4245,   /* "EBJE" */
     END_VERSION = 1,
     END_CRC_AT = 16,
-    FRAME_CRC_AT = 52,
+    FRAME_CRC_AT = FRAME_CHECKED_BYTES,
     COVER_AT = 56,
     COVER_CRC_AT = 60,
     PREPARE_BYTES = 256 << 10, /* zeros written at once */
@@ -52,8 +52,7 @@ bool frame_header_newer(const uint8_t *in, const struct uuid *journal) {
 bool frame_header_read(const uint8_t *in, const struct uuid *journal,
                        struct frame_header *ret_header) {
     unsigned version = get_le16(in + 4);
-    if (get_le32(in) != FRAME_MAGIC ||
-        (version != FRAME_VERSION && version != FRAME_VERSION_UNMARKED)) {
+    if (get_le32(in) != FRAME_MAGIC || version < FRAME_VERSION_OLDEST || version > FRAME_VERSION) {
         return false;
     }
 #ifndef MUTANT_CRC

@@ -18,8 +18,9 @@
  *   56 u32 frames behind the newest checkpoint, this one among them
  *   60 u32 CRC-32C of bytes 0..59
  *
- * The last two are zero in frames of older releases, which look at neither: there it is not known
- * which frames a checkpoint had covered. So it is where the distance takes more than 32 bits.
+ * The last two came without a new version: frames of older releases have zeros there, and older
+ * releases look at neither. Zeros say that it is not known which frames a checkpoint had covered;
+ * so they do where the distance takes more than 32 bits.
  *
  * The body is the entries and the batches after them, with zeros before those that are written from
  * where they lie in memory (frame_build.h); zeros fill the last 4 KiB. Files have no
@@ -31,8 +32,12 @@
  *    0 u32 magic "EBJE"    4 u16 version    6 u16 zero    8 u64 bytes before the mark
  *   16 u32 CRC-32C of bytes 0..15
  *
- * A file that holds frames of version 2 and lacks its mark was cut short: what stood behind is not
- * a torn tail, which ends inside of a file. Files with frames of version 1 have no mark.
+ * A file that holds frames of version 2 or later and lacks its mark was cut short: what stood
+ * behind is not a torn tail, which ends inside of a file. Files with frames of version 1 have none.
+ *
+ * What every version keeps, so that an older binary refuses a newer one's bytes instead of taking
+ * them for none: the sizes of header and entry; magic, version, uuid and the CRC of bytes 0..51 in
+ * the frame header; all of the end mark but its version.
  *
  * A file gets its name only when all of it is zeros on disk: it is prepared as journal/new and
  * renamed. So a name never stands for a half-made file.
@@ -46,8 +51,10 @@ enum {
     FRAME_ALIGN = DISK_ALIGN,
     FRAME_HEADER_BYTES = 64,
     FRAME_ENTRY_BYTES = 40,
+    FRAME_CHECKED_BYTES = 52, /* of the header, by the CRC behind them */
+    FRAME_VERSION_OLDEST = 1, /* that is still read: in files without an end mark */
+    FRAME_VERSION_MARKED = 2, /* since then files have one */
     FRAME_VERSION = 2,
-    FRAME_VERSION_UNMARKED = 1, /* in files without an end mark; still read */
     JOURNAL_NAME_SIZE = 32,
 };
 
@@ -56,8 +63,8 @@ struct frame_header {
     struct uuid journal;
     uint64_t sequence;
     uint64_t synced_through;
-    /* Frames up to this one stood in a checkpoint, and what they have in synced segments, when it
-     * was written. No file with a later frame had been recycled; 0: not known. */
+    /* When this frame was written, a checkpoint covered all frames up to here, and no file with a
+     * later one had been recycled. 0: not known. */
     uint64_t covered_through;
     uint32_t entry_count;
     uint32_t body_bytes;
@@ -74,10 +81,12 @@ struct frame_entry {
     uint32_t bytes;
 };
 
-/** frame_bytes() - what a frame occupies in the file */
+/** frame_bytes(), frame_bytes_of_body() - what a frame occupies in the file */
+static inline uint64_t frame_bytes_of_body(uint64_t body_bytes) {
+    return (FRAME_HEADER_BYTES + body_bytes + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
+}
 static inline uint64_t frame_bytes(uint64_t entry_count, uint64_t batch_bytes) {
-    uint64_t bytes = FRAME_HEADER_BYTES + entry_count * FRAME_ENTRY_BYTES + batch_bytes;
-    return (bytes + FRAME_ALIGN - 1) & ~(uint64_t)(FRAME_ALIGN - 1);
+    return frame_bytes_of_body(entry_count * FRAME_ENTRY_BYTES + batch_bytes);
 }
 
 void frame_header_write(uint8_t *out, const struct frame_header *header);
@@ -119,10 +128,11 @@ struct journal_file {
 void journal_name(uint32_t id, char out[JOURNAL_NAME_SIZE]);
 /** journal_open() - for the log writer: past the page cache where the file system can */
 int journal_open(struct disk *disk, struct journal_file *file);
-/** journal_measure() - size and end mark of an open file */
+/** journal_measure() - size and end mark of an open file. Return: 0; BROKER_E_NEWER: the mark is a
+ * later version's; negative. */
 int journal_measure(struct journal_file *file);
 /** journal_prepare() - make file @file->id of @file->size zeros and the end mark, durable, and open
- * it. Thread: segment writer */
+ * it. Thread: segment writer, recovery */
 int journal_prepare(struct disk *disk, struct journal_file *file);
 /**
  * journal_write() - write one frame at @position and make it durable

@@ -3,6 +3,8 @@
  * writer's thread. A file is free again when the older of the two valid checkpoints covers its last
  * frame (log_keeper.c); journal.h has the bytes.
  */
+#include "journal_files.h"
+#include "append/append.h"
 #include "log_private.h"
 
 #include <stdlib.h>

@@ -16,6 +16,7 @@
  * again at the same place. It borrows large batches (frame_build.h), so no submit of it completes
  * before it is written or the log has failed. Any other failure fails every submit from then on.
  */
+#include "log_writer.h"
 #include "frame_build.h"
 #include "log_private.h"
 
@@ -318,7 +319,7 @@ static void write_held(struct log_writer *writer) {
 
 void log_writer_run(void *userdata, struct list *works) {
     struct topic_log *log = userdata;
-    struct log_writer *writer = log->writer;
+    struct log_writer *writer = log->log_writer;
     list_for_each_safe(link, works) {
         struct work *work = list_entry(link, struct work, link);
         struct writer_job *job = container_of(work, struct writer_job, job.work);

@@ -1,5 +1,6 @@
 /* Bytes and files of producer snapshots; the essay is in producer_snapshot.h. */
 #include "producer_snapshot.h"
+#include "fields.h"
 
 #include <errno.h>
 #include <eventbox/base/crc32c.h>

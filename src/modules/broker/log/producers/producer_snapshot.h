@@ -27,6 +27,7 @@
  */
 #pragma once
 
+#include "fields.h"
 #include "log_private.h"
 
 enum {

@@ -4,6 +4,7 @@
  * so far. Which one that is shows only when reading gets there: the newest at or before the log end
  * is the last that is passed.
  */
+#include "log_private.h"
 #include "producer_snapshot.h"
 #include "recovery/recovery.h"
 

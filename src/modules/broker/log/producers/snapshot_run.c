@@ -4,6 +4,8 @@
  * job at a time. They are hints: what a full queue or a disk that refuses costs is counted, and
  * nothing else happens.
  */
+#include "append/tail.h"
+#include "log_private.h"
 #include "producer_snapshot.h"
 
 #include <errno.h>

@@ -7,8 +7,13 @@
  * index, the batch headers and the records are a reader thread's to read. A batch that is in memory
  * only, since its segment is not written yet, goes along as a slice.
  */
+#include "append/tail.h"
+#include "compaction/swap_run.h"
+#include "log_private.h"
 #include "reader.h"
-#include "scrub/rot.h"
+#include "rot.h"
+#include "segment/index_jobs.h"
+#include "topics/partition.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -328,7 +333,7 @@ static void lookup_done(struct work *work) {
         return;
     }
     if (job->index_wrong && !log->failed) {
-        segment_rebuild_soon(log, &job->id, job->end, job->next_base, false);
+        index_rebuild_soon(log, &job->id, job->end, job->next_base, false);
     }
     const struct log_segment *next = look_further(job);
     if (job->status == BROKER_E_CORRUPT) {

@@ -11,9 +11,13 @@
  * off. So a sequential consumer passes the gate once in some MiB.
  */
 #include "reader.h"
-
+#include "append/tail.h"
 #include "cached.h"
-#include "scrub/rot.h"
+#include "compaction/swap_run.h"
+#include "log_private.h"
+#include "rot.h"
+#include "segment/index_jobs.h"
+#include "topics/partition.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -300,7 +304,7 @@ static void on_read_done(struct work *work) {
         view->waypoint_count = job->waypoint_count;
     }
     if ((job->index_wrong || job->index_waits) && !log->failed) {
-        segment_rebuild_soon(log, &job->id, job->end, job->next_base, !job->index_wrong);
+        index_rebuild_soon(log, &job->id, job->end, job->next_base, !job->index_wrong);
     }
     if (status == 0 && job->buf) {
         read->chunks[0] = (struct read_chunk){.slice = slice_of(job->buf, job->begin, job->bytes),

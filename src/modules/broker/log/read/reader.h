@@ -2,6 +2,7 @@
  */
 #pragma once
 
+#include "compaction/swap_run.h"
 #include "log_private.h"
 #include "patient_file.h"
 #include "segment/segment_walk.h"
@@ -75,10 +76,9 @@ struct read_job {
 };
 void read_run(struct work *work);
 
-/** segment_rebuild_soon() - have the segment writer make the indexes of a segment anew, or write
- * the entries that still wait */
-void segment_rebuild_soon(struct topic_log *log, const struct segment_id *id, uint64_t end,
-                          int64_t next_base, bool waiting_only);
-
 /* Blocks that the disk does not read, in one read or lookup; it may take long over each. */
 enum { REFUSALS_MAX = 8 };
+
+/** reader_forget() - close what is open of a segment; of all of a topic when @partition is -1 */
+void reader_forget(struct topic_log *log, const struct segment_id *id);
+void reader_deinit(struct topic_log *log);

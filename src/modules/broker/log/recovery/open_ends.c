@@ -15,8 +15,10 @@
  * What lies before such a segment a start without checkpoint takes for missing, as far as frames
  * have it; the rest was left out, or nobody knows.
  */
+#include "log_private.h"
 #include "replay.h"
 #include "segment/segment_resync.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <errno.h>
@@ -88,7 +90,7 @@ static int make_segment(struct recovery *recovery, const struct log_partition *p
     struct segment_id id = {partition->topic->public.number, partition->public.index,
                             partition->resume_offset};
     struct segment_file *file;
-    int r = segment_writer_make(recovery->log->segments, &id, &file);
+    int r = segment_writer_make(recovery->log->segment_writer, &id, &file);
     return r ? r : recovery_touched(recovery, file);
 }
 
@@ -118,8 +120,8 @@ static int leave_open(struct recovery *recovery, struct log_partition *partition
     return make_segment(recovery, partition);
 }
 
-/* Frames from here on are not replayed: see recovery_replay(). */
-static size_t replayed_frames(const struct recovery *recovery) {
+/* How many of the frames found, from the first on, recovery_replay() will take: by its rules. */
+static size_t frames_to_replay(const struct recovery *recovery) {
     uint64_t before = 0;
     size_t i = 0;
     for (; i < recovery->frame_count; i++) {
@@ -229,7 +231,7 @@ static int look_at_frame(struct recovery *recovery, const struct found_frame *fr
 
 int open_ends_of_topics(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
-    size_t count = recovery->recycled_through > 0 ? replayed_frames(recovery) : 0;
+    size_t count = recovery->recycled_through > 0 ? frames_to_replay(recovery) : 0;
     bool made = false;
     int r = 0;
     for (size_t i = 0; i < count && !r; i++) {

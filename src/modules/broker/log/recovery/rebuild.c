@@ -19,9 +19,12 @@
  * topic had never been, and its next namesake would be empty. Else it goes on, and says what may be
  * older than it was; producer ids go on at the next multiple of 2^32.
  */
+#include "log_private.h"
 #include "producers/producer_snapshot.h"
 #include "replay.h"
+#include "retention/removal.h"
 #include "segment/segment_resync.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <errno.h>
@@ -179,7 +182,7 @@ static int drop_below_start(struct topic_log *log, struct log_partition *partiti
         }
     }
     recovery_pass_start(partition);
-    return partition_log_start(log, partition, start, keep, 0);
+    return partition_move_log_start(log, partition, start, keep, 0);
 }
 
 /* Whether the file of a segment has nothing in it. */

@@ -12,7 +12,10 @@
  *      go to their segments at the position that the entry names. Doing it twice changes nothing.
  *   5. Segments and folders are synced and a checkpoint at the last frame is written. Only then
  *      does anyone see an offset, unless recovery_checkpoint_follows(): then checkpoint and journal
- * of the run before stand for it a little longer. A cut during all this leads back to step 1.
+ *      of the run before stand for it a little longer. A cut during all this leads back to step 1.
+ *
+ * An empty folder begins with a checkpoint of nothing. Where there is data and no valid checkpoint
+ * every folder is read instead (rebuild.c).
  *
  * A missing frame is damage when a later one was written with synced_through at or beyond it, else
  * the torn tail, which nobody was told of: it is kept as journal/cut-N. Of a bad frame whose header
@@ -21,7 +24,11 @@
  * reported by offsets; where not even the offsets are known, the partition goes on at the next
  * multiple of 2^32 in a new leader epoch, so that no offset is given out twice.
  */
+#include "append/tail.h"
+#include "journal/log_writer.h"
+#include "log_private.h"
 #include "replay.h"
+#include "topics/partition.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -341,7 +348,8 @@ int recovery_finish(struct recovery *recovery, struct journal_file *current, uin
     }
     if (recovery->last) {
         current = recovery->last->file;
-        position = recovery->last->position + frame_bytes(0, recovery->last->header.body_bytes);
+        position =
+            recovery->last->position + frame_bytes_of_body(recovery->last->header.body_bytes);
     }
     log->durable_sequence = recovery->sequence;
     bool cut = any_cut(log);
@@ -418,8 +426,16 @@ static int run(struct recovery *recovery, struct text *image) {
     if (!r || r == DISK_E_EXISTS) {
         r = recovery_load_checkpoints(recovery, image);
     }
-    if (!r) {
-        r = recovery_list_journal(log);
+    if (r) {
+        return err_trace(r);
+    }
+    uint32_t newer = 0;
+    r = recovery_list_journal(log, &newer);
+    if (r == BROKER_E_NEWER) {
+        recovery_report(recovery, TOPIC_LOG_FAILED,
+                        "journal file %08" PRIu32
+                        " was made by a newer eventbox; this one starts nothing on it",
+                        newer);
     }
     if (r) {
         return err_trace(r);
@@ -466,7 +482,7 @@ int recovery_run(struct topic_log *log) {
     log->indexes.behind = recovery->replayed_frames > 0;
     producer_limit_sort(&log->producers);
     if (!r) {
-        log_writer_resume(log->writer, &log->journal_uuid, log->durable_sequence, log->current,
+        log_writer_resume(log->log_writer, &log->journal_uuid, log->durable_sequence, log->current,
                           log->current->used);
     }
     log->stats.recovery_ms = (clock_mono_ns(log->config.clock) - begin_ns) / NS_PER_MS;

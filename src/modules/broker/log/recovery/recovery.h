@@ -85,6 +85,12 @@ struct recovery {
     int64_t producer_ids_end; /* rebuild's: behind every one that a batch has */
 };
 
+/** recovery_run() - bring memory and files to one state. Thread: keeper, before anything else runs
+ */
+int recovery_run(struct topic_log *log);
+/** recovery_tell() - call on_event for what recovery found; frees @log->recovery */
+void recovery_tell(struct topic_log *log);
+
 void recovery_report(struct recovery *recovery, enum topic_log_event event, const char *format, ...)
     _printf_(3, 4);
 
@@ -102,8 +108,9 @@ int recovery_write_checkpoint(struct recovery *recovery);
 
 /* ---- recovery_scan.c ---- */
 
-/** recovery_list_journal() - log->files become the files of the journal */
-int recovery_list_journal(struct topic_log *log);
+/** recovery_list_journal() - log->files become the files of the journal. Return: 0; BROKER_E_NEWER,
+ * and *@ret_newer is the id of a file that a later version has made; negative. */
+int recovery_list_journal(struct topic_log *log, uint32_t *ret_newer);
 /** recovery_scan() - find frames behind the checkpoint, in order */
 int recovery_scan(struct recovery *recovery);
 /** recovery_reserve() - memory for frames of so many bytes; none is kept */
@@ -157,27 +164,33 @@ int open_end_left_out(struct recovery *recovery, struct log_partition *partition
  */
 int open_ends_pass_left_out(struct recovery *recovery);
 
-/* ---- recovery.c, replay.c, replay_losses.c, rebuild.c ---- */
+/* ---- recovery.c ---- */
 
 /** recovery_touched() - @file must be synced before the checkpoint; takes over the reference */
 int recovery_touched(struct recovery *recovery, struct segment_file *file);
 /** recovery_checkpoint_follows() - whether this start, for all that is known yet, leaves its
  * checkpoint to the run */
 bool recovery_checkpoint_follows(const struct recovery *recovery);
+/** recovery_finish() - sync what was written, go on in the journal, write a checkpoint */
+int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position);
+
+/* ---- rebuild.c ---- */
+
+/** recovery_rebuild() - no valid checkpoint: read every folder, then replay */
+int recovery_rebuild(struct recovery *recovery);
+
+/* ---- replay*.c; replay.h has what those share ---- */
+
 /** recovery_replay() - apply the frames found, in order */
 int recovery_replay(struct recovery *recovery);
+/** recovery_take_over() - one batch, which is in its segment, into the state of its partition */
+int recovery_take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
+                       const struct record_batch *batch, int64_t now_ms);
+/** recovery_pass_start() - the log end is not short of the log's start */
+void recovery_pass_start(struct log_partition *partition);
 /** recovery_pass_covered() - without checkpoint: frames before @sequence that one had covered may
  * be missing */
 void recovery_pass_covered(struct recovery *recovery, uint64_t sequence);
 /** recovery_fill_registry() - without checkpoint: what frames have of the registry goes to its
  * segments before they are read, since its records count in their order */
 int recovery_fill_registry(struct recovery *recovery);
-/** recovery_take_over() - one batch, which is in its segment, into the state of its partition */
-int recovery_take_over(struct log_partition *partition, int64_t segment_base, uint64_t position,
-                       const struct record_batch *batch, int64_t now_ms);
-/** recovery_pass_start() - the log end is not short of the log's start */
-void recovery_pass_start(struct log_partition *partition);
-/** recovery_finish() - sync what was written, go on in the journal, write a checkpoint */
-int recovery_finish(struct recovery *recovery, struct journal_file *current, uint64_t position);
-/** recovery_rebuild() - no valid checkpoint: read every folder, then replay */
-int recovery_rebuild(struct recovery *recovery);

@@ -1,4 +1,5 @@
 /* Checkpoints at a start: which one counts, making it durable, writing the next one. */
+#include "log_private.h"
 #include "recovery.h"
 
 /*

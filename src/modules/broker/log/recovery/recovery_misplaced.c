@@ -3,6 +3,7 @@
  * either (a link that leads nowhere, a pipe): the start is refused, and the disk's failure tells
  * what is wrong but not where. So after it we look.
  */
+#include "log_private.h"
 #include "recovery.h"
 
 #include <errno.h>

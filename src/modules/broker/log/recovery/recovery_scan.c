@@ -3,6 +3,7 @@
  * 4 KiB. Frames are read to one piece of memory. One whose batches wait for their segments stays
  * where it is until nothing waits (replay_write.c); then the next one that is read begins anew.
  */
+#include "log_private.h"
 #include "recovery.h"
 
 #include <assert.h>
@@ -35,7 +36,7 @@ static int add_file(void *userdata, const char *name, bool is_dir) {
     return 0;
 }
 
-int recovery_list_journal(struct topic_log *log) {
+int recovery_list_journal(struct topic_log *log, uint32_t *ret_newer) {
     int r = disk_list(log->disk, "journal", add_file, log);
     if (r == DISK_E_NOT_FOUND) {
         r = disk_mkdir(log->disk, "journal");
@@ -45,6 +46,9 @@ int recovery_list_journal(struct topic_log *log) {
         r = journal_open(log->disk, file);
         if (!r) {
             r = journal_measure(file);
+        }
+        if (r == BROKER_E_NEWER) {
+            *ret_newer = file->id;
         }
     }
     return r ? err_trace(r) : 0;
@@ -89,7 +93,8 @@ static uint64_t end_of(const struct journal_file *file) {
 }
 
 static uint64_t bytes_of(const struct found_frame *frame) {
-    return MIN(frame_bytes(0, frame->header.body_bytes), end_of(frame->file) - frame->position);
+    return MIN(frame_bytes_of_body(frame->header.body_bytes),
+               end_of(frame->file) - frame->position);
 }
 
 bool recovery_has_room(const struct recovery *recovery, const struct found_frame *frame) {
@@ -99,8 +104,8 @@ bool recovery_has_room(const struct recovery *recovery, const struct found_frame
 
 void recovery_keep(struct recovery *recovery, const struct found_frame *frame) {
     assert(frame->valid); /* so all of it is there */
-    uint64_t end =
-        (uint64_t)(recovery->buffer - recovery->memory) + frame_bytes(0, frame->header.body_bytes);
+    uint64_t end = (uint64_t)(recovery->buffer - recovery->memory) +
+                   frame_bytes_of_body(frame->header.body_bytes);
     recovery->kept_bytes = MAX(recovery->kept_bytes, end);
 }
 
@@ -203,7 +208,7 @@ static int scan_file(struct recovery *recovery, struct journal_file *file) {
             continue;
         }
         file->last_sequence = MAX(file->last_sequence, frame.header.sequence);
-        file->cut |= !file->marked && frame.header.version != FRAME_VERSION_UNMARKED;
+        file->cut |= !file->marked && frame.header.version >= FRAME_VERSION_MARKED;
         if (frame.header.sequence <= recovery->base_sequence) {
             position += FRAME_ALIGN;
             continue;
@@ -214,7 +219,7 @@ static int scan_file(struct recovery *recovery, struct journal_file *file) {
         if (!r) {
             r = note_frame(recovery, &frame);
         }
-        position += frame.valid ? frame_bytes(0, frame.header.body_bytes) : FRAME_ALIGN;
+        position += frame.valid ? frame_bytes_of_body(frame.header.body_bytes) : FRAME_ALIGN;
     }
     free(chunk);
     return r ? err_trace(r) : 0;

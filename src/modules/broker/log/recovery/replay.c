@@ -7,8 +7,11 @@
  * where they may have been written before the damage, and counted as lost by offsets otherwise.
  */
 #include "replay.h"
+#include "log_private.h"
 #include "producers/producer_snapshot.h"
+#include "retention/removal.h"
 #include "segment/segment_resync.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <errno.h>
@@ -66,7 +69,7 @@ int recovery_take_over(struct log_partition *partition, int64_t segment_base, ui
     if (r) {
         return err_trace(r);
     }
-    segment_took(segment, position, batch->total_bytes, batch->max_timestamp_ms, now_ms);
+    partition_segment_took(segment, position, batch->total_bytes, batch->max_timestamp_ms, now_ms);
     segment->written_bytes = segment->bytes;
     partition->writer_base = segment_base;
     partition->writer_position = segment->bytes;
@@ -206,39 +209,6 @@ static int replay_partition(struct recovery *recovery, const struct replayed *it
     return r;
 }
 
-/* One batch of the registry, unless it is in its segment already. */
-static int fill_record(struct recovery *recovery, const struct replayed *item) {
-    const struct frame_entry *entry = &item->entry;
-    struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
-    struct segment_piece piece = {span_of(item->data, entry->bytes), entry->position,
-                                  entry->base_offset, item->batch.max_timestamp_ms};
-    struct segment_file *file;
-    if (replay_is_in_segment(recovery, entry)) {
-        return 0;
-    }
-    int r = segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
-    return r ? r : recovery_touched(recovery, file);
-}
-
-int recovery_fill_registry(struct recovery *recovery) {
-    struct log_partition *registry = topic_partition(recovery->log->registry, 0);
-    int r = 0;
-    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
-        const struct found_frame *frame = &recovery->frames[i];
-        uint64_t got = 0;
-        r = frame->valid ? recovery_load(recovery, frame, &got) : 0;
-        for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
-            struct replayed item;
-            if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
-                r = fill_record(recovery, &item);
-                registry->proven_sequence = frame->header.sequence;
-                recovery->registry_through = frame->header.sequence;
-            }
-        }
-    }
-    return r == DISK_E_FULL ? 0 : r; /* then the replay knows them */
-}
-
 static int read_entries(struct recovery *recovery, const struct found_frame *frame, uint64_t got,
                         struct replayed *items) {
     for (uint32_t i = 0; i < frame->header.entry_count; i++) {
@@ -286,7 +256,7 @@ static int replay_frame(struct recovery *recovery, const struct found_frame *fra
     free(items);
     recovery_keep(recovery, frame);
     recovery->replayed_frames++;
-    recovery->replayed_bytes += frame_bytes(0, frame->header.body_bytes);
+    recovery->replayed_bytes += frame_bytes_of_body(frame->header.body_bytes);
     return r;
 }
 
@@ -408,7 +378,7 @@ static void note_proven(struct recovery *recovery, const struct found_frame *fra
 static uint64_t bytes_of_frames(const struct recovery *recovery) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < recovery->frame_count; i++) {
-        bytes += frame_bytes(0, recovery->frames[i].header.body_bytes);
+        bytes += frame_bytes_of_body(recovery->frames[i].header.body_bytes);
     }
     return bytes;
 }

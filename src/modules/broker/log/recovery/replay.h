@@ -1,9 +1,9 @@
 /*
- * The parts of a replay (replay.c): batches on their way to segments (replay_write.c), what is put
- * back below the log end (replay_holes.c), what segments have of frames that are lost
- * (replay_segment.c), and what is told and raised after
- * losses (replay_losses.c). Thread: log keeper, at a start. Errors: negative, or BROKER_E_ and
- * DISK_E_ codes of what they call.
+ * The parts of a replay (replay.c): what a frame has (replay_entry.c), records of the registry
+ * (replay_registry.c), batches on their way to segments (replay_write.c), what is put back below
+ * the log end (replay_holes.c), what segments have of frames that are lost (replay_segment.c), and
+ * what is told and raised after losses (replay_losses.c). Thread: log keeper, at a start. Errors:
+ * negative, or BROKER_E_ and DISK_E_ codes of what they call.
  */
 #pragma once
 
@@ -23,6 +23,31 @@ struct replayed {
 /** replay_remember_producer() - a batch may be older than what is known of its producer */
 int replay_remember_producer(struct log_partition *partition, const struct record_batch *batch,
                              int64_t now_ms);
+
+/* ---- replay_entry.c ---- */
+
+/** replay_partition_of() - the partition that an entry names; NULL when there is none */
+struct log_partition *replay_partition_of(struct recovery *recovery,
+                                          const struct frame_entry *entry);
+/** replay_entries() - entries of a frame that are among its first @got bytes */
+uint32_t replay_entries(const struct found_frame *frame, uint64_t got);
+/**
+ * replay_item() - entry @index of the frame in @recovery->buffer, of which @got bytes are there
+ * @ret_item: its data is NULL unless the batch that the entry names is whole and right
+ * Return: whether it is.
+ */
+bool replay_item(const struct recovery *recovery, const struct found_frame *frame, uint64_t got,
+                 uint32_t index, struct replayed *ret_item);
+
+/* ---- replay_registry.c ---- */
+
+/**
+ * replay_registry() - the changes of one batch of the registry, which is whole and right
+ * Return: 0, also where it is told that one is not readable; BROKER_E_NEWER, told; negative.
+ */
+int replay_registry(struct recovery *recovery, struct span batch, uint64_t sequence);
+/** replay_catch_up_registry() - apply records that segments have, from the registry's end on */
+int replay_catch_up_registry(struct recovery *recovery);
 
 /* ---- replay_write.c ---- */
 
@@ -51,18 +76,6 @@ int replay_write(struct recovery *recovery);
 
 /* ---- replay_holes.c ---- */
 
-/** replay_partition_of() - the partition that an entry names; NULL when there is none */
-struct log_partition *replay_partition_of(struct recovery *recovery,
-                                          const struct frame_entry *entry);
-/** replay_entries() - entries of a frame that are among its first @got bytes */
-uint32_t replay_entries(const struct found_frame *frame, uint64_t got);
-/**
- * replay_item() - entry @index of the frame in @recovery->buffer, of which @got bytes are there
- * @ret_item: its data is NULL unless the batch that the entry names is whole and right
- * Return: whether it is.
- */
-bool replay_item(const struct recovery *recovery, const struct found_frame *frame, uint64_t got,
-                 uint32_t index, struct replayed *ret_item);
 /** replay_fill_hole() - puts a batch below the log end back, if it is missing there and its place
  * is proven */
 int replay_fill_hole(struct recovery *recovery, struct log_partition *partition,
@@ -80,6 +93,14 @@ int replay_fill_holes(struct recovery *recovery);
 uint8_t *replay_segment_batch(struct recovery *recovery, const struct segment_id *id,
                               uint64_t position, int64_t base_offset,
                               struct record_batch *ret_batch);
+/**
+ * replay_segment_next() - the batch at the log end, behind the last one or in a segment that begins
+ * there
+ * @ret_at: where it is; its offset is the base of the segment
+ * Return: as above.
+ */
+uint8_t *replay_segment_next(struct recovery *recovery, const struct log_partition *partition,
+                             struct segment_cursor *ret_at, struct record_batch *ret_batch);
 /** replay_is_in_segment() - whether that is so of the batch that @entry names */
 bool replay_is_in_segment(struct recovery *recovery, const struct frame_entry *entry);
 /** replay_note_lost() - the batches from the log end to @until are gone: say which */
@@ -87,13 +108,6 @@ int replay_note_lost(struct recovery *recovery, struct log_partition *partition,
 /** replay_fill() - take over what segments have, from the log end up to what @until names */
 int replay_fill(struct recovery *recovery, struct log_partition *partition,
                 const struct frame_entry *until);
-/**
- * replay_registry() - the changes of one batch of the registry, which is whole and right
- * Return: 0, also where it is told that one is not readable; BROKER_E_NEWER, told; negative.
- */
-int replay_registry(struct recovery *recovery, struct span batch, uint64_t sequence);
-/** replay_catch_up_registry() - apply records that segments have, from the registry's end on */
-int replay_catch_up_registry(struct recovery *recovery);
 
 /* ---- open_ends.c ---- */
 

@@ -13,59 +13,16 @@
  * may be those of a right batch that the walk has met there, out of its place. What goes with them
  * is missing from then on, and put back where a frame has it, at last by another look through all.
  */
+#include "log_private.h"
 #include "replay.h"
 #include "segment/segment_resync.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 enum { FILLS_MAX = 4 }; /* looks through all frames: each puts back what the one before overwrote */
-
-struct log_partition *replay_partition_of(struct recovery *recovery,
-                                          const struct frame_entry *entry) {
-    struct log_topic *topic = registry_by_number(recovery->log, entry->topic);
-    struct partition *public = topic ? partition_get(&topic->public, entry->partition) : NULL;
-    return public ? log_partition_of(public) : NULL;
-}
-
-/* ---- entries ---- */
-
-/* Whether the bytes at an entry are the batch that it names. */
-static bool batch_holds(struct replayed *item, const uint8_t *data, uint32_t bytes) {
-    struct span span = span_of(data, bytes);
-#ifdef MUTANT_SALVAGE_CRC
-    return record_batch_parse(span, &item->batch) == 0 && item->batch.total_bytes == bytes;
-#endif
-    return record_batch_parse(span, &item->batch) == 0 && item->batch.total_bytes == bytes &&
-           item->batch.base_offset == item->entry.base_offset && record_batch_check_crc(span);
-}
-
-static bool batch_inside(const struct found_frame *frame, const struct frame_entry *entry) {
-    return entry->body_offset <= frame->header.body_bytes &&
-           entry->bytes <= frame->header.body_bytes - entry->body_offset;
-}
-
-uint32_t replay_entries(const struct found_frame *frame, uint64_t got) {
-    uint64_t there = got > FRAME_HEADER_BYTES ? (got - FRAME_HEADER_BYTES) / FRAME_ENTRY_BYTES : 0;
-    return (uint32_t)MIN((uint64_t)frame->header.entry_count, there);
-}
-
-bool replay_item(const struct recovery *recovery, const struct found_frame *frame, uint64_t got,
-                 uint32_t index, struct replayed *ret_item) {
-    const uint8_t *body = recovery->buffer + FRAME_HEADER_BYTES;
-    *ret_item = (struct replayed){.order = index};
-    struct frame_entry *entry = &ret_item->entry;
-    frame_entry_read(body + (size_t)index * FRAME_ENTRY_BYTES, entry);
-    if (batch_inside(frame, entry) &&
-        FRAME_HEADER_BYTES + (uint64_t)entry->body_offset + entry->bytes <= got &&
-        batch_holds(ret_item, body + entry->body_offset, entry->bytes)) {
-        ret_item->data = body + entry->body_offset;
-    }
-    return ret_item->data != NULL;
-}
-
-/* ---- holes ---- */
 
 /*
  * A start without checkpoint has walked the segments, and noted as damage what is missing there
@@ -198,7 +155,7 @@ static int put_back(struct recovery *recovery, struct log_partition *partition,
     struct log_segment *segment;
     int64_t end = entry->base_offset + item->batch.last_offset_delta + 1;
     int r = note_what_stands_in(recovery, partition, item);
-    r = r ? r : segment_writer_write(recovery->log->segments, &id, &piece, 1, &file);
+    r = r ? r : segment_writer_write(recovery->log->segment_writer, &id, &piece, 1, &file);
     r = r ? r : recovery_touched(recovery, file);
     r = r ? r : partition_segment_at(partition, entry->segment_base, &segment);
     if (r) {
@@ -206,7 +163,8 @@ static int put_back(struct recovery *recovery, struct log_partition *partition,
     }
     uint64_t bytes = segment->bytes;
     int64_t now_ms = clock_wall_ms(recovery->log->config.clock);
-    segment_took(segment, entry->position, entry->bytes, item->batch.max_timestamp_ms, now_ms);
+    partition_segment_took(segment, entry->position, entry->bytes, item->batch.max_timestamp_ms,
+                           now_ms);
     segment->bytes = segment->written_bytes = MAX(segment->bytes, bytes);
     segment->end_offset = MAX(segment->end_offset, end);
     if (entry->segment_base >= partition->writer_base && partition->writer_base >= 0) {

@@ -2,7 +2,9 @@
  * Frames that are lost with all that they name: who may have lost something goes on where nobody
  * has been, and it is told.
  */
+#include "log_private.h"
 #include "replay.h"
+#include "topics/partition.h"
 
 #include <inttypes.h>
 

@@ -3,8 +3,10 @@
  * so it may have been written before the frame was damaged. A batch behind a hole counts when right
  * ones lead from it to the end of the file or to what a frame names, or when it begins its segment.
  */
+#include "log_private.h"
 #include "replay.h"
 #include "segment/segment_resync.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <assert.h>
@@ -29,6 +31,23 @@ uint8_t *replay_segment_batch(struct recovery *recovery, const struct segment_id
     if (data && ret_batch->base_offset != base_offset) {
         free(data);
         data = NULL;
+    }
+    return data;
+}
+
+uint8_t *replay_segment_next(struct recovery *recovery, const struct log_partition *partition,
+                             struct segment_cursor *ret_at, struct record_batch *ret_batch) {
+    const int64_t offset = partition->public.log_end_offset;
+    struct segment_id id = {partition->topic->public.number, partition->public.index,
+                            partition->writer_base};
+    *ret_at = (struct segment_cursor){partition->writer_position, id.base_offset};
+    uint8_t *data = id.base_offset < 0
+                        ? NULL
+                        : replay_segment_batch(recovery, &id, ret_at->position, offset, ret_batch);
+    if (!data) { /* perhaps it rolled there */
+        id.base_offset = offset;
+        *ret_at = (struct segment_cursor){0, offset};
+        data = replay_segment_batch(recovery, &id, 0, offset, ret_batch);
     }
     return data;
 }
@@ -154,79 +173,19 @@ static int pass_lost(struct recovery *recovery, struct log_partition *partition,
 /* Batches that a lost frame had and the segment already has: from the log end up to @until. */
 int replay_fill(struct recovery *recovery, struct log_partition *partition,
                 const struct frame_entry *until) {
-    struct segment_id id = {partition->topic->public.number, partition->public.index,
-                            partition->writer_base};
     while (partition->public.log_end_offset < until->base_offset) {
-        uint64_t position = partition->writer_position;
+        struct segment_cursor at;
         struct record_batch batch;
-        uint8_t *data = id.base_offset < 0
-                            ? NULL
-                            : replay_segment_batch(recovery, &id, position,
-                                                   partition->public.log_end_offset, &batch);
-        if (!data) {
-            /* Perhaps it rolled there. */
-            id.base_offset = partition->public.log_end_offset;
-            position = 0;
-            data = replay_segment_batch(recovery, &id, 0, id.base_offset, &batch);
-        }
+        uint8_t *data = replay_segment_next(recovery, partition, &at, &batch);
         bool passed = false;
-        int r = data ? recovery_take_over(partition, id.base_offset, position, &batch,
+        int r = data ? recovery_take_over(partition, at.offset, at.position, &batch,
                                           clock_wall_ms(recovery->log->config.clock))
                      : pass_lost(recovery, partition, until, &passed);
         bool again = data || passed;
-        id.base_offset = partition->writer_base;
         free(data);
         if (r || !again) {
             return r;
         }
     }
     return 0;
-}
-
-int replay_registry(struct recovery *recovery, struct span batch, uint64_t sequence) {
-    int r = registry_apply(recovery->log, batch, sequence);
-    if (r == BROKER_E_NEWER) {
-        recovery_report(recovery, TOPIC_LOG_FAILED,
-                        "frame %" PRIu64
-                        " has a registry record that only a newer eventbox understands",
-                        sequence);
-    } else if (r > 0) {
-        recovery_report(recovery, TOPIC_LOG_DAMAGED,
-                        "a registry record in frame %" PRIu64 " is not readable", sequence);
-        r = 0;
-    }
-    return r ? err_trace(r) : 0;
-}
-
-/*
- * A frame that is lost may have had records of the registry, and later frames batches of topics
- * that they created. Its segment may have them: from the log end as far as it goes.
- */
-int replay_catch_up_registry(struct recovery *recovery) {
-    struct topic_log *log = recovery->log;
-    struct log_partition *registry = topic_partition(log->registry, 0);
-    int r = 0;
-    while (!r) {
-        int64_t offset = registry->public.log_end_offset;
-        struct segment_id id = {0, 0, registry->writer_base};
-        uint64_t position = registry->writer_position;
-        struct record_batch batch;
-        uint8_t *data = id.base_offset < 0
-                            ? NULL
-                            : replay_segment_batch(recovery, &id, position, offset, &batch);
-        if (!data) { /* perhaps it rolled there */
-            id.base_offset = offset;
-            position = 0;
-            data = replay_segment_batch(recovery, &id, position, offset, &batch);
-        }
-        if (!data) {
-            break;
-        }
-        r = replay_registry(recovery, span_of(data, batch.total_bytes), recovery->sequence);
-        r = r ? r
-              : recovery_take_over(registry, id.base_offset, position, &batch,
-                                   clock_wall_ms(log->config.clock));
-        free(data);
-    }
-    return r;
 }

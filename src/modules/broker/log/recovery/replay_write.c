@@ -9,6 +9,8 @@
  * them, because the run before was killed in the midst of that, stays in memory, as it was then,
  * where the start need not write a checkpoint. So it does on a full disk.
  */
+#include "append/tail.h"
+#include "log_private.h"
 #include "replay.h"
 
 #include <assert.h>
@@ -84,6 +86,13 @@ static unsigned kept_run(const struct log_partition *partition, struct segment_i
     return count;
 }
 
+static int replay_to_segment(struct recovery *recovery, const struct segment_id *id, bool make,
+                             const struct segment_piece *pieces, unsigned count,
+                             struct segment_file **ret_file) {
+    struct topic_log *log = recovery->log;
+    return segment_writer_replay(log->segment_writer, id, make, pieces, count, ret_file);
+}
+
 /* What is kept of @partition goes to its segments after all. */
 static int write_kept(struct recovery *recovery, struct log_partition *partition) {
     int r = 0;
@@ -92,7 +101,7 @@ static int write_kept(struct recovery *recovery, struct log_partition *partition
         struct segment_id id;
         struct segment_file *file;
         unsigned count = kept_run(partition, &id, pieces);
-        r = segment_writer_replay(recovery->log->segments, &id, true, pieces, count, &file);
+        r = replay_to_segment(recovery, &id, true, pieces, count, &file);
         if (!r) {
             tail_recovered_written(recovery->log, partition, count);
             r = recovery_touched(recovery, file);
@@ -140,7 +149,7 @@ static int write_run(struct recovery *recovery, const struct replay_waiting *fir
     if (partition->tail_count > 0) {
         r = keep ? DISK_E_NOT_FOUND : write_kept(recovery, partition);
     }
-    r = r ? r : segment_writer_replay(recovery->log->segments, &id, !keep, pieces, count, &file);
+    r = r ? r : replay_to_segment(recovery, &id, !keep, pieces, count, &file);
     recovery->disk_full |= r == DISK_E_FULL;
     if (r == DISK_E_FULL || (keep && r == DISK_E_NOT_FOUND)) {
         return keep_run(recovery, first, count);

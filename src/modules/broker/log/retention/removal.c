@@ -14,7 +14,11 @@
  * TRIES_MAX times by the next start. So is one whose folder could not be synced, and at once:
  * nobody knows any more which of its entries are gone. What fails stands in nobody's way.
  */
+#include "removal.h"
+#include "compaction/swap_run.h"
+#include "log_private.h"
 #include "producers/producer_snapshot.h"
+#include "read/reader.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -204,7 +208,7 @@ static void forget_run(struct work *work) {
     for (uint32_t i = 0; i < job->count; i++) {
         const struct pending_removal *removal = &job->removals[i];
         struct segment_id id = {removal->number, removal->partition, removal->base_offset};
-        segment_writer_forget(job->job.log->segments, &id);
+        segment_writer_forget(job->job.log->segment_writer, &id);
     }
 }
 

@@ -21,6 +21,9 @@
  * and believed when it has lasted for a day; one back is believed at once, since it removes
  * nothing.
  */
+#include "retention.h"
+#include "log_private.h"
+#include "topics/partition.h"
 #include "topics/registry.h"
 
 #include <inttypes.h>
@@ -38,7 +41,7 @@ struct plan {
     uint64_t held_bytes; /* what else would go without its guard */
 };
 
-int64_t segment_age_time(const struct log_segment *segment) {
+int64_t retention_age_time(const struct log_segment *segment) {
     bool dated = segment->max_timestamp_ms >= 0;
     return dated && (segment->appended_ms < 0 || segment->max_timestamp_ms < segment->appended_ms)
                ? segment->max_timestamp_ms
@@ -49,7 +52,7 @@ static uint32_t count_expired(const struct log_partition *partition, int64_t ret
                               int64_t now_ms) {
     uint32_t count = 0;
     while (retention_ms >= 0 && count < partition->segment_count &&
-           now_ms - segment_age_time(&partition->segments[count]) > retention_ms) {
+           now_ms - retention_age_time(&partition->segments[count]) > retention_ms) {
         count++;
     }
     return count;
@@ -129,7 +132,7 @@ static void tell_holder(struct topic_log *log, struct log_partition *partition,
 }
 
 static void look_at(struct topic_log *log, struct log_partition *partition, int64_t now_ms) {
-    if (partition->segment_count == 0 || partition->starts_under_way > 0) {
+    if (partition->segment_count == 0 || partition->start_moves_under_way > 0) {
         return;
     }
     struct plan plan = plan_of(log, partition, now_ms);
@@ -140,7 +143,7 @@ static void look_at(struct topic_log *log, struct log_partition *partition, int6
     int64_t keep = partition_segment_end(partition, plan.count - 1);
     int64_t start = MAX(partition->public.log_start_offset, keep);
     /* Without room for the record the next pass comes by again. */
-    (void)registry_log_start(log, partition, start, keep, NULL);
+    (void)registry_move_log_start(log, partition, start, keep, NULL);
 }
 
 /* ---- our clock ---- */

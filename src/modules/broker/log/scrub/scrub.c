@@ -1,9 +1,11 @@
 /* Rounds of the scrub: what comes next, the pace, what becomes of what a step finds (scrub.h). */
 #include "scrub.h"
-
+#include "compaction/swap_run.h"
 #include "log_private.h"
 #include "read/cached.h"
-#include "rot.h"
+#include "read/rot.h"
+#include "topics/partition.h"
+#include "topics/registry.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,9 +4,8 @@
  * through RESYNC_BYTES for the next right batch. What lies between is the damage, once it is known
  * where it ends. Last, where there was any, batches out of their place that have what is missing.
  */
-#include "scrub.h"
-
 #include "read/cached.h"
+#include "scrub.h"
 #include "segment/segment_resync.h"
 
 #include <errno.h>

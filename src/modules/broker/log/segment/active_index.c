@@ -1,6 +1,5 @@
 /* Learning, extending and rebuilding the indexes of one segment; their bytes stand in segment.h. */
 #include "active_index.h"
-
 #include "record_batch.h"
 #include "segment_resync.h"
 #include "segment_walk.h"

@@ -1,6 +1,5 @@
 /* Which offsets and epochs the batches of a partition can have. */
 #include "batch_order.h"
-
 #include "log_private.h"
 
 #include <errno.h>

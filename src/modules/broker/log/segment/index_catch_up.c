@@ -3,6 +3,7 @@
  * behind whatever else the segment writer has to do. A clean stop makes the rest. Until then
  * readers walk a little further.
  */
+#include "index_jobs.h"
 #include "log_private.h"
 
 #include <stdlib.h>
@@ -22,8 +23,8 @@ static void catch_up_destroy(struct log_job *base) {
 
 static void catch_up_run(struct work *work) {
     struct catch_up_job *job = container_of(work, struct catch_up_job, job.work);
-    job->status =
-        segment_writer_catch_up(job->job.log->segments, SEGMENTS_AT_ONCE, &job->more, &job->at);
+    job->status = segment_writer_catch_up(job->job.log->segment_writer, SEGMENTS_AT_ONCE,
+                                          &job->more, &job->at);
 }
 
 static void catch_up_done(struct work *work) {

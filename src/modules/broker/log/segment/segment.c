@@ -1,6 +1,5 @@
 /* Names of segment files, and finding a place in one by its indexes; the format is in segment.h. */
 #include "segment.h"
-
 #include "record_batch.h"
 #include "segment_resync.h"
 

@@ -83,9 +83,10 @@ struct segment_file {
     struct disk_file *log;
     uint32_t *open_count; /* atomic: the segment writer's; NULL as long as it is not open */
     bool unsynced;        /* the loop's: listed for the next checkpoint */
-    /* Its folder entries may not be durable. Set before anyone else sees it, cleared by the keeper.
-     */
-    bool new_file, new_folder;
+    /* Its folder entries may not be durable. The segment writer sets both before anyone else sees
+     * the file, and after a failed write again: new_folder first. */
+    bool new_file; /* atomic; the keeper clears it */
+    bool new_folder;
     /* The segment writer's. */
     struct segment_file *lru_next, *lru_prev;
     uint64_t used; /* when, counted in uses */

@@ -1,5 +1,4 @@
 #include "segment_walk.h"
-
 #include "segment_resync.h"
 
 #include <errno.h>

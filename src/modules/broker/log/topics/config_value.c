@@ -1,5 +1,4 @@
 #include "config_value.h"
-
 #include "topic_log.h"
 
 #include <ctype.h>

@@ -1,5 +1,9 @@
 /* Small rules of one partition: its segments, epochs, damage, waiters and guards. */
+#include "partition.h"
+#include "checkpoint/log_keeper.h"
 #include "log_private.h"
+#include "read/reader.h"
+#include "retention/removal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,8 +61,8 @@ int64_t partition_segment_end(const struct log_partition *partition, uint32_t in
                                                 : partition->public.log_end_offset;
 }
 
-void segment_took(struct log_segment *segment, uint64_t position, uint64_t bytes,
-                  int64_t max_timestamp_ms, int64_t appended_ms) {
+void partition_segment_took(struct log_segment *segment, uint64_t position, uint64_t bytes,
+                            int64_t max_timestamp_ms, int64_t appended_ms) {
     if (position == 0) {
         segment->created_ms = appended_ms;
         segment->first_timestamp_ms = MIN(max_timestamp_ms, appended_ms);
@@ -102,8 +106,8 @@ static void forget_below(struct log_partition *partition, int64_t offset) {
     }
 }
 
-int partition_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
-                        int64_t keep, uint64_t sequence) {
+int partition_move_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
+                             int64_t keep, uint64_t sequence) {
     struct segment_id id = {partition->topic->public.number, partition->public.index, 0};
     uint32_t gone = 0;
     checkpoint_changes(log, partition);

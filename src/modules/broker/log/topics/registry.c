@@ -7,6 +7,8 @@
  * A number is never used again: next_number only rises, and stands in the checkpoint.
  */
 #include "registry.h"
+#include "append/tail.h"
+#include "log_private.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "fields.h"
 #include "log_private.h"
 
 enum registry_type {
@@ -28,9 +29,9 @@ struct registry_change {
     struct topic_log_request *request; /* NULL: nobody waits */
     struct log_topic *topic;           /* with a reference; may be NULL */
     /* What it will change shows only when it is durable: a record with the whole state that is
-     * encoded behind it would have the old value and be replayed after it. So that waits
-     * (registry_state.c), whether the change moves a file or not. */
-    bool moves_files;
+     * encoded behind it would have the old value and be replayed after it. So that one waits
+     * (registry_state.c). */
+    bool delays_state;
     /**
      * finished() - with 0: the record is durable, now memory follows it; a checkpoint is taken only
      * when all of its frame have. Return: what the request is told. May be NULL.
@@ -40,8 +41,43 @@ struct registry_change {
     void (*destroy)(struct registry_change *change);
 };
 
+/* ---- registry.c ---- */
+
+int registry_init(struct topic_log *log);
+struct log_topic *topic_new(struct topic_log *log, struct span name, const struct uuid *id,
+                            uint32_t number, int32_t partition_count);
+void topic_free(struct log_topic *topic);
+/** topic_reserve() - room for partitions up to @count; topic_grow() makes them part of the topic */
+int topic_reserve(struct log_topic *topic, int32_t count, struct partition_block **ret_block);
+void topic_grow(struct log_topic *topic, struct partition_block *block);
+int registry_insert(struct topic_log *log, struct log_topic *topic);
+void registry_remove(struct topic_log *log,
+                     struct log_topic *topic); /* from the maps by name and id */
+/** registry_forget() - the log's own reference ends: the deletion is durable, or the creation never
+ * was */
+void registry_forget(struct topic_log *log, struct log_topic *topic);
+struct log_topic *registry_by_number(struct topic_log *log, uint32_t number);
+
+/* ---- registry_config.c ---- */
+
+int registry_defaults_init(struct topic_log *log);
+void registry_config_encode(struct text *out, const struct topic_config *config);
+/** registry_config_decode() - names that this version does not know are passed over */
+int registry_config_decode(struct fields *in, struct topic_config *config);
+/** registry_config_apply() - the body of a record topic_configured, in replay */
+int registry_config_apply(struct topic_log *log, struct span body);
+
 /* ---- registry_records.c ---- */
 
+void registry_topic_encode(struct text *out, const struct topic *topic, int32_t partition_count,
+                           const struct topic_config *config);
+int registry_topic_decode(struct topic_log *log, struct fields *fields,
+                          struct log_topic **ret_topic);
+/** registry_takes_away() - whether @batch, of the registry, may remove a topic or segments, or put
+ * others in their place */
+bool registry_takes_away(struct span batch);
+/** registry_apply() - apply one record batch of the registry in replay. Thread: recovery */
+int registry_apply(struct topic_log *log, struct span batch, uint64_t sequence);
 /** registry_widen() - the topic has @count partitions at least. Thread: recovery */
 int registry_widen(struct topic_log *log, struct log_topic *topic, int32_t count);
 
@@ -67,3 +103,12 @@ void registry_record_begin(struct text *value, enum registry_type type);
  */
 int registry_change_send(struct topic_log *log, struct registry_change *change,
                          enum registry_type type, struct text *value);
+void registry_deinit(struct topic_log *log);
+int registry_reserve_producers(struct topic_log *log,
+                               void (*done)(struct topic_log *log, int status));
+/**
+ * registry_move_log_start() - the log of @partition begins at @offset, which is at most its high
+ * watermark, and at @keep its first segment; the log end, with nothing on its way: no segment stays
+ */
+int registry_move_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
+                            int64_t keep, struct topic_log_request *request);

@@ -6,7 +6,13 @@
  * precede every append that could follow: a new topic and new partitions. A deletion is visible at
  * once as well; should its record never become durable, the log has failed.
  */
+#include "append/append.h"
+#include "append/tail.h"
+#include "fields.h"
+#include "log_private.h"
+#include "partition.h"
 #include "registry.h"
+#include "retention/removal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -318,10 +324,10 @@ struct start_change {
 
 static int on_log_start(struct registry_change *base, int status) {
     struct start_change *change = container_of(base, struct start_change, change);
-    change->partition->starts_under_way--;
+    change->partition->start_moves_under_way--;
     if (status == 0) {
-        status = partition_log_start(base->log, change->partition, change->offset, change->keep,
-                                     base->append.frame_sequence);
+        status = partition_move_log_start(base->log, change->partition, change->offset,
+                                          change->keep, base->append.frame_sequence);
         if (status) {
             topic_log_fail(base->log, "remembering removed segments", status);
         }
@@ -329,8 +335,8 @@ static int on_log_start(struct registry_change *base, int status) {
     return status;
 }
 
-int registry_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
-                       int64_t keep, struct topic_log_request *request) {
+int registry_move_log_start(struct topic_log *log, struct log_partition *partition, int64_t offset,
+                            int64_t keep, struct topic_log_request *request) {
     struct start_change *change = calloc(1, sizeof *change);
     if (!change) {
         return err_origin(-ENOMEM);
@@ -343,7 +349,7 @@ int registry_log_start(struct topic_log *log, struct log_partition *partition, i
         return send_parts(log, &change->change); /* an append of nothing: done() follows */
     }
     change->change.finished = on_log_start;
-    change->change.moves_files = true;
+    change->change.delays_state = true;
     change->partition = partition;
     change->offset = offset;
     change->keep = keep;
@@ -355,7 +361,7 @@ int registry_log_start(struct topic_log *log, struct log_partition *partition, i
     fields_put(&value, (uint64_t)keep, 8);
     int r = registry_change_send(log, &change->change, REGISTRY_LOG_START, &value);
     if (r == 0) {
-        partition->starts_under_way++;
+        partition->start_moves_under_way++;
         partition->roll_next |= keep == public->log_end_offset;
     }
     return r;
@@ -382,7 +388,8 @@ int topic_log_delete_records(struct topic_log *log, struct partition *public, in
     if (guard && offset > guard->offset && offset > public->log_start_offset) {
         return BROKER_E_POLICY;
     }
-    return registry_log_start(log, partition, offset, partition_keep(partition, offset), request);
+    return registry_move_log_start(log, partition, offset, partition_keep(partition, offset),
+                                   request);
 }
 
 /* ---- producer ids ---- */

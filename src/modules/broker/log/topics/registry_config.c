@@ -2,6 +2,8 @@
  * Configs of topics as bytes of the registry: u16 count, then pairs of u16 length and text, name
  * and value. A name that a newer version wrote is passed over.
  */
+#include "fields.h"
+#include "log_private.h"
 #include "registry.h"
 
 #include <errno.h>

@@ -21,7 +21,11 @@
  * covers the frame of the record, since a replay from there may write them once more (removal.c).
  */
 #include "compaction/swap.h"
+#include "fields.h"
+#include "log_private.h"
+#include "partition.h"
 #include "registry.h"
+#include "retention/removal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -136,7 +140,7 @@ static int apply_log_start(struct topic_log *log, struct fields *in, uint64_t se
         partition->writer_base = -1; /* that segment is gone: the next batch begins another */
         partition->writer_position = 0;
     }
-    return partition_log_start(log, partition, offset, keep, sequence);
+    return partition_move_log_start(log, partition, offset, keep, sequence);
 }
 
 static int apply_record(struct topic_log *log, struct span value, int64_t offset,

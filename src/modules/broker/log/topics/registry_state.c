@@ -22,7 +22,11 @@
  *                        u32 deleted topics whose files are there yet, each:
  *                            u32 number, i32 partitions
  */
+#include "fields.h"
+#include "log_private.h"
+#include "partition.h"
 #include "registry.h"
+#include "retention/removal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -94,7 +98,8 @@ static void encode_removals(const struct topic_log *log, struct text *out) {
 
 /* The log of the registry begins with the batch at @offset, which begins a segment. */
 static int begin_at(struct topic_log *log, int64_t offset, uint64_t sequence) {
-    return partition_log_start(log, topic_partition(log->registry, 0), offset, offset, sequence);
+    return partition_move_log_start(log, topic_partition(log->registry, 0), offset, offset,
+                                    sequence);
 }
 
 static int on_state(struct registry_change *change, int status) {
@@ -124,17 +129,17 @@ static bool is_due(const struct topic_log *log) {
     return bytes > MAX(log->limits.registry_bytes, STATE_SHARE * log->registry_state.bytes);
 }
 
-static bool files_move(const struct topic_log *log) {
-    bool moves = log->swap != NULL;
+static bool must_wait(const struct topic_log *log) {
+    bool wait = log->swap != NULL;
     list_for_each(link, &log->changes) {
-        moves |= list_entry(link, struct registry_change, link)->moves_files;
+        wait |= list_entry(link, struct registry_change, link)->delays_state;
     }
-    return moves;
+    return wait;
 }
 
 void registry_state_maybe(struct topic_log *log) {
     if (log->failed || log->state != LOG_READY || log->registry_state.under_way || !is_due(log) ||
-        files_move(log)) {
+        must_wait(log)) {
         return;
     }
     struct registry_change *change = calloc(1, sizeof *change);
@@ -246,7 +251,7 @@ static int apply_partitions(struct topic_log *log, struct log_topic *topic, stru
             partition->cleaned_to = cleaned_to;
             partition->tombstones_due_ms = due_ms;
         }
-        int r = partition_log_start(log, partition, start, 0, sequence);
+        int r = partition_move_log_start(log, partition, start, 0, sequence);
         if (r) {
             return err_trace(r);
         }

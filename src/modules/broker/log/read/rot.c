@@ -1,7 +1,8 @@
 /* Rot that was seen: how far it reaches, and the marks that keep readers from it (rot.h). */
 #include "rot.h"
-
-#include "read/reader.h"
+#include "log_private.h"
+#include "reader.h"
+#include "topics/partition.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* Where a log begins: DeleteRecords (G60), what may be read, which files go and when. */
 #include "log_fixture.h"
+#include "retention/removal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +43,7 @@ static ssize_t try_read(struct fixture *f, struct partition *partition, int64_t 
     return size;
 }
 
-static void test_log_start__delete_records_moves_it_to_any_offset_g60(void **state) {
+static void test_log_start_offset__delete_records_moves_it_to_any_offset_g60(void **state) {
     struct fixture f;
     struct partition *partition = fill(&f, 41);
     assert_int_equal(fixture_delete_records(&f, partition, 7), 0);
@@ -66,7 +67,7 @@ static void test_log_start__delete_records_moves_it_to_any_offset_g60(void **sta
     fixture_deinit(&f);
 }
 
-static void test_log_start__survives_every_end(void **state) {
+static void test_log_start_offset__survives_every_end(void **state) {
     for (unsigned end = 0; end < 12; end++) {
         struct fixture f;
         struct partition *partition = fill(&f, 50 + end);
@@ -107,7 +108,7 @@ static void test_log_start__survives_every_end(void **state) {
     }
 }
 
-static void test_log_start__files_go_when_the_older_checkpoint_covers_it(void **state) {
+static void test_log_start_offset__files_go_when_the_older_checkpoint_covers_it(void **state) {
     struct fixture f;
     struct partition *partition = fill(&f, 42);
     fixture_run_ms(&f, 30000); /* written and checkpointed */
@@ -132,7 +133,7 @@ static void test_log_start__files_go_when_the_older_checkpoint_covers_it(void **
 }
 
 /* What has left the list of removals must be gone for good: nobody would look for it again. */
-static void test_log_start__a_power_cut_brings_no_file_back(void **state) {
+static void test_log_start_offset__a_power_cut_brings_no_file_back(void **state) {
     for (unsigned seed = 0; seed < 6; seed++) {
         struct fixture f;
         struct partition *partition = fill(&f, 60 + seed);
@@ -149,7 +150,7 @@ static void test_log_start__a_power_cut_brings_no_file_back(void **state) {
     }
 }
 
-static void test_log_start__removal_goes_on_after_a_restart(void **state) {
+static void test_log_start_offset__removal_goes_on_after_a_restart(void **state) {
     struct fixture f;
     struct partition *partition = fill(&f, 43);
     fixture_run_ms(&f, 30000);
@@ -168,7 +169,7 @@ static void test_log_start__removal_goes_on_after_a_restart(void **state) {
     fixture_deinit(&f);
 }
 
-static void test_log_start__guard_of_a_consumer_does_not_yield(void **state) {
+static void test_log_start_offset__guard_of_a_consumer_does_not_yield(void **state) {
     struct fixture f;
     struct partition *partition = fill(&f, 44);
     assert_int_equal(partition_guard(f.log, partition, "notify", 9), 0);
@@ -184,7 +185,7 @@ static void test_log_start__guard_of_a_consumer_does_not_yield(void **state) {
     fixture_deinit(&f);
 }
 
-static void test_log_start__compacted_topics_refuse(void **state) {
+static void test_log_start_offset__compacted_topics_refuse(void **state) {
     struct fixture f;
     static const struct topic_config_entry configs[] = {{"cleanup.policy", "compact"}, {0}};
     fixture_init(&f, 45);
@@ -196,7 +197,7 @@ static void test_log_start__compacted_topics_refuse(void **state) {
 }
 
 /* The registry tells it as well: no checkpoint is left, every folder is read. */
-static void test_log_start__survives_the_loss_of_both_checkpoints(void **state) {
+static void test_log_start_offset__survives_the_loss_of_both_checkpoints(void **state) {
     for (unsigned round = 0; round < 2; round++) {
         struct fixture f;
         struct partition *partition = fill(&f, 46 + round);
@@ -222,14 +223,14 @@ static void test_log_start__survives_the_loss_of_both_checkpoints(void **state) 
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_log_start__delete_records_moves_it_to_any_offset_g60),
-        cmocka_unit_test(test_log_start__survives_every_end),
-        cmocka_unit_test(test_log_start__files_go_when_the_older_checkpoint_covers_it),
-        cmocka_unit_test(test_log_start__a_power_cut_brings_no_file_back),
-        cmocka_unit_test(test_log_start__removal_goes_on_after_a_restart),
-        cmocka_unit_test(test_log_start__guard_of_a_consumer_does_not_yield),
-        cmocka_unit_test(test_log_start__compacted_topics_refuse),
-        cmocka_unit_test(test_log_start__survives_the_loss_of_both_checkpoints),
+        cmocka_unit_test(test_log_start_offset__delete_records_moves_it_to_any_offset_g60),
+        cmocka_unit_test(test_log_start_offset__survives_every_end),
+        cmocka_unit_test(test_log_start_offset__files_go_when_the_older_checkpoint_covers_it),
+        cmocka_unit_test(test_log_start_offset__a_power_cut_brings_no_file_back),
+        cmocka_unit_test(test_log_start_offset__removal_goes_on_after_a_restart),
+        cmocka_unit_test(test_log_start_offset__guard_of_a_consumer_does_not_yield),
+        cmocka_unit_test(test_log_start_offset__compacted_topics_refuse),
+        cmocka_unit_test(test_log_start_offset__survives_the_loss_of_both_checkpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
