@@ -395,6 +395,58 @@ static void test_log_replay__entries_of_many_starts_are_made_in_time(void **stat
     }
 }
 
+/* Where frame @sequence stands in the first file of the journal. */
+static uint64_t find_frame(struct fixture *f, uint64_t sequence) {
+    struct frame_header header;
+    struct disk_file *file;
+    uint8_t bytes[FRAME_HEADER_BYTES];
+    size_t got = 0;
+    uint64_t at = 0;
+    assert_int_equal(disk_open(f->disk, "journal/00000000", DISK_READ, &file), 0);
+    for (;; at += FRAME_ALIGN) {
+        assert_int_equal(disk_pread(file, bytes, sizeof bytes, at, &got), 0);
+        assert_int_equal(got, sizeof bytes);
+        if (frame_header_read(bytes, NULL, &header) && header.sequence == sequence) {
+            break;
+        }
+    }
+    disk_close(file);
+    return at;
+}
+
+/* Also where no frame was whole: what is taken from a damaged one is left without entry, too. */
+static void test_log_replay__entries_behind_a_damaged_frame_are_made_in_time(void **state) {
+    struct batch_spec spec = {.records = 1, .value_bytes = 30000, .producer_id = -1};
+    struct fixture f;
+    fixture_init(&f, 10);
+    assert_int_equal(fixture_start(&f), 0);
+    fixture_topic(&f, "t", 1, NULL);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 0);
+    fixture_crash(&f, false);
+    assert_int_equal(fixture_start(&f), 0);
+    fixture_until(&f,
+                  f.log->newest_sequence == f.log->durable_sequence); /* and forgets the index */
+    fixture_crash(&f, false);
+    assert_int_equal(fixture_start(&f), 0);
+    fixture_until(&f, f.log->newest_sequence == f.log->durable_sequence);
+    uint64_t before = f.log->durable_sequence;
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 1);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), 2);
+    fixture_crash(&f, false);
+    uint64_t entry = find_frame(&f, before + 1) + FRAME_HEADER_BYTES;
+    uint64_t batch = find_frame(&f, before + 2) + FRAME_ALIGN;
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", entry + 8, 1, 1), 0);
+    assert_int_equal(disk_sim_corrupt(f.disk, "journal/00000000", batch, 10, 1), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_RECOVERED], 1); /* not told this time: none was whole */
+    assert_int_equal(fixture_partition(&f, "t", 0)->high_watermark, 2);
+    assert_true(f.log->indexes.behind);
+    fixture_until(&f, !f.log->indexes.behind); /* made, and written with the next ones or the end */
+    fixture_stop(&f);
+    assert_int_equal(size_of_index(&f), INDEX_HEADER_BYTES + INDEX_ENTRY_BYTES);
+    fixture_deinit(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_log_replay__batches_of_many_frames_are_written_at_once),
@@ -405,6 +457,7 @@ int main(void) {
         cmocka_unit_test(test_log_replay__records_behind_batches_without_a_segment),
         cmocka_unit_test(test_log_replay__a_frame_whose_sync_failed_is_written_again),
         cmocka_unit_test(test_log_replay__entries_of_many_starts_are_made_in_time),
+        cmocka_unit_test(test_log_replay__entries_behind_a_damaged_frame_are_made_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -479,7 +479,6 @@ int recovery_run(struct topic_log *log) {
         recovery_name_misplaced(recovery);
     }
     log->recovered_sequence = log->durable_sequence;
-    log->indexes.behind = recovery->replayed_frames > 0;
     producer_limit_sort(&log->producers);
     if (!r) {
         log_writer_resume(log->log_writer, &log->journal_uuid, log->durable_sequence, log->current,

@@ -90,7 +90,9 @@ static int replay_to_segment(struct recovery *recovery, const struct segment_id 
                              const struct segment_piece *pieces, unsigned count,
                              struct segment_file **ret_file) {
     struct topic_log *log = recovery->log;
-    return segment_writer_replay(log->segment_writer, id, make, pieces, count, ret_file);
+    int r = segment_writer_replay(log->segment_writer, id, make, pieces, count, ret_file);
+    log->indexes.behind |= r == 0; /* it may have left entries out */
+    return r;
 }
 
 /* What is kept of @partition goes to its segments after all. */
