@@ -261,6 +261,7 @@ static void refuse(struct fixture *f, const char *words) {
 static void test_log_golden__newer_ones_are_refused_in_one_line(void **state) {
     struct fixture f;
     uint8_t bytes[FILE_BYTES];
+    uint8_t mark[FILE_BYTES];
     put_folder(&f, "checkpoint-4");
     size_t size = read_hex("checkpoint-4", bytes);
     make_newer(bytes, 44);
@@ -270,6 +271,14 @@ static void test_log_golden__newer_ones_are_refused_in_one_line(void **state) {
     put_folder(&f, "checkpoint-3");
     read_hex("frame-1", bytes);
     make_newer(bytes, 52);
+    put_bytes(&f, "journal/00000000", bytes, FILE_BYTES);
+    refuse(&f, "journal file 00000000");
+
+    put_folder(&f, "checkpoint-3");
+    size = read_hex("journal-end-1", mark);
+    make_newer(mark, 16);
+    memset(bytes, 0, FILE_BYTES);
+    memcpy(bytes + FILE_BYTES - FRAME_ALIGN, mark, size);
     put_bytes(&f, "journal/00000000", bytes, FILE_BYTES);
     refuse(&f, "journal file 00000000");
 

@@ -170,6 +170,7 @@ int journal_measure(struct journal_file *file) {
         get_le64(block + 8) == bytes - FRAME_ALIGN) {
         file->marked = true;
         file->size = bytes - FRAME_ALIGN;
+        r = get_le16(block + 4) > END_VERSION ? BROKER_E_NEWER : 0;
     }
     free(block);
     return r ? err_trace(r) : 0;
