@@ -199,6 +199,23 @@ def test_database_removed__start_is_refused_in_one_line(make_eventbox):
     assert [u["username"] for u in server.user_service("GET", "/users/").json] == ["kept"]
 
 
+def test_link_to_nowhere_in_the_place_of_a_folder__start_names_it_and_loses_nothing(make_eventbox):
+    server = make_eventbox(modules="broker").start()
+    server.kcat("-P", "-t", "linked", "-p", "0", stdin="record\n")
+    topics = server.data / "topics"  # 0-0 is the registry's
+    folder = wait_for(lambda: next((p for p in topics.glob("*-0") if p.name != "0-0"), None), what="the topic's folder")
+    server.kill()
+    folder.rename(server.data / "aside")
+    folder.symlink_to("nowhere")
+    server.spawn()
+    assert server.process.wait(20) == 2
+    assert f"topics/{folder.name} is not a folder, and one should be there" in server.log()
+    folder.unlink()
+    (server.data / "aside").rename(folder)
+    server.start()
+    assert server.kcat("-C", "-t", "linked", "-p", "0", "-o", "0", "-e", "-q", "-f", "%s\n") == "record\n"
+
+
 def test_wal_damaged_at_its_beginning__ids_go_on_above_all_that_the_log_names(make_eventbox):
     """SQLite reads a WAL up to its first bad frame: rows that were acknowledged are gone without a word."""
     server = make_eventbox().start()

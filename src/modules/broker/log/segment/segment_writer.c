@@ -172,7 +172,9 @@ static int open_log(struct segment_writer *writer, struct segment_file *file, bo
     if (r && r != DISK_E_EXISTS) {
         return r;
     }
-    return disk_open(disk, name, flags | DISK_CREATE, &file->log);
+    r = disk_open(disk, name, flags | DISK_CREATE, &file->log);
+    /* Something is there that leads to no folder: a link to nowhere. */
+    return r == DISK_E_NOT_FOUND ? err_origin(-ENOTDIR) : r;
 }
 
 /* Room for one more. */
