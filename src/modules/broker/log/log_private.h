@@ -2,15 +2,17 @@
  * What the files of the topic log share: its state on the loop, and the messages between the loop
  * and its threads. Who may touch a field stands beside it; without a word it is the loop's.
  *
- *   log writer      frames, positions, rolling     journal/log_writer.c
- *   segment writer  segment files, their indexes   segment/segment_writer.c, active_index.c; jobs
- * in append/tail_flush.c, segment/index_*.c, topic_log_stop.c, compaction/swap_run.c the next
- * journal file          journal/journal_files.c snapshots of producers producers/snapshot_run.c log
- * keeper      checkpoints, segment syncs     checkpoint/checkpoint.c; jobs in log_keeper.c log
- * cleaner     compaction, renames, unlinks   compaction/cleaner.c, cleaner_sweep.c, swap_run.c,
- *                                                  retention/removal.c
- *   log readers     what must come from disk (two) read/read_gate.c, lookup.c, scrub/scrub.c,
- * space.c
+ *   log writer      frames, positions, rolling      journal/log_writer.c
+ *   segment writer  segment files, their indexes    segment/segment_writer.c, active_index.c; jobs:
+ *                                                   append/tail_flush.c, segment/index_*.c,
+ *                                                   compaction/swap_run.c, topic_log_stop.c
+ *                   the next journal file           journal/journal_files.c
+ *                   snapshots of producers          producers/snapshot_run.c
+ *   log keeper      checkpoints, segment syncs      checkpoint/checkpoint.c; jobs: log_keeper.c
+ *   log cleaner     compaction, renames, unlinks    compaction/cleaner.c, cleaner_sweep.c,
+ *                                                   swap_run.c, retention/removal.c
+ *   log readers     what comes from the disk (two)  read/read_gate.c, lookup.c, scrub/scrub.c,
+ *                                                   space.c
  *
  * A file with jobs has both sides: what runs on a thread is named ..._run, what follows on the loop
  * ..._done or on_.... log_writer.c, segment_writer.c and checkpoint.c are the threads' alone; the

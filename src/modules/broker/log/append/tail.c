@@ -12,7 +12,6 @@
  * Readers take everything below the high watermark, which is all but the queued ones.
  */
 #include "tail.h"
-#include "append.h"
 #include "checkpoint/log_keeper.h"
 #include "log_private.h"
 #include "producers/producer_snapshot.h"

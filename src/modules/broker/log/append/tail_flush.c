@@ -11,7 +11,6 @@
 #include "append.h"
 #include "checkpoint/log_keeper.h"
 #include "log_private.h"
-#include "retention/retention.h"
 #include "tail.h"
 #include "topics/partition.h"
 
