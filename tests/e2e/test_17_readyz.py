@@ -116,3 +116,21 @@ def test_readyz__draining_is_named_while_a_request_is_in_flight(make_eventbox):
 
 def metrics(server):
     return server.user_service("GET", "/metrics").raw
+
+
+def test_readyz__a_topic_that_goes_on_far_behind_lost_frames_leaves_nobody_behind(make_eventbox):
+    """Rot in a frame of the journal: partitions that it may have named go on at 2^32, and nothing lies between."""
+    server = make_eventbox().start()
+    for n in range(12):
+        server.kcat("-P", "-t", "t", "-p", "0", stdin=f"marked-{n:02}\n")
+    server.kill()
+    journal = next(p for p in (server.data / "journal").glob("0*") if b"marked-06" in p.read_bytes())
+    data = bytearray(journal.read_bytes())
+    data[data.index(b"marked-06")] ^= 1
+    journal.write_bytes(data)
+    server.start()
+    assert "4294967296" in server.log()
+    wait_for(lambda: parts(server) == {}, what="readiness")
+    assert parts(server, server.notify) == {}
+    text = server.user_service("GET", "/metrics").raw.decode()
+    assert all(line.split()[-1] == "0" for line in text.splitlines() if line.startswith("eventbox_notify_lag"))

@@ -208,6 +208,14 @@ static void on_records(void *userdata, const struct topic_message *messages, siz
     ingest_submit(consumer);
 }
 
+static void on_end(void *userdata) {
+    struct consumer *consumer = userdata;
+    struct topic_info info;
+    if (topic_info(consumer->notify->context.topics, consumer->topic, 0, &info) == 0) {
+        consumer->end_seen = info.high_watermark;
+    }
+}
+
 static void on_error(void *userdata, int status) {
     struct consumer *consumer = userdata;
     if (consumer->ingest) {
@@ -228,6 +236,7 @@ static void subscribe(struct consumer *consumer) {
         .max_records = BATCH_RECORDS,
         .max_bytes = BATCH_BYTES,
         .on_records = on_records,
+        .on_end = on_end,
         .on_error = on_error,
         .userdata = consumer,
     };
@@ -266,6 +275,7 @@ static void position_start(struct consumer *consumer) {
     int status = topic_info(context->topics, consumer->topic, 0, &info);
     if (!status) {
         consumer->topic_id = info.id;
+        consumer->end_seen = 0;
         uuid_format(&info.id, position->topic_id);
         position->consumer = consumer;
         position->topic = consumer->topic;
@@ -317,5 +327,5 @@ int64_t consumer_lag(const struct consumer *consumer) {
         topic_info(consumer->notify->context.topics, consumer->topic, 0, &info)) {
         return -1;
     }
-    return MAX(info.high_watermark - consumer->next_offset, (int64_t)0);
+    return MAX(info.high_watermark - MAX(consumer->next_offset, consumer->end_seen), (int64_t)0);
 }

@@ -162,6 +162,8 @@ struct consumer {
     struct topic_subscription *subscription;
     struct uuid topic_id;
     int64_t next_offset;
+    int64_t
+        end_seen; /* nothing is left below; the log may leave offsets out, far behind the next */
     struct ingest *ingest; /* in the store, or waiting to be tried again */
     struct consumer_position position;
     bool position_waits;
