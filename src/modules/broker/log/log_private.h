@@ -412,6 +412,8 @@ void topic_log_report(struct topic_log *log, enum topic_log_event event, const c
     _printf_(3, 4);
 /* A flush that waits for room is not tried again. */
 void log_give_up_flush(struct topic_log *log);
+/** log_sweep_producers() - forget those that were silent for too long, when that is due */
+void log_sweep_producers(struct topic_log *log);
 void log_tick_soon(struct topic_log *log); /* something happened that the tick must follow up */
 
 /* ---- topic_log_start.c ---- */

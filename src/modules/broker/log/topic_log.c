@@ -140,7 +140,12 @@ static bool anything_waits(const struct topic_log *log) {
            producer_snapshots_wait(log) || log->indexes.behind;
 }
 
-static void sweep_producers(struct topic_log *log) {
+void log_sweep_producers(struct topic_log *log) {
+    const int64_t now_ns = loop_now_ns(log->loop);
+    if (now_ns < log->sweep_due_ns) {
+        return;
+    }
+    log->sweep_due_ns = now_ns + PRODUCER_SWEEP_MS * NS_PER_MS;
     int64_t before_ms = log_now_ms(log) - log->limits.producer_expiry_ms;
     list_for_each(link, &log->topics_all) {
         struct log_topic *topic = list_entry(link, struct log_topic, link);
@@ -211,10 +216,7 @@ static void on_tick(struct timer *timer) {
         checkpoint_maybe(log);
         removals_maybe(log);
         append_admit_soon(log);
-        if (now_ns >= log->sweep_due_ns) {
-            log->sweep_due_ns = now_ns + PRODUCER_SWEEP_MS * NS_PER_MS;
-            sweep_producers(log);
-        }
+        log_sweep_producers(log);
         trim_when_idle(log);
     }
     log_stop_continue(log);

@@ -332,6 +332,23 @@ static void test_log_retention__idle_producers_go_by_their_own_time_g54(void **s
     end(&f);
 }
 
+/* Nobody writes, so nothing else has the log look at its producers. */
+static void test_log_retention__idle_producers_of_a_quiet_log_go_g54(void **state) {
+    struct fixture f;
+    struct partition *partition = start(&f, 92, "retention.ms", "-1");
+    struct batch_spec spec = {.records = 1, .value_bytes = 20, .timestamp_ms = START_MS};
+    assert_int_equal(topic_log_producer_id(f.log, &spec.producer_id), 0);
+    assert_int_equal(fixture_append(&f, partition, &spec), 0);
+    for (int32_t hour = 0; hour <= 24; hour++) {
+        assert_int_equal(f.log->producers.count, 1);
+        set_clock(&f, START_MS + hour * HOUR_MS + HOUR_MS / 2);
+        fixture_run_ms(&f, 30000);
+    }
+    fixture_run_ms(&f, PRODUCER_SWEEP_MS);
+    assert_int_equal(f.log->producers.count, 0);
+    end(&f);
+}
+
 static void test_log_retention__rolled_segment_below_the_start_goes_later(void **state) {
     struct fixture f;
     struct partition *partition = start(&f, 90, "retention.ms", "-1");
@@ -364,6 +381,7 @@ int main(void) {
         cmocka_unit_test(test_log_retention__standing_guard_outlives_its_subscription),
         cmocka_unit_test(test_log_retention__producers_outlive_their_records_g52_g60),
         cmocka_unit_test(test_log_retention__idle_producers_go_by_their_own_time_g54),
+        cmocka_unit_test(test_log_retention__idle_producers_of_a_quiet_log_go_g54),
         cmocka_unit_test(test_log_retention__rolled_segment_below_the_start_goes_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

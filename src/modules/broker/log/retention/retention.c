@@ -200,6 +200,7 @@ static void follow_clock(struct topic_log *log) {
 static void end_pass(struct topic_log *log) {
     log->retention.number = 0;
     log->stats.held_bytes = log->held_bytes;
+    log_sweep_producers(log); /* also of a log that is not written to, and so has no tick */
     if (log->state == LOG_READY) {
         timer_start_ms(&log->retention.timer, MAX(log->limits.retention_check_ms, 1));
     }
