@@ -6,6 +6,7 @@
 #include "log_fixture.h"
 
 #include <errno.h>
+#include <eventbox/loop/disk_sim.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -134,6 +135,82 @@ static void test_log_missing__journal_file_of_a_clean_stop_is_no_loss(void **sta
     fixture_deinit(&f);
 }
 
+/* Nor is a file that was cut short, also not by the start after that. */
+static void test_log_missing__journal_file_cut_after_a_clean_stop_is_no_loss(void **state) {
+    struct fixture f;
+    struct disk_file *file;
+    char name[JOURNAL_NAME_SIZE];
+    uint64_t n = 0;
+    fixture_init(&f, 32);
+    f.limits.journal_first_bytes = 2 * FRAME_ALIGN;
+    assert_int_equal(fixture_start(&f), 0);
+    struct partition *partition = fixture_topic(&f, "t", 1, NULL)->partitions[0];
+    while (f.log->current->id == 0) {
+        struct batch_spec spec = spec_of(n);
+        assert_int_equal(fixture_append(&f, partition, &spec), n++ * 2);
+    }
+    fixture_stop(&f);
+    journal_name(0, name);
+    assert_int_equal(disk_open(f.disk, name, DISK_WRITE, &file), 0);
+    assert_int_equal(disk_truncate(file, 0), 0);
+    disk_close(file);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_MENDED], 1);
+    struct batch_spec spec = spec_of(n);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), n++ * 2);
+    fixture_crash(&f, true);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 0);
+    spec = spec_of(n);
+    assert_int_equal(fixture_append(&f, fixture_partition(&f, "t", 0), &spec), n * 2);
+    fixture_stop(&f);
+    fixture_deinit(&f);
+}
+
+/* Before the first segment is written nothing but the journal has what was acknowledged. */
+static void test_log_missing__all_that_there_was_is_told(void **state) {
+    static const enum way ways[] = {UNLINKED, EMPTIED};
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        struct fixture f;
+        struct batch_spec spec = spec_of(0);
+        fixture_init(&f, 33);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(fixture_append(&f, fixture_topic(&f, "t", 1, NULL)->partitions[0], &spec),
+                         0);
+        fixture_crash(&f, false);
+        assert_int_equal(disk_rmdir(f.disk, "topics"), 0); /* it is empty */
+        assert_int_equal(disk_sim_corrupt(f.disk, "checkpoint.0", 70, 1, 1), 0);
+        take_away(&f, ways[i]);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_true(f.events[TOPIC_LOG_DAMAGED] > 0);
+        unsigned told = f.events[TOPIC_LOG_DAMAGED];
+        assert_null(topic_log_find(f.log, SPAN_LITERAL("t")));
+        assert_int_equal(fixture_append(&f, fixture_topic(&f, "t", 1, NULL)->partitions[0], &spec),
+                         0); /* of another topic: its id is a new one */
+        fixture_crash(&f, true);
+        assert_int_equal(fixture_start(&f), 0);
+        assert_int_equal(f.events[TOPIC_LOG_DAMAGED], told);
+        fixture_stop(&f);
+        fixture_deinit(&f);
+    }
+}
+
+static void test_log_missing__folder_in_the_place_of_a_segment_is_told_by_a_read(void **state) {
+    static const char path[] = "topics/1-0/00000000000000000000.log";
+    struct fixture f;
+    uint8_t *data = NULL;
+    fill(&f, 0);
+    fixture_stop(&f);
+    assert_int_equal(disk_rename(f.disk, path, "aside"), 0);
+    assert_int_equal(disk_mkdir(f.disk, path), 0);
+    assert_int_equal(fixture_start(&f), 0);
+    assert_int_equal(fixture_read(&f, fixture_partition(&f, "t", 0), 0, 1000, &data), -EISDIR);
+    assert_int_equal(f.events[TOPIC_LOG_DAMAGED], 1);
+    assert_non_null(strstr(f.last_event, "t-0: the disk cannot read the batch at offset 0: "));
+    fixture_crash(&f, false);
+    fixture_deinit(&f);
+}
+
 static void test_log_missing__misplaced_folder_or_file_is_named(void **state) {
     static const struct {
         const char *path;
@@ -192,6 +269,9 @@ int main(void) {
         cmocka_unit_test(test_log_missing__journal_file_behind_a_checkpoint_is_told),
         cmocka_unit_test(test_log_missing__is_told_until_a_checkpoint_says_it),
         cmocka_unit_test(test_log_missing__journal_file_of_a_clean_stop_is_no_loss),
+        cmocka_unit_test(test_log_missing__journal_file_cut_after_a_clean_stop_is_no_loss),
+        cmocka_unit_test(test_log_missing__all_that_there_was_is_told),
+        cmocka_unit_test(test_log_missing__folder_in_the_place_of_a_segment_is_told_by_a_read),
         cmocka_unit_test(test_log_missing__misplaced_folder_or_file_is_named),
         cmocka_unit_test(test_log_missing__folder_in_the_place_of_an_index_is_named),
     };

@@ -243,7 +243,9 @@ static void check_index_result(struct segment_check *check) {
         finding.level = FINDING_MENDS;
         finding.kind = "index";
         finding.file = check->name;
-        tell(verify, &finding, "its index is wrong; a reader that meets that has it made anew: %s",
+        tell(verify, &finding,
+             "its index is wrong, which costs no record: a reader that meets that has it made "
+             "anew: %s",
              check->index.why);
     }
 }

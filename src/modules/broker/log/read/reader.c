@@ -253,6 +253,12 @@ static void read_destroy(struct log_job *base) {
 static int read_on(struct topic_log *log, struct partition_read *read, int64_t from);
 
 /* Damage that no mark stands for (rot.h): a reader that asks again and again leaves one line. */
+/* Blocks that it does not read, or something else in the place of the file. */
+static bool is_of_the_disk(int status) {
+    return status == -EIO || status == -EISDIR || status == -ENOTDIR || status == -ENXIO ||
+           status == -ELOOP || status == -EACCES;
+}
+
 static void report_damage(struct topic_log *log, const struct partition_read *read, int status) {
     const struct partition *partition = read->partition;
     if (log->damage_told_of == partition && log->damage_told_at == read->offset) {
@@ -325,8 +331,8 @@ static void on_read_done(struct work *work) {
         status = TOPIC_E_UNKNOWN;
     } else if (status != 0 && read->offset < read->partition->log_start_offset) {
         status = TOPIC_E_OUT_OF_RANGE; /* its files went while the gate looked for them */
-    } else if (status == -EIO || (status == BROKER_E_CORRUPT &&
-                                  !rot_met(log, partition, &job->id, job->rot, "a read"))) {
+    } else if (is_of_the_disk(status) || (status == BROKER_E_CORRUPT &&
+                                          !rot_met(log, partition, &job->id, job->rot, "a read"))) {
         report_damage(log, read, status);
     }
     log_job_finish(&job->job);

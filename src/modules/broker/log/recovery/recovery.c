@@ -59,7 +59,8 @@ static int keep_cut(struct recovery *recovery, const struct found_frame *frame) 
     if (r == DISK_E_FULL) {
         (void)disk_unlink(log->disk, name);
         recovery_report(recovery, TOPIC_LOG_TORN_TAIL,
-                        "an unfinished frame of %" PRIu64 " bytes, never acknowledged, was cut off;"
+                        "a frame of %" PRIu64
+                        " bytes at the end, unfinished as far as can be told, was cut off;"
                         " the full disk has no room to keep it",
                         bytes);
         return 0;
@@ -68,7 +69,8 @@ static int keep_cut(struct recovery *recovery, const struct found_frame *frame) 
         return err_trace(r);
     }
     recovery_report(recovery, TOPIC_LOG_TORN_TAIL,
-                    "an unfinished frame of %" PRIu64 " bytes, never acknowledged, was cut off and "
+                    "a frame of %" PRIu64
+                    " bytes at the end, unfinished as far as can be told, was cut off and "
                     "kept as %s",
                     bytes, name);
     return 0;
@@ -203,12 +205,22 @@ static int start_fresh(struct recovery *recovery) {
     return r ? r : recovery_confirm(recovery);
 }
 
+/* Nothing is behind the checkpoint, so nothing of a file that was cut short is missed. It goes,
+ * since the next start could not tell that. */
 static int start_clean(struct recovery *recovery, struct journal_file *current, uint64_t position) {
     struct topic_log *log = recovery->log;
+    const bool cut = any_cut(log);
+    if (cut) {
+        recovery_report(
+            recovery, TOPIC_LOG_MENDED,
+            "files of the journal are cut short: what they held is in the checkpoint of a "
+            "clean stop");
+    }
     int r = choose_current(log, current, position);
-    for (unsigned i = 0; i < 2 && !r && recovery->moved; i++) {
+    for (unsigned i = 0; i < 2 && !r && (recovery->moved || cut); i++) {
         r = recovery_write_checkpoint(recovery);
     }
+    r = r || !cut ? r : drop_cut(log);
     return r ? r : clean_marker_write(log->disk, &log->journal_uuid, 0);
 }
 
@@ -407,8 +419,17 @@ static int stop_listing(void *userdata, const char *name, bool is_dir) {
     return 1;
 }
 
-/* Without a checkpoint: is there anything of an earlier run, or was even the first one interrupted?
+/*
+ * Without a checkpoint: is there anything of an earlier run, or was even the first one interrupted?
+ * A file of the journal is whole before its name is durable, and that is so before the first
+ * checkpoint is written. So where one is cut short, or there is a checkpoint and no such file,
+ * somebody took away what was there.
  */
+static bool is_robbed(const struct recovery *recovery) {
+    return any_cut(recovery->log) ||
+           (recovery->checkpoints_seen > 0 && recovery->log->file_count == 0);
+}
+
 static int look_for_data(struct recovery *recovery, bool *ret_found) {
     recovery->any_journal = true;
     int r = recovery_scan(recovery);
@@ -416,7 +437,7 @@ static int look_for_data(struct recovery *recovery, bool *ret_found) {
         return err_trace(r);
     }
     r = disk_list(recovery->log->disk, "topics", stop_listing, NULL);
-    *ret_found = recovery->frame_count > 0 || r == 1;
+    *ret_found = recovery->frame_count > 0 || r == 1 || is_robbed(recovery);
     return r == 1 || r == DISK_E_NOT_FOUND ? 0 : r;
 }
 
