@@ -109,9 +109,10 @@ const struct conf_row broker_conf_rows[] = {
      .min = 8 << 20,
      .max = INT64_C(1) << 36,
      .unit = "bytes",
-     .doc = "All journal files together, but for one large append that finds no other room; bounds "
-            "the "
-            "time of a start after a crash. A batch that takes more than half of it is refused."},
+     .doc =
+         "All journal files together, but for one large append that finds no other room; at most "
+         "an eighth of the file system, from 8 MiB on. Bounds the time of a start after a crash. "
+         "A batch that takes more than half of it is refused."},
     {.name = "segment",
      .type = CONF_SIZE,
      .offset = ROW(segment_bytes),
@@ -152,7 +153,7 @@ const struct conf_row broker_conf_rows[] = {
      .min = 1000,
      .max = INT64_C(31536000000),
      .unit = "ms",
-     .doc = "Idempotent producers are forgotten after so long."},
+     .doc = "Idempotent producers that were silent for so long are forgotten, within ten minutes."},
     {.name = "retention_check",
      .type = CONF_DURATION,
      .offset = ROW(retention_check_ms),

@@ -1,7 +1,8 @@
 /*
- * The topic log: topics, partitions, their durable order. This header is all that group/, api/ and
- * module.c of the broker see of log/. Everything here runs on the loop; files are the business of
- * the threads behind it; README.md has the way of a batch, the invariants and what fails how.
+ * The topic log: topics, partitions, their durable order. The rest of the broker sees of log/ this
+ * header, topics/topic_config.h and, for its commands, inspect/inspect.h. Everything here runs on
+ * the loop; files are the business of the threads behind it; README.md has the way of a batch, the
+ * invariants and what fails how.
  *
  * Promise: an append's done(0) comes after the journal frame with its batches is synced; only
  * where every topic of it has flush.ms it comes when the frame is about to be written. Readers see
