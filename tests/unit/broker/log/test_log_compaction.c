@@ -4,6 +4,7 @@
 #include "log_fixture.h"
 
 #include <errno.h>
+#include <eventbox/loop/disk_sim.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -194,6 +195,34 @@ static void test_log_compaction__a_checkpoint_amid_a_swap_lets_a_start_finish_it
         fixture_deinit(&f);
     }
     assert_true(amid > 0);
+}
+
+/* New files have their names, old ones without a successor are to go: a kill there is no damage. */
+static void test_log_compaction__verify_notes_what_a_kill_left_of_a_swap(void **state) {
+    unsigned noted = 0;
+    for (uint64_t call = 1; call < 80 && noted == 0; call++) {
+        struct fixture f;
+        begin(&f, 181);
+        struct partition *partition = fixture_topic(&f, "t", 1, compacted)->partitions[0];
+        append_some(&f, partition, 60);
+        settle(&f); /* what is left of these is joined by the next run */
+        append_some(&f, partition, 60);
+        fixture_until(&f, f.log->swap && has_new_files(&f, partition));
+        disk_sim_cut_at(f.disk, disk_sim_calls(f.disk) + call);
+        while (f.log->swap && !disk_sim_is_cut(f.disk)) {
+            fixture_step(&f);
+        }
+        bool unlinking = disk_sim_is_cut(f.disk) &&
+                         strncmp(disk_sim_last_call(f.disk), "unlink topics/", 14) == 0;
+        fixture_crash(&f, false);
+        if (unlinking) {
+            assert_int_equal(fixture_findings(&f, FINDING_MENDS), 0);
+            assert_true(fixture_findings(&f, FINDING_NOTE) > 0);
+            noted++;
+        }
+        fixture_deinit(&f);
+    }
+    assert_int_equal(noted, 1);
 }
 
 /* Without any checkpoint the folders are read; the records of swaps long done change nothing. */
@@ -507,6 +536,7 @@ int main(void) {
         cmocka_unit_test(test_log_compaction__reads_and_lookups_go_on_meanwhile),
         cmocka_unit_test(test_log_compaction__memory_forgets_what_is_superseded),
         cmocka_unit_test(test_log_compaction__a_checkpoint_amid_a_swap_lets_a_start_finish_it),
+        cmocka_unit_test(test_log_compaction__verify_notes_what_a_kill_left_of_a_swap),
         cmocka_unit_test(test_log_compaction__survives_the_loss_of_both_checkpoints),
         cmocka_unit_test(test_log_compaction__a_guard_never_yields),
         cmocka_unit_test(test_log_compaction__waits_for_min_compaction_lag),

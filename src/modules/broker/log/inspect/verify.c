@@ -456,6 +456,13 @@ static bool is_compaction(const char *name) {
            strcmp(ending, ".cleaned") == 0;
 }
 
+/* The start that was played over the folder has moved or removed it: of a swap that a kill ended.
+ */
+static bool is_gone_at_start(const struct log_inspect *inspect, const char *path) {
+    _cleanup_(disk_closep) struct disk_file *file = NULL;
+    return disk_open(inspect->overlay, path, DISK_READ, &file) == DISK_E_NOT_FOUND;
+}
+
 static int look_at_file(void *userdata, const char *name, bool is_dir) {
     struct orphan_search *search = userdata;
     char path[2 * DISK_NAME_MAX];
@@ -469,7 +476,12 @@ static int look_at_file(void *userdata, const char *name, bool is_dir) {
                       "removed by the cleaner of a later start");
     } else if (is_dir || (!names_segment(search->verify->inspect->log, search->partition, name) &&
                           !says_where_to_go_on(search, path, name))) {
-        tell_orphan(search->verify, path, "no segment of its partition has this name");
+        if (!is_dir && is_gone_at_start(search->verify->inspect, path)) {
+            tell_leftover(search->verify, path,
+                          "of a compaction that a kill ended at its last step, which a start does");
+        } else {
+            tell_orphan(search->verify, path, "no segment of its partition has this name");
+        }
     }
     return 0;
 }
