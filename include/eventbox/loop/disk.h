@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <eventbox/base/defs.h>
 #include <eventbox/base/random.h>
 #include <sys/uio.h>
@@ -89,6 +90,11 @@ int disk_mkdir(struct disk *disk, const char *path);
 int disk_rmdir(struct disk *disk, const char *path);
 int disk_list(struct disk *disk, const char *path, disk_list_fn each, void *userdata);
 int disk_sync_dir(struct disk *disk, const char *path);
+/** disk_is_misplaced() - whether the failure @status says that something else stands in the place
+ * of a file or folder */
+static inline bool disk_is_misplaced(int status) {
+    return status == -EISDIR || status == -ENOTDIR || status == -ENXIO || status == -ELOOP;
+}
 int disk_syncfs(struct disk *disk);
 int disk_space(struct disk *disk, struct disk_space *ret_space);
 void disk_free(struct disk *disk);

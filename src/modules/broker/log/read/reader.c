@@ -255,8 +255,7 @@ static int read_on(struct topic_log *log, struct partition_read *read, int64_t f
 /* Damage that no mark stands for (rot.h): a reader that asks again and again leaves one line. */
 /* Blocks that it does not read, or something else in the place of the file. */
 static bool is_of_the_disk(int status) {
-    return status == -EIO || status == -EISDIR || status == -ENOTDIR || status == -ENXIO ||
-           status == -ELOOP || status == -EACCES;
+    return status == -EIO || status == -EACCES || disk_is_misplaced(status);
 }
 
 static void report_damage(struct topic_log *log, const struct partition_read *read, int status) {

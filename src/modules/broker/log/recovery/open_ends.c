@@ -174,31 +174,32 @@ static int has_batch_from(struct recovery *recovery, int64_t offset, bool *ret_h
     return r;
 }
 
+struct last_record {
+    int64_t end;       /* of the last record that its segment lacks */
+    uint64_t sequence; /* of the last frame that has one */
+};
+
+static int note_record(struct recovery *recovery, const struct replayed *item, uint64_t sequence,
+                       void *userdata) {
+    struct last_record *last = userdata;
+    if (!replay_is_in_segment(recovery, &item->entry)) {
+        last->end = record_batch_end(&item->batch);
+    }
+    last->sequence = sequence;
+    return 0;
+}
+
 int open_end_of_registry(struct recovery *recovery) {
     struct log_partition *registry = topic_partition(recovery->log->registry, 0);
-    int64_t end = 0;       /* of the last record that its segment lacks */
-    uint64_t sequence = 0; /* of the last frame that has one */
+    struct last_record last = {0};
     bool more = false;
-    int r = 0;
-    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
-        const struct found_frame *frame = &recovery->frames[i];
-        uint64_t got = 0;
-        r = frame->valid ? recovery_load(recovery, frame, &got) : 0;
-        for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
-            struct replayed item;
-            if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
-                end = replay_is_in_segment(recovery, &item.entry) ? end
-                                                                  : record_batch_end(&item.batch);
-                sequence = frame->header.sequence;
-            }
-        }
-    }
-    if (r || end == 0 || sequence > recovery->recycled_through) {
+    int r = replay_each_record(recovery, note_record, &last);
+    if (r || last.end == 0 || last.sequence > recovery->recycled_through) {
         return r;
     }
-    r = has_batch_from(recovery, end, &more);
+    r = has_batch_from(recovery, last.end, &more);
     if (!r && !more) {
-        r = leave_open(recovery, registry, end);
+        r = leave_open(recovery, registry, last.end);
         r = r ? r : disk_syncfs(recovery->log->disk);
     }
     return r ? err_trace(r) : 0;

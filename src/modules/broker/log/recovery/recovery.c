@@ -191,7 +191,7 @@ static int choose_current(struct topic_log *log, struct journal_file *current, u
     return 0;
 }
 
-/* ---- the three starts ---- */
+/* ---- fresh, clean, replaying; rebuild.c has the fourth ---- */
 
 static int start_fresh(struct recovery *recovery) {
     struct topic_log *log = recovery->log;
@@ -496,7 +496,7 @@ int recovery_run(struct topic_log *log) {
     text_init(&image);
     int64_t begin_ns = clock_mono_ns(log->config.clock);
     int r = run(recovery, &image);
-    if (recovery_is_misplaced(r)) {
+    if (disk_is_misplaced(r)) {
         recovery_name_misplaced(recovery);
     }
     log->recovered_sequence = log->durable_sequence;

@@ -125,8 +125,6 @@ int recovery_load(struct recovery *recovery, const struct found_frame *frame, ui
 
 /* ---- recovery_misplaced.c ---- */
 
-/** recovery_is_misplaced() - whether the code of a start that failed speaks of such things */
-bool recovery_is_misplaced(int status);
 /** recovery_name_misplaced() - report folders in the place of files, files in that of folders, and
  * what can be opened as neither */
 void recovery_name_misplaced(struct recovery *recovery);

@@ -79,10 +79,6 @@ static int look_at(void *userdata, const char *name, bool is_dir) {
     return 0;
 }
 
-bool recovery_is_misplaced(int status) {
-    return status == -EISDIR || status == -ENOTDIR || status == -ENXIO || status == -ELOOP;
-}
-
 void recovery_name_misplaced(struct recovery *recovery) {
     struct look looks[] = {
         {recovery, "", wanted_in_root, .all = false},

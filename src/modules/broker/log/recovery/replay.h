@@ -49,6 +49,12 @@ int replay_registry(struct recovery *recovery, struct span batch, uint64_t seque
 /** replay_catch_up_registry() - apply records that segments have, from the registry's end on */
 int replay_catch_up_registry(struct recovery *recovery);
 
+typedef int replay_record_fn(struct recovery *recovery, const struct replayed *item,
+                             uint64_t sequence, void *userdata);
+/** replay_each_record() - @take for each right batch of the registry in whole frames; the first
+ * code that is not 0 ends it */
+int replay_each_record(struct recovery *recovery, replay_record_fn *take, void *userdata);
+
 /* ---- replay_write.c ---- */
 
 /**

@@ -46,8 +46,27 @@ int replay_catch_up_registry(struct recovery *recovery) {
 
 /* ---- before a start without checkpoint reads its segments ---- */
 
-/* One batch of the registry, unless it is in its segment already. */
-static int fill_record(struct recovery *recovery, const struct replayed *item) {
+int replay_each_record(struct recovery *recovery, replay_record_fn *take, void *userdata) {
+    int r = 0;
+    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
+        const struct found_frame *frame = &recovery->frames[i];
+        uint64_t got = 0;
+        r = frame->valid ? recovery_load(recovery, frame, &got) : 0;
+        for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
+            struct replayed item;
+            if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
+                r = take(recovery, &item, frame->header.sequence, userdata);
+            }
+        }
+    }
+    return r;
+}
+
+/* To its segment, unless that has it already. */
+static int fill_record(struct recovery *recovery, const struct replayed *item, uint64_t sequence,
+                       void *userdata) {
+    topic_partition(recovery->log->registry, 0)->proven_sequence = sequence;
+    recovery->registry_through = sequence;
     const struct frame_entry *entry = &item->entry;
     struct segment_id id = {entry->topic, entry->partition, entry->segment_base};
     struct segment_piece piece = {span_of(item->data, entry->bytes), entry->position,
@@ -61,20 +80,6 @@ static int fill_record(struct recovery *recovery, const struct replayed *item) {
 }
 
 int recovery_fill_registry(struct recovery *recovery) {
-    struct log_partition *registry = topic_partition(recovery->log->registry, 0);
-    int r = 0;
-    for (size_t i = 0; i < recovery->frame_count && !r; i++) {
-        const struct found_frame *frame = &recovery->frames[i];
-        uint64_t got = 0;
-        r = frame->valid ? recovery_load(recovery, frame, &got) : 0;
-        for (uint32_t n = 0; frame->valid && n < frame->header.entry_count && !r; n++) {
-            struct replayed item;
-            if (replay_item(recovery, frame, got, n, &item) && item.entry.topic == 0) {
-                r = fill_record(recovery, &item);
-                registry->proven_sequence = frame->header.sequence;
-                recovery->registry_through = frame->header.sequence;
-            }
-        }
-    }
+    int r = replay_each_record(recovery, fill_record, NULL);
     return r == DISK_E_FULL ? 0 : r; /* then the replay knows them */
 }
